@@ -1,0 +1,149 @@
+// The contract of the bus: what a worker and the supervisor may rely on, whatever carries the messages.
+// Two implementations (embedded.ts, redis.ts) pass one contract suite (test/bus/contract.ts).
+
+import type { Json } from '../base/json.ts'
+
+/** What travels. The topic comes from the transport, never from the body. */
+export interface Envelope {
+  readonly v: 1
+  readonly id: string
+  readonly type?: string
+  /** Milliseconds since the epoch at publish. */
+  readonly ts: number
+  readonly payload: Json
+  readonly replyTo?: string
+  readonly headers?: { readonly traceparent?: string }
+}
+
+/** What a subscriber receives: its own copy. */
+export interface Message<P = Json> {
+  readonly id: string
+  readonly topic: string
+  readonly type?: string
+  readonly ts: number
+  readonly payload: P
+  readonly headers?: { readonly traceparent?: string }
+  /** Present on a request only; answers it. A second reply is ignored. */
+  readonly reply?: (payload: Json) => Promise<void>
+}
+
+export interface PublishOptions {
+  readonly type?: string
+  readonly headers?: { readonly traceparent?: string }
+}
+
+export interface RequestOptions extends PublishOptions {
+  /** Milliseconds, or a duration ('5s'). @default '5s' */
+  readonly timeout?: number | string
+  readonly signal?: AbortSignal
+}
+
+/** `drop-oldest` keeps the newest, `drop-newest` keeps the oldest, `fail` ends the iteration with BYRE_BUS_OVERFLOW. */
+export type OverflowPolicy = 'drop-oldest' | 'drop-newest' | 'fail'
+
+export interface SubscribeOptions {
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal
+  /** Messages held for a slow consumer, 1 to 1,000,000. @default the herd's limits.buffer (1000) */
+  readonly buffer?: number
+  /** @default 'drop-oldest' */
+  readonly overflow?: OverflowPolicy
+}
+
+/** A lost connection behind a subscription: messages published meanwhile may be missing. Embedded buses never report one. */
+export interface Gap {
+  /** Milliseconds since the epoch; `until` when the subscription was re-established. */
+  readonly from: number
+  readonly until: number
+  readonly reason: string
+}
+
+/**
+ * A live subscription. It is registered upstream by the call that made it, not by the first `next()`.
+ * One consumer: iterate it once. Leaving the loop (break, throw, signal) closes it.
+ */
+export interface Subscription<P = Json> extends AsyncIterable<Message<P>> {
+  readonly pattern: string
+  /** Resolves when upstream acknowledged the subscription; rejects when it never will. */
+  readonly ready: Promise<void>
+  /** Messages dropped by the overflow policy so far. */
+  readonly dropped: number
+  /** Messages waiting now. */
+  readonly queued: number
+  /** Called for each gap. Returns its own release. */
+  onGap(listener: (gap: Gap) => void): () => void
+  /** Idempotent. Waiting and later `next()` calls resolve as done; what is queued is discarded. */
+  close(): void
+}
+
+export interface EnqueueOptions {
+  readonly dedupeId?: string
+  /** Milliseconds or a duration. @default 0 */
+  readonly delay?: number | string
+}
+
+export interface StreamOptions {
+  readonly group?: string
+  /** Jobs worked on at once, 1 to 1000. @default 1 */
+  readonly concurrency?: number
+  readonly signal?: AbortSignal
+}
+
+/** One at-least-once job of a durable stream. */
+export interface Job<P = Json> {
+  readonly id: string
+  readonly payload: P
+  /** 1 on the first delivery. */
+  readonly deliveries: number
+  ack(): Promise<void>
+  nack(options?: { readonly delay?: number | string; readonly reason?: string }): Promise<void>
+}
+
+/** The bus a worker sees as `ctx.bus`; what the worker opened through it is closed with the worker. */
+export interface Bus {
+  /** Topic: dot-separated tokens, no wildcards, not under `system.` for workers. Rejects: BYRE_BUS_TOPIC_INVALID,
+   *  _TOPIC_RESERVED, _PAYLOAD_INVALID (not JSON), _PAYLOAD_TOO_LARGE (limits.message, 1 MiB), _CLOSED. */
+  publish(topic: string, payload: Json, options?: PublishOptions): Promise<void>
+  /** Pattern: `*` is one token, a last `>` is one or more tokens (NATS rules). Throws BYRE_BUS_TOPIC_INVALID, _CLOSED. */
+  subscribe<P = Json>(pattern: string, options?: SubscribeOptions): Subscription<P>
+  /** The first reply. Rejects BYRE_BUS_REQUEST_TIMEOUT, and what publish rejects with. */
+  request<P = Json>(topic: string, payload: Json, options?: RequestOptions): Promise<P>
+  /** Durable; the embedded bus rejects with BYRE_BUS_UNSUPPORTED naming the Redis bus. */
+  enqueue(stream: string, payload: Json, options?: EnqueueOptions): Promise<string>
+  stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>>
+}
+
+/** A delivery before it is parsed: what activation keeps for a dormant worker, cheap and immutable. */
+export interface RawDelivery {
+  readonly topic: string
+  readonly envelope: string
+}
+
+/** The bus as the supervisor holds it: one for all workers. */
+export interface HostBus extends Bus {
+  readonly kind: 'embedded' | 'redis'
+  /** Upstream network connections held now. */
+  readonly connections: number
+  /** As publish, but may use `system.>`. */
+  publishSystem(topic: string, payload: Json, options?: PublishOptions): Promise<void>
+  /** Subscribers whose pattern covers `topic`; lets a beat nobody hears cost nothing. Always true where it cannot be known. */
+  hasSubscribers(topic: string): boolean
+  /** A tap in publish order, called synchronously; for activation. It must not throw. Returns its release. */
+  tap(pattern: string, deliver: (delivery: RawDelivery) => void): () => void
+  /** A bus scoped to one owner: `closeAll()` closes what it opened; `system.>` is refused for publish.
+   *  `enter` runs every hand-over to the owner's code inside the owner's async context. */
+  scoped(owner: string, options?: ScopedBusOptions): ScopedBus
+  close(): Promise<void>
+}
+
+export interface ScopedBusOptions {
+  /** Claims kept deliveries when a subscription opens: those the pattern covers, in publish order. Returned ones go first into its buffer. */
+  readonly claim?: (pattern: string) => readonly RawDelivery[]
+}
+
+export interface ScopedBus extends Bus {
+  closeAll(): void
+  readonly openSubscriptions: number
+  /** Sum over all subscriptions ever opened here. */
+  readonly dropped: number
+}

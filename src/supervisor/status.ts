@@ -1,0 +1,162 @@
+// What `GET /workers`, `byre status --json` and SSE print: plain data, stable names. Bytes are integers named
+// ...Bytes, times ...Ms; what could not be measured is absent, with its reason in `unavailable`.
+
+import type { Placement } from '../config/types.ts'
+import type { LogLevel } from '../log/logger.ts'
+
+export const STATUS_VERSION = 1
+
+export type WorkerStateName =
+  | 'dormant'
+  | 'loading'
+  | 'starting'
+  | 'running'
+  | 'stopping'
+  | 'stopped'
+  | 'backing-off'
+  | 'quarantined'
+  | 'standby'
+
+export type Verdict =
+  | 'done'
+  | 'stopped'
+  | 'failed'
+  | 'threw-stray'
+  | 'stalled'
+  | 'oom-heap'
+  | 'oom-host'
+  | 'killed'
+  | 'launch-failed'
+  | 'unknown'
+
+export interface ExitRecord {
+  readonly verdict: Verdict
+  /** One sentence for the user. */
+  readonly reason: string
+  /** Facts for the operator: error type, message, stack, code, what was not available. */
+  readonly evidence: Readonly<Record<string, unknown>>
+  /** Milliseconds since the epoch. */
+  readonly at: number
+}
+
+export interface WorkerStatus {
+  readonly name: string
+  readonly state: WorkerStateName
+  readonly placement: Placement
+  readonly activation: 'eager' | 'lazy'
+  readonly pid?: number
+  readonly tid?: number
+  readonly restarts: number
+  readonly failures: number
+  readonly startedAt?: number
+  readonly readyAt?: number
+  /** Next start, when backing off. */
+  readonly retryAt?: number
+  /** What the worker waits for (`after`, `requires`, bus, lease), when it waits. */
+  readonly waitingFor?: readonly string[]
+  readonly load?: { readonly ms: number; readonly rssBytes?: number }
+  readonly cpu?: number
+  readonly rssBytes?: number
+  readonly codeChanged?: boolean
+  readonly wakes: number
+  readonly lastWake?: { readonly by: string; readonly at: number }
+  readonly ticksSkipped?: number
+  readonly unclaimed?: number
+  readonly busDropped?: number
+  readonly lastExit?: ExitRecord
+  /** Why it is quarantined, in one sentence. */
+  readonly quarantine?: string
+}
+
+export interface SupervisorStatus {
+  readonly version: number
+  readonly host: string
+  readonly herd: string
+  readonly group: string
+  readonly pid: number
+  readonly startedAt: number
+  readonly bus: { readonly kind: 'embedded' | 'redis'; readonly connections: number }
+  readonly process: {
+    readonly rssBytes?: number
+    readonly pssBytes?: number
+    readonly ussBytes?: number
+    readonly anonBytes?: number
+    readonly heapUsedBytes: number
+    readonly loopDelayP99Ms?: number
+    /** CPU seconds per wall second since start, 1.0 = one core. */
+    readonly cpuRatio: number
+    /** metric name -> why it is absent. */
+    readonly unavailable?: Readonly<Record<string, string>>
+  }
+  readonly phases: {
+    readonly spawnMs?: number
+    readonly importsMs?: number
+    readonly configMs?: number
+    readonly busMs?: number
+    readonly readyMs?: number
+  }
+  readonly workers: readonly WorkerStatus[]
+}
+
+/** One state change; a pino line, a bus event (`system.<worker>.event`) and an SSE `transition`. */
+export interface TransitionEvent {
+  readonly v: 1
+  readonly ts: number
+  readonly worker: string
+  readonly from: WorkerStateName
+  readonly to: WorkerStateName
+  readonly reason: string
+}
+
+export const CONTROL_ACTIONS = [
+  'start',
+  'stop',
+  'restart',
+  'wake',
+  'sleep',
+  'move',
+  'log-level',
+  'status',
+] as const
+export type ControlAction = (typeof CONTROL_ACTIONS)[number]
+
+/** A control message after validation; from the socket or from the bus. */
+export interface ControlCommand {
+  readonly v: 1
+  readonly id: string
+  readonly action: ControlAction
+  /** Who asks; for the log. */
+  readonly by: string
+  readonly worker: string
+  readonly args?: { readonly level?: LogLevel; readonly to?: Placement }
+}
+
+export interface ControlOk {
+  readonly v: 1
+  readonly id: string
+  readonly ok: true
+  readonly worker: string
+  readonly state: WorkerStateName
+  /** Something the operator should know, e.g. changed code that a restart does not load. */
+  readonly warning?: string
+}
+export interface ControlRefused {
+  readonly v: 1
+  readonly id: string
+  readonly ok: false
+  readonly error: { readonly code: string; readonly message: string }
+}
+/** `status` is the HTTP status: 202, or 400, 404, 409, 413, 429. */
+export interface ControlReply {
+  readonly status: 202 | 400 | 404 | 409 | 413 | 429
+  readonly body: ControlOk | ControlRefused
+}
+
+/** What the control surfaces (socket, HTTP listener, bus) are given; the supervisor implements it. */
+export interface ControlTarget {
+  status(): Promise<SupervisorStatus>
+  /** Decides and starts the action; never throws, never waits for the worker. */
+  act(command: ControlCommand): ControlReply
+  /** Every transition from now on. Returns its release. */
+  onTransition(listener: (event: TransitionEvent) => void): () => void
+}
