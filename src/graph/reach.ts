@@ -1,0 +1,67 @@
+// What a root reaches, and the shortest way there.
+
+import { type Digraph, successors } from './digraph.ts'
+
+/** Whether the edge at `index` in `graph.targets`, from -> to, may be used. */
+export type EdgeFilter = (from: number, to: number, index: number) => boolean
+
+/** 1 for every node reachable from `root` (itself included) over the edges `allow` lets through, else 0. */
+export function reachable(graph: Digraph, root: number, allow?: EdgeFilter): Uint8Array {
+  const seen = new Uint8Array(graph.size)
+  if (graph.size === 0) return seen
+  seen[root] = 1
+  const queue = [root]
+  for (const v of queue) {
+    for (let e = graph.offsets[v]!; e < graph.offsets[v + 1]!; e++) {
+      const w = graph.targets[e]!
+      if (seen[w] === 1 || (allow !== undefined && !allow(v, w, e))) continue
+      seen[w] = 1
+      queue.push(w)
+    }
+  }
+  return seen
+}
+
+/** A shortest path `[from, ..., to]`, or undefined when there is none; among equal ones the one whose edges were given
+ *  first. `[from]` when both are the same node. */
+export function shortestPath(
+  graph: Digraph,
+  from: number,
+  to: number,
+  allow?: EdgeFilter,
+): number[] | undefined {
+  const cameFrom = new Int32Array(graph.size).fill(-1)
+  cameFrom[from] = from
+  const queue = [from]
+  for (const v of queue) {
+    if (v === to) return walkBack(cameFrom, from, to)
+    for (let e = graph.offsets[v]!; e < graph.offsets[v + 1]!; e++) {
+      const w = graph.targets[e]!
+      if (cameFrom[w] !== -1 || (allow !== undefined && !allow(v, w, e))) continue
+      cameFrom[w] = v
+      queue.push(w)
+    }
+  }
+  return undefined
+}
+
+/** Distance in edges from `from` to every node; -1 where there is no path. */
+export function distances(graph: Digraph, from: number): Int32Array {
+  const distance = new Int32Array(graph.size).fill(-1)
+  distance[from] = 0
+  const queue = [from]
+  for (const v of queue) {
+    for (const w of successors(graph, v)) {
+      if (distance[w] !== -1) continue
+      distance[w] = distance[v]! + 1
+      queue.push(w)
+    }
+  }
+  return distance
+}
+
+function walkBack(cameFrom: Int32Array, from: number, to: number): number[] {
+  const path = [to]
+  for (let v = to; v !== from; v = cameFrom[v]!) path.push(cameFrom[v]!)
+  return path.toReversed()
+}
