@@ -1,0 +1,63 @@
+// The heavy import of the herd: a real ORM over an SQLite that npm alone can install (sql.js, WebAssembly). The database
+// lives in memory and is written to its file by `save`.
+
+import 'reflect-metadata'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { DataSource } from 'typeorm'
+import { entities } from './entities.js'
+
+/**
+ * @typedef {Object} Database
+ * @property {DataSource} source
+ * @property {(name: string) => import('typeorm').Repository<any>} rows  The repository of a table.
+ * @property {() => Promise<void>} save  Writes the file: whole, or as it was before.
+ */
+
+/**
+ * The shared resource behind `ctx.use(database(file))`; saved once more when its last user lets go of it.
+ * One process at a time may have a file open: each worker has its own.
+ * @param {string} file
+ * @returns {import('byre/worker').Resource<Database>}
+ */
+export function database(file) {
+  return {
+    key: `database:${file}`,
+    create: () => open(file),
+    async dispose(db) {
+      await db.save()
+      await db.source.destroy()
+    },
+  }
+}
+
+/** @param {string} file @returns {Promise<Database>} */
+async function open(file) {
+  const saved = await readFile(file).catch((error) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  const source = new DataSource({
+    type: 'sqljs',
+    entities,
+    synchronize: true,
+    ...(saved === undefined ? {} : { database: new Uint8Array(saved) }),
+  })
+  await source.initialize()
+  let saving = Promise.resolve()
+  return {
+    source,
+    rows: (name) => source.getRepository(name),
+    save() {
+      saving = saving.catch(() => {}).then(() => write(file, source.sqljsManager.exportDatabase()))
+      return saving
+    },
+  }
+}
+
+/** @param {string} file @param {Uint8Array} bytes */
+async function write(file, bytes) {
+  await mkdir(dirname(file), { recursive: true })
+  await writeFile(`${file}.new`, bytes)
+  await rename(`${file}.new`, file)
+}

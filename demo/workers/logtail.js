@@ -1,0 +1,53 @@
+// Tails a log file and forwards its lines to another, through rotation by rename and by truncation.
+
+import { appendFile, mkdir, open, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { relay } from '../lib/relay.js'
+import { stopped } from '../lib/stopped.js'
+
+/** @typedef {{ relay: string, from: string, to: string }} Config */
+
+const CHUNK_BYTES = 64 * 1024
+
+/** @param {import('byre/worker').WorkerContext<Config>} ctx */
+export async function run(ctx) {
+  const { from, to } = ctx.config
+  const client = await ctx.use(relay(ctx.config.relay))
+  await mkdir(dirname(to), { recursive: true })
+  const buffer = Buffer.alloc(CHUNK_BYTES)
+  /** @type {import('node:fs/promises').FileHandle | undefined} */
+  let file
+  let offset = 0
+  let partial = ''
+
+  const readOn = async () => {
+    for (;;) {
+      const { bytesRead } = (await file?.read(buffer, 0, CHUNK_BYTES, offset)) ?? { bytesRead: 0 }
+      if (bytesRead === 0) return
+      // latin1 keeps every byte as it is, whatever a chunk's end cuts through
+      const lines = (partial + buffer.toString('latin1', 0, bytesRead)).split('\n')
+      partial = (lines.pop() ?? '').slice(0, CHUNK_BYTES)
+      if (lines.length > 0) await appendFile(to, `${lines.join('\n')}\n`, 'latin1')
+      offset += bytesRead
+      client.count(ctx.name, lines.length)
+    }
+  }
+  const follow = async () => {
+    const held = await file?.stat()
+    if (held !== undefined && held.size < offset) offset = 0 // truncated in place
+    await readOn()
+    const named = await stat(from).catch(() => undefined)
+    if (named === undefined || named.ino === held?.ino) return
+    // rotated: what was written to the old file before the rename has just been read
+    await readOn()
+    await file?.close()
+    file = await open(from)
+    offset = 0
+    await readOn()
+  }
+
+  const release = ctx.every('200ms', follow)
+  await stopped(ctx.signal)
+  release()
+  await file?.close()
+}

@@ -1,0 +1,44 @@
+// Applies stock changes: in one transaction the product's new stock under an optimistic version, and the movement that
+// explains it.
+
+import { database, forEachItem, relay } from '../lib/index.js'
+
+/**
+ * @typedef {{ relay: string, database: string, products: number }} Config
+ * @typedef {{ id: number, productId: number, delta: number }} Mutation
+ */
+
+/** @param {import('byre/worker').WorkerContext<Config>} ctx */
+export async function run(ctx) {
+  const client = await ctx.use(relay(ctx.config.relay))
+  const db = await ctx.use(database(ctx.config.database))
+  if ((await db.rows('product').count()) === 0) {
+    const ids = Array.from({ length: ctx.config.products }, (_, i) => i + 1)
+    await db.rows('product').insert(ids.map((id) => ({ id, name: `product ${id}`, stock: 100 })))
+  }
+  let changed = false
+
+  /** @param {Mutation} mutation */
+  const apply = ({ id, productId, delta }) =>
+    db.source.transaction(async (rows) => {
+      if (await rows.getRepository('stock_move').existsBy({ id })) return
+      const product = await rows.getRepository('product').findOneBy({ id: productId })
+      if (product === null || product['stock'] + delta < 0) {
+        ctx.log.info({ mutation: id, productId, delta }, 'refused: no such product, or not enough stock')
+        return
+      }
+      const { stock, version } = product
+      await rows
+        .getRepository('product')
+        .update({ id: productId, version }, { stock: stock + delta, version: version + 1 })
+      await rows.getRepository('stock_move').insert({ id, productId, delta, at: Date.now() })
+      changed = true
+    })
+
+  ctx.every('1s', async () => {
+    if (!changed) return
+    changed = false
+    await db.save()
+  })
+  await forEachItem(ctx, client, 'mutations', apply)
+}

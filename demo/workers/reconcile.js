@@ -1,0 +1,49 @@
+// Reconciles payments with invoices, row by row through the ORM; the database survives a restart.
+
+import { database, forEachItem, relay } from '../lib/index.js'
+
+/**
+ * @typedef {{ relay: string, database: string, invoices: number }} Config
+ * @typedef {{ id: number, invoiceId: number, cents: number }} Payment
+ */
+
+/** @param {import('byre/worker').WorkerContext<Config>} ctx */
+export async function run(ctx) {
+  const client = await ctx.use(relay(ctx.config.relay))
+  const db = await ctx.use(database(ctx.config.database))
+  if ((await db.rows('invoice').count()) === 0) await seed(db, ctx.config.invoices)
+  let changed = false
+
+  /** @param {Payment} payment */
+  const reconcile = async ({ id, invoiceId, cents }) => {
+    await db.source.transaction(async (rows) => {
+      if (await rows.getRepository('payment').existsBy({ id })) return // delivered twice, booked once
+      await rows.getRepository('payment').insert({ id, invoiceId, cents, receivedAt: Date.now() })
+      const invoice = await rows.getRepository('invoice').findOneBy({ id: invoiceId })
+      if (invoice === null) return
+      const paidCents = Number(invoice['paidCents']) + cents
+      const status =
+        paidCents < invoice['dueCents'] ? 'short' : paidCents > invoice['dueCents'] ? 'over' : 'paid'
+      await rows.getRepository('invoice').update({ id: invoiceId }, { paidCents, status })
+    })
+    changed = true
+  }
+
+  ctx.every('1s', async () => {
+    if (!changed) return
+    changed = false
+    await db.save()
+  })
+  await forEachItem(ctx, client, 'payments', reconcile)
+}
+
+/** @param {import('../lib/orm.js').Database} db @param {number} invoices */
+async function seed(db, invoices) {
+  const rows = Array.from({ length: invoices }, (_, i) => ({
+    id: i + 1,
+    orderId: i + 1,
+    dueCents: 1000,
+    status: 'open',
+  }))
+  await db.rows('invoice').insert(rows)
+}

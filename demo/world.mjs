@@ -1,0 +1,224 @@
+// The world around the herd: the relay, a webhook receiver that sometimes fails, and the people and machines that place
+// orders, pay, write logs, send lines and drop pictures. It is no part of what is measured.
+// By hand: `DEMO_DIR=/tmp/byre-demo node demo/world.mjs` beside `byre supervise`, with the same DEMO_DIR.
+
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import http from 'node:http'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startRelay } from './relay.mjs'
+
+const BEAT_MS = 100
+const ROTATE_EVERY = 50 // log lines
+
+/**
+ * @typedef {Object} World
+ * @property {import('./relay.mjs').Relay} relay
+ * @property {string} url  Where webhooks go.
+ * @property {() => Facts} facts  What the world has seen, whatever the workers say.
+ * @property {() => void} pause  No new work from now on.
+ * @property {() => void} resume
+ * @property {() => Promise<void>} close
+ */
+
+/**
+ * @typedef {Object} Facts
+ * @property {number} hooksReceived  Distinct webhooks accepted by the receiver.
+ * @property {number} hooksRefused  Attempts it answered with 503 or cut off.
+ * @property {number} linesLogged  Lines written to the log, through rotations.
+ * @property {number} linesForwarded  Lines `logtail` has written.
+ * @property {number} linesDistinct  Distinct lines sent over TCP.
+ * @property {number} linesLetThrough  Lines `dedupe` has let through.
+ * @property {number} picturesDropped
+ * @property {number} thumbnailsMade
+ */
+
+/**
+ * Starts everything in `dir`; the receiver listens on a loopback port (`port`, or one the kernel chooses).
+ * @param {{ dir: string, port?: number }} options
+ * @returns {Promise<World>}
+ */
+export async function startWorld({ dir, port = 0 }) {
+  mkdirSync(join(dir, 'inbox'), { recursive: true })
+  const relay = await startRelay(join(dir, 'relay.sock'))
+  const receiver = await startReceiver(port)
+  const log = makeLog(join(dir, 'app.log'))
+  const lines = makeLineSender(join(dir, 'tcp-lines.json'))
+  const pictures = makePictures(join(dir, 'inbox'))
+  let beat = 0
+  let paused = false
+
+  const timer = setInterval(() => {
+    if (paused) return
+    beat++
+    relay.put('orders', [
+      { id: beat, customerId: 1 + (beat % 50), productId: 1 + (beat % 50), quantity: 1 + (beat % 3) },
+    ])
+    relay.put('payments', [{ id: beat, invoiceId: 1 + (beat % 200), cents: beat % 5 === 0 ? 990 : 1000 }])
+    relay.put('mutations', [{ id: beat, productId: 1 + (beat % 50), delta: beat % 2 === 0 ? -3 : 2 }])
+    relay.put('sessions', [{ id: beat, token: `token-${beat}`, ttlMs: 500 }])
+    relay.put('report.orders', [{ price: 100 + (beat % 20), cost: 60 + (beat % 15) }])
+    relay.put('report.readings', [{ value: beat % 2 === 0 ? 3.6 : 1, unit: beat % 2 === 0 ? 'MJ' : 'kWh' }])
+    relay.put('report.points', [{ value: 10 + beat * 0.5 }])
+    log.write(`${new Date().toISOString()} order ${beat} placed`)
+    lines.send([`reading ${beat}`, `reading ${Math.max(1, beat - 1)}`]) // each line twice
+    if (beat % 5 === 0) pictures.drop()
+  }, BEAT_MS)
+
+  return {
+    relay,
+    url: receiver.url,
+    pause: () => void (paused = true),
+    resume: () => void (paused = false),
+    facts: () => ({
+      ...receiver.facts(),
+      linesLogged: log.written(),
+      linesForwarded: countLines(join(dir, 'forwarded.log')),
+      linesDistinct: lines.distinct(),
+      linesLetThrough: countLines(join(dir, 'lines.log')),
+      picturesDropped: pictures.dropped(),
+      thumbnailsMade: countFiles(join(dir, 'thumbs')),
+    }),
+    async close() {
+      clearInterval(timer)
+      lines.close()
+      await Promise.all([receiver.close(), relay.close()])
+    },
+  }
+}
+
+/**
+ * A receiver with the faults of a real one, the same in every run: each fourth webhook is answered 503 at first, each
+ * eleventh is cut off at first, and each twentieth is refused long enough to become a dead letter.
+ * @param {number} port
+ */
+async function startReceiver(port) {
+  /** @type {Map<string, number>} */
+  const attempts = new Map()
+  /** @type {Set<string>} */
+  const received = new Set()
+  let refused = 0
+  const server = http.createServer((request, response) => {
+    const key = String(request.headers['idempotency-key'])
+    const number = Number(/\d+$/.exec(key)?.[0] ?? 0)
+    const attempt = (attempts.get(key) ?? 0) + 1
+    if (attempts.size < 100_000) attempts.set(key, attempt)
+    request.resume().on('end', () => {
+      const fails =
+        number % 20 === 0 ? attempt <= 4 : (number % 4 === 0 || number % 11 === 0) && attempt === 1
+      if (!fails) {
+        if (received.size < 100_000) received.add(key)
+        return void response.writeHead(204).end()
+      }
+      refused++
+      if (number % 11 === 0) request.socket.destroy()
+      else response.writeHead(503).end('busy\n')
+    })
+  })
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(undefined)))
+  const address = /** @type {net.AddressInfo} */ (server.address())
+  return {
+    url: `http://127.0.0.1:${address.port}/hook`,
+    facts: () => ({ hooksReceived: received.size, hooksRefused: refused }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(resolve)
+        server.closeAllConnections()
+      }),
+  }
+}
+
+/** A log that is rotated by rename, as logrotate does. @param {string} file */
+function makeLog(file) {
+  let written = 0
+  return {
+    /** @param {string} line */
+    write(line) {
+      appendFileSync(file, `${line}\n`)
+      if (++written % ROTATE_EVERY === 0) renameSync(file, `${file}.1`)
+    },
+    written: () => written,
+  }
+}
+
+/** Sends lines to the port found in `portFile`, once there is one. @param {string} portFile */
+function makeLineSender(portFile) {
+  /** @type {Set<string>} */
+  const sent = new Set()
+  /** @type {net.Socket | undefined} */
+  let socket
+  const connect = () => {
+    try {
+      const { port } = JSON.parse(readFileSync(portFile, 'utf8'))
+      socket = net.connect(port, '127.0.0.1')
+      socket.on('error', () => {}) // 'close' follows
+      socket.on('close', () => void (socket = undefined))
+    } catch {} // not listening yet
+  }
+  return {
+    /** @param {string[]} lines */
+    send(lines) {
+      if (socket === undefined) connect()
+      if (socket === undefined || !socket.writable || socket.writableLength > 64 * 1024) return
+      socket.write(`${lines.join('\n')}\n`)
+      for (const line of lines) if (sent.size < 100_000) sent.add(line)
+    },
+    distinct: () => sent.size,
+    close: () => socket?.destroy(),
+  }
+}
+
+/** @param {string} inbox */
+function makePictures(inbox) {
+  const side = 64
+  let dropped = 0
+  return {
+    drop() {
+      const name = `picture-${++dropped}.pgm`
+      const pixels = Buffer.from(Array.from({ length: side * side }, (_, i) => (i * dropped) % 256))
+      writeFileSync(
+        join(inbox, `${name}.part`),
+        Buffer.concat([Buffer.from(`P5\n${side} ${side}\n255\n`), pixels]),
+      )
+      renameSync(join(inbox, `${name}.part`), join(inbox, name))
+    },
+    dropped: () => dropped,
+  }
+}
+
+/** @param {string} file */
+function countLines(file) {
+  try {
+    return readFileSync(file, 'latin1').split('\n').length - 1
+  } catch {
+    return 0
+  }
+}
+
+/** @param {string} folder */
+function countFiles(folder) {
+  try {
+    return readdirSync(folder).filter((name) =>
+      statSync(join(folder, name), { throwIfNoEntry: false })?.isFile(),
+    ).length
+  } catch {
+    return 0
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const dir = process.env['DEMO_DIR'] ?? join(tmpdir(), 'byre-demo')
+  const world = await startWorld({ dir, port: 8088 })
+  process.stdout.write(`The world turns in ${dir}; webhooks go to ${world.url}. Ctrl-C ends it.\n`)
+  process.once('SIGINT', () => void world.close())
+}
