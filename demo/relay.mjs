@@ -66,7 +66,9 @@ export async function startRelay(path) {
       queues.forget(socket)
       services.forget(socket)
     })
-    readFrames(socket, (frame) => operations[String(frame.op)]?.(socket, frame))
+    readFrames(socket, (frame) => {
+      if (Object.hasOwn(operations, frame.op)) operations[frame.op]?.(socket, frame)
+    })
   })
   rmSync(path, { force: true })
   await /** @type {Promise<void>} */ (
