@@ -1,0 +1,55 @@
+// "Did you mean ...?" for a word that is in no list: the nearest known word by edit distance.
+
+/** Longest word compared and most words looked at: one suggestion costs at most a few milliseconds. */
+const MAX_WORD = 64
+const MAX_CANDIDATES = 10_000
+
+/** The candidate nearest to `word`, or undefined when none is near: at most a third of its letters (and at most
+ *  three) inserted, left out, replaced or swapped with their neighbour; case counts as no difference. The first
+ *  of several equally near ones. */
+export function suggest(word: string, candidates: Iterable<string>): string | undefined {
+  if (word.length === 0 || word.length > MAX_WORD) return undefined
+  let limit = Math.min(3, Math.floor(word.length / 3))
+  const wanted = word.toLowerCase()
+  let best: string | undefined
+  let looked = 0
+  for (const candidate of candidates) {
+    if (++looked > MAX_CANDIDATES) break
+    if (candidate.length > MAX_WORD || Math.abs(candidate.length - word.length) > limit) continue
+    const distance = editDistance(wanted, candidate.toLowerCase(), limit)
+    if (distance > limit) continue
+    best = candidate
+    limit = distance - 1
+    if (limit < 0) break
+  }
+  return best
+}
+
+/** `, did you mean 'x'?` or nothing: the tail of a message. */
+export function didYouMean(word: string, candidates: Iterable<string>): string {
+  const near = suggest(word, candidates)
+  return near === undefined ? '' : `; did you mean '${near}'?`
+}
+
+/** Optimal string alignment distance (Damerau-Levenshtein without substring edits); limit + 1 when it is larger. */
+function editDistance(a: string, b: string, limit: number): number {
+  let beforeLast: number[] = []
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    let least = i
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 1
+      let cost = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + same)
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        cost = Math.min(cost, beforeLast[j - 2]! + 1)
+      }
+      row.push(cost)
+      least = Math.min(least, cost)
+    }
+    if (least > limit) return limit + 1
+    beforeLast = last
+    last = row
+  }
+  return last[b.length]!
+}

@@ -1,0 +1,113 @@
+// The rules of a herd that need more than one worker: names, references between workers, cycles, groups.
+
+import { isRecord } from '../base/check.ts'
+import { parseBytes } from '../base/bytes.ts'
+import { didYouMean } from '../base/suggest.ts'
+import { cycles } from '../graph/cycles.ts'
+import { digraph } from '../graph/digraph.ts'
+import { checkWorker } from './check-workers.ts'
+import { DEFAULTS, MAX_WORKERS } from './defaults.ts'
+import { reasonGroupName, reasonName } from './fields.ts'
+import { type Path, type Problems, show } from './problems.ts'
+import { type RawRecord, type RawWorker, asRecord, asText, asTexts, rawWorkers } from './raw.ts'
+
+/** Adds every problem between values. `folder` is the absolute folder of the config file. */
+export function checkRules(config: RawRecord, folder: string, problems: Problems): void {
+  checkCount(config, problems)
+  checkGroups(config, problems)
+  checkEnvNames(asRecord(config['defaults'])['env'], ['defaults', 'env'], problems)
+  checkControl(config, problems)
+  const workers = rawWorkers(config)
+  const embedded = (config['bus'] ?? DEFAULTS.bus) === 'embedded'
+  const setting = { problems, folder, embedded, kinds: new Map() }
+  for (const worker of workers) {
+    const reason = reasonName(worker.name)
+    if (reason !== undefined) problems.add(['workers', worker.name], `the name ${reason}`)
+    checkEnvNames(worker.own['env'], ['workers', worker.name, 'env'], problems)
+    checkWorker(worker, setting)
+  }
+  checkReferences(workers, problems)
+}
+
+function checkCount(config: RawRecord, problems: Problems): void {
+  if (!isRecord(config['workers'])) return
+  const count = Object.keys(config['workers']).length
+  if (count === 0) problems.add(['workers'], 'must have at least one worker, got none')
+  if (count > MAX_WORKERS) problems.add(['workers'], `must have at most ${MAX_WORKERS} workers, got ${count}`)
+}
+
+function checkGroups(config: RawRecord, problems: Problems): void {
+  for (const [name, entry] of Object.entries(asRecord(config['groups']))) {
+    const reason = reasonGroupName(name)
+    if (reason !== undefined) problems.add(['groups', name], `the name ${reason}`)
+    const group = asRecord(entry)
+    const high = parseBytes(asText(group['memoryHigh']) ?? '')
+    const max = parseBytes(asText(group['memoryMax']) ?? '')
+    if (high !== undefined && max !== undefined && high > max) {
+      problems.add(
+        ['groups', name, 'memoryHigh'],
+        `must not be larger than memoryMax, got ${show(group['memoryHigh'])} and ${show(group['memoryMax'])}`,
+      )
+    }
+  }
+}
+
+function checkEnvNames(env: RawRecord[string] | undefined, path: Path, problems: Problems): void {
+  for (const name of Object.keys(asRecord(env))) {
+    if (!/^[^=\0]{1,1024}$/.test(name))
+      problems.add([...path, name], "the name must be 1 to 1024 characters without '='")
+  }
+}
+
+function checkControl(config: RawRecord, problems: Problems): void {
+  const control = asRecord(config['control'])
+  if (control['secret'] !== undefined && control['overRedis'] !== undefined) {
+    problems.add(
+      ['control', 'overRedis'],
+      "'unsigned' contradicts control.secret, which signs. Remove one of the two",
+    )
+  }
+}
+
+/** `after` and `requires`: known workers, no cycle. */
+function checkReferences(workers: readonly RawWorker[], problems: Problems): void {
+  const indexOf = new Map(workers.map((worker, index) => [worker.name, index]))
+  const edges: [number, number][] = []
+  let suggestions = 0
+  workers.forEach((worker, from) => {
+    for (const key of ['after', 'requires']) {
+      for (const [name, position] of asTexts(worker.own[key])) {
+        const to = indexOf.get(name)
+        if (to !== undefined) edges.push([from, to])
+        else {
+          const near = ++suggestions <= 20 ? didYouMean(name, indexOf.keys()) : ''
+          problems.add(['workers', worker.name, key, position], `no worker is named ${show(name)}${near}`)
+        }
+      }
+    }
+  })
+  for (const cycle of cycles(digraph(workers.length, edges)))
+    addCycle(
+      cycle.map((i) => workers[i]!),
+      problems,
+    )
+}
+
+function addCycle(cycle: readonly RawWorker[], problems: Problems): void {
+  const [first] = cycle
+  const next = cycle[1 % cycle.length]!
+  const key = asTexts(first!.own['after']).some(([name]) => name === next.name) ? 'after' : 'requires'
+  const path = ['workers', first!.name, key]
+  if (cycle.length === 1) {
+    problems.add(path, 'a worker cannot wait for itself')
+    return
+  }
+  const names =
+    cycle.length <= 12
+      ? cycle.map((w) => w.name)
+      : [...cycle.slice(0, 10).map((w) => w.name), '...', cycle.at(-1)!.name]
+  problems.add(
+    path,
+    `after and requires form a cycle: ${[...names, first!.name].join(' -> ')}. Remove one of the ${cycle.length} links`,
+  )
+}

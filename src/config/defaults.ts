@@ -1,0 +1,67 @@
+// Every default and every range of the config, once, in the spelling of the config itself. docs/config.md and
+// schema/byre.config.schema.json repeat them, and a test compares all three.
+
+/** What a key is when neither the worker nor `defaults` gives it. A key that is not here has no default. */
+export const DEFAULTS = {
+  bus: 'embedded',
+  onUnattributed: 'drain',
+  sampler: { enabled: true, interval: '15s' },
+  limits: { message: '1MiB', buffer: 1000 },
+  worker: {
+    group: 'default',
+    activation: 'eager',
+    placement: 'shared',
+    restart: 'on-failure',
+    backoff: { first: '0s', base: '1s', factor: 2, max: '60s', resetAfter: '10m' },
+    limit: { failures: 5, within: '5m' },
+    onLimit: 'quarantine',
+    onStall: 'report',
+    stopTimeout: '5s',
+    startTimeout: '30s',
+    ready: 'start',
+    stall: { detect: true, after: '1s' },
+    weight: 1,
+    critical: false,
+  },
+  timezone: 'UTC',
+  lease: { ttl: '30s' },
+} as const
+
+/** Inclusive ranges, in the spelling of the config. */
+export const RANGES = {
+  admissionMax: [1, 10_000],
+  samplerInterval: ['100ms', '1d'],
+  limitsMessage: ['1KiB', '64MiB'],
+  limitsBuffer: [1, 1_000_000],
+  memory: ['1MiB', '16TiB'],
+  every: ['10ms', '365d'],
+  sleepAfter: ['100ms', '365d'],
+  backoffFirst: ['0s', '1d'],
+  backoffBase: ['1ms', '1d'],
+  backoffFactor: [1, 100],
+  backoffMax: ['1ms', '1d'],
+  resetAfter: ['1ms', '365d'],
+  failures: [1, 1000],
+  within: ['1ms', '365d'],
+  stopTimeout: ['10ms', '1h'],
+  startTimeout: ['10ms', '1h'],
+  stallAfter: ['20ms', '1h'],
+  weight: [0.01, 1000],
+  leaseTtl: ['500ms', '1h'],
+  port: [0, 65_535],
+} as const
+
+/** Most workers of one herd. */
+export const MAX_WORKERS = 10_000
+/** Deepest nesting of the whole config, the root being 1. */
+export const MAX_DEPTH = 64
+/** Most values (numbers, texts, objects, ...) in one config, counted as a tree: shared objects count each time. */
+export const MAX_VALUES = 2_000_000
+/** Most UTF-16 code units of all texts and keys together. */
+export const MAX_TEXT_LENGTH: number = 32 * 1024 * 1024
+/** Largest config file, in bytes. */
+export const MAX_FILE_BYTES: number = 8 * 1024 * 1024
+/** Most entries of one list (topics, after, args, ...). */
+export const MAX_LIST = 10_000
+/** Shortest control.secret, in characters: what HMAC-SHA-256 needs to be worth it. */
+export const MIN_SECRET_LENGTH = 16

@@ -1,0 +1,31 @@
+// Finds, evaluates and resolves a config in this process: what `byre` does at start. resolve.ts and valibot behind it
+// are loaded here and not before.
+
+import { ByreError, describeProblems } from '../base/errors.ts'
+import { type EvaluateOptions, evaluateFile } from './evaluate-file.ts'
+import { findConfig } from './find.ts'
+import { show } from './problems.ts'
+import type { ResolvedHerd } from './types.ts'
+
+export interface LoadOptions extends EvaluateOptions {
+  /** Path of the config, absolute or from `cwd`. @default the only byre.config.* of `cwd` */
+  readonly file?: string
+  readonly cwd: string
+}
+
+/** The herd of the config, nothing optional left. Throws ByreError BYRE_CONFIG_NOT_FOUND, or BYRE_CONFIG_INVALID with
+ *  all problems in the message and in `details.problems`. The config sees this process's `process.env`. */
+export async function loadHerd(options: LoadOptions): Promise<ResolvedHerd> {
+  const file = findConfig(options.file, options.cwd)
+  const raw = await evaluateFile(file, options)
+  const { resolveHerd } = await import('./resolve.ts')
+  const result = await resolveHerd(raw, { file })
+  if (result.ok) return result.herd
+  throw new ByreError(
+    'BYRE_CONFIG_INVALID',
+    describeProblems(`Cannot use the config ${show(file, 1024)}`, result.problems),
+    {
+      details: { file, problems: result.problems },
+    },
+  )
+}

@@ -1,0 +1,261 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { file, folder, herdOf, one, problemsOf } from './herd.ts'
+
+t.test('the smallest config gets every default', async (t) => {
+  t.same(await herdOf(one()), {
+    name: 'shop',
+    file,
+    folder,
+    bus: { kind: 'embedded' },
+    groups: { default: {} },
+    workers: [
+      {
+        name: 'w',
+        group: 'default',
+        source: { kind: 'module', path: join(folder, 'workers/a.js') },
+        config: {},
+        env: {},
+        activation: { kind: 'eager' },
+        placement: 'shared',
+        restart: 'on-failure',
+        backoff: { firstMs: 0, baseMs: 1000, factor: 2, maxMs: 60_000, resetAfterMs: 600_000 },
+        limit: { failures: 5, withinMs: 300_000 },
+        onLimit: 'quarantine',
+        onStall: 'report',
+        stall: { detect: true, afterMs: 1000 },
+        startTimeoutMs: 30_000,
+        stopTimeoutMs: 5000,
+        ready: 'start',
+        weight: 1,
+        critical: false,
+        after: [],
+        requires: [],
+        needs: {},
+      },
+    ],
+    control: {},
+    admission: {},
+    sampler: { enabled: true, intervalMs: 15_000 },
+    limits: { messageBytes: 1_048_576, buffer: 1000 },
+    onUnattributed: 'drain',
+  })
+})
+
+t.test(
+  "a worker's own value wins over defaults, which win over byre's; nested objects merge per key",
+  async (t) => {
+    const herd = await herdOf({
+      name: 'shop',
+      defaults: {
+        group: 'batch',
+        restart: 'always',
+        backoff: { base: '2s', max: '30s' },
+        limit: { failures: 2 },
+        stall: { detect: false },
+        env: { A: 'shared', B: 'shared' },
+        activation: { every: '1m' },
+        sleepAfter: '5m',
+        ready: 'call',
+      },
+      workers: {
+        a: { module: 'workers/a.js' },
+        b: {
+          module: join(folder, 'workers/b.mjs'),
+          group: 'own',
+          restart: 'never',
+          backoff: { base: '3s' },
+          limit: { within: '1m' },
+          stall: { after: '2s' },
+          env: { B: 'own' },
+          activation: 'eager',
+          placement: 'thread',
+        },
+        c: { script: 'workers/a.js', args: ['-x', ''], cwd: 'data', placement: 'process', sleepAfter: '1h' },
+      },
+    })
+    const [a, b, c] = herd.workers
+    t.match(a, { group: 'batch', restart: 'always', ready: 'call', env: { A: 'shared', B: 'shared' } })
+    t.same(a?.activation, { kind: 'lazy', topics: [], streams: [], everyMs: 60_000 })
+    t.notOk('sleepAfterMs' in a!, 'a default sleepAfter is not for shared workers')
+    t.match(b, {
+      group: 'own',
+      restart: 'never',
+      activation: { kind: 'eager' },
+      env: { A: 'shared', B: 'own' },
+    })
+    t.same(b?.backoff, { firstMs: 0, baseMs: 3000, factor: 2, maxMs: 30_000, resetAfterMs: 600_000 })
+    t.same(b?.limit, { failures: 2, withinMs: 60_000 })
+    t.same(b?.stall, { detect: false, afterMs: 2000 })
+    t.equal(b?.sleepAfterMs, 300_000)
+    t.same(c?.source, { kind: 'script', path: join(folder, 'workers/a.js'), args: ['-x', ''] })
+    t.match(c, { cwd: join(folder, 'data'), sleepAfterMs: 3_600_000, ready: 'start' })
+    t.same(Object.keys(herd.groups), ['batch', 'own'])
+  },
+)
+
+t.test('everything the contract names is accepted', async (t) => {
+  const herd = await herdOf({
+    $schema: './node_modules/byre/schema/byre.config.schema.json',
+    name: 'shop',
+    bus: 'rediss://user:pa%20ss@redis.example:6380/3',
+    http: { listen: '[::1]:9464' },
+    groups: { batch: { memoryHigh: '300MiB', memoryMax: '400MiB' }, idle: {} },
+    control: { secret: 'sixteen or more characters' },
+    admission: { max: 4 },
+    sampler: { enabled: false, interval: '1m' },
+    limits: { message: '64KiB', buffer: 10 },
+    onUnattributed: 'report',
+    workers: {
+      webhook: {
+        module: './workers/a.js',
+        group: 'batch',
+        config: { retries: 5, constructor: [null, true, -0, 'x'] },
+        activation: {
+          topics: ['webhook.>', 'webhook.>', 'a.*.b'],
+          streams: ['jobs'],
+          cron: '*/5 * * * *',
+          timezone: 'Europe/Berlin',
+        },
+        onLimit: 'exit',
+        onStall: 'eject',
+        after: ['other', 'other'],
+        requires: ['other'],
+        critical: true,
+        memoryMax: '50MiB',
+        lease: { ttl: '10s' },
+        weight: 0.5,
+        needs: {
+          network: 'outbound',
+          paths: ['data', '/var/lib/x'],
+          groups: ['adm'],
+          capabilities: ['CAP_NET_BIND_SERVICE'],
+        },
+      },
+      other: { module: './workers/b.mjs', lease: true, activation: { cron: '@hourly' } },
+      none: { module: './workers/b.mjs', lease: false, config: null, undefinedIsAbsent: undefined },
+    },
+  })
+  t.same(herd.bus, { kind: 'redis', url: 'rediss://user:pa%20ss@redis.example:6380/3' })
+  t.same(herd.http, { host: '::1', port: 9464 })
+  t.same(herd.groups, {
+    batch: { memoryHighBytes: 314_572_800, memoryMaxBytes: 419_430_400 },
+    idle: {},
+    default: {},
+  })
+  t.same(herd.sampler, { enabled: false, intervalMs: 60_000 })
+  t.same(herd.limits, { messageBytes: 65_536, buffer: 10 })
+  const [webhook, other, none] = herd.workers
+  t.same(webhook?.activation, {
+    kind: 'lazy',
+    topics: ['webhook.>', 'a.*.b'],
+    streams: ['jobs'],
+    cron: { expression: '*/5 * * * *', timezone: 'Europe/Berlin' },
+  })
+  t.same(webhook?.config, { retries: 5, constructor: [null, true, 0, 'x'] })
+  t.same(webhook?.after, ['other'])
+  t.same(webhook?.lease, { ttlMs: 10_000 })
+  t.same(webhook?.needs.paths, [join(folder, 'data'), '/var/lib/x'])
+  t.same(other?.lease, { ttlMs: 30_000 })
+  t.same(other?.activation, {
+    kind: 'lazy',
+    topics: [],
+    streams: [],
+    cron: { expression: '@hourly', timezone: 'UTC' },
+  })
+  t.notOk('lease' in none!)
+  t.equal(none?.config, null)
+  t.same(JSON.parse(JSON.stringify(herd)), herd, 'a herd is plain JSON')
+})
+
+t.test('the forms of bus and http.listen', async (t) => {
+  const nodes = [{ host: 'r1', port: 6379 }]
+  const buses: [unknown, unknown][] = [
+    ['embedded', { kind: 'embedded' }],
+    ['redis://h', { kind: 'redis', url: 'redis://h' }],
+    [{ url: 'redis://h:1/0' }, { kind: 'redis', url: 'redis://h:1/0' }],
+    [
+      { sentinels: nodes, name: 'm' },
+      { kind: 'sentinel', sentinels: nodes, name: 'm' },
+    ],
+    [{ cluster: nodes }, { kind: 'cluster', nodes }],
+  ]
+  for (const [bus, expected] of buses) t.same((await herdOf(one({}, { bus }))).bus, expected)
+  for (const [listen, host, port] of [
+    ['127.0.0.1:9464', '127.0.0.1', 9464],
+    ['127.9.8.7:0', '127.9.8.7', 0],
+    ['localhost:65535', 'localhost', 65_535],
+  ] as const) {
+    t.same((await herdOf(one({}, { http: { listen } }))).http, { host, port })
+  }
+})
+
+t.test('all problems come at once, each with its path', async (t) => {
+  const problems = await problemsOf({
+    name: 'sh op',
+    bsu: 'embedded',
+    defaults: { restart: 'alwys' },
+    workers: {
+      a: { modul: './workers/a.js', stopTimeout: 5, after: ['b', 'webhok'] },
+      b: { module: './workers/b.js', requires: ['a'], activation: { topics: ['a..b'], cron: '61 * * * *' } },
+      webhook: { module: './workers/a.js', memoryMax: '50 MiB', config: { f: () => {} } },
+    },
+  })
+  t.same(problems.map((p) => p.path).toSorted(), [
+    'bsu',
+    'defaults.restart',
+    'name',
+    'workers.a',
+    'workers.a.after',
+    'workers.a.after[1]',
+    'workers.a.modul',
+    'workers.a.stopTimeout',
+    'workers.b.activation.cron',
+    'workers.b.activation.topics[0]',
+    'workers.b.module',
+    'workers.webhook.config.f',
+    'workers.webhook.memoryMax',
+  ])
+})
+
+t.test('a problem that comes from defaults is named once, where it stands', async (t) => {
+  const workers = Object.fromEntries(
+    Array.from({ length: 50 }, (_, i) => [`w${i}`, { module: 'workers/a.js' }]),
+  )
+  const defaults = { backoff: { base: '10m', max: '1m' }, activation: { streams: ['jobs'], cron: '* * *' } }
+  t.same((await problemsOf({ name: 'shop', defaults, workers })).map((p) => p.path).toSorted(), [
+    'defaults.activation.cron',
+    'defaults.activation.streams',
+    'defaults.backoff.base',
+  ])
+})
+
+t.test('10,000 workers in one chain resolve in a second; one more is refused', async (t) => {
+  const chain = (count: number): Record<string, object> =>
+    Object.fromEntries(
+      Array.from({ length: count }, (_, i) => [
+        `w${i}`,
+        { module: 'workers/a.js', ...(i > 0 && { after: [`w${i - 1}`] }) },
+      ]),
+    )
+  const startedAt = performance.now()
+  t.equal((await herdOf({ name: 'shop', workers: chain(10_000) })).workers.length, 10_000)
+  t.ok(performance.now() - startedAt < 5000, `${Math.round(performance.now() - startedAt)} ms`)
+  const [problem] = await problemsOf({ name: 'shop', workers: chain(10_001) })
+  t.match(problem, { path: 'workers', message: /at most 10000 workers, got 10001/ })
+})
+
+t.test('10,000 workers that are all wrong: a bounded answer in bounded time', async (t) => {
+  const names = Array.from({ length: 10_000 }, (_, i) => `worker-number-${i}`)
+  const workers = Object.fromEntries(
+    names.map((name, i) => [
+      name,
+      { modul: 1, module: `./nope-${i}.js`, after: [`workr-number-${i}`], cron: 1 },
+    ]),
+  )
+  const startedAt = performance.now()
+  const problems = await problemsOf({ name: 'shop', workers })
+  t.equal(problems.length, 1001)
+  t.match(problems.at(-1)?.message, /^\d+ more problems are not shown$/)
+  t.ok(performance.now() - startedAt < 5000, `${Math.round(performance.now() - startedAt)} ms`)
+})
