@@ -124,20 +124,22 @@ export interface HostBus extends Bus {
   readonly kind: 'embedded' | 'redis'
   /** Upstream network connections held now. */
   readonly connections: number
-  /** As publish, but may use `system.>`. */
+  /** As publish, but may use `system.>`, and with an envelope's `replyTo` as topic it answers that request (for whoever
+   *  relays messages to a thread or a child). */
   publishSystem(topic: string, payload: Json, options?: PublishOptions): Promise<void>
   /** Subscribers whose pattern covers `topic`; lets a beat nobody hears cost nothing. Always true where it cannot be known. */
   hasSubscribers(topic: string): boolean
   /** A tap in publish order, called synchronously; for activation. It must not throw. Returns its release. */
   tap(pattern: string, deliver: (delivery: RawDelivery) => void): () => void
-  /** A bus scoped to one owner: `closeAll()` closes what it opened; `system.>` is refused for publish.
-   *  `enter` runs every hand-over to the owner's code inside the owner's async context. */
+  /** A bus scoped to one owner: `closeAll()` closes what it opened; `system.>` is refused for publish. No code of the
+   *  owner runs inside a publisher's call: it awaits messages, so each is handled in the async context that awaited. */
   scoped(owner: string, options?: ScopedBusOptions): ScopedBus
   close(): Promise<void>
 }
 
 export interface ScopedBusOptions {
-  /** Claims kept deliveries when a subscription opens: those the pattern covers, in publish order. Returned ones go first into its buffer. */
+  /** Claims kept deliveries when a subscription opens: those the pattern covers, in publish order. They go first into
+   *  its buffer, which is enlarged by their number until it is down to `buffer` once. */
   readonly claim?: (pattern: string) => readonly RawDelivery[]
 }
 

@@ -1,0 +1,47 @@
+// The embedded bus: every worker of one process on one router, no network and, unless a request waits, no timer.
+
+import type { HostBus } from './bus.ts'
+import { closedError, Router } from './router.ts'
+import type { EmbeddedBusOptions } from './router.ts'
+import { Scope } from './scope.ts'
+
+/**
+ * A bus of its own. Workers get `scoped()` views of it; `publishSystem` also answers a request when its topic is the
+ * envelope's `replyTo`, for whoever relays messages to a thread or a child.
+ */
+export function createEmbeddedBus(options: EmbeddedBusOptions): HostBus {
+  const router = new Router(options)
+  const scopes = new Set<Scope>()
+  const forget = (scope: Scope): void => void scopes.delete(scope)
+  const host = new Scope(router, undefined, undefined, forget)
+  const assertOpen = (verb: string, name: unknown): void => {
+    if (host.closed) throw closedError(verb, name)
+  }
+  return {
+    kind: 'embedded',
+    connections: 0,
+    publish: (topic, payload, publishOptions) => host.publish(topic, payload, publishOptions),
+    subscribe: (pattern, subscribeOptions) => host.subscribe(pattern, subscribeOptions),
+    request: (topic, payload, requestOptions) => host.request(topic, payload, requestOptions),
+    enqueue: (stream) => host.enqueue(stream),
+    stream: (stream) => host.stream(stream),
+    publishSystem: (topic, payload, publishOptions) => host.publishSystem(topic, payload, publishOptions),
+    hasSubscribers: (topic) => router.isHeard(topic),
+    tap(pattern, deliver) {
+      assertOpen('tap', pattern)
+      return router.tap(pattern, deliver)
+    },
+    scoped(owner, scopeOptions) {
+      assertOpen('open a scope for', owner)
+      const scope = new Scope(router, owner, scopeOptions?.claim, forget)
+      scopes.add(scope)
+      return scope
+    },
+    close() {
+      host.closeAll()
+      for (const scope of scopes) scope.closeAll()
+      router.removeTaps()
+      return Promise.resolve()
+    },
+  }
+}

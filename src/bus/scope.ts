@@ -1,0 +1,183 @@
+// The embedded bus as one owner sees it: what was opened through it ends with it.
+
+import { ByreError } from '../base/errors.ts'
+import type { Json } from '../base/json.ts'
+import type {
+  Job,
+  Message,
+  PublishOptions,
+  RequestOptions,
+  ScopedBus,
+  ScopedBusOptions,
+  SubscribeOptions,
+  Subscription,
+} from './bus.ts'
+import { resolveRequestOptions, resolveSubscribeOptions } from './options.ts'
+import type { Packet } from './packet.ts'
+import { closedError } from './router.ts'
+import type { Drop, PacketSubscription, Router } from './router.ts'
+import { BufferedSubscription } from './subscription.ts'
+import type { SubscriptionOwner } from './subscription.ts'
+import { assertPattern, assertTopic } from './topics.ts'
+
+/** Also what its subscriptions call back into. */
+export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
+  readonly #router: Router
+  /** The worker's name; undefined for the supervisor itself. */
+  readonly #name: string | undefined
+  readonly #claim: ScopedBusOptions['claim']
+  readonly #onClosed: (scope: Scope) => void
+  readonly #open = new Set<PacketSubscription>()
+  #dropped = 0
+  #closed = false
+
+  constructor(
+    router: Router,
+    name: string | undefined,
+    claim: ScopedBusOptions['claim'],
+    onClosed: (scope: Scope) => void,
+  ) {
+    this.#router = router
+    this.#name = name
+    this.#claim = claim
+    this.#onClosed = onClosed
+  }
+
+  get openSubscriptions(): number {
+    return this.#open.size
+  }
+
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  publish(topic: string, payload: Json, options?: PublishOptions): Promise<void> {
+    return this.#publish(topic, payload, options, undefined)
+  }
+
+  /** As publish, but may use `system.>`, and answers a request when `topic` is its `replyTo`. For byre's own code. */
+  publishSystem(topic: string, payload: Json, options?: PublishOptions): Promise<void> {
+    return this.#publish(topic, payload, options, PRIVILEGED)
+  }
+
+  subscribe<P = Json>(pattern: string, options?: SubscribeOptions): Subscription<P> {
+    assertPattern(pattern)
+    if (this.#closed) throw closedError('subscribe to', pattern)
+    const resolved = resolveSubscribeOptions(pattern, options, this.#router.options.buffer)
+    const subscription = new BufferedSubscription<Packet>(pattern, resolved, this, ACKNOWLEDGED)
+    if (!subscription.closed) {
+      this.#open.add(subscription)
+      this.#preload(subscription)
+      this.#router.attach(subscription)
+    }
+    return subscription as unknown as Subscription<P>
+  }
+
+  request<P = Json>(topic: string, payload: Json, options?: RequestOptions): Promise<P> {
+    if (this.#closed) return Promise.reject(closedError('request', topic))
+    try {
+      assertTopic(topic)
+      const timeoutMs = resolveRequestOptions(topic, options)
+      const send = (replyTo: string): number => this.#router.publish(topic, payload, options, { replyTo })
+      const plan = { topic, timeoutMs, signal: options?.signal, send }
+      return this.#router.requests.open(this, plan) as Promise<P>
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  enqueue(stream: string, _payload?: Json): Promise<string> {
+    return Promise.reject(noStreams('enqueue to stream', stream))
+  }
+
+  /** An iterable whose first `next()` rejects. */
+  stream<P = Json>(stream: string): AsyncIterable<Job<P>> {
+    const next = (): Promise<never> => Promise.reject(noStreams('read stream', stream))
+    return { [Symbol.asyncIterator]: () => ({ next }) }
+  }
+
+  /** Idempotent. Open iterations end, waiting requests reject BYRE_BUS_CLOSED, and so does whatever is tried later. */
+  closeAll(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const subscription of this.#open) subscription.close()
+    this.#router.requests.rejectAll(this, (topic) => closedError('await the reply to', topic))
+    this.#onClosed(this)
+  }
+
+  open(packet: Packet): Message {
+    return packet.replyTo === undefined
+      ? packet.open(undefined)
+      : packet.open((payload) => this.#reply(packet, payload))
+  }
+
+  overflowed(subscription: PacketSubscription, packet: Packet): void {
+    this.#dropped++
+    if (subscription.overflow === 'fail') this.#router.detach(subscription)
+    const { onDrop } = this.#router.options
+    if (onDrop === undefined) return
+    const drop: Drop = {
+      ...(this.#name === undefined ? {} : { owner: this.#name }),
+      pattern: subscription.pattern,
+      topic: packet.topic,
+      overflow: subscription.overflow,
+      dropped: subscription.dropped,
+    }
+    this.#router.guard(() => onDrop(drop))
+  }
+
+  ended(subscription: PacketSubscription): void {
+    this.#open.delete(subscription)
+    this.#router.detach(subscription)
+  }
+
+  #publish(
+    topic: string,
+    payload: Json,
+    options: PublishOptions | undefined,
+    rights: typeof PRIVILEGED | undefined,
+  ): Promise<void> {
+    if (this.#closed) return Promise.reject(closedError('publish to', topic))
+    try {
+      this.#router.publish(topic, payload, options, rights)
+      return ACKNOWLEDGED
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Before the subscription is routed to: what was kept comes first, and nothing can come between. */
+  #preload(subscription: PacketSubscription): void {
+    const claim = this.#claim
+    if (claim === undefined) return
+    this.#router.guard(() => {
+      const kept = claim(subscription.pattern)
+      if (kept.length > 0) subscription.preload(this.#router.packets(kept))
+    })
+  }
+
+  #reply(packet: Packet, payload: Json): Promise<void> {
+    if (this.#closed) return Promise.reject(closedError('reply to', packet.topic))
+    try {
+      this.#router.reply(packet, payload)
+      return ACKNOWLEDGED
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+}
+
+const PRIVILEGED = { privileged: true } as const
+/** In one process, accepted is acknowledged. */
+const ACKNOWLEDGED: Promise<void> = Promise.resolve()
+
+function noStreams(verb: string, name: unknown): ByreError {
+  return new ByreError(
+    'BYRE_BUS_UNSUPPORTED',
+    `Cannot ${verb} '${String(name)}': durable streams need the Redis bus, and this herd runs on the embedded one. Set bus: 'redis://host:6379' in the config.`,
+  )
+}

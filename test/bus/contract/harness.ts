@@ -1,0 +1,60 @@
+// What the contract's laws share.
+import type { Test } from 'tap'
+import type { Bus, HostBus, Message, SubscribeOptions, Subscription } from '../../../src/bus/bus.ts'
+
+/** Small, so that the laws about limits are quick. */
+export const CONTRACT_LIMITS = { messageBytes: 4096, buffer: 8 } as const
+
+export type Law = (t: Test, bus: HostBus) => Promise<void>
+
+/** A subscription that upstream acknowledged, with the one iterator it may have. */
+export interface Reader {
+  readonly sub: Subscription
+  readonly next: () => Promise<IteratorResult<Message, unknown>>
+  /** The next `n` messages; fails when the iteration ends before. */
+  readonly take: (n: number) => Promise<Message[]>
+}
+
+export async function listen(bus: Bus, pattern: string, options?: SubscribeOptions): Promise<Reader> {
+  const sub = bus.subscribe(pattern, options)
+  const iterator = sub[Symbol.asyncIterator]()
+  await sub.ready
+  const next = (): Promise<IteratorResult<Message, unknown>> => iterator.next()
+  return {
+    sub,
+    next,
+    async take(n) {
+      const messages: Message[] = []
+      while (messages.length < n) {
+        const { value, done } = await next()
+        if (done === true) throw new Error(`'${pattern}' ended after ${messages.length} of ${n} messages`)
+        messages.push(value)
+      }
+      return messages
+    },
+  }
+}
+
+export function payloads(messages: readonly Message[]): unknown[] {
+  return messages.map((m) => m.payload)
+}
+
+/** Resolves when everything published through this bus before was handed to every subscription of this bus. */
+export async function flush(bus: HostBus): Promise<void> {
+  const marker = await listen(bus, 'contract.flush')
+  await bus.publish('contract.flush', null)
+  await marker.take(1)
+  marker.sub.close()
+}
+
+/** Answers every message of `topic` with `answer(payload)` until the bus or scope closes. */
+export async function serve(
+  bus: Bus,
+  topic: string,
+  answer: (message: Message) => Promise<void>,
+): Promise<void> {
+  const { sub } = await listen(bus, topic, { buffer: 1000 })
+  void (async () => {
+    for await (const message of sub) await answer(message)
+  })()
+}

@@ -1,0 +1,178 @@
+// Bad input: refused with a code and a remedy, and nothing else happens.
+import { MAX_TOPIC_LENGTH } from '../../../src/base/topics.ts'
+import { MAX_DEPTH } from '../../../src/bus/codec.ts'
+import { CONTRACT_LIMITS, listen, payloads } from './harness.ts'
+import type { Law } from './harness.ts'
+
+const BAD_TOPICS: unknown[] = [
+  '',
+  '.',
+  'a.',
+  '.a',
+  'a..b',
+  'a b',
+  'a\nb',
+  'a\u0000',
+  'a.\ud800',
+  'a'.repeat(MAX_TOPIC_LENGTH + 1),
+  undefined,
+  null,
+  1,
+  {},
+  ['a'],
+  Symbol('a'),
+]
+const WILDCARDS = ['*', '>', 'a.*', 'a.>', 'a*', '*a']
+const BAD_PATTERNS = [...BAD_TOPICS, 'a.>.b', 'a*', '>a', '**', '>.']
+const { messageBytes } = CONTRACT_LIMITS
+
+const circular: Record<string, unknown> = {}
+circular['self'] = circular
+const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels))
+
+const BAD_PAYLOADS: [string, unknown][] = [
+  ['undefined', undefined],
+  ['a function', () => 1],
+  ['a symbol', Symbol('x')],
+  ['a BigInt', 1n],
+  ['a BigInt inside', { n: [1n] }],
+  ['a cycle', circular],
+  [
+    'a toJSON that throws',
+    {
+      toJSON: () => {
+        throw new Error('no')
+      },
+    },
+  ],
+  [
+    'a toJSON that throws a hostile object',
+    {
+      toJSON: () => {
+        throw {
+          get message() {
+            throw new Error('never')
+          },
+        }
+      },
+    },
+  ],
+  [
+    'a getter that throws',
+    {
+      get x() {
+        throw new Error('no')
+      },
+    },
+  ],
+  ['a revoked proxy', revoked()],
+  [`${MAX_DEPTH + 1} levels`, nested(MAX_DEPTH + 1)],
+  ['so deep that the stack ends', nested(1_000_000)],
+]
+
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
+export const refusalLaws: Record<string, Law> = {
+  'publish and request refuse what is not a topic': async (t, bus) => {
+    for (const topic of [...BAD_TOPICS, ...WILDCARDS] as string[]) {
+      await t.rejects(bus.publish(topic, 1), {
+        code: 'BYRE_BUS_TOPIC_INVALID',
+        message: /^Cannot publish to .+: .+\. .+\.$/,
+      })
+      await t.rejects(bus.request(topic, 1), { code: 'BYRE_BUS_TOPIC_INVALID' })
+    }
+  },
+
+  'subscribe and tap refuse what is not a pattern': async (t, bus) => {
+    for (const pattern of BAD_PATTERNS as string[]) {
+      t.throws(() => bus.subscribe(pattern), { code: 'BYRE_BUS_TOPIC_INVALID' }, String(pattern))
+      t.throws(() => bus.tap(pattern, () => {}), { code: 'BYRE_BUS_TOPIC_INVALID' }, String(pattern))
+    }
+  },
+
+  'reply topics are out of reach': async (t, bus) => {
+    const code = 'BYRE_BUS_TOPIC_RESERVED'
+    for (const topic of ['_inbox', '_inbox.a', '_inbox.a.1']) {
+      await t.rejects(bus.publish(topic, 1), { code })
+      await t.rejects(bus.request(topic, 1), { code })
+      t.throws(() => bus.subscribe(topic), { code })
+    }
+    t.throws(() => bus.subscribe('_inbox.>'), { code })
+    t.throws(() => bus.tap('_inbox.*.>', () => {}), { code })
+    await t.resolves(bus.publish('_inboxes', 1), 'another token is free')
+  },
+
+  'only publishSystem reaches system.>, everyone may listen to it': async (t, bus) => {
+    const worker = bus.scoped('w')
+    const { take } = await listen(worker, 'system.>')
+    for (const from of [worker, bus]) {
+      await t.rejects(from.publish('system.w.control', 1), { code: 'BYRE_BUS_TOPIC_RESERVED' })
+      await t.rejects(from.request('system.w.control', 1), { code: 'BYRE_BUS_TOPIC_RESERVED' })
+    }
+    await bus.publishSystem('system.w.event', { state: 'running' })
+    const [message] = await take(1)
+    t.match(message, { topic: 'system.w.event', payload: { state: 'running' } })
+    await t.resolves(worker.publish('systems.w', 1), 'another token is free')
+  },
+
+  'a payload that is not JSON is refused and nothing is delivered': async (t, bus) => {
+    const { take } = await listen(bus, 'p')
+    for (const [what, payload] of BAD_PAYLOADS) {
+      await t.rejects(
+        bus.publish('p', payload as never),
+        { code: 'BYRE_BUS_PAYLOAD_INVALID', message: /^Cannot publish to 'p': / },
+        what,
+      )
+      await t.rejects(bus.request('p', payload as never), { code: 'BYRE_BUS_PAYLOAD_INVALID' }, what)
+    }
+    await bus.publish('p', 'good')
+    t.same(payloads(await take(1)), ['good'])
+  },
+
+  'a payload as deep as allowed arrives': async (t, bus) => {
+    const { take } = await listen(bus, 'deep')
+    await bus.publish('deep', nested(MAX_DEPTH) as never)
+    t.equal(JSON.stringify((await take(1))[0]!.payload), JSON.stringify(nested(MAX_DEPTH)))
+  },
+
+  'the size of a payload is its bytes of UTF-8 JSON': async (t, bus) => {
+    const { take } = await listen(bus, 'size')
+    const details = { limitBytes: messageBytes }
+    for (const char of ['a', 'é', '€', '😀']) {
+      const fits = char.repeat(Math.floor((messageBytes - 2) / Buffer.byteLength(char)))
+      await bus.publish('size', fits)
+      t.equal((await take(1))[0]!.payload, fits)
+      await t.rejects(bus.publish('size', `${fits}${char}`), { code: 'BYRE_BUS_PAYLOAD_TOO_LARGE', details })
+    }
+    const huge = 'x'.repeat(10_000_000)
+    await t.rejects(bus.publish('size', huge), { code: 'BYRE_BUS_PAYLOAD_TOO_LARGE', details })
+    await t.rejects(bus.request('size', huge), { code: 'BYRE_BUS_PAYLOAD_TOO_LARGE' })
+  },
+
+  'bad options are refused, all at once': async (t, bus) => {
+    const bad = { buffer: 0, overflow: 'drop-all', signal: {} } as never
+    t.throws(() => bus.subscribe('x', bad), {
+      code: 'BYRE_ARGUMENT_INVALID',
+      message: /buffer: .*\n.*overflow: .*\n.*signal: /,
+    })
+    for (const buffer of [0, -1, 1.5, NaN, 1_000_001, '10' as never])
+      t.throws(() => bus.subscribe('x', { buffer }), { code: 'BYRE_ARGUMENT_INVALID' }, String(buffer))
+    for (const timeout of [0, -1, NaN, Infinity, '5', 'soon', null as never])
+      await t.rejects(bus.request('x', 1, { timeout }), { code: 'BYRE_ARGUMENT_INVALID' }, String(timeout))
+    for (const options of [
+      { type: '' },
+      { type: 1 },
+      { type: 'x'.repeat(257) },
+      { headers: { traceparent: {} } },
+    ])
+      await t.rejects(
+        bus.publish('x', 1, options as never),
+        { code: 'BYRE_ARGUMENT_INVALID' },
+        JSON.stringify(options),
+      )
+  },
+}

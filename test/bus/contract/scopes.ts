@@ -1,0 +1,152 @@
+// A worker's view of the bus ends with the worker; what was kept for a dormant one is handed over; close ends all.
+import type { RawDelivery } from '../../../src/bus/bus.ts'
+import { covers } from '../../../src/bus/topics.ts'
+import { CONTRACT_LIMITS, flush, listen, payloads } from './harness.ts'
+import type { Law } from './harness.ts'
+
+const DONE = { value: undefined, done: true }
+
+/** What activation does for a dormant worker: keeps what a tap sees, gives it away once to the pattern that covers it. */
+function keep(
+  bus: Parameters<Law>[1],
+  pattern: string,
+): { claim(p: string): RawDelivery[]; kept: RawDelivery[] } {
+  const kept: RawDelivery[] = []
+  const release = bus.tap(pattern, (delivery) => kept.push(delivery))
+  return {
+    kept,
+    claim(claimed) {
+      release()
+      return kept.splice(0).filter((d) => covers(claimed, d.topic))
+    },
+  }
+}
+
+export const scopeLaws: Record<string, Law> = {
+  'closeAll ends what the worker opened, and nothing of its siblings': async (t, bus) => {
+    const [worker, sibling] = [bus.scoped('worker'), bus.scoped('sibling')]
+    const [a, b, other] = [await listen(worker, 'x'), await listen(worker, 'y'), await listen(sibling, 'x')]
+    const waiting = a.next()
+    const request = worker.request('nobody', 1)
+    t.equal(worker.openSubscriptions, 2)
+    worker.closeAll()
+    worker.closeAll()
+    t.same(await waiting, DONE)
+    t.same(await b.next(), DONE)
+    await t.rejects(request, { code: 'BYRE_BUS_CLOSED' })
+    t.equal(worker.openSubscriptions, 0)
+    t.equal(sibling.openSubscriptions, 1)
+    await bus.publish('x', 1)
+    t.same(payloads(await other.take(1)), [1])
+  },
+
+  'an ended worker can do nothing more': async (t, bus) => {
+    const worker = bus.scoped('worker')
+    worker.closeAll()
+    const code = 'BYRE_BUS_CLOSED'
+    await t.rejects(worker.publish('x', 1), { code })
+    await t.rejects(worker.request('x', 1), { code })
+    t.throws(() => worker.subscribe('x'), { code })
+    await t.resolves(bus.publish('x', 1))
+    await t.resolves(bus.scoped('worker').publish('x', 1), 'its next run has a scope of its own')
+  },
+
+  'leaving the loop closes the subscription': async (t, bus) => {
+    const worker = bus.scoped('worker')
+    const { sub } = await listen(worker, 'x')
+    await bus.publish('x', 1)
+    await bus.publish('x', 2)
+    for await (const _ of sub) break
+    t.equal(worker.openSubscriptions, 0)
+    for await (const _ of sub) t.fail('it is closed')
+  },
+
+  'what was kept for a dormant worker comes first, in order, and then what follows': async (t, bus) => {
+    const keeper = keep(bus, 'job.>')
+    await (await listen(bus, 'job.>')).sub.ready
+    for (const n of [1, 2, 3]) await bus.publish(`job.${n}`, n, { type: 't' })
+    await flush(bus)
+    const worker = bus.scoped('worker', { claim: (pattern) => keeper.claim(pattern) })
+    const { sub, take } = await listen(worker, 'job.*')
+    for (const n of [4, 5]) await bus.publish(`job.${n}`, n)
+    const received = await take(5)
+    t.same(payloads(received), [1, 2, 3, 4, 5])
+    t.match(received[0], { topic: 'job.1', type: 't' })
+    t.equal(new Set(received.map((m) => m.id)).size, 5)
+    t.equal(sub.dropped, 0)
+  },
+
+  'what was kept enlarges the buffer and takes no room from what follows': async (t, bus) => {
+    const keeper = keep(bus, 'job')
+    for (let n = 1; n <= 6; n++) await bus.publish('job', n)
+    await flush(bus)
+    const worker = bus.scoped('worker', { claim: (pattern) => keeper.claim(pattern) })
+    const { sub, take } = await listen(worker, 'job', { buffer: 2 })
+    for (const n of [7, 8]) await bus.publish('job', n)
+    await flush(bus)
+    t.equal(sub.queued, 8)
+    t.equal(sub.dropped, 0)
+    await bus.publish('job', 9)
+    await flush(bus)
+    t.equal(sub.dropped, 1, 'one more overflows by the policy')
+    t.same(payloads(await take(8)), [2, 3, 4, 5, 6, 7, 8, 9])
+    for (const n of [10, 11, 12]) await bus.publish('job', n)
+    await flush(bus)
+    t.same(payloads(await take(2)), [11, 12], 'then the limit is its own again')
+  },
+
+  'a request kept for a dormant worker can be answered': async (t, bus) => {
+    const keeper = keep(bus, 'ask')
+    const request = bus.request('ask', 'anyone?')
+    await flush(bus)
+    const worker = bus.scoped('worker', { claim: (pattern) => keeper.claim(pattern) })
+    const { take } = await listen(worker, 'ask')
+    const [message] = await take(1)
+    await message!.reply!('awake')
+    t.equal(await request, 'awake')
+  },
+
+  'kept deliveries that crossed a process as text are read again': async (t, bus) => {
+    const keeper = keep(bus, 'ask')
+    const request = bus.request('ask', { n: [1] }, { type: 'q' })
+    await flush(bus)
+    const texts = JSON.stringify(keeper.claim('ask').map(({ topic, envelope }) => ({ topic, envelope })))
+    const worker = bus.scoped('worker', { claim: () => JSON.parse(texts) as RawDelivery[] })
+    const { take } = await listen(worker, 'ask')
+    const [message] = await take(1)
+    t.match(message, { topic: 'ask', type: 'q', payload: { n: [1] } })
+    await message!.reply!('read')
+    t.equal(await request, 'read')
+  },
+
+  'an aborted signal claims nothing': async (t, bus) => {
+    const worker = bus.scoped('worker', { claim: () => t.fail('claimed') as never })
+    const sub = worker.subscribe('x', { signal: AbortSignal.abort() })
+    for await (const _ of sub) t.fail('it is closed')
+    t.equal(worker.openSubscriptions, 0)
+  },
+
+  'closing the bus ends everything on it': async (t, bus) => {
+    const worker = bus.scoped('worker')
+    const [mine, its] = [await listen(bus, 'x'), await listen(worker, 'x')]
+    const waiting = [mine.next(), its.next()]
+    const requests = [bus.request('nobody', 1), worker.request('nobody', 1)]
+    const code = 'BYRE_BUS_CLOSED'
+    const refused = requests.map((r) => t.rejects(r, { code }))
+    await bus.close()
+    await bus.close()
+    await Promise.all(refused)
+    t.same(await Promise.all(waiting), [DONE, DONE])
+    await t.rejects(bus.publish('x', 1), { code })
+    await t.rejects(bus.publishSystem('system.x', 1), { code })
+    await t.rejects(worker.publish('x', 1), { code })
+    t.throws(() => bus.subscribe('x'), { code })
+    t.throws(() => bus.tap('x', () => {}), { code })
+    t.throws(() => bus.scoped('other'), { code })
+  },
+
+  'the limits are those of the contract': async (t, bus) => {
+    await t.resolves(bus.publish('x', 'x'.repeat(CONTRACT_LIMITS.messageBytes - 2)))
+    await t.rejects(bus.publish('x', 'x'.repeat(CONTRACT_LIMITS.messageBytes)))
+  },
+}
