@@ -18,10 +18,15 @@ export interface EvaluateOptions {
 
 export const DEFAULT_EVALUATE_MS = 10_000
 
+/** What a config exports, wrapped: returned bare from an async function, an object with a `then` would be called. */
+export interface Exported {
+  readonly exported: unknown
+}
+
 /** The default export of the config at the absolute path `file`, or its JSON. A module is evaluated once per process:
  *  a second call gives the first answer (load-in-child.ts evaluates afresh). Throws BYRE_CONFIG_INVALID. An endless
  *  synchronous loop cannot be interrupted from here, only in the child. */
-export async function evaluateFile(file: string, options: EvaluateOptions = {}): Promise<unknown> {
+export async function evaluateFile(file: string, options: EvaluateOptions = {}): Promise<Exported> {
   return extname(file) === '.json' ? readJson(file) : importModule(file, options)
 }
 
@@ -46,7 +51,7 @@ export function loadError(
   )
 }
 
-async function readJson(file: string): Promise<unknown> {
+async function readJson(file: string): Promise<Exported> {
   const bytes = await readFile(file).catch((error: unknown) => {
     throw loadError(file, `it cannot be read (${describeThrown(error).message})`, {}, error)
   })
@@ -54,7 +59,7 @@ async function readJson(file: string): Promise<unknown> {
   if (text.trim() === '')
     throw loadError(file, 'it is empty. Write at least { "name": ..., "workers": { ... } }')
   const result = parseJsonText(text)
-  if (result.ok) return result.value
+  if (result.ok) return { exported: result.value }
   throw loadError(file, result.reason, { line: result.line, column: result.column })
 }
 
@@ -76,7 +81,7 @@ function decode(file: string, bytes: Buffer): string {
   throw loadError(file, 'it is not valid UTF-8', { line })
 }
 
-async function importModule(file: string, options: EvaluateOptions): Promise<unknown> {
+async function importModule(file: string, options: EvaluateOptions): Promise<Exported> {
   const restoreExit = refuseExit()
   try {
     const module = await withTimeout(
@@ -84,7 +89,7 @@ async function importModule(file: string, options: EvaluateOptions): Promise<unk
       import(pathToFileURL(file).href) as Promise<Record<string, unknown>>,
       options,
     )
-    return defaultExport(file, module)
+    return { exported: defaultExport(file, module) }
   } catch (error) {
     throw error instanceof ByreError && error.code === 'BYRE_CONFIG_INVALID'
       ? error
@@ -137,6 +142,8 @@ function defaultExport(file: string, module: Record<string, unknown>): unknown {
   if (typeof value === 'function') {
     throw loadError(file, `its default export is a function. Call it and export the result. ${remedy}`)
   }
+  if (value instanceof Promise)
+    throw loadError(file, `its default export is a promise. Write 'await' before it`)
   if (value === undefined) throw loadError(file, `its default export is undefined. ${remedy}`)
   return value
 }

@@ -4,7 +4,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { isRecord } from '../base/check.ts'
-import { systemClock } from '../base/clock.ts'
+import { type Timer, systemClock } from '../base/clock.ts'
 import { formatDurationMs } from '../base/durations.ts'
 import { ByreError, type ErrorCode } from '../base/errors.ts'
 import { DEFAULT_EVALUATE_MS, loadError } from './evaluate-file.ts'
@@ -84,10 +84,12 @@ function converse(child: ChildProcess, limitMs: number, options: LoadInChildOpti
   const output = tail([child.stdout, child.stderr] as Readable[])
   const pipe = child.stdio[3] as Readable
   let onAbort = (): void => {}
+  let timer: Timer | undefined
+  let ended = false
   const settled = new Promise<ChildAnswer>((resolve, reject) => {
     const fail = (reason: string): void =>
       reject(loadError(options.file ?? options.cwd, `the child that evaluates it ${reason}${said(output())}`))
-    const timer = clock.setTimer(limitMs, () =>
+    timer = clock.setTimer(limitMs, () =>
       fail(`did not answer within ${formatDurationMs(limitMs)} and was ended. Look for an endless loop`),
     )
     onAbort = () => reject(signal?.reason as Error)
@@ -95,14 +97,19 @@ function converse(child: ChildProcess, limitMs: number, options: LoadInChildOpti
     readAnswer(pipe, resolve, fail)
     child.once('error', (error) => fail(`cannot be started (${error.message})`))
     child.once('exit', (code, killedBy) => {
-      timer.cancel()
+      if (ended) return
       const how = killedBy === null ? `exited with code ${code}` : `was killed by ${killedBy}`
+      const over = (): void => fail(`${how} before it answered`)
       // What it wrote last may still be in the pipe; a grandchild may hold the pipe open for as long as it likes.
-      clock.setTimer(LAST_WORDS_MS, () => fail(`${how} before it answered`), { unref: true })
-      pipe.once('close', () => fail(`${how} before it answered`))
+      if (pipe.closed) over()
+      else pipe.once('close', over)
+      timer?.cancel()
+      timer = clock.setTimer(LAST_WORDS_MS, over)
     })
   })
   return settled.finally(() => {
+    ended = true
+    timer?.cancel()
     signal?.removeEventListener('abort', onAbort)
     child.kill('SIGKILL')
     for (const stream of child.stdio) stream?.destroy()

@@ -17,9 +17,9 @@ export interface LoadOptions extends EvaluateOptions {
  *  all problems in the message and in `details.problems`. The config sees this process's `process.env`. */
 export async function loadHerd(options: LoadOptions): Promise<ResolvedHerd> {
   const file = findConfig(options.file, options.cwd)
-  const raw = await evaluateFile(file, options)
+  const { exported } = await evaluateFile(file, options)
   const { resolveHerd } = await import('./resolve.ts')
-  const result = await resolveHerd(raw, { file })
+  const result = await resolveHerd(exported, { file })
   if (result.ok) return result.herd
   throw new ByreError(
     'BYRE_CONFIG_INVALID',
