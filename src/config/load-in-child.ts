@@ -94,6 +94,7 @@ function converse(child: ChildProcess, limitMs: number, options: LoadInChildOpti
     )
     onAbort = () => reject(signal?.reason as Error)
     signal?.addEventListener('abort', onAbort)
+    if (signal?.aborted === true) onAbort() // it may have come while node:child_process was loading
     readAnswer(pipe, resolve, fail)
     child.once('error', (error) => fail(`cannot be started (${error.message})`))
     child.once('exit', (code, killedBy) => {

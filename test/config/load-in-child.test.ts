@@ -149,10 +149,12 @@ t.test('an endless loop is ended by the limit, an endless await by its own', asy
 
 t.test('an aborted load ends the child and rejects with the reason', async (t) => {
   const cwd = folderWith('await new Promise(() => {})')
-  const controller = new AbortController()
-  const pending = failure({ cwd, signal: controller.signal })
-  setImmediate(() => controller.abort(new Error('shutting down')))
-  t.match(await pending, { message: 'shutting down' })
+  for (const when of [(fn: () => void) => fn(), setImmediate, (fn: () => void) => setTimeout(fn, 20)]) {
+    const controller = new AbortController()
+    const pending = failure({ cwd, signal: controller.signal })
+    when(() => controller.abort(new Error('shutting down')))
+    t.match(await pending, { message: 'shutting down' })
+  }
   t.match(await failure({ cwd, signal: AbortSignal.abort(new Error('before')) }), { message: 'before' })
 })
 
