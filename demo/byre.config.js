@@ -45,7 +45,7 @@ export default defineHerd({
     },
     reconcile: {
       module: './workers/reconcile.js',
-      config: { relay, database: database('reconcile'), invoices: 200 },
+      config: { relay, database: database('reconcile'), invoices: 200, kept: 10_000 },
     },
     quotes: { module: './workers/quotes.js', config: { relay, database: database('quotes'), products: 50 } },
     enrich: {
@@ -53,7 +53,10 @@ export default defineHerd({
       config: { relay, database: database('enrich'), customers: 50 },
       after: ['quotes'],
     },
-    mutate: { module: './workers/mutate.js', config: { relay, database: database('mutate'), products: 50 } },
+    mutate: {
+      module: './workers/mutate.js',
+      config: { relay, database: database('mutate'), products: 50, kept: 10_000 },
+    },
     canary: {
       module: './workers/canary.js',
       config: { relay, report: file('canary.json') },
@@ -107,7 +110,13 @@ export default defineHerd({
     },
     cleanup: {
       module: './workers/cleanup.js',
-      config: { relay, folders: [file('done')], keepMs: 1000 },
+      config: {
+        relay,
+        folders: [
+          { path: file('done'), keepMs: 1000 },
+          { path: file('thumbs'), keepMs: 600_000 },
+        ],
+      },
       activation: { cron: '*/2 * * * * *' }, // six fields: the first is seconds
     },
 

@@ -27,12 +27,13 @@ const ROTATE_EVERY = 50 // log lines
  * @property {string} url  Where webhooks go.
  * @property {() => Facts} facts  What the world has seen, whatever the workers say.
  * @property {() => void} pause  No new work from now on.
- * @property {() => void} resume
+ * @property {(perSecond?: number) => void} resume  Orders per second, 1 to 10.
  * @property {() => Promise<void>} close
  */
 
 /**
  * @typedef {Object} Facts
+ * @property {number} ordersPlaced  Each becomes one webhook.
  * @property {number} hooksReceived  Distinct webhooks accepted by the receiver.
  * @property {number} hooksRefused  Attempts it answered with 503 or cut off.
  * @property {number} linesLogged  Lines written to the log, through rotations.
@@ -45,42 +46,60 @@ const ROTATE_EVERY = 50 // log lines
 
 /**
  * Starts everything in `dir`; the receiver listens on a loopback port (`port`, or one the kernel chooses).
- * @param {{ dir: string, port?: number }} options
+ * @param {{ dir: string, port?: number, feeds?: readonly ('main' | 'reports')[] }} options
  * @returns {Promise<World>}
  */
-export async function startWorld({ dir, port = 0 }) {
+export async function startWorld({ dir, port = 0, feeds = ['main', 'reports'] }) {
   mkdirSync(join(dir, 'inbox'), { recursive: true })
   const relay = await startRelay(join(dir, 'relay.sock'))
   const receiver = await startReceiver(port)
   const log = makeLog(join(dir, 'app.log'))
   const lines = makeLineSender(join(dir, 'tcp-lines.json'))
   const pictures = makePictures(join(dir, 'inbox'))
-  let beat = 0
+  let orders = 0
+  let readings = 0
   let paused = false
+  let beatsPerOrder = 1
 
-  const timer = setInterval(() => {
-    if (paused) return
-    beat++
+  const feedMain = () => {
+    orders++
     relay.put('orders', [
-      { id: beat, customerId: 1 + (beat % 50), productId: 1 + (beat % 50), quantity: 1 + (beat % 3) },
+      { id: orders, customerId: 1 + (orders % 50), productId: 1 + (orders % 50), quantity: 1 + (orders % 3) },
     ])
-    relay.put('payments', [{ id: beat, invoiceId: 1 + (beat % 200), cents: beat % 5 === 0 ? 990 : 1000 }])
-    relay.put('mutations', [{ id: beat, productId: 1 + (beat % 50), delta: beat % 2 === 0 ? -3 : 2 }])
-    relay.put('sessions', [{ id: beat, token: `token-${beat}`, ttlMs: 500 }])
-    relay.put('report.orders', [{ price: 100 + (beat % 20), cost: 60 + (beat % 15) }])
-    relay.put('report.readings', [{ value: beat % 2 === 0 ? 3.6 : 1, unit: beat % 2 === 0 ? 'MJ' : 'kWh' }])
-    relay.put('report.points', [{ value: 10 + beat * 0.5 }])
-    log.write(`${new Date().toISOString()} order ${beat} placed`)
-    lines.send([`reading ${beat}`, `reading ${Math.max(1, beat - 1)}`]) // each line twice
-    if (beat % 5 === 0) pictures.drop()
+    relay.put('payments', [
+      { id: orders, invoiceId: 1 + (orders % 200), cents: orders % 5 === 0 ? 990 : 1000 },
+    ])
+    relay.put('mutations', [{ id: orders, productId: 1 + (orders % 50), delta: orders % 2 === 0 ? -3 : 2 }])
+    relay.put('sessions', [{ id: orders, token: `token-${orders}`, ttlMs: 500 }])
+    log.write(`${new Date().toISOString()} order ${orders} placed`)
+    lines.send([`reading ${orders}`, `reading ${Math.max(1, orders - 1)}`]) // each line twice
+    if (orders % 5 === 0) pictures.drop()
+  }
+  const feedReports = () => {
+    readings++
+    relay.put('report.orders', [{ price: 100 + (readings % 20), cost: 60 + (readings % 15) }])
+    relay.put('report.readings', [
+      readings % 2 === 0 ? { value: 3.6, unit: 'MJ' } : { value: 1, unit: 'kWh' },
+    ])
+    relay.put('report.points', [{ value: 10 + readings * 0.5 }])
+  }
+  let beat = 0
+  const timer = setInterval(() => {
+    if (paused || ++beat % beatsPerOrder !== 0) return
+    if (feeds.includes('main')) feedMain()
+    if (feeds.includes('reports')) feedReports()
   }, BEAT_MS)
 
   return {
     relay,
     url: receiver.url,
     pause: () => void (paused = true),
-    resume: () => void (paused = false),
+    resume(perSecond = 10) {
+      paused = false
+      beatsPerOrder = Math.max(1, Math.round(1000 / BEAT_MS / perSecond))
+    },
     facts: () => ({
+      ordersPlaced: orders,
       ...receiver.facts(),
       linesLogged: log.written(),
       linesForwarded: countLines(join(dir, 'forwarded.log')),

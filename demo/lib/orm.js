@@ -11,6 +11,8 @@ import { entities } from './entities.js'
  * @typedef {Object} Database
  * @property {DataSource} source
  * @property {(name: string) => import('typeorm').Repository<any>} rows  The repository of a table.
+ * @property {<T>(work: (rows: (name: string) => import('typeorm').Repository<any>) => Promise<T>) => Promise<T>} transaction
+ *   All of `work` or nothing of it; transactions and saves wait for each other.
  * @property {() => Promise<void>} save  Writes the file: whole, or as it was before.
  */
 
@@ -44,14 +46,19 @@ async function open(file) {
     ...(saved === undefined ? {} : { database: new Uint8Array(saved) }),
   })
   await source.initialize()
-  let saving = Promise.resolve()
+  let last = Promise.resolve()
+  /** One after the other: SQLite has one connection here, and an export in mid-transaction would end it. */
+  const inTurn = (/** @type {() => Promise<any>} */ work) => {
+    const turn = last.then(work)
+    last = turn.catch(() => {})
+    return turn
+  }
   return {
     source,
     rows: (name) => source.getRepository(name),
-    save() {
-      saving = saving.catch(() => {}).then(() => write(file, source.sqljsManager.exportDatabase()))
-      return saving
-    },
+    transaction: (work) =>
+      inTurn(() => source.transaction((manager) => work((name) => manager.getRepository(name)))),
+    save: () => inTurn(() => write(file, source.sqljsManager.exportDatabase())),
   }
 }
 

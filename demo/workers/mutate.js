@@ -1,10 +1,11 @@
 // Applies stock changes: in one transaction the product's new stock under an optimistic version, and the movement that
 // explains it.
 
+import { LessThanOrEqual } from 'typeorm'
 import { database, forEachItem, relay } from '../lib/index.js'
 
 /**
- * @typedef {{ relay: string, database: string, products: number }} Config
+ * @typedef {{ relay: string, database: string, products: number, kept: number }} Config
  * @typedef {{ id: number, productId: number, delta: number }} Mutation
  */
 
@@ -20,24 +21,24 @@ export async function run(ctx) {
 
   /** @param {Mutation} mutation */
   const apply = ({ id, productId, delta }) =>
-    db.source.transaction(async (rows) => {
-      if (await rows.getRepository('stock_move').existsBy({ id })) return
-      const product = await rows.getRepository('product').findOneBy({ id: productId })
+    db.transaction(async (rows) => {
+      if (await rows('stock_move').existsBy({ id })) return
+      const product = await rows('product').findOneBy({ id: productId })
       if (product === null || product['stock'] + delta < 0) {
         ctx.log.info({ mutation: id, productId, delta }, 'refused: no such product, or not enough stock')
         return
       }
       const { stock, version } = product
-      await rows
-        .getRepository('product')
-        .update({ id: productId, version }, { stock: stock + delta, version: version + 1 })
-      await rows.getRepository('stock_move').insert({ id, productId, delta, at: Date.now() })
+      await rows('product').update({ id: productId, version }, { stock: stock + delta, version: version + 1 })
+      await rows('stock_move').insert({ id, productId, delta, at: Date.now() })
       changed = true
     })
 
   ctx.every('1s', async () => {
     if (!changed) return
     changed = false
+    const newest = Number((await db.rows('stock_move').maximum('id')) ?? 0)
+    await db.rows('stock_move').delete({ id: LessThanOrEqual(newest - ctx.config.kept) })
     await db.save()
   })
   await forEachItem(ctx, client, 'mutations', apply)

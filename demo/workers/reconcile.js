@@ -1,9 +1,10 @@
 // Reconciles payments with invoices, row by row through the ORM; the database survives a restart.
 
+import { LessThanOrEqual } from 'typeorm'
 import { database, forEachItem, relay } from '../lib/index.js'
 
 /**
- * @typedef {{ relay: string, database: string, invoices: number }} Config
+ * @typedef {{ relay: string, database: string, invoices: number, kept: number }} Config
  * @typedef {{ id: number, invoiceId: number, cents: number }} Payment
  */
 
@@ -16,15 +17,15 @@ export async function run(ctx) {
 
   /** @param {Payment} payment */
   const reconcile = async ({ id, invoiceId, cents }) => {
-    await db.source.transaction(async (rows) => {
-      if (await rows.getRepository('payment').existsBy({ id })) return // delivered twice, booked once
-      await rows.getRepository('payment').insert({ id, invoiceId, cents, receivedAt: Date.now() })
-      const invoice = await rows.getRepository('invoice').findOneBy({ id: invoiceId })
+    await db.transaction(async (rows) => {
+      if (await rows('payment').existsBy({ id })) return // delivered twice, booked once
+      await rows('payment').insert({ id, invoiceId, cents, receivedAt: Date.now() })
+      const invoice = await rows('invoice').findOneBy({ id: invoiceId })
       if (invoice === null) return
       const paidCents = Number(invoice['paidCents']) + cents
       const status =
         paidCents < invoice['dueCents'] ? 'short' : paidCents > invoice['dueCents'] ? 'over' : 'paid'
-      await rows.getRepository('invoice').update({ id: invoiceId }, { paidCents, status })
+      await rows('invoice').update({ id: invoiceId }, { paidCents, status })
     })
     changed = true
   }
@@ -32,6 +33,8 @@ export async function run(ctx) {
   ctx.every('1s', async () => {
     if (!changed) return
     changed = false
+    const newest = Number((await db.rows('payment').maximum('id')) ?? 0)
+    await db.rows('payment').delete({ id: LessThanOrEqual(newest - ctx.config.kept) })
     await db.save()
   })
   await forEachItem(ctx, client, 'payments', reconcile)
