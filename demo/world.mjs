@@ -26,6 +26,7 @@ const ROTATE_EVERY = 50 // log lines
  * @property {import('./relay.mjs').Relay} relay
  * @property {string} url  Where webhooks go.
  * @property {() => Facts} facts  What the world has seen, whatever the workers say.
+ * @property {(group: string) => string[]} unfinished  What is still to be done, in words; empty when all is.
  * @property {() => void} pause  No new work from now on.
  * @property {(perSecond?: number) => void} resume  Orders per second, 1 to 10.
  * @property {() => Promise<void>} close
@@ -90,30 +91,49 @@ export async function startWorld({ dir, port = 0, feeds = ['main', 'reports'] })
     if (feeds.includes('reports')) feedReports()
   }, BEAT_MS)
 
+  const facts = () => ({
+    ordersPlaced: orders,
+    ...receiver.facts(),
+    linesLogged: log.written(),
+    linesForwarded: countLines(join(dir, 'forwarded.log')),
+    linesDistinct: lines.distinct(),
+    linesLetThrough: countLines(join(dir, 'lines.log')),
+    picturesDropped: pictures.dropped(),
+    thumbnailsMade: countFiles(join(dir, 'thumbs')),
+  })
   return {
     relay,
     url: receiver.url,
+    facts,
+    unfinished(group) {
+      const queued = Object.entries(relay.depths())
+        .filter(([name, depth]) => depth > 0 && name.startsWith('report.') === (group === 'reports'))
+        .map(([name, depth]) => `${depth} items are left in queue '${name}'`)
+      return group === 'reports' ? queued : [...queued, ...differences(facts())]
+    },
     pause: () => void (paused = true),
     resume(perSecond = 10) {
       paused = false
       beatsPerOrder = Math.max(1, Math.round(1000 / BEAT_MS / perSecond))
     },
-    facts: () => ({
-      ordersPlaced: orders,
-      ...receiver.facts(),
-      linesLogged: log.written(),
-      linesForwarded: countLines(join(dir, 'forwarded.log')),
-      linesDistinct: lines.distinct(),
-      linesLetThrough: countLines(join(dir, 'lines.log')),
-      picturesDropped: pictures.dropped(),
-      thumbnailsMade: countFiles(join(dir, 'thumbs')),
-    }),
     async close() {
       clearInterval(timer)
       lines.close()
       await Promise.all([receiver.close(), relay.close()])
     },
   }
+}
+
+/** @param {Facts} facts @returns {string[]} */
+function differences(facts) {
+  /** @type {[number, number, string][]} */
+  const pairs = [
+    [facts.hooksReceived, facts.ordersPlaced, 'webhooks were received'],
+    [facts.linesForwarded, facts.linesLogged, 'log lines were forwarded'],
+    [facts.linesLetThrough, facts.linesDistinct, 'distinct lines were let through'],
+    [facts.thumbnailsMade, facts.picturesDropped, 'thumbnails were made'],
+  ]
+  return pairs.filter(([is, due]) => is !== due).map(([is, due, what]) => `${is} of ${due} ${what}`)
 }
 
 /**

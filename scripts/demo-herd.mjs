@@ -1,0 +1,160 @@
+// Child processes for scripts/demo.mjs: starts byre as a user would, asks it over its control socket, ends it by pid.
+
+import { spawn } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import http from 'node:http'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const CONFIG = join(ROOT, 'demo', 'byre.config.js')
+const LAUNCHER = join(ROOT, 'units', 'byre')
+const STOP_MS = 15_000
+const POLL_MS = 20
+
+/**
+ * @typedef {{ code: number | null, signal: string | null }} Exit
+ * @typedef {Object} Byre
+ * @property {string} name  For messages and its log file.
+ * @property {number} pid
+ * @property {string} socket
+ * @property {string} logFile
+ * @property {Promise<Exit>} exit
+ * @property {(signal: NodeJS.Signals) => boolean} kill  Does nothing once it has ended.
+ */
+
+/**
+ * The arguments and the whole environment of a byre command: through `env -i`, so that nothing of the caller's shell
+ * (NODE_OPTIONS above all) is measured with it.
+ * @param {string} dir  The phase's folder: data, sockets and state live below it.
+ * @param {string} url  The receiver's.
+ * @param {readonly string[]} args
+ * @returns {string[]} to be spawned as `/usr/bin/env ...`
+ */
+export function byreCommand(dir, url, args) {
+  const env = {
+    PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
+    HOME: dir,
+    XDG_RUNTIME_DIR: join(dir, 'run'),
+    XDG_STATE_HOME: join(dir, 'state'),
+    DEMO_DIR: dir,
+    DEMO_RECEIVER: url,
+  }
+  return ['-i', ...Object.entries(env).map(([name, value]) => `${name}=${value}`), LAUNCHER, ...args]
+}
+
+/**
+ * Starts `byre run <worker>` or `byre supervise --group <group>`, in a session of its own: a Ctrl-C of the terminal
+ * reaches this script only, which then stops its children in order.
+ * @param {string} dir
+ * @param {string} url
+ * @param {{ worker: string } | { group: string }} what
+ * @returns {Byre}
+ */
+export function startByre(dir, url, what) {
+  const name = 'worker' in what ? what.worker : what.group
+  const args = 'worker' in what ? ['run', what.worker] : ['supervise', '--group', what.group]
+  mkdirSync(join(dir, 'logs'), { recursive: true })
+  const logFile = join(dir, 'logs', `${'worker' in what ? 'run-' : ''}${name}.log`)
+  const log = openSync(logFile, 'a')
+  const child = spawn('/usr/bin/env', byreCommand(dir, url, [...args, '--config', CONFIG]), {
+    cwd: ROOT,
+    detached: true,
+    stdio: ['ignore', log, log],
+  })
+  closeSync(log)
+  if (child.pid === undefined) throw new Error(`Cannot start /usr/bin/env for ${name}`)
+  const exit = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })))
+  const socket = join(dir, 'run', 'byre', 'demo', `${'worker' in what ? 'run-' : ''}${name}.sock`)
+  return { name, pid: child.pid, socket, logFile, exit, kill: (signal) => child.kill(signal) }
+}
+
+/**
+ * `GET /workers` of its control socket; undefined while there is none.
+ * @param {Byre} byre
+ * @returns {Promise<any>}
+ */
+export function readStatus(byre) {
+  if (!existsSync(byre.socket)) return Promise.resolve(undefined)
+  return new Promise((resolve) => {
+    const request = http.get({ socketPath: byre.socket, path: '/workers', agent: false }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk) => void (text += chunk))
+      response.on('end', () => resolve(response.statusCode === 200 ? JSON.parse(text) : undefined))
+    })
+    request.on('error', () => resolve(undefined))
+  })
+}
+
+/**
+ * Waits until every worker of `byre` runs or is dormant.
+ * @param {Byre} byre
+ * @param {AbortSignal} signal
+ * @returns {Promise<number>} when the last of them was ready, milliseconds since the epoch
+ */
+export async function whenReady(byre, signal) {
+  let ended = false
+  void byre.exit.then(() => void (ended = true))
+  for (;;) {
+    if (ended) throw new Error(`${byre.name} ended before it was ready; the end of its log:\n${tail(byre)}`)
+    const status = await readStatus(byre)
+    const at = status === undefined ? undefined : readyAt(status)
+    if (at !== undefined) return at
+    await sleep(POLL_MS, undefined, { signal })
+  }
+}
+
+/** @param {any} status of one supervisor @returns {number | undefined} */
+function readyAt(status) {
+  const { readyMs } = status.phases
+  if (readyMs === undefined) return undefined
+  /** @type {any[]} */
+  const workers = status.workers
+  if (workers.some(({ state }) => state === 'loading' || state === 'starting')) return undefined
+  const eager = workers.filter(({ activation, readyAt }) => activation === 'eager' && readyAt !== undefined)
+  return Math.max(status.startedAt, ...eager.map((worker) => worker.readyAt))
+}
+
+/**
+ * What went wrong by the status: restarts, failures, quarantine. Empty when all is well.
+ * @param {any} status
+ * @returns {string[]}
+ */
+export function problemsOf(status) {
+  /** @type {any[]} */
+  const workers = status.workers
+  return workers
+    .filter(({ failures, restarts, state }) => failures > 0 || restarts > 0 || state === 'quarantined')
+    .map(({ name, state, failures, restarts, lastExit }) => {
+      const why = lastExit === undefined ? '' : `: ${lastExit.verdict}, ${lastExit.reason}`
+      return `${name} is ${state} after ${failures} failures and ${restarts} restarts${why}`
+    })
+}
+
+/**
+ * SIGTERM to all, and SIGKILL to what is left after 15 s.
+ * @param {readonly Byre[]} herd
+ * @returns {Promise<string[]>} what did not end as it should
+ */
+export async function stopAll(herd) {
+  for (const byre of herd) byre.kill('SIGTERM')
+  const late = new AbortController()
+  const problems = herd.map(async (byre) => {
+    const exit = await Promise.race([byre.exit, sleep(STOP_MS, undefined, { signal: late.signal })])
+    if (exit?.code === 0) return []
+    if (exit !== undefined)
+      return [`${byre.name} ended with ${exit.signal ?? `exit code ${exit.code}`}:\n${tail(byre)}`]
+    byre.kill('SIGKILL')
+    await byre.exit
+    return [`${byre.name} had to be killed ${STOP_MS / 1000} s after SIGTERM:\n${tail(byre)}`]
+  })
+  const all = (await Promise.all(problems)).flat()
+  late.abort()
+  return all
+}
+
+/** The last lines it logged. @param {Byre} byre */
+function tail({ logFile }) {
+  return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-8).join('\n')
+}
