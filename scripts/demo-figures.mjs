@@ -88,14 +88,44 @@ export function formatWork(before, after) {
   return lines.join('\n')
 }
 
-/** @param {import('../demo/world.mjs').Facts} facts */
-export function formatFacts(facts) {
-  return (
-    `${facts.ordersPlaced} orders placed, ${facts.hooksReceived} webhooks received (${facts.hooksRefused} attempts failed on purpose); ` +
-    `${facts.linesLogged} log lines written, ${facts.linesForwarded} forwarded; ` +
-    `${facts.linesDistinct} distinct lines sent, ${facts.linesLetThrough} let through; ` +
-    `${facts.picturesDropped} pictures dropped, ${facts.thumbnailsMade} thumbnails`
+/**
+ * What was asked of the herd and what came out, counted by the world around it.
+ * @param {import('../demo/world.mjs').Facts} before
+ * @param {import('../demo/world.mjs').Facts} after
+ */
+export function formatFacts(before, after) {
+  /** @type {[string, keyof import('../demo/world.mjs').Facts, keyof import('../demo/world.mjs').Facts][]} */
+  const rows = [
+    ['webhooks received, of orders placed', 'hooksReceived', 'ordersPlaced'],
+    ['log lines forwarded, of those written', 'linesForwarded', 'linesLogged'],
+    ['distinct lines let through, of those sent', 'linesLetThrough', 'linesDistinct'],
+    ['thumbnails made, of pictures dropped', 'thumbnailsMade', 'picturesDropped'],
+  ]
+  const lines = rows.map(
+    ([what, is, due]) =>
+      `  ${what.padEnd(42)}${before[is]} of ${before[due]} / ${after[is]} of ${after[due]}`,
   )
+  return [
+    ...lines,
+    `  ${'attempts the receiver failed on purpose'.padEnd(42)}${before.hooksRefused} / ${after.hooksRefused}`,
+  ].join('\n')
+}
+
+/**
+ * How the figures came about.
+ * @param {readonly { group: string, alone: Phase, hosted: Phase }[]} results
+ * @param {number} settleMs
+ */
+export function formatFootnote(results, settleMs) {
+  const times = results.map(
+    ({ group, alone, hosted }) =>
+      `${group} ${seconds(alone.measuredAfterReadyMs)} / ${seconds(hosted.measuredAfterReadyMs)}`,
+  )
+  return [
+    `Node ${process.versions.node}. Each phase ran once (n = 1); its memory is the median of ${READINGS} readings of smaps_rollup.`,
+    `Read this long after ready, alone / hosted: ${times.join(', ')}; ${settleMs / 1000} s after the last work. 1 MB = 10^6 bytes.`,
+    'This script is a node process too and shares the pages of the node binary with every phase.',
+  ].join('\n')
 }
 
 /** @param {number} bytes */

@@ -12,9 +12,9 @@ import {
   READINGS,
   formatComparison,
   formatFacts,
+  formatFootnote,
   formatWork,
   measureTrees,
-  seconds,
 } from './demo-figures.mjs'
 import { byreCommand, problemsOf, readStatus, startByre, stopAll, whenReady } from './demo-herd.mjs'
 
@@ -32,23 +32,8 @@ const LEAVE_PER_SECOND = 1
  *   world: import('../demo/world.mjs').World, herd: import('./demo-herd.mjs').Byre[] }} Run
  */
 
-const { values: options } = parseArgs({
-  options: {
-    exit: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    settle: { type: 'string', default: '3' },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-})
-if (options.help) {
-  process.stdout.write(USAGE)
-  process.exit(0)
-}
+const options = readOptions()
 const settleMs = Number(options.settle) * 1000
-if (!(settleMs >= 0 && settleMs <= 600_000)) {
-  process.stderr.write(`scripts/demo: --settle must be 0 to 600 seconds, got '${options.settle}'\n${USAGE}`)
-  process.exit(2)
-}
 const stay = !options.exit && !options.json
 const say = (/** @type {string} */ text) =>
   void process[options.json ? 'stderr' : 'stdout'].write(`${text}\n`)
@@ -66,10 +51,33 @@ try {
   if (!leaving.signal.aborted) {
     process.stderr.write(`scripts/demo: ${error instanceof Error ? error.message : String(error)}\n`)
     process.exitCode = 1
-  } else if (process.exitCode === undefined) process.exitCode = stay ? 0 : 1
+  } else process.exitCode = 1 // interrupted before the end
 } finally {
   for (const run of running) for (const problem of await run.end()) complain(problem)
   rmSync(top, { recursive: true, force: true, maxRetries: 5 })
+}
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        exit: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        settle: { type: 'string', default: '3' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    })
+    if (values.help) {
+      process.stdout.write(USAGE)
+      process.exit(0)
+    }
+    const settle = Number(values.settle)
+    if (settle >= 0 && settle <= 600) return values
+    throw new Error(`--settle must be 0 to 600 seconds, got '${values.settle}'`)
+  } catch (error) {
+    process.stderr.write(`scripts/demo: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`)
+    process.exit(2)
+  }
 }
 
 /** @returns {Promise<number>} the exit code */
@@ -100,17 +108,11 @@ async function main() {
     say(`\n${formatComparison(`${workers.length} workers of group ${group}`, alone.phase, hosted.phase)}`)
     say(`\n  work done, alone / hosted\n${formatWork(alone.phase, hosted.phase)}`)
     if (group === 'main')
-      say(
-        `  seen from outside, alone:  ${formatFacts(alone.phase.facts)}\n  seen from outside, hosted: ${formatFacts(hosted.phase.facts)}`,
-      )
+      say(`\n  seen from outside, alone / hosted\n${formatFacts(alone.phase.facts, hosted.phase.facts)}`)
     say('')
   }
   for (const [name, reason] of Object.entries(outside)) say(`${name} stays out of the herd: it ${reason}.`)
-  say(
-    `Node ${process.versions.node}; each phase ran once, its memory is the median of ${READINGS} readings, taken ` +
-      `${results.map(({ alone, hosted }) => `${seconds(alone.measuredAfterReadyMs)} and ${seconds(hosted.measuredAfterReadyMs)}`).join(', ')} after ready ` +
-      `and ${settleMs / 1000} s after the last work; MB are 10^6 bytes. Other node processes (this script at least) share the pages of the node binary in every column.`,
-  )
+  say(`\n${formatFootnote(results, settleMs)}`)
   const problems = results.flatMap((result) => result.problems)
   if (stay && housed !== undefined && problems.length === 0) return leaveRunning(housed)
   if (housed !== undefined) {
