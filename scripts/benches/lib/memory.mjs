@@ -1,0 +1,8 @@
+// The memory of a host's whole tree, as one run's values.
+import { readTreeMemory } from '../../../dist/measure/tree-memory.js'
+
+export function memoryOf(host) {
+  const { anonBytes, pssBytes, ussBytes, rssBytes, count, unreadable } = readTreeMemory(host.pid)
+  if (count === 0 || unreadable.length > 0) throw new Error(`${host.label}: its memory cannot be read`)
+  return { anonBytes, pssBytes, ussBytes, rssBytes, processCount: count }
+}

@@ -1,0 +1,98 @@
+// From runs to figures: medians with spread, differences of interleaved pairs, claims with their limit, and the table.
+import { cpus, loadavg, release, totalmem } from 'node:os'
+import { formatMegabytes } from '../../../dist/base/bytes.js'
+import { summarize } from '../../../dist/measure/stats.js'
+import { V8_FLAGS } from './flags.mjs'
+
+/** Figures of one lane: each key of the runs' values becomes one. Keys name their unit (…Bytes, …Ms, …Count). */
+export function figuresOf(lane, runs) {
+  return Object.keys(runs[0]).map((metric) => ({ lane, metric, ...spread(runs.map((run) => run[metric])) }))
+}
+
+/** `a` minus `b`, run by run: the two of a pair ran one after the other. */
+export function differenceOf(lane, metric, a, b) {
+  return { lane, metric, ...spread(a.map((run, i) => run[metric] - b[i][metric])) }
+}
+
+/** `a` over `b`, run by run. */
+export function ratioOf(lane, metric, a, b) {
+  return {
+    lane,
+    metric: metric.replace(/[A-Z][a-z]+$/, 'Ratio'),
+    ...spread(a.map((run, i) => run[metric] / b[i][metric])),
+  }
+}
+
+function spread(values) {
+  const { n, median, mad, min, max } = summarize(values)
+  const round = (value) => Number(value.toFixed(3))
+  return {
+    n,
+    median: round(median),
+    mad: round(mad),
+    min: round(min),
+    max: round(max),
+    values: values.map(round),
+  }
+}
+
+/** A limit the project set itself, judged on the median. `direction`: 'at most' | 'at least'. */
+export function claim(text, figure, limit, direction = 'at most') {
+  const holds = direction === 'at most' ? figure.median <= limit : figure.median >= limit
+  return { claim: text, metric: figure.metric, median: figure.median, direction, limit, holds }
+}
+
+export function buildResult(name, options, { settings = {}, figures, claims = [], notes = [] }) {
+  return {
+    version: 1,
+    name,
+    node: options.nodeVersion,
+    v8Flags: V8_FLAGS,
+    runs: options.runs,
+    machine: {
+      cpus: cpus().length,
+      cpu: cpus()[0]?.model ?? 'unknown',
+      memoryBytes: totalmem(),
+      kernel: release(),
+      loadAtEnd: Number(loadavg()[0].toFixed(2)),
+    },
+    settings,
+    figures,
+    claims,
+    notes,
+  }
+}
+
+/** Columns: lane, metric, median, spread. */
+export function tableOf(result) {
+  const rows = [['lane', 'metric', 'median', 'MAD', 'min', 'max', 'n']]
+  for (const figure of result.figures) {
+    const show = (value) => formatFigure(figure.metric, value)
+    const { median, mad, min, max, n } = figure
+    rows.push([figure.lane, figure.metric, show(median), show(mad), show(min), show(max), String(n)])
+  }
+  const lines = alignColumns(rows)
+  for (const one of result.claims) {
+    const [value, limit] = [one.median, one.limit].map((number) => formatFigure(one.metric, number))
+    lines.push(`${one.holds ? 'holds ' : 'BROKEN'}  ${one.claim}: ${value}, ${one.direction} ${limit}`)
+  }
+  return [
+    `${result.name}, node ${result.node}, ${result.runs} runs`,
+    ...lines,
+    ...result.notes.map((n) => `note: ${n}`),
+  ]
+}
+
+function formatFigure(metric, value) {
+  if (metric.endsWith('Bytes'))
+    return Math.abs(value) < 100_000 ? `${(value / 1024).toFixed(2)} KiB` : formatMegabytes(value)
+  if (metric.endsWith('Ms')) return `${value.toFixed(Math.abs(value) < 10 ? 2 : 0)} ms`
+  return String(Number(value.toFixed(2)))
+}
+
+function alignColumns(rows) {
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)))
+  return rows.map((row) =>
+    row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '),
+  )
+}

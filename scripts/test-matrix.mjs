@@ -1,0 +1,49 @@
+// Runs the compiled suite on every supported Node: `npm run test:matrix [-- 24 26] [-- build/test/some.test.js]`. Build
+// first (`npm run build && npm run pretest`); a table of the results comes last, exit 1 when any version failed.
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { MAJORS, runtime } from './runtimes.mjs'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const RUN_TESTS = join(ROOT, 'scripts/run-tests.mjs')
+
+/** The suite on one version; its PATH begins with that node, so that tap and every child a test starts use it too. */
+function runSuite(node, tests) {
+  return new Promise((resolve) => {
+    const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` }
+    const child = spawn(node, [RUN_TESTS, ...tests], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] })
+    let last = 'no output'
+    let rest = ''
+    child.stdout.setEncoding('utf8').on('data', (chunk) => {
+      process.stdout.write(chunk)
+      const lines = (rest + chunk).split('\n')
+      rest = lines.pop()
+      last = lines.findLast((line) => line !== '') ?? last
+    })
+    child.on('error', (error) => resolve({ ok: false, last: String(error) }))
+    child.on('close', (code) => resolve({ ok: code === 0, last: rest || last }))
+  })
+}
+
+async function main(argv) {
+  if (!existsSync(join(ROOT, 'build/test'))) {
+    process.stderr.write(
+      'Cannot run the matrix: build/test is missing. Run `npm run build && npm run pretest` first.\n',
+    )
+    return 1
+  }
+  const majors = argv.filter((word) => MAJORS.includes(Number(word))).map(Number)
+  const tests = argv.filter((word) => !MAJORS.includes(Number(word)))
+  const rows = []
+  for (const major of majors.length > 0 ? majors : MAJORS) {
+    process.stdout.write(`\n# node ${major}\n`)
+    rows.push({ major, ...(await runSuite(runtime(major), tests)) })
+  }
+  for (const { major, ok, last } of rows)
+    process.stdout.write(`node ${major}  ${ok ? 'passed' : 'FAILED'}  ${last}\n`)
+  return rows.every((row) => row.ok) ? 0 : 1
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,35 @@
+// The command lines of the scripts that measure: what is wrong is refused before anything starts.
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { runCleanNode } from '../helpers/clean-node.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+
+leakGuard(t)
+// From build/test/measure to the repository.
+const script = (name: string): string => fileURLToPath(new URL(`../../../scripts/${name}`, import.meta.url))
+
+t.test('scripts/bench.mjs lists its parts, each with one line', async (t) => {
+  const { code, stdout } = await runCleanNode([script('bench.mjs'), '--help'])
+  t.equal(code, 0)
+  for (const name of ['control', 'dormant', 'herd', 'idle', 'scale'])
+    t.match(stdout, new RegExp(`^  ${name} +\\S.{20,}$`, 'm'))
+})
+
+t.test('a wrong command line exits 2 and says what was wrong', async (t) => {
+  const rows = [
+    [['bench.mjs', 'nope'], /'nope': give one of control/],
+    [['bench.mjs', 'herd', 'idle'], /'herd idle': give one of/],
+    [['bench.mjs', 'herd', '--runs', '0'], /--runs: a whole number from 1 to 1000 is needed, got '0'/],
+    [['bench.mjs', 'herd', '--runs', '2.5'], /got '2\.5'/],
+    [['bench.mjs', 'herd', '--settle', '10'], /--settle: a duration such as '10s' is needed, got '10'/],
+    [['bench.mjs', 'herd', '--node', '/no/such/node'], /'\/no\/such\/node' does not run \(ENOENT\)/],
+    [['bench.mjs', 'herd', '--nope'], /Unknown option '--nope'/],
+    [['runtimes.mjs', '21'], /Cannot install node 21: give any of 20, 22, 24, 26/],
+  ] as const
+  for (const [[name, ...args], message] of rows) {
+    const { code, stdout, stderr } = await runCleanNode([script(name), ...args])
+    t.equal(code, 2, args.join(' '))
+    t.equal(stdout, '')
+    t.match(stderr, message)
+  }
+})
