@@ -1,0 +1,96 @@
+// Who is running: one RunScope per run of a worker, carried by AsyncLocalStorage through everything the run starts.
+// Everything charged to a worker (errors, exits, timers, listeners, output) finds it through here.
+
+import { AsyncLocalStorage } from 'node:async_hooks'
+
+/** What a scope reports to its runner. Calls may come from any callback; they must not throw. */
+export interface ScopeSink {
+  /** An error nobody caught. `via` says where it surfaced: 'setTimeout', 'unhandledRejection', ... */
+  stray(error: unknown, via: string): void
+  /** process.exit(code) was called; `repeated` when the throw of an earlier call was swallowed. */
+  exitCalled(code: number, repeated: boolean): void
+  /** It touched something the process shares; told once per kind and run. */
+  touched(kind: string, what: string): void
+  /** A line it wrote to stdout, stderr or console. */
+  output(stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void
+}
+
+export interface ForeignListener {
+  readonly emitter: WeakRef<object>
+  readonly name: string
+  readonly event: string | symbol
+  readonly listener: (...args: unknown[]) => unknown
+  readonly remove: () => void
+}
+
+/** One run of one worker. Mutable, owned by its runner; `ended` once the runner has let go of it. */
+export interface RunScope {
+  readonly worker: string
+  /** Index of the worker in the herd, for the breadcrumb. */
+  readonly index: number
+  readonly run: number
+  readonly sink: ScopeSink
+  ended: boolean
+  exitCode: number | undefined
+  /** Timers it made and their callbacks; bounded, see wrap-timers. */
+  readonly timers: Map<object, (...args: unknown[]) => unknown>
+  timersUntracked: number
+  foreignListeners: ForeignListener[]
+  readonly touchedKinds: Set<string>
+  /** Its writes to process.env: undefined marks a deletion. */
+  envOverlay: Map<string, string | undefined> | undefined
+}
+
+export function createRunScope(worker: string, index: number, run: number, sink: ScopeSink): RunScope {
+  return {
+    worker,
+    index,
+    run,
+    sink,
+    ended: false,
+    exitCode: undefined,
+    timers: new Map(),
+    timersUntracked: 0,
+    foreignListeners: [],
+    touchedKinds: new Set(),
+    envOverlay: undefined,
+  }
+}
+
+const storage = new AsyncLocalStorage<RunScope | undefined>()
+
+/** The run whose code is executing, or undefined in byre's own and in nobody's code. */
+export function currentScope(): RunScope | undefined {
+  return storage.getStore()
+}
+
+/** Runs `fn` as `scope` (undefined: as nobody). */
+export function runInScope<T>(scope: RunScope | undefined, fn: () => T): T {
+  return storage.run(scope, fn)
+}
+
+/** What is told of each entry into a worker's code; the breadcrumb. Replaced once by the supervisor. */
+export interface EntryWatch {
+  entered(scope: RunScope): void
+}
+let watch: EntryWatch | undefined
+
+export function watchEntries(next: EntryWatch | undefined): void {
+  watch = next
+}
+
+/** Notes that code of `scope` is about to run. Cheap: one call and, in the watcher, a compare. */
+export function noteEntry(scope: RunScope): void {
+  watch?.entered(scope)
+}
+
+/** Calls `fn` in `scope` when the caller is somebody else, catching what it throws as a stray of `scope`. */
+export function callAs(scope: RunScope, via: string, fn: () => unknown): unknown {
+  noteEntry(scope)
+  try {
+    return storage.run(scope, fn)
+  } catch (error) {
+    scope.sink.stray(error, via)
+    return undefined
+  }
+}

@@ -1,0 +1,55 @@
+// Whose code threw, read from a stack trace. Pure.
+
+import { fileURLToPath } from 'node:url'
+
+const FRAME_LIMIT = 64
+const FRAME = /(?:\(|at (?:async )?)((?:file:\/\/|\/)[^()]*?):(\d+):(\d+)\)?$/
+
+/** Absolute paths of the frames of a V8 stack trace, innermost first, `node:` frames left out, at most 64. */
+export function framesOf(stack: string | undefined): string[] {
+  if (stack === undefined) return []
+  const paths: string[] = []
+  for (const line of stack.split('\n')) {
+    if (paths.length >= FRAME_LIMIT) break
+    const match = FRAME.exec(line.trimEnd())
+    const path = match?.[1] === undefined ? undefined : toPath(match[1])
+    if (path !== undefined) paths.push(path)
+  }
+  return paths
+}
+
+function toPath(text: string): string | undefined {
+  if (text.startsWith('/')) return text
+  try {
+    return fileURLToPath(text.replace(/[?#].*$/, ''))
+  } catch {
+    return undefined // a malformed URL in a forged stack names no file
+  }
+}
+
+export interface StackOwners {
+  /** Worker names by absolute path of the entry module; several when workers share a module. */
+  readonly byModule: ReadonlyMap<string, readonly string[]>
+  /** byre's own code lies below this folder (with a trailing slash). */
+  readonly ownRoot: string
+}
+
+export type StackOwner =
+  | { readonly kind: 'worker'; readonly worker: string }
+  /** The innermost frame outside node: is byre's own code. */
+  | { readonly kind: 'byre' }
+  | { readonly kind: 'nobody' }
+
+/**
+ * The innermost frame that is the entry module of exactly one worker names that worker; a stack whose innermost
+ * frame is byre's own code is byre's.
+ */
+export function ownerOfStack(stack: string | undefined, owners: StackOwners): StackOwner {
+  const frames = framesOf(stack)
+  if (frames[0]?.startsWith(owners.ownRoot) === true) return { kind: 'byre' }
+  for (const frame of frames) {
+    const workers = owners.byModule.get(frame)
+    if (workers?.length === 1 && workers[0] !== undefined) return { kind: 'worker', worker: workers[0] }
+  }
+  return { kind: 'nobody' }
+}
