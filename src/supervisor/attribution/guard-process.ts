@@ -47,7 +47,7 @@ export function touch(scope: RunScope, kind: string, what: string): void {
   scope.sink.touched(kind, what)
 }
 
-function override<K extends keyof typeof process>(name: K, value: unknown): () => void {
+function override(name: string, value: unknown): () => void {
   const original = Object.getOwnPropertyDescriptor(process, name)
   const inherited = original === undefined
   Object.defineProperty(process, name, { value, configurable: true, writable: true, enumerable: true })
@@ -174,7 +174,7 @@ function keepListeners(): () => void {
   for (const method of ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener']) {
     const original = host[method] as (this: unknown, event: string | symbol, listener: AnyFunction) => unknown
     undos.push(
-      override(method as 'on', function (this: unknown, event: string | symbol, listener: AnyFunction) {
+      override(method, function (this: unknown, event: string | symbol, listener: AnyFunction) {
         const scope = currentScope()
         if (scope === undefined || typeof event !== 'string' || !isProcessWide(event)) return original.call(process, event, listener)
         touch(scope, `on:${event}`, `process.on('${event}') not attached: use ctx.signal, or placement 'process'`)

@@ -1,0 +1,157 @@
+// One timer for everything that happens later in a herd: due times in a heap, one armed timer for the earliest.
+// Ticks that fall due within one another's slack run in one wake-up of the loop.
+
+import type { Clock, Timer } from './clock.ts'
+
+export interface Scheduler {
+  /** Calls `fn` once after `delayMs`. `slackMs` is how much later it may run to share a wake-up. @default 0 */
+  after(delayMs: number, fn: () => void, slackMs?: number): Timer
+  /** Entries waiting. */
+  readonly size: number
+  close(): void
+}
+
+interface Entry {
+  dueAt: number
+  /** dueAt + slack: the latest it may run. */
+  latestAt: number
+  fn: (() => void) | undefined
+  index: number
+}
+
+/** Lateness (ms) of each firing is told to `onLateness`: real samples of the loop's delay, without a probe timer. */
+export function createScheduler(clock: Clock, onLateness?: (ms: number) => void): Scheduler {
+  const heap: Entry[] = []
+  let timer: Timer | undefined
+  let armedFor = Number.POSITIVE_INFINITY
+  let firing = false
+
+  const arm = (): void => {
+    if (firing) return
+    const first = heap[0]
+    if (first === undefined) {
+      timer?.cancel()
+      timer = undefined
+      armedFor = Number.POSITIVE_INFINITY
+      return
+    }
+    if (timer !== undefined && armedFor === first.latestAt) return
+    timer?.cancel()
+    armedFor = first.latestAt
+    timer = clock.setTimer(Math.max(0, Math.ceil(first.latestAt - clock.monotonic())), fire)
+  }
+
+  const fire = (): void => {
+    timer = undefined
+    const now = clock.monotonic()
+    onLateness?.(Math.max(0, now - armedFor))
+    const due = takeDue(heap, now)
+    firing = true
+    for (const entry of due) {
+      const fn = entry.fn
+      entry.fn = undefined
+      try {
+        fn?.()
+      } catch (error) {
+        // One entry's throw must not cost the others their turn; it still surfaces as uncaught.
+        process.nextTick(() => {
+          throw error
+        })
+      }
+    }
+    firing = false
+    armedFor = Number.POSITIVE_INFINITY
+    arm()
+  }
+
+  return {
+    after(delayMs, fn, slackMs = 0) {
+      const dueAt = clock.monotonic() + Math.max(0, delayMs)
+      const entry: Entry = { dueAt, latestAt: dueAt + slackMs, fn, index: -1 }
+      push(heap, entry)
+      if (entry.index === 0) arm()
+      return {
+        cancel() {
+          if (entry.fn === undefined) return
+          entry.fn = undefined
+          const wasFirst = entry.index === 0
+          removeAt(heap, entry.index)
+          if (wasFirst) arm()
+        },
+      }
+    },
+    get size() {
+      return heap.length
+    },
+    close() {
+      timer?.cancel()
+      timer = undefined
+      for (const entry of heap) entry.fn = undefined
+      heap.length = 0
+    },
+  }
+}
+
+/** Removes every entry whose due time has come, earliest first. */
+function takeDue(heap: Entry[], now: number): Entry[] {
+  const due: Entry[] = []
+  // The heap is ordered by latestAt, so entries with slack that are due already may lie anywhere below.
+  for (let i = heap.length - 1; i >= 0; i--) {
+    const entry = heap[i] as Entry
+    if (entry.dueAt <= now) due.push(entry)
+  }
+  for (const entry of due) removeAt(heap, entry.index)
+  return due.sort((a, b) => a.dueAt - b.dueAt)
+}
+
+function push(heap: Entry[], entry: Entry): void {
+  entry.index = heap.length
+  heap.push(entry)
+  siftUp(heap, entry.index)
+}
+
+function removeAt(heap: Entry[], index: number): void {
+  const last = heap.pop()
+  const removed = heap[index]
+  if (last === undefined) return
+  if (removed === undefined) {
+    last.index = -1
+    return
+  }
+  removed.index = -1
+  heap[index] = last
+  last.index = index
+  siftUp(heap, index)
+  siftDown(heap, last.index)
+}
+
+function siftUp(heap: Entry[], from: number): void {
+  let i = from
+  while (i > 0) {
+    const parent = (i - 1) >> 1
+    if ((heap[parent] as Entry).latestAt <= (heap[i] as Entry).latestAt) return
+    swap(heap, i, parent)
+    i = parent
+  }
+}
+
+function siftDown(heap: Entry[], from: number): void {
+  let i = from
+  for (;;) {
+    const left = 2 * i + 1
+    if (left >= heap.length) return
+    const right = left + 1
+    const least = right < heap.length && (heap[right] as Entry).latestAt < (heap[left] as Entry).latestAt ? right : left
+    if ((heap[i] as Entry).latestAt <= (heap[least] as Entry).latestAt) return
+    swap(heap, i, least)
+    i = least
+  }
+}
+
+function swap(heap: Entry[], a: number, b: number): void {
+  const [x, y] = [heap[a] as Entry, heap[b] as Entry]
+  heap[a] = y
+  heap[b] = x
+  y.index = a
+  x.index = b
+}

@@ -1,0 +1,60 @@
+// What a placement is to a runner: somewhere a worker's module is loaded and its run() lives. The runner decides,
+// the placement acts and reports back.
+
+import type { ResolvedWorker } from '../../config/types.ts'
+import type { Wake } from '../../worker/contract.ts'
+import type { StopReason } from '../../worker/stop-reason.ts'
+import type { Verdict } from '../status.ts'
+
+/** How a run ended, or why it must. `text` is one sentence, `evidence` the facts behind it (JSON values). */
+export interface Exit {
+  readonly verdict: Verdict
+  readonly text: string
+  readonly evidence: Readonly<Record<string, unknown>>
+  /** Only a new process can help: the restart policy is not asked, the limit is taken. */
+  readonly fatal?: boolean
+}
+
+export interface LoadFigures {
+  readonly ms: number
+  readonly rssBytes?: number
+}
+
+/** Reports of one instance. Called outside every worker's context; each of loaded, ready, ended at most once. */
+export interface InstanceEvents {
+  loaded(figures: LoadFigures): void
+  ready(): void
+  /** run() settled, or loading failed. */
+  ended(exit: Exit): void
+  /** A stray error or process.exit was charged to the run, which goes on until it is aborted. */
+  charged(exit: Exit): void
+}
+
+/** What an ended run left behind. */
+export interface Leftovers {
+  readonly timers: readonly string[]
+  readonly listeners: readonly string[]
+}
+
+/** One run of one worker, from loading to release. */
+export interface Instance {
+  /** Calls run(); once, after `loaded`. */
+  run(): void
+  abort(reason: StopReason): void
+  /** Lets go of it: closes its bus, periods and resources, clears and names what it left. Idempotent; after it the
+   *  instance reports nothing any more. */
+  release(): Leftovers
+}
+
+export interface LaunchRequest {
+  readonly spec: ResolvedWorker
+  readonly index: number
+  readonly run: number
+  readonly wake: Wake
+  readonly events: InstanceEvents
+}
+
+export interface Placement {
+  /** Starts loading at once. */
+  launch(request: LaunchRequest): Instance
+}

@@ -1,0 +1,38 @@
+// CPU work of all workers on one thread pool, piscina, loaded on first use.
+
+import { availableParallelism } from 'node:os'
+import { lazyModule } from '../base/lazy.ts'
+import type { OffloadOptions } from './contract.ts'
+
+/** Threads end after this long without work, so that an idle herd pays for none. */
+const IDLE_TIMEOUT_MS = 10_000
+const QUEUE_MAX = 1000
+
+export interface Offloader {
+  run<T>(moduleUrl: string | URL, input: unknown, options?: OffloadOptions): Promise<T>
+  close(): Promise<void>
+}
+
+/** `asNobody` keeps the pool, which outlives its first user, out of that worker's context. */
+export function createOffloader(asNobody: <R>(fn: () => R) => R): Offloader {
+  const library = lazyModule(async () => import('piscina'))
+  let pool: import('piscina').Piscina | undefined
+  const open = async (): Promise<import('piscina').Piscina> => {
+    const { Piscina } = await library.load()
+    pool ??= asNobody(
+      () =>
+        new Piscina({ minThreads: 0, maxThreads: availableParallelism(), maxQueue: QUEUE_MAX, idleTimeout: IDLE_TIMEOUT_MS }),
+    )
+    return pool
+  }
+  return {
+    async run<T>(moduleUrl: string | URL, input: unknown, options: OffloadOptions = {}): Promise<T> {
+      const threads = await asNobody(open)
+      const signal = options.signal === undefined ? {} : { signal: options.signal }
+      return (await threads.run(input, { filename: String(moduleUrl), ...signal })) as T
+    },
+    async close() {
+      await pool?.destroy()
+    },
+  }
+}
