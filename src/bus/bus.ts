@@ -141,9 +141,13 @@ export interface ScopedBusOptions {
   /** Claims kept deliveries when a subscription opens: those the pattern covers, in publish order. They go first into
    *  its buffer, which is enlarged by their number until it is down to `buffer` once. */
   readonly claim?: (pattern: string) => readonly RawDelivery[]
+  /** Takes back, in order, what a closing subscription held unread. Claimed deliveries come back as the same objects. */
+  readonly returned?: (deliveries: readonly RawDelivery[]) => void
 }
 
 export interface ScopedBus extends Bus {
+  /** One of its open subscriptions covers `topic`. */
+  covers(topic: string): boolean
   closeAll(): void
   readonly openSubscriptions: number
   /** Sum over all subscriptions ever opened here. */

@@ -11,7 +11,7 @@ import type { WorkerModule } from '../../worker/contract.ts'
 import { loadWorker } from '../../worker/load.ts'
 import type { Offloader } from '../../worker/offload.ts'
 import type { ResourcePool } from '../../worker/resources.ts'
-import type { StopReason } from '../../worker/stop-reason.ts'
+import { StopReason } from '../../worker/stop-reason.ts'
 import { createRunScope, runInScope } from '../attribution/run-scope.ts'
 import type { RunScope } from '../attribution/run-scope.ts'
 import { isAttached } from '../attribution/wrap-events.ts'
@@ -54,19 +54,20 @@ function createLoader(): Load {
   const attempts = new Map<string, { count: number; cause: unknown }>()
   return async (spec) => {
     const path = spec.source.path
-    const known = loaded.get(spec.name)
+    const key = `${spec.name}\0${path}`
+    const known = loaded.get(key)
     if (known !== undefined) return { ...known, loadMs: 0, rssBytes: 0 }
-    const before = attempts.get(spec.name)
+    const before = attempts.get(key)
     const count = before?.count ?? 0
     // Counted before the import settles: a load that hangs is not joined by the next one.
-    attempts.set(spec.name, { count: count + 1, cause: before?.cause })
+    attempts.set(key, { count: count + 1, cause: before?.cause })
     try {
       const result = await loadWorker(spec.name, path, count)
-      loaded.set(spec.name, result)
+      loaded.set(key, result)
       return result
     } catch (error) {
       const cause = error instanceof Error ? error.cause : undefined
-      attempts.set(spec.name, { count: count + 1, cause })
+      attempts.set(key, { count: count + 1, cause })
       // The same error object from a fresh URL can only come from a dependency's cache.
       const cached = typeof cause === 'object' && cause !== null && before?.cause === cause
       throw cached ? new NeedsNewProcess(error as Error) : error
@@ -149,21 +150,17 @@ function launchShared(request: LaunchRequest, parts: SharedParts, load: Load, cu
     )
   }
 
+  // An abort listener that throws reaches uncaughtException with the context of this call: the worker's own.
+  const abortWith = (reason: StopReason): void => {
+    if (!abort.signal.aborted) runInScope(scope, () => abort.abort(reason))
+  }
+
   return {
     run: start,
-    abort: (reason: StopReason) => {
-      // An abort listener that throws reaches uncaughtException with the context of this call: the worker's own.
-      runInScope(scope, () => {
-        try {
-          abort.abort(reason)
-        } catch (error) {
-          scope.sink.stray(error, 'abort')
-        }
-      })
-    },
+    abort: abortWith,
     release: () => {
       if (leftovers !== undefined) return leftovers
-      if (!abort.signal.aborted) abort.abort()
+      abortWith(new StopReason('stop', 'supervisor', 'The run has ended'))
       for (const release of releases.reverse()) release()
       bus?.closeAll()
       leftovers = collectLeftovers(scope)

@@ -1,0 +1,136 @@
+// `byre supervise` and `byre run`: hosts workers until they are done or told to stop. Top to bottom is the start-up.
+
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { systemClock } from '../../base/clock.ts'
+import { ByreError, describeThrown } from '../../base/errors.ts'
+import { exitCodeOfSignal } from '../../base/exit-codes.ts'
+import { runDirectory, socketPathOf, stateDirectory } from '../../base/places.ts'
+import { createEmbeddedBus } from '../../bus/embedded.ts'
+import type { HostBus } from '../../bus/bus.ts'
+import { loadHerd } from '../../config/load.ts'
+import type { ResolvedHerd } from '../../config/types.ts'
+import { createHerdLog } from '../../log/herd-log.ts'
+import type { LogLevel } from '../../log/logger.ts'
+import { refuseLiveElsewhere } from '../../supervisor/control/siblings.ts'
+import { startControlServer } from '../../supervisor/control/server.ts'
+import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
+import { createSupervisor, hostedWorkers } from '../../supervisor/supervisor.ts'
+
+export interface SuperviseFlags {
+  readonly config?: string
+  readonly group?: string
+  readonly only?: readonly string[]
+  readonly socket?: string
+  readonly logLevel?: LogLevel
+  readonly logFormat?: 'auto' | 'json' | 'pretty' | 'journal'
+  /** Set by `byre run`. */
+  readonly worker?: string
+}
+
+// The guards replace process.exit while workers are hosted; the second signal must still end the process at once.
+const exitNow = process.exit.bind(process)
+
+/** Hosts until everything is down; the exit code. */
+export async function supervise(flags: SuperviseFlags): Promise<number> {
+  const spawnMs = Math.round(performance.nodeTiming.bootstrapComplete)
+  const importsMs = elapsedSince(spawnMs)
+  const herd = await loadHerd({ cwd: process.cwd(), env: process.env, ...(flags.config === undefined ? {} : { file: flags.config }) })
+  const configMs = elapsedSince(spawnMs + importsMs)
+  const hosting = whatToHost(herd, flags)
+  const socketPath = flags.socket ?? socketPathOf(runDirectory(process.env), herd.name, hosting.label)
+  const log = await createHerdLog({ level: flags.logLevel ?? 'info', format: flags.logFormat ?? 'auto', env: process.env })
+  const bus = openBus(herd)
+  warnOfPrivateBus(herd, hosting, bus, log)
+  await refuseLiveElsewhere({ folder: dirname(socketPath), workers: hosting.workers, except: socketPath })
+
+  const supervisor = createSupervisor({
+    herd,
+    ...hosting,
+    bus,
+    log,
+    clock: systemClock,
+    random: Math.random,
+    stateFolder: `${stateDirectory(process.env)}/${herd.name}`,
+    ownRoot: `${dirname(dirname(dirname(fileURLToPath(import.meta.url))))}/`,
+    phases: { spawnMs, importsMs, configMs, busMs: elapsedSince(spawnMs + importsMs + configMs) },
+    processStartedAt: 0,
+  })
+  const control = await startControlServer({ target: supervisor, socketPath, log: log.root, clock: systemClock })
+  handleSignals(supervisor, log, async () => (await import('../../config/load-in-child.ts')).loadHerdInChild(herd.file, process.env))
+  await supervisor.start()
+  const code = await supervisor.exited
+  await control.close()
+  return code
+}
+
+/** Whole milliseconds since process start, less those accounted for. */
+function elapsedSince(accountedMs: number): number {
+  return Math.max(0, Math.round(performance.now() - accountedMs))
+}
+
+interface Hosting {
+  readonly group: string | undefined
+  readonly label: string
+  readonly only?: readonly string[]
+  readonly mode: 'supervise' | 'run'
+  /** Names, in config order. */
+  readonly workers: readonly string[]
+}
+
+function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
+  const known = herd.workers.map((spec) => spec.name)
+  const wanted = flags.worker === undefined ? flags.only : [flags.worker]
+  const unknown = (wanted ?? []).filter((name) => !known.includes(name))
+  if (unknown.length > 0) {
+    throw new ByreError('BYRE_WORKER_UNKNOWN', `Cannot host ${unknown.map((name) => `'${name}'`).join(', ')}: ${herd.file} has ${known.join(', ')}.`)
+  }
+  const groups = [...new Set(herd.workers.map((spec) => spec.group))]
+  if (flags.group !== undefined && !groups.includes(flags.group)) {
+    throw new ByreError('BYRE_WORKER_UNKNOWN', `Cannot host group '${flags.group}': ${herd.file} has ${groups.join(', ')}.`)
+  }
+  const group = flags.worker === undefined ? flags.group : undefined
+  const choice = { group, ...(wanted === undefined ? {} : { only: wanted }) }
+  const workers = hostedWorkers(herd, choice).map((spec) => spec.name)
+  if (workers.length === 0) throw new ByreError('BYRE_WORKER_UNKNOWN', `Cannot host: no worker is both in group '${String(group)}' and in --only.`)
+  const label = flags.worker === undefined ? (flags.group ?? '_all') : `run-${flags.worker}`
+  return { ...choice, label, mode: flags.worker === undefined ? 'supervise' : 'run', workers }
+}
+
+function openBus(herd: ResolvedHerd): HostBus {
+  if (herd.bus.kind === 'embedded') return createEmbeddedBus({ messageBytes: herd.limits.messageBytes, buffer: herd.limits.buffer, clock: systemClock })
+  throw new ByreError('BYRE_UNSUPPORTED', `Cannot open bus '${herd.bus.kind}': this version has the embedded bus only. Set bus: 'embedded'.`)
+}
+
+/** The embedded bus reaches one process: topics that workers elsewhere wait for never arrive here, nor theirs there. */
+function warnOfPrivateBus(herd: ResolvedHerd, hosting: Hosting, bus: HostBus, log: SupervisorLog): void {
+  if (bus.kind !== 'embedded' || hosting.workers.length === herd.workers.length) return
+  const topics = herd.workers.flatMap((spec) => (spec.activation.kind === 'lazy' ? spec.activation.topics : []))
+  if (topics.length === 0) return
+  log.root.warn({ event: 'private-bus', topics: [...new Set(topics)] }, 'the embedded bus is private to this process; these topics do not cross to other processes of the herd')
+}
+
+const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
+
+/** First SIGTERM or SIGINT: graceful stop. Second: exit at once with 128+n. SIGHUP: reload. */
+function handleSignals(supervisor: Supervisor, log: SupervisorLog, loadAgain: () => Promise<ResolvedHerd>): void {
+  let stopping = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) exitNow(exitCodeOfSignal(SIGNAL_NUMBERS[signal]))
+      stopping = true
+      void supervisor.stop(signal)
+    })
+  }
+  let reloading: Promise<void> | undefined
+  process.on('SIGHUP', () => {
+    if (stopping) return
+    reloading = (reloading ?? Promise.resolve()).then(async () => {
+      try {
+        supervisor.reload(await loadAgain())
+      } catch (error) {
+        log.root.error({ event: 'reload-failed', ...describeThrown(error) }, 'reload failed; the old config keeps running')
+      }
+    })
+  })
+}

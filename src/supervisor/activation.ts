@@ -1,0 +1,71 @@
+// Wakes lazy workers: byre subscribes to their topics and keeps their periods and crons on their behalf.
+
+import type { Clock, Random, Timer } from '../base/clock.ts'
+import type { Scheduler } from '../base/scheduler.ts'
+import type { HostBus } from '../bus/bus.ts'
+import { slackMs, startPeriod } from '../worker/every.ts'
+import { runInScope } from './attribution/run-scope.ts'
+import type { Runner } from './runner.ts'
+
+export interface ActivationDeps {
+  readonly bus: HostBus
+  readonly clock: Clock
+  readonly scheduler: Scheduler
+  readonly random: Random
+}
+
+/** Arms the activation of a lazy worker; returns its release. croner is loaded only for a cron. */
+export async function armActivation(runner: Runner, deps: ActivationDeps): Promise<() => void> {
+  const { activation } = runner.spec
+  if (activation.kind === 'eager') return () => {}
+  const releases = activation.topics.map((pattern) =>
+    // The tap is called in the publisher's context; the woken worker must not inherit it.
+    deps.bus.tap(pattern, (delivery) => runInScope(undefined, () => runner.deliver(delivery))),
+  )
+  if (activation.everyMs !== undefined) {
+    releases.push(
+      startPeriod(activation.everyMs, {}, {
+        scheduler: deps.scheduler,
+        monotonic: deps.clock.monotonic,
+        random: deps.random,
+        tick: async () => runner.tick(),
+        onSkipped: (count) => runner.skipTicks(count),
+      }),
+    )
+  }
+  if (activation.cron !== undefined) releases.push(await startCron(runner, activation.cron, deps))
+  return () => {
+    for (const release of releases) release()
+  }
+}
+
+async function startCron(
+  runner: Runner,
+  cron: { readonly expression: string; readonly timezone: string },
+  deps: ActivationDeps,
+): Promise<() => void> {
+  const { Cron } = await import('croner')
+  // Paused: croner computes the times, the herd's one scheduler keeps them.
+  const schedule = new Cron(cron.expression, { timezone: cron.timezone, paused: true })
+  let timer: Timer | undefined
+  const arm = (from: number): void => {
+    const next = schedule.nextRun(new Date(from))
+    if (next === null) return // an expression whose last date has passed
+    const dueAt = next.getTime()
+    timer = deps.scheduler.after(dueAt - deps.clock.now(), () => fire(dueAt), slackMs(1000))
+  }
+  const fire = (dueAt: number): void => {
+    const now = deps.clock.now()
+    if (now < dueAt) {
+      arm(dueAt - 1) // the wall clock was set back: wait for the date, not for the interval
+      return
+    }
+    runner.tick()
+    arm(now) // several dates missed at once coalesce to this one tick
+  }
+  arm(deps.clock.now())
+  return () => {
+    timer?.cancel()
+    schedule.stop()
+  }
+}

@@ -1,0 +1,33 @@
+// The herd's one heartbeat: `system.<worker>.health` every 10 s from a single timer, only for those who listen.
+
+import type { Clock } from '../base/clock.ts'
+import type { Scheduler } from '../base/scheduler.ts'
+import type { HostBus } from '../bus/bus.ts'
+import type { Runner } from './runner.ts'
+
+export const BEAT_MS = 10_000
+/** A beat may wait this long to share a wake-up with something else. */
+const BEAT_SLACK_MS = 500
+
+export interface BeatDeps {
+  readonly bus: HostBus
+  readonly clock: Clock
+  readonly scheduler: Scheduler
+  readonly runners: () => Iterable<Runner>
+  readonly onError: (error: unknown) => void
+}
+
+/** Starts the beats; returns their release. */
+export function startBeats(deps: BeatDeps): () => void {
+  let timer = deps.scheduler.after(BEAT_MS, beat, BEAT_SLACK_MS)
+  function beat(): void {
+    for (const runner of deps.runners()) {
+      const topic = `system.${runner.name}.health`
+      if (!deps.bus.hasSubscribers(topic)) continue
+      const payload = { v: 1, ts: deps.clock.now(), worker: runner.name, state: runner.state.kind, pid: process.pid }
+      deps.bus.publishSystem(topic, payload).catch(deps.onError)
+    }
+    timer = deps.scheduler.after(BEAT_MS, beat, BEAT_SLACK_MS)
+  }
+  return () => timer.cancel()
+}

@@ -1,0 +1,89 @@
+// Messages kept for a worker that is not there to receive them: in order, bounded, handed over to the first
+// subscription that covers them. Pure but for its own memory.
+
+import type { RawDelivery } from '../bus/bus.ts'
+
+/** A message is offered to this many runs that take it and give it back unread; then it counts as unclaimed. */
+export const OFFERS_MAX = 3
+
+interface Kept {
+  readonly delivery: RawDelivery
+  /** Runs that had it in hand. */
+  offers: number
+  /** Present when the current run started, and not taken since. */
+  seen: boolean
+}
+
+export class Mailbox {
+  #kept: Kept[] = []
+  readonly #capacity: number
+  /** How often a claimed message has been in hand, for the day it comes back. */
+  readonly #offers = new WeakMap<RawDelivery, number>()
+  /** Dropped because the mailbox was full (oldest first). */
+  dropped = 0
+  /** Offered to a whole run and claimed by none of its subscriptions. */
+  unclaimed = 0
+
+  constructor(capacity: number) {
+    this.#capacity = capacity
+  }
+
+  get size(): number {
+    return this.#kept.length
+  }
+
+  /** Keeps a message at the end. False when that pushed the oldest out. */
+  keep(delivery: RawDelivery): boolean {
+    this.#kept.push({ delivery, offers: 0, seen: false })
+    return this.#trim()
+  }
+
+  /** Takes, in order, what `covers` accepts. */
+  claim(covers: (topic: string) => boolean): RawDelivery[] {
+    const taken = this.#kept.filter((kept) => covers(kept.delivery.topic))
+    if (taken.length > 0) {
+      this.#kept = this.#kept.filter((kept) => !covers(kept.delivery.topic))
+      for (const kept of taken) this.#offers.set(kept.delivery, kept.offers + 1)
+    }
+    return taken.map((kept) => kept.delivery)
+  }
+  /** Puts back, in front and in order, what a subscription held unread when it closed. */
+  giveBack(deliveries: readonly RawDelivery[]): void {
+    const returned: Kept[] = []
+    for (const delivery of deliveries) {
+      const offers = this.#offers.get(delivery) ?? 1
+      if (offers >= OFFERS_MAX) this.unclaimed++
+      else returned.push({ delivery, offers, seen: false })
+    }
+    this.#kept = [...returned, ...this.#kept]
+    this.#trim()
+  }
+
+  /** A run is about to begin: what is here now is offered to it. */
+  offer(): void {
+    for (const kept of this.#kept) kept.seen = true
+  }
+
+  /** The run ended: what it was offered and never claimed is dropped and counted. Returns how many. */
+  settle(): number {
+    const before = this.#kept.length
+    this.#kept = this.#kept.filter((kept) => !kept.seen)
+    const lost = before - this.#kept.length
+    this.unclaimed += lost
+    return lost
+  }
+
+  clear(): number {
+    const size = this.#kept.length
+    this.#kept = []
+    return size
+  }
+
+  #trim(): boolean {
+    const over = this.#kept.length - this.#capacity
+    if (over <= 0) return true
+    this.#kept.splice(0, over)
+    this.dropped += over
+    return false
+  }
+}

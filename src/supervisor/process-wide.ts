@@ -1,0 +1,73 @@
+// Everything the supervisor installs on the process it owns, in one place, with one undo.
+
+import { captureOutput } from './attribution/capture-output.ts'
+import { guardProcess } from './attribution/guard-process.ts'
+import { watchEntries } from './attribution/run-scope.ts'
+import type { RunScope } from './attribution/run-scope.ts'
+import { ownerOfStack } from './attribution/stack.ts'
+import type { StackOwners } from './attribution/stack.ts'
+import { catchStrays } from './attribution/strays.ts'
+import { wrapEvents } from './attribution/wrap-events.ts'
+import { wrapTimers } from './attribution/wrap-timers.ts'
+import type { Breadcrumb } from './breadcrumb.ts'
+
+export interface ProcessWideOptions {
+  readonly owners: () => StackOwners
+  readonly runOf: (worker: string) => RunScope | undefined
+  readonly breadcrumb: Breadcrumb
+  /** Where V8's report goes when the heap runs out; read by the next start. */
+  readonly reportFolder: string
+  readonly reportName: string
+  readonly onUnattributed: (error: unknown, via: string) => void
+  readonly onInternal: (error: unknown, via: string) => void
+}
+
+/** Installs attribution and guards; returns their undo. Once per process. */
+export function takeProcess(options: ProcessWideOptions): () => void {
+  const undos = [
+    wrapEvents(),
+    wrapTimers(),
+    guardProcess({
+      ownerByStack: (error) => {
+        const owner = ownerOfStack(withoutOwnFrames(error.stack, options.owners().ownRoot), options.owners())
+        return owner.kind === 'worker' ? options.runOf(owner.worker) : undefined
+      },
+      onUnattributedExit: (code, stack) =>
+        options.onUnattributed(Object.assign(new Error(`process.exit(${code})`), stack === undefined ? {} : { stack }), 'process.exit'),
+      beforeAbort: (scope) => options.breadcrumb.mark('abort', scope?.worker),
+    }),
+    captureOutput(),
+    catchStrays(options),
+    reportFatalErrors(options),
+  ]
+  watchEntries(options.breadcrumb)
+  return () => {
+    watchEntries(undefined)
+    for (const undo of undos.reverse()) undo()
+  }
+}
+
+/** The trap that built the error is the innermost frame; what matters is who called it. */
+function withoutOwnFrames(stack: string | undefined, ownRoot: string): string | undefined {
+  return stack
+    ?.split('\n')
+    .filter((line) => !line.includes(ownRoot))
+    .join('\n')
+}
+
+/** V8 writes a report with the JavaScript stack when the heap runs out: it costs nothing until then. */
+function reportFatalErrors(options: ProcessWideOptions): () => void {
+  const { report } = process
+  if (report === undefined) return () => {}
+  const saved = { onFatalError: report.reportOnFatalError, directory: report.directory, filename: report.filename, compact: report.compact }
+  report.directory = options.reportFolder
+  report.filename = options.reportName
+  report.compact = true
+  report.reportOnFatalError = true
+  return () => {
+    report.reportOnFatalError = saved.onFatalError
+    report.directory = saved.directory
+    report.filename = saved.filename
+    report.compact = saved.compact
+  }
+}

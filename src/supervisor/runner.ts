@@ -1,0 +1,431 @@
+// Drives one worker: feeds what happens to the pure transition, emits the transition, then performs its effects.
+// A class with prototype methods and late-made parts, because a thousand dormant workers are ordinary.
+
+import { assertNever } from '../base/check.ts'
+import type { Clock, Random, Timer } from '../base/clock.ts'
+import type { Scheduler } from '../base/scheduler.ts'
+import type { RawDelivery, ScopedBus } from '../bus/bus.ts'
+import type { ResolvedWorker } from '../config/types.ts'
+import type { Logger } from '../log/logger.ts'
+import type { Wake } from '../worker/contract.ts'
+import { StopReason } from '../worker/stop-reason.ts'
+import type { StopKind } from '../worker/stop-reason.ts'
+import type { Admission, Ticket } from './admission.ts'
+import { Mailbox } from './mailbox.ts'
+import type { Exit, Instance, LoadFigures, Placement } from './placement/placement.ts'
+import { NO_FAILURES } from './restart.ts'
+import { isLive, transition } from './state.ts'
+import type { AfterStop, Effect, Supervised, WorkerEvent, WorkerState } from './state.ts'
+import type { ExitRecord, TransitionEvent, WorkerStatus } from './status.ts'
+
+export interface RunnerDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly scheduler: Scheduler
+  readonly admission: Admission
+  readonly placementOf: (spec: ResolvedWorker) => Placement
+  readonly logOf: (worker: string) => Logger
+  readonly bufferCapacity: number
+  /** A bus scoped to one run of the worker. */
+  readonly openBus: (runner: Runner) => ScopedBus
+  /** What `after` and `requires` still wait for. */
+  readonly gate: (runner: Runner) => readonly string[]
+  readonly onTransition: (runner: Runner, event: TransitionEvent) => void
+  readonly onEscalate: (runner: Runner, why: string) => void
+}
+
+export class Runner {
+  spec: ResolvedWorker
+  readonly index: number
+  readonly #deps: RunnerDeps
+  #supervised: Supervised
+  #instance: Instance | undefined
+  #bus: ScopedBus | undefined
+  #ticket: Ticket | undefined
+  #timers: { start?: Timer; stop?: Timer; backoff?: Timer } | undefined
+  #mailbox: Mailbox | undefined
+  /** Asked to start, held back by its gate. */
+  #pending: Wake | undefined
+  /** Verdict of the run being stopped, when the stop was caused by one. */
+  #cause: Exit | undefined
+  #ignoredSignal = false
+  #runs = 0
+  #restarts = 0
+  #failures = 0
+  #wakes = 0
+  #ticksSkipped = 0
+  #refused = 0
+  #lastWake: Wake | undefined
+  #startedAt: number | undefined
+  #readyAt: number | undefined
+  #retryAt: number | undefined
+  #loadedAt: number | undefined
+  #load: LoadFigures | undefined
+  #lastExit: ExitRecord | undefined
+  #settled: (() => void)[] | undefined
+
+  constructor(spec: ResolvedWorker, index: number, deps: RunnerDeps) {
+    this.spec = spec
+    this.index = index
+    this.#deps = deps
+    this.#supervised = { state: { kind: this.lazy ? 'dormant' : 'stopped' }, history: NO_FAILURES }
+  }
+
+  get name(): string {
+    return this.spec.name
+  }
+  get lazy(): boolean {
+    return this.spec.activation.kind === 'lazy'
+  }
+  get state(): WorkerState {
+    return this.#supervised.state
+  }
+  get live(): boolean {
+    return isLive(this.state)
+  }
+  /** When its module was loaded, ms since the epoch; undefined before. */
+  get loadedAt(): number | undefined {
+    return this.#loadedAt
+  }
+  /** Waiting for its gate. */
+  get pending(): boolean {
+    return this.#pending !== undefined
+  }
+  get lastExit(): ExitRecord | undefined {
+    return this.#lastExit
+  }
+  get bus(): ScopedBus | undefined {
+    return this.#bus
+  }
+
+  /** Nothing of it will run unless somebody asks: what `after` of others waits for, besides ready. */
+  get settledDown(): boolean {
+    const { kind } = this.state
+    return (kind === 'stopped' && this.#lastExit !== undefined) || kind === 'quarantined'
+  }
+
+  /** Starts it, or notes the wish until its gate opens. */
+  start(wake: Wake): void {
+    if (!this.live && this.#deps.gate(this).length > 0) {
+      this.#pending ??= wake
+      return
+    }
+    this.#pending = undefined
+    this.#apply({ type: 'start', wake })
+  }
+
+  /** The gate may have opened. */
+  retryPending(): void {
+    const wake = this.#pending
+    if (wake !== undefined && this.#deps.gate(this).length === 0) this.start(wake)
+  }
+
+  /** A period or cron has come; skipped and counted unless it rests. */
+  tick(): void {
+    if (this.state.kind === 'dormant' && this.#pending === undefined) this.start({ by: 'tick', at: this.#deps.clock.now() })
+    else this.#ticksSkipped++
+  }
+
+  skipTicks(count: number): void {
+    this.#ticksSkipped += count
+  }
+
+  /** A message of its activation topics: kept unless one of its open subscriptions takes it. */
+  deliver(delivery: RawDelivery): void {
+    const { kind } = this.state
+    if (kind === 'stopped' || kind === 'quarantined') {
+      this.#refused++ // it was stopped by hand or given up: nothing is accepted on its behalf
+      return
+    }
+    if (this.#bus?.covers(delivery.topic) === true) return
+    this.#mailbox ??= new Mailbox(this.#deps.bufferCapacity)
+    if (!this.#mailbox.keep(delivery)) {
+      this.#log().warn({ event: 'mailbox-overflow', dropped: this.#mailbox.dropped }, 'kept messages overflowed: the oldest was dropped')
+    }
+    if (kind === 'dormant') this.start({ by: 'topic', at: this.#deps.clock.now() })
+  }
+
+  /** For the scoped bus: hands kept messages to a subscription, and takes back what one held unread. */
+  claim(covers: (topic: string) => boolean): readonly RawDelivery[] {
+    return this.#mailbox?.claim(covers) ?? []
+  }
+  giveBack(deliveries: readonly RawDelivery[]): void {
+    if (deliveries.length === 0) return
+    this.#mailbox ??= new Mailbox(this.#deps.bufferCapacity)
+    this.#mailbox.giveBack(deliveries)
+  }
+
+  stop(reason: StopKind, after: AfterStop): void {
+    this.#pending = undefined
+    this.#apply({ type: 'stop', reason, after })
+  }
+
+  /** Takes a changed entry of the config; only while nothing of it runs. What is kept for it stays. */
+  reconfigure(spec: ResolvedWorker): void {
+    this.spec = spec
+    this.#supervised = { state: { kind: this.lazy ? 'dormant' : 'stopped' }, history: NO_FAILURES }
+  }
+
+  isolate(why: string): void {
+    this.#pending = undefined
+    this.#apply({ type: 'isolate', why })
+  }
+
+  /** Records a verdict from before this process, e.g. of the breadcrumb. */
+  recordExit(exit: ExitRecord): void {
+    this.#lastExit = exit
+    this.#failures++
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async whenDown(): Promise<void> {
+    if (!this.live) return
+    await new Promise<void>((resolve) => {
+      this.#settled ??= []
+      this.#settled.push(resolve)
+    })
+  }
+
+  status(): WorkerStatus {
+    const { state, spec } = this
+    const waitingFor = this.#pending === undefined ? [] : this.#deps.gate(this)
+    const unclaimed = this.#mailbox?.unclaimed ?? 0
+    const busDropped = (this.#mailbox?.dropped ?? 0) + (this.#bus?.dropped ?? 0) + this.#refused
+    return {
+      name: spec.name,
+      state: state.kind,
+      placement: spec.placement,
+      activation: this.lazy ? 'lazy' : 'eager',
+      pid: process.pid,
+      restarts: this.#restarts,
+      failures: this.#failures,
+      ...(this.#startedAt === undefined ? {} : { startedAt: this.#startedAt }),
+      ...(this.#readyAt === undefined ? {} : { readyAt: this.#readyAt }),
+      ...(state.kind === 'backing-off' && this.#retryAt !== undefined ? { retryAt: this.#retryAt } : {}),
+      ...(waitingFor.length === 0 ? {} : { waitingFor }),
+      ...(this.#load === undefined ? {} : { load: this.#load }),
+      wakes: this.#wakes,
+      ...(this.#lastWake === undefined ? {} : { lastWake: this.#lastWake }),
+      ...(this.#ticksSkipped === 0 ? {} : { ticksSkipped: this.#ticksSkipped }),
+      ...(unclaimed === 0 ? {} : { unclaimed }),
+      ...(busDropped === 0 ? {} : { busDropped }),
+      ...(this.#lastExit === undefined ? {} : { lastExit: this.#lastExit }),
+      ...(state.kind === 'quarantined' ? { quarantine: state.why } : {}),
+    }
+  }
+
+  #log(): Logger {
+    return this.#deps.logOf(this.name)
+  }
+
+  #apply(event: WorkerEvent): void {
+    const { spec } = this
+    const before = this.#supervised
+    const step = transition(before, event, {
+      restart: spec.restart,
+      backoff: spec.backoff,
+      limit: spec.limit,
+      onLimit: spec.onLimit,
+      critical: spec.critical,
+      lazy: this.lazy,
+      now: this.#deps.clock.monotonic(),
+      random: this.#deps.random,
+    })
+    this.#supervised = step.next
+    const moved = before.state.kind !== step.next.state.kind || step.effects.some((effect) => effect.type === 'load')
+    if (moved) this.#moved(before.state, step.next.state, step.reason)
+    for (const effect of step.effects) this.#perform(effect)
+    if (moved) this.#afterMove(before.state)
+  }
+
+  #moved(from: WorkerState, to: WorkerState, reason: string): void {
+    const ts = this.#deps.clock.now()
+    if (to.kind === 'running') this.#readyAt = ts
+    if (to.kind === 'backing-off') this.#retryAt = ts + Math.round(to.delayMs)
+    if (to.kind === 'loading' && (from.kind === 'backing-off' || from.kind === 'stopping')) this.#restarts++
+    this.#deps.onTransition(this, { v: 1, ts, worker: this.name, from: from.kind, to: to.kind, reason })
+  }
+
+  #afterMove(from: WorkerState): void {
+    if (isLive(from) && !this.live) {
+      const waiting = this.#settled ?? []
+      this.#settled = undefined
+      for (const resolve of waiting) resolve()
+    }
+    if (this.state.kind === 'dormant' && (this.#mailbox?.size ?? 0) > 0) {
+      this.start({ by: 'topic', at: this.#deps.clock.now() })
+    }
+  }
+
+  #perform(effect: Effect): void {
+    const { scheduler } = this.#deps
+    this.#timers ??= {}
+    const timers = this.#timers
+    switch (effect.type) {
+      case 'load':
+        this.#launch()
+        return
+      case 'run':
+        this.#instance?.run()
+        return
+      case 'abort':
+        this.#instance?.abort(new StopReason(effect.reason, 'supervisor'))
+        return
+      case 'abandon':
+        this.#abandon()
+        return
+      case 'arm-start-timeout':
+        timers.start?.cancel()
+        timers.start = scheduler.after(this.spec.startTimeoutMs, () => this.#startTimedOut())
+        return
+      case 'disarm-start-timeout':
+        timers.start?.cancel()
+        return
+      case 'arm-stop-timeout':
+        timers.stop?.cancel()
+        timers.stop = scheduler.after(this.spec.stopTimeoutMs, () => this.#stopTimedOut())
+        return
+      case 'disarm-stop-timeout':
+        timers.stop?.cancel()
+        return
+      case 'arm-backoff':
+        timers.backoff = scheduler.after(effect.delayMs, () => this.#apply({ type: 'backoff-elapsed' }))
+        return
+      case 'disarm-backoff':
+        timers.backoff?.cancel()
+        return
+      case 'escalate':
+        this.#deps.onEscalate(this, effect.why)
+        return
+      default:
+        assertNever(effect)
+    }
+  }
+
+  #launch(): void {
+    const { state } = this
+    if (state.kind !== 'loading') return
+    const run = ++this.#runs
+    this.#cause = undefined
+    this.#wakes++
+    this.#lastWake = state.wake
+    this.#ticket = this.#deps.admission.enter(() => {
+      if (this.#runs !== run || this.state.kind !== 'loading') return
+      this.#startedAt = this.#deps.clock.now()
+      this.#mailbox?.offer()
+      this.#instance = this.#deps.placementOf(this.spec).launch({
+        spec: this.spec,
+        index: this.index,
+        run,
+        wake: state.wake,
+        events: {
+          loaded: (figures) => this.#loaded(run, figures),
+          ready: () => this.#runs === run && this.#apply({ type: 'ready' }),
+          ended: (exit) => this.#runs === run && this.#ended(exit),
+          charged: (exit) => this.#runs === run && this.#charged(exit),
+        },
+      })
+    })
+  }
+
+  #loaded(run: number, figures: LoadFigures): void {
+    if (this.#runs !== run) return
+    this.#ticket?.leave()
+    // A restart on the same module instance loads nothing: the figures of the real load stay.
+    if (this.#load === undefined || figures.ms > 0) {
+      this.#load = { ms: Math.round(figures.ms * 10) / 10, ...(figures.rssBytes === undefined ? {} : { rssBytes: figures.rssBytes }) }
+      this.#loadedAt = this.#deps.clock.now()
+    }
+    this.#apply({ type: 'loaded' })
+  }
+
+  /** The placement calls it when the run wants a bus. */
+  openBus(): ScopedBus {
+    this.#bus = this.#deps.openBus(this)
+    return this.#bus
+  }
+
+  #ended(exit: Exit): void {
+    this.#ticket?.leave()
+    const told = this.#cause ?? exit
+    this.#record(told)
+    this.#release()
+    this.#apply({ type: 'ended', verdict: told.verdict, text: told.text, ...(told.fatal === true ? { fatal: true } : {}) })
+  }
+
+  #charged(exit: Exit): void {
+    // The first reason wins; what fails while it is being stopped is only logged.
+    if (this.state.kind === 'stopping' || !this.live) {
+      this.#log().warn({ event: 'error-while-stopping', verdict: exit.verdict, ...exit.evidence }, exit.text)
+      return
+    }
+    this.#cause = exit
+    if (this.state.kind === 'loading') this.#record(exit)
+    this.#apply({
+      type: 'charged',
+      verdict: exit.verdict,
+      text: exit.text,
+      stop: exit.evidence['code'] === undefined ? 'failed' : 'process-exit',
+    })
+  }
+
+  #startTimedOut(): void {
+    const seconds = this.spec.startTimeoutMs / 1000
+    const loading = this.state.kind === 'loading'
+    const text = loading
+      ? `start timed out: module not loaded after ${seconds} s`
+      : `start timed out: ctx.ready() not called within ${seconds} s`
+    this.#cause = {
+      verdict: 'launch-failed',
+      text,
+      evidence: { reason: 'start-timeout', phase: loading ? 'load' : 'ready', afterMs: this.spec.startTimeoutMs },
+    }
+    if (loading) this.#record(this.#cause)
+    this.#apply({ type: 'start-timeout' })
+  }
+
+  #stopTimedOut(): void {
+    this.#ignoredSignal = true
+    this.#apply({ type: 'stop-timeout' })
+    this.#ignoredSignal = false
+  }
+
+  /** Gives the run up: while it loads nothing of it runs yet; else it ignored its signal and is named. */
+  #abandon(): void {
+    this.#ticket?.leave()
+    this.#runs++ // whatever it still reports is not heard
+    if (this.#ignoredSignal) {
+      const afterMs = this.spec.stopTimeoutMs
+      const text = `unstopped: run() ignored its signal for ${afterMs / 1000} s`
+      const cause = this.#cause ?? { verdict: 'stopped' as const, text, evidence: {} }
+      this.#record({ ...cause, evidence: { ...cause.evidence, unstopped: true, stopTimeoutMs: afterMs } })
+      this.#log().error({ event: 'unstopped', stopTimeoutMs: afterMs }, text)
+      this.unstopped = true
+    }
+    this.#release()
+  }
+
+  /** Set when a stop ran into its time-out; for the summary of a shutdown. */
+  unstopped = false
+
+  #record(exit: Exit): void {
+    const failed = exit.verdict !== 'done' && exit.verdict !== 'stopped'
+    if (failed) this.#failures++
+    this.#lastExit = { verdict: exit.verdict, reason: exit.text, evidence: exit.evidence, at: this.#deps.clock.now() }
+    if (failed) this.#log().error({ event: 'exit', verdict: exit.verdict, evidence: exit.evidence }, exit.text)
+  }
+
+  #release(): void {
+    const leftovers = this.#instance?.release()
+    this.#instance = undefined
+    this.#bus = undefined
+    if (leftovers !== undefined && (leftovers.timers.length > 0 || leftovers.listeners.length > 0)) {
+      this.#log().warn(
+        { event: 'leftovers', timers: leftovers.timers, listeners: leftovers.listeners },
+        'the ended run left timers or listeners behind; they were cleared',
+      )
+    }
+    const lost = this.#mailbox?.settle() ?? 0
+    if (lost > 0) this.#log().warn({ event: 'unclaimed', count: lost }, 'kept messages that no subscription of the run covered were dropped')
+  }
+}

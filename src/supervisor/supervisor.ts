@@ -1,0 +1,401 @@
+// The facade: wires the parts of a herd together, starts them in order, and takes them down.
+
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import { deferred } from '../base/deferred.ts'
+import { describeThrown } from '../base/errors.ts'
+import { EXIT } from '../base/exit-codes.ts'
+import type { ExitCode } from '../base/exit-codes.ts'
+import { createScheduler } from '../base/scheduler.ts'
+import type { Scheduler } from '../base/scheduler.ts'
+import { diffHerd } from '../config/diff.ts'
+import { startOrder } from '../config/order.ts'
+import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
+import { createOffloader } from '../worker/offload.ts'
+import type { Offloader } from '../worker/offload.ts'
+import { createResourcePool } from '../worker/resources.ts'
+import { armActivation } from './activation.ts'
+import { createAdmission } from './admission.ts'
+import { runInScope } from './attribution/run-scope.ts'
+import type { StackOwners } from './attribution/stack.ts'
+import { startBeats } from './beats.ts'
+import { openBreadcrumb, readBreadcrumb } from './breadcrumb.ts'
+import type { Breadcrumb } from './breadcrumb.ts'
+import { codeChangedSince } from './code-changed.ts'
+import { act } from './commands.ts'
+import { drain } from './drain.ts'
+import { explainLastRun, takeFatalReport } from './last-run.ts'
+import type { Supervisor, SupervisorOptions } from './options.ts'
+import { createSharedPlacement } from './placement/shared.ts'
+import type { SharedPlacement } from './placement/shared.ts'
+import { createLatenessGauge, processFigures } from './process-figures.ts'
+import type { LatenessGauge } from './process-figures.ts'
+import { takeProcess } from './process-wide.ts'
+import { Runner } from './runner.ts'
+import type { RunnerDeps } from './runner.ts'
+import { STATUS_VERSION } from './status.ts'
+import type { ControlCommand, ControlReply, ControlTarget, SupervisorStatus, TransitionEvent } from './status.ts'
+
+/** Tear-down waits this long for the log and the bus. */
+const SINK_MS = 500
+
+export function createSupervisor(options: SupervisorOptions): Supervisor & ControlTarget {
+  return new Herd(options)
+}
+
+class Herd implements Supervisor, ControlTarget {
+  readonly #options: SupervisorOptions
+  readonly #clock: Clock
+  readonly #scheduler: Scheduler
+  readonly #gauge: LatenessGauge
+  readonly #offloader: Offloader
+  readonly #shared: SharedPlacement
+  readonly #runners = new Map<string, Runner>()
+  readonly #activations = new Map<string, () => void>()
+  readonly #listeners = new Set<(event: TransitionEvent) => void>()
+  readonly #exited = deferred<ExitCode>()
+  readonly #ready = deferred()
+  readonly #runnerDeps: RunnerDeps
+  readonly #startedAt: number
+  readonly #releases: (() => void)[] = []
+  #herd: ResolvedHerd
+  #owners: StackOwners | undefined
+  #breadcrumb: Breadcrumb | undefined
+  #phase: 'new' | 'starting' | 'up' | 'draining' | 'down' = 'new'
+  #readyMs: number | undefined
+  #unattributed = 0
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    this.#herd = options.herd
+    this.#clock = detached(options.clock)
+    this.#startedAt = this.#clock.now()
+    this.#gauge = createLatenessGauge()
+    this.#scheduler = createScheduler(this.#clock, this.#gauge.record)
+    const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
+    this.#offloader = createOffloader(asNobody)
+    this.#shared = createSharedPlacement({
+      clock: this.#clock,
+      random: options.random,
+      scheduler: this.#scheduler,
+      resources: createResourcePool(asNobody, (key, error) =>
+        options.log.root.error({ event: 'dispose-failed', resource: key, ...describeThrown(error) }, 'a shared resource could not be disposed'),
+      ),
+      offloader: this.#offloader,
+      logOf: (worker) => options.log.worker(worker),
+      busOf: (worker) => (this.#runners.get(worker) as Runner).openBus(),
+      output: (worker, stream, chunk) => options.log.capture(worker, stream, chunk),
+    })
+    this.#runnerDeps = {
+      clock: this.#clock,
+      random: options.random,
+      scheduler: this.#scheduler,
+      admission: createAdmission(1, this.#scheduler),
+      placementOf: () => this.#shared,
+      logOf: (worker) => options.log.worker(worker),
+      bufferCapacity: options.herd.limits.buffer,
+      openBus: (runner) =>
+        options.bus.scoped(runner.name, {
+          claim: (covers) => runner.claim(covers),
+          returned: (deliveries) => runner.giveBack(deliveries),
+        }),
+      gate: (runner) => this.#gate(runner),
+      onTransition: (runner, event) => this.#onTransition(runner, event),
+      onEscalate: (runner, why) => this.#escalate(runner, why),
+    }
+    hostedWorkers(options.herd, options).forEach((spec, index) => this.#adopt(spec, index))
+  }
+
+  get exited(): Promise<ExitCode> {
+    return this.#exited.promise
+  }
+
+  async start(): Promise<void> {
+    this.#phase = 'starting'
+    this.#take()
+    this.#isolateCulprit()
+    this.#releases.push(
+      startBeats({
+        bus: this.#options.bus,
+        clock: this.#clock,
+        scheduler: this.#scheduler,
+        runners: () => this.#runners.values(),
+        onError: (error) => this.#options.log.root.warn({ event: 'beat-failed', ...describeThrown(error) }, 'health beat not published'),
+      }),
+    )
+    await Promise.all([...this.#runners.values()].map(async (runner) => this.#arm(runner)))
+    const wake = { by: 'start' as const, at: this.#clock.now() }
+    for (const level of this.#levels()) {
+      for (const runner of level) if (!runner.lazy && runner.state.kind === 'stopped') runner.start(wake)
+    }
+    this.#checkReady()
+    await this.#ready.promise
+  }
+
+  async stop(by: string): Promise<void> {
+    await this.#shutDown(EXIT.ok, `asked by ${by}`)
+  }
+
+  onTransition(listener: (event: TransitionEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  act(command: ControlCommand): ControlReply {
+    return runInScope(undefined, () =>
+      act(command, {
+        runnerOf: (worker) => this.#runners.get(worker),
+        workers: () => [...this.#runners.keys()],
+        log: this.#options.log,
+        clock: this.#clock,
+        draining: () => this.#phase === 'draining' || this.#phase === 'down',
+        codeChanged,
+      }),
+    )
+  }
+
+  async status(): Promise<SupervisorStatus> {
+    const { bus, phases, label } = this.#options
+    return {
+      version: STATUS_VERSION,
+      host: hostname(),
+      herd: this.#herd.name,
+      group: label,
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      bus: { kind: bus.kind, connections: bus.connections },
+      process: await processFigures(this.#gauge),
+      phases: { ...phases, ...(this.#readyMs === undefined ? {} : { readyMs: this.#readyMs }) },
+      workers: [...this.#runners.values()].map((runner) => {
+        const status = runner.status()
+        return codeChanged(runner) ? { ...status, codeChanged: true } : status
+      }),
+    }
+  }
+
+  reload(next: ResolvedHerd): readonly { readonly path: string; readonly message: string }[] {
+    const { log } = this.#options
+    const difference = diffHerd(this.#herd, next)
+    if (difference.refused.length > 0) {
+      log.root.error({ event: 'reload-refused', problems: difference.refused }, 'reload refused; the old config keeps running')
+      return difference.refused
+    }
+    const before = new Map(hostedWorkers(this.#herd, this.#options).map((spec) => [spec.name, spec]))
+    const after = hostedWorkers(next, this.#options)
+    const changed = new Set(difference.changed.map((change) => change.name))
+    this.#herd = next
+    this.#owners = undefined
+    const gone = [...before.keys()].filter((name) => !after.some((spec) => spec.name === name))
+    for (const name of gone) void this.#retire(name)
+    const wake = { by: 'start' as const, at: this.#clock.now() }
+    let index = this.#runners.size
+    for (const spec of after) {
+      if (!before.has(spec.name)) {
+        const runner = this.#adopt(spec, index++)
+        void this.#arm(runner).then(() => runner.lazy || runner.start(wake))
+      } else if (changed.has(spec.name)) void this.#reconfigure(spec)
+    }
+    const added = after.filter((spec) => !before.has(spec.name)).map((spec) => spec.name)
+    log.root.info({ event: 'reloaded', added, removed: gone, changed: [...changed] }, 'config reloaded')
+    return []
+  }
+
+  async #retire(name: string): Promise<void> {
+    const runner = this.#runners.get(name)
+    this.#activations.get(name)?.()
+    this.#activations.delete(name)
+    runner?.stop('reload', { kind: 'rest' })
+    await runner?.whenDown()
+    if (this.#runners.get(name) === runner) this.#runners.delete(name)
+  }
+
+  async #reconfigure(spec: ResolvedWorker): Promise<void> {
+    const runner = this.#runners.get(spec.name)
+    if (runner === undefined) return
+    const wasUp = runner.live || runner.state.kind === 'backing-off'
+    runner.stop('reload', { kind: 'rest' })
+    await runner.whenDown()
+    this.#activations.get(spec.name)?.()
+    runner.reconfigure(spec)
+    await this.#arm(runner)
+    if (!runner.lazy && wasUp) runner.start({ by: 'start', at: this.#clock.now() })
+  }
+
+  #adopt(spec: ResolvedWorker, index: number): Runner {
+    const runner = new Runner(spec, index, this.#runnerDeps)
+    this.#runners.set(spec.name, runner)
+    return runner
+  }
+
+  async #arm(runner: Runner): Promise<void> {
+    const { bus, random } = this.#options
+    this.#activations.set(runner.name, await armActivation(runner, { bus, clock: this.#clock, scheduler: this.#scheduler, random }))
+  }
+
+  #take(): void {
+    const { stateFolder, label: name } = this.#options
+    const crumbFile = join(stateFolder, `${name}.breadcrumb`)
+    this.#lastCrumb = readBreadcrumb(crumbFile)
+    this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt)
+    this.#releases.push(
+      takeProcess({
+        owners: () => this.#stackOwners(),
+        runOf: (worker) => this.#shared.runOf(worker),
+        breadcrumb: this.#breadcrumb,
+        reportFolder: stateFolder,
+        reportName: `${name}.report.json`,
+        onUnattributed: (error, via) => this.#unattributedError(error, via),
+        onInternal: (error, via) => this.#internalError(error, via),
+      }),
+    )
+  }
+  #lastCrumb: ReturnType<typeof readBreadcrumb>
+
+  #isolateCulprit(): void {
+    const { stateFolder, label, log } = this.#options
+    const report = takeFatalReport(join(stateFolder, `${label}.report.json`))
+    const last = explainLastRun(this.#lastCrumb, report, this.#stackOwners(), this.#clock.now())
+    const runner = last === undefined ? undefined : this.#runners.get(last.worker)
+    if (last === undefined || runner === undefined) return
+    runner.recordExit(last.exit)
+    log.root.error({ event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit }, 'the last process was taken down by a worker')
+    if (last.certain) runner.isolate(`${last.exit.reason}. Start it with: byre start ${last.worker}`)
+  }
+
+  #stackOwners(): StackOwners {
+    if (this.#owners !== undefined) return this.#owners
+    const byModule = new Map<string, string[]>()
+    for (const spec of hostedWorkers(this.#herd, this.#options)) {
+      const names = byModule.get(spec.source.path) ?? []
+      names.push(spec.name)
+      byModule.set(spec.source.path, names)
+    }
+    this.#owners = { byModule, ownRoot: this.#options.ownRoot }
+    return this.#owners
+  }
+
+  #levels(): Runner[][] {
+    const names = startOrder([...this.#runners.values()].map((runner) => runner.spec))
+    return names.map((level) => level.map((name) => this.#runners.get(name) as Runner))
+  }
+
+  #gate(runner: Runner): readonly string[] {
+    const blocked = (name: string, needsSuccess: boolean): boolean => {
+      const other = this.#runners.get(name)
+      if (other === undefined) return false // hosted elsewhere: unit ordering
+      const ready = other.state.kind === 'running' || other.state.kind === 'dormant'
+      const done = other.settledDown && (!needsSuccess || other.lastExit?.verdict === 'done')
+      return !ready && !done
+    }
+    const waiting = runner.spec.requires.filter((name) => blocked(name, true))
+    return [...waiting, ...runner.spec.after.filter((name) => !waiting.includes(name) && blocked(name, false))]
+  }
+
+  #onTransition(runner: Runner, event: TransitionEvent): void {
+    const { log, bus } = this.#options
+    if (event.to === 'loading') log.activate(event.worker)
+    log.worker(event.worker).info({ event: 'transition', from: event.from, to: event.to, reason: event.reason }, `${event.from} -> ${event.to}`)
+    if (event.to === 'stopped' || event.to === 'dormant' || event.to === 'quarantined') log.deactivate(event.worker)
+    const topic = `system.${event.worker}.event`
+    if (bus.hasSubscribers(topic)) {
+      bus.publishSystem(topic, { ...event }).catch((error: unknown) => {
+        log.root.warn({ event: 'event-not-published', worker: event.worker, ...describeThrown(error) }, 'transition event not published')
+      })
+    }
+    for (const listener of this.#listeners) listener(event)
+    // After the runner has acted on its own transition: others may start because of it, the herd may be ready or done.
+    process.nextTick(() => this.#settle(runner))
+  }
+
+  #settle(runner: Runner): void {
+    if (this.#phase === 'draining' || this.#phase === 'down') return
+    for (const other of this.#runners.values()) if (other.pending) other.retryPending()
+    this.#checkReady()
+    const { kind } = runner.state
+    if (this.#options.mode !== 'run' || (kind !== 'stopped' && kind !== 'quarantined')) return
+    const verdict = runner.lastExit?.verdict
+    const well = kind === 'stopped' && (verdict === undefined || verdict === 'done' || verdict === 'stopped')
+    void this.#shutDown(well ? EXIT.ok : EXIT.failed, `worker ${runner.name} is ${kind}`)
+  }
+
+  #checkReady(): void {
+    if (this.#phase !== 'starting') return
+    const eager = [...this.#runners.values()].filter((runner) => !runner.lazy)
+    if (!eager.every((runner) => runner.state.kind === 'running' || runner.settledDown)) return
+    this.#phase = 'up'
+    this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
+    const notReady = eager.filter((runner) => runner.state.kind !== 'running' && runner.lastExit?.verdict !== 'done').map((runner) => runner.name)
+    this.#options.log.root.info(
+      { event: 'ready', readyMs: this.#readyMs, ...this.#options.phases, workers: this.#runners.size, eager: eager.length, notReady },
+      notReady.length === 0 ? 'herd is ready' : `herd is up, without ${notReady.join(', ')}`,
+    )
+    this.#ready.resolve()
+  }
+
+  #escalate(runner: Runner, why: string): void {
+    this.#options.log.root.fatal({ event: 'escalate', worker: runner.name, why }, `worker ${runner.name} is lost and takes the herd with it`)
+    void this.#shutDown(EXIT.failed, `worker ${runner.name} is lost`)
+  }
+
+  #unattributedError(error: unknown, via: string): void {
+    this.#unattributed++
+    const { log } = this.#options
+    log.root.error({ event: 'unattributed', via, count: this.#unattributed, ...describeThrown(error) }, 'an error that belongs to no worker')
+    if (this.#herd.onUnattributed === 'drain') void this.#shutDown(EXIT.failed, 'an error that belongs to no worker')
+  }
+
+  #internalError(error: unknown, via: string): void {
+    this.#options.log.fatalSync({ event: 'internal-error', via, ...describeThrown(error) }, "an error of byre's own code; please report it")
+    void this.#shutDown(EXIT.internal, "an error of byre's own code")
+  }
+
+  async #shutDown(code: ExitCode, why: string): Promise<void> {
+    if (this.#phase === 'draining' || this.#phase === 'down') {
+      await this.#exited.promise
+      return
+    }
+    this.#phase = 'draining'
+    await runInScope(undefined, async () => this.#takeDown(code, why))
+  }
+
+  async #takeDown(code: ExitCode, why: string): Promise<void> {
+    const { log, bus } = this.#options
+    log.root.info({ event: 'draining', why }, `stopping the herd: ${why}`)
+    for (const release of this.#activations.values()) release()
+    const unstopped = await drain(this.#levels(), 'shutdown')
+    if (unstopped.length > 0) log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
+    log.root.info({ event: 'stopped', code, unstopped }, 'herd is down')
+    await withinMs(this.#clock, SINK_MS, Promise.allSettled([bus.close(), this.#offloader.close()]))
+    for (const release of this.#releases.reverse()) release()
+    this.#scheduler.close()
+    this.#breadcrumb?.close()
+    this.#phase = 'down'
+    await log.flush(SINK_MS)
+    this.#ready.resolve()
+    this.#exited.resolve(code)
+  }
+}
+
+/** The workers this process hosts, in config order. */
+export function hostedWorkers(herd: ResolvedHerd, options: { readonly group: string | undefined; readonly only?: readonly string[] }): ResolvedWorker[] {
+  return herd.workers.filter(
+    (spec) => (options.group === undefined || spec.group === options.group) && (options.only === undefined || options.only.includes(spec.name)),
+  )
+}
+
+/** Timers armed from a worker's callback must not carry its async context into byre's own. */
+function detached(clock: Clock): Clock {
+  return { ...clock, setTimer: (delayMs, fn, timerOptions) => runInScope(undefined, () => clock.setTimer(delayMs, fn, timerOptions)) }
+}
+
+function codeChanged(runner: Runner): boolean {
+  return runner.loadedAt !== undefined && codeChangedSince(runner.spec.source.path, runner.loadedAt)
+}
+
+async function withinMs(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  const late = deferred()
+  const timer = clock.setTimer(ms, late.resolve)
+  await Promise.race([work, late.promise])
+  timer.cancel()
+}
