@@ -141,7 +141,8 @@ function siftDown(heap: Entry[], from: number): void {
     const left = 2 * i + 1
     if (left >= heap.length) return
     const right = left + 1
-    const least = right < heap.length && (heap[right] as Entry).latestAt < (heap[left] as Entry).latestAt ? right : left
+    const least =
+      right < heap.length && (heap[right] as Entry).latestAt < (heap[left] as Entry).latestAt ? right : left
     if ((heap[i] as Entry).latestAt <= (heap[least] as Entry).latestAt) return
     swap(heap, i, least)
     i = least

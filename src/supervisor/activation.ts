@@ -24,13 +24,17 @@ export async function armActivation(runner: Runner, deps: ActivationDeps): Promi
   )
   if (activation.everyMs !== undefined) {
     releases.push(
-      startPeriod(activation.everyMs, {}, {
-        scheduler: deps.scheduler,
-        monotonic: deps.clock.monotonic,
-        random: deps.random,
-        tick: async () => runner.tick(),
-        onSkipped: (count) => runner.skipTicks(count),
-      }),
+      startPeriod(
+        activation.everyMs,
+        {},
+        {
+          scheduler: deps.scheduler,
+          monotonic: deps.clock.monotonic,
+          random: deps.random,
+          tick: async () => runner.tick(),
+          onSkipped: (count) => runner.skipTicks(count),
+        },
+      ),
     )
   }
   if (activation.cron !== undefined) releases.push(await startCron(runner, activation.cron, deps))

@@ -24,7 +24,13 @@ export function startBeats(deps: BeatDeps): () => void {
     for (const runner of deps.runners()) {
       const topic = `system.${runner.name}.health`
       if (!deps.bus.hasSubscribers(topic)) continue
-      const payload = { v: 1, ts: deps.clock.now(), worker: runner.name, state: runner.state.kind, pid: process.pid }
+      const payload = {
+        v: 1,
+        ts: deps.clock.now(),
+        worker: runner.name,
+        state: runner.state.kind,
+        pid: process.pid,
+      }
       deps.bus.publishSystem(topic, payload).catch(deps.onError)
     }
     timer = deps.scheduler.after(BEAT_MS, beat, BEAT_SLACK_MS)

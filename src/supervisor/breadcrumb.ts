@@ -45,7 +45,14 @@ export function openBreadcrumb(path: string, startedAt: number): Breadcrumb {
   let leaving = false
   const mark = (state: CrumbState, worker?: string): void => {
     if (fd === undefined) return
-    const crumb: Crumb = { v: 1, pid: process.pid, startedAt, state, ...(worker === undefined ? {} : { worker }), at: Date.now() }
+    const crumb: Crumb = {
+      v: 1,
+      pid: process.pid,
+      startedAt,
+      state,
+      ...(worker === undefined ? {} : { worker }),
+      at: Date.now(),
+    }
     record.fill(0x20)
     record.write(`${JSON.stringify(crumb)}\n`)
     writeSync(fd, record, 0, RECORD_BYTES, 0)
@@ -86,7 +93,9 @@ const hostSetImmediate = globalThis.setImmediate
 export function readBreadcrumb(path: string): Crumb | undefined {
   try {
     const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'))
-    return isRecord(parsed) && parsed['v'] === 1 && typeof parsed['state'] === 'string' ? (parsed as unknown as Crumb) : undefined
+    return isRecord(parsed) && parsed['v'] === 1 && typeof parsed['state'] === 'string'
+      ? (parsed as unknown as Crumb)
+      : undefined
   } catch {
     return undefined // absent on a first start; torn or foreign content proves nothing
   }

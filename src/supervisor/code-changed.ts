@@ -15,7 +15,8 @@ export function codeChangedSince(entry: string, loadedAt: number): boolean {
     try {
       if (statSync(path).mtimeMs > loadedAt) return true
       if (seen.size >= FILES_MAX) continue
-      for (const match of readFileSync(path, 'utf8').matchAll(RELATIVE_IMPORT)) seen.add(resolve(dirname(path), match[1] as string))
+      for (const match of readFileSync(path, 'utf8').matchAll(RELATIVE_IMPORT))
+        seen.add(resolve(dirname(path), match[1] as string))
     } catch {
       // What looks like an import may stand in a comment or need an extension; only the entry itself must be there.
       if (path === entry) return true

@@ -21,12 +21,25 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
   const runner = deps.runnerOf(command.worker)
   if (runner === undefined) {
     const known = deps.workers().slice(0, 20).join(', ')
-    return refuse(command, 404, 'BYRE_WORKER_UNKNOWN', `No worker '${command.worker}' here. Hosted: ${known}.`)
+    return refuse(
+      command,
+      404,
+      'BYRE_WORKER_UNKNOWN',
+      `No worker '${command.worker}' here. Hosted: ${known}.`,
+    )
   }
   if (deps.draining() && command.action !== 'status') {
-    return refuse(command, 409, 'BYRE_CONTROL_REFUSED', `Cannot ${command.action} '${command.worker}': the herd is shutting down.`)
+    return refuse(
+      command,
+      409,
+      'BYRE_CONTROL_REFUSED',
+      `Cannot ${command.action} '${command.worker}': the herd is shutting down.`,
+    )
   }
-  deps.log.root.info({ event: 'control', action: command.action, worker: command.worker, by: command.by, id: command.id }, 'control command')
+  deps.log.root.info(
+    { event: 'control', action: command.action, worker: command.worker, by: command.by, id: command.id },
+    'control command',
+  )
   const wake = { by: 'manual' as const, at: deps.clock.now() }
   switch (command.action) {
     case 'status':
@@ -48,7 +61,13 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
       return sleep(command, runner)
     case 'log-level': {
       const level = command.args?.level
-      if (level === undefined) return refuse(command, 400, 'BYRE_ARGUMENT_INVALID', "Cannot set the log level: 'args.level' is missing.")
+      if (level === undefined)
+        return refuse(
+          command,
+          400,
+          'BYRE_ARGUMENT_INVALID',
+          "Cannot set the log level: 'args.level' is missing.",
+        )
       deps.log.setLevel(runner.name, level)
       return accept(command, runner)
     }
@@ -78,10 +97,21 @@ function sleep(command: ControlCommand, runner: Runner): ControlReply {
 }
 
 function accept(command: ControlCommand, runner: Runner, warning?: string): ControlReply {
-  const body = { v: 1 as const, id: command.id, ok: true as const, worker: runner.name, state: runner.state.kind }
+  const body = {
+    v: 1 as const,
+    id: command.id,
+    ok: true as const,
+    worker: runner.name,
+    state: runner.state.kind,
+  }
   return { status: 202, body: warning === undefined ? body : { ...body, warning } }
 }
 
-function refuse(command: ControlCommand, status: 400 | 404 | 409, code: string, message: string): ControlReply {
+function refuse(
+  command: ControlCommand,
+  status: 400 | 404 | 409,
+  code: string,
+  message: string,
+): ControlReply {
   return { status, body: { v: 1, id: command.id, ok: false, error: { code, message } } }
 }

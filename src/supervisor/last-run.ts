@@ -36,7 +36,9 @@ export function takeFatalReport(path: string): FatalReport | undefined {
     const heap = parsed['javascriptHeap'] as { usedMemory?: number; memoryLimit?: number } | undefined
     return {
       event: String(header?.event ?? 'fatal error'),
-      stack: (js?.stack ?? []).map((line) => `    ${line.startsWith('at ') ? line : `at ${line}`}`).join('\n'),
+      stack: (js?.stack ?? [])
+        .map((line) => `    ${line.startsWith('at ') ? line : `at ${line}`}`)
+        .join('\n'),
       ...(heap?.usedMemory === undefined ? {} : { heapUsedBytes: heap.usedMemory }),
       ...(heap?.memoryLimit === undefined ? {} : { heapLimitBytes: heap.memoryLimit }),
     }
@@ -65,7 +67,13 @@ export function explainLastRun(
   const heldMs = now - crumb.at
   const certain = crumb.state === 'fatal' || heldMs >= HELD_MS
   const text = `the process died while its loop was inside this worker, entered ${heldMs} ms before this start`
-  return last(crumb, 'unknown', text, { ...evidence, unavailable: { signal: 'not known to the next process' } }, certain)
+  return last(
+    crumb,
+    'unknown',
+    text,
+    { ...evidence, unavailable: { signal: 'not known to the next process' } },
+    certain,
+  )
 }
 
 function fromReport(worker: string, report: FatalReport, byStack: boolean, now: number): LastRun {
@@ -75,6 +83,12 @@ function fromReport(worker: string, report: FatalReport, byStack: boolean, now: 
   return { worker, certain: true, exit: { verdict: oom ? 'oom-heap' : 'unknown', reason, evidence, at: now } }
 }
 
-function last(crumb: Crumb, verdict: ExitRecord['verdict'], reason: string, evidence: Record<string, unknown>, certain: boolean): LastRun {
+function last(
+  crumb: Crumb,
+  verdict: ExitRecord['verdict'],
+  reason: string,
+  evidence: Record<string, unknown>,
+  certain: boolean,
+): LastRun {
   return { worker: String(crumb.worker), certain, exit: { verdict, reason, evidence, at: crumb.at } }
 }

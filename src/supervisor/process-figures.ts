@@ -22,7 +22,10 @@ export function createLatenessGauge(): LatenessGauge {
     p99: () => {
       if (samples.length === 0) return undefined
       const sorted = [...samples].sort((a, b) => a - b)
-      return Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.99))] as number) * 100) / 100
+      return (
+        Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.99))] as number) * 100) /
+        100
+      )
     },
   }
 }
@@ -40,7 +43,9 @@ export async function processFigures(gauge: LatenessGauge): Promise<SupervisorSt
     rssBytes: memory.rss,
     heapUsedBytes: memory.heapUsed,
     cpuRatio: Math.round(((cpu.user + cpu.system) / 1000 / performance.now()) * 10_000) / 10_000,
-    ...(rollup === undefined ? {} : { pssBytes: rollup.pssBytes, ussBytes: rollup.ussBytes, anonBytes: rollup.anonBytes }),
+    ...(rollup === undefined
+      ? {}
+      : { pssBytes: rollup.pssBytes, ussBytes: rollup.ussBytes, anonBytes: rollup.anonBytes }),
     ...(p99 === undefined ? {} : { loopDelayP99Ms: p99 }),
     ...(Object.keys(unavailable).length === 0 ? {} : { unavailable }),
   }

@@ -33,7 +33,10 @@ export function takeProcess(options: ProcessWideOptions): () => void {
         return owner.kind === 'worker' ? options.runOf(owner.worker) : undefined
       },
       onUnattributedExit: (code, stack) =>
-        options.onUnattributed(Object.assign(new Error(`process.exit(${code})`), stack === undefined ? {} : { stack }), 'process.exit'),
+        options.onUnattributed(
+          Object.assign(new Error(`process.exit(${code})`), stack === undefined ? {} : { stack }),
+          'process.exit',
+        ),
       beforeAbort: (scope) => options.breadcrumb.mark('abort', scope?.worker),
     }),
     captureOutput(),
@@ -59,7 +62,12 @@ function withoutOwnFrames(stack: string | undefined, ownRoot: string): string | 
 function reportFatalErrors(options: ProcessWideOptions): () => void {
   const { report } = process
   if (report === undefined) return () => {}
-  const saved = { onFatalError: report.reportOnFatalError, directory: report.directory, filename: report.filename, compact: report.compact }
+  const saved = {
+    onFatalError: report.reportOnFatalError,
+    directory: report.directory,
+    filename: report.filename,
+    compact: report.compact,
+  }
   report.directory = options.reportFolder
   report.filename = options.reportName
   report.compact = true

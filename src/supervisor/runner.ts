@@ -122,7 +122,8 @@ export class Runner {
 
   /** A period or cron has come; skipped and counted unless it rests. */
   tick(): void {
-    if (this.state.kind === 'dormant' && this.#pending === undefined) this.start({ by: 'tick', at: this.#deps.clock.now() })
+    if (this.state.kind === 'dormant' && this.#pending === undefined)
+      this.start({ by: 'tick', at: this.#deps.clock.now() })
     else this.#ticksSkipped++
   }
 
@@ -140,7 +141,10 @@ export class Runner {
     if (this.#bus?.covers(delivery.topic) === true) return
     this.#mailbox ??= new Mailbox(this.#deps.bufferCapacity)
     if (!this.#mailbox.keep(delivery)) {
-      this.#log().warn({ event: 'mailbox-overflow', dropped: this.#mailbox.dropped }, 'kept messages overflowed: the oldest was dropped')
+      this.#log().warn(
+        { event: 'mailbox-overflow', dropped: this.#mailbox.dropped },
+        'kept messages overflowed: the oldest was dropped',
+      )
     }
     if (kind === 'dormant') this.start({ by: 'topic', at: this.#deps.clock.now() })
   }
@@ -232,7 +236,8 @@ export class Runner {
       random: this.#deps.random,
     })
     this.#supervised = step.next
-    const moved = before.state.kind !== step.next.state.kind || step.effects.some((effect) => effect.type === 'load')
+    const moved =
+      before.state.kind !== step.next.state.kind || step.effects.some((effect) => effect.type === 'load')
     if (moved) this.#moved(before.state, step.next.state, step.reason)
     for (const effect of step.effects) this.#perform(effect)
     if (moved) this.#afterMove(before.state)
@@ -333,7 +338,10 @@ export class Runner {
     this.#ticket?.leave()
     // A restart on the same module instance loads nothing: the figures of the real load stay.
     if (this.#load === undefined || figures.ms > 0) {
-      this.#load = { ms: Math.round(figures.ms * 10) / 10, ...(figures.rssBytes === undefined ? {} : { rssBytes: figures.rssBytes }) }
+      this.#load = {
+        ms: Math.round(figures.ms * 10) / 10,
+        ...(figures.rssBytes === undefined ? {} : { rssBytes: figures.rssBytes }),
+      }
       this.#loadedAt = this.#deps.clock.now()
     }
     this.#apply({ type: 'loaded' })
@@ -350,7 +358,12 @@ export class Runner {
     const told = this.#cause ?? exit
     this.#record(told)
     this.#release()
-    this.#apply({ type: 'ended', verdict: told.verdict, text: told.text, ...(told.fatal === true ? { fatal: true } : {}) })
+    this.#apply({
+      type: 'ended',
+      verdict: told.verdict,
+      text: told.text,
+      ...(told.fatal === true ? { fatal: true } : {}),
+    })
   }
 
   #charged(exit: Exit): void {
@@ -378,7 +391,11 @@ export class Runner {
     this.#cause = {
       verdict: 'launch-failed',
       text,
-      evidence: { reason: 'start-timeout', phase: loading ? 'load' : 'ready', afterMs: this.spec.startTimeoutMs },
+      evidence: {
+        reason: 'start-timeout',
+        phase: loading ? 'load' : 'ready',
+        afterMs: this.spec.startTimeoutMs,
+      },
     }
     if (loading) this.#record(this.#cause)
     this.#apply({ type: 'start-timeout' })
@@ -411,8 +428,14 @@ export class Runner {
   #record(exit: Exit): void {
     const failed = exit.verdict !== 'done' && exit.verdict !== 'stopped'
     if (failed) this.#failures++
-    this.#lastExit = { verdict: exit.verdict, reason: exit.text, evidence: exit.evidence, at: this.#deps.clock.now() }
-    if (failed) this.#log().error({ event: 'exit', verdict: exit.verdict, evidence: exit.evidence }, exit.text)
+    this.#lastExit = {
+      verdict: exit.verdict,
+      reason: exit.text,
+      evidence: exit.evidence,
+      at: this.#deps.clock.now(),
+    }
+    if (failed)
+      this.#log().error({ event: 'exit', verdict: exit.verdict, evidence: exit.evidence }, exit.text)
   }
 
   #release(): void {
@@ -426,6 +449,10 @@ export class Runner {
       )
     }
     const lost = this.#mailbox?.settle() ?? 0
-    if (lost > 0) this.#log().warn({ event: 'unclaimed', count: lost }, 'kept messages that no subscription of the run covered were dropped')
+    if (lost > 0)
+      this.#log().warn(
+        { event: 'unclaimed', count: lost },
+        'kept messages that no subscription of the run covered were dropped',
+      )
   }
 }

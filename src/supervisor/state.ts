@@ -23,7 +23,13 @@ export type WorkerState =
   | { readonly kind: 'loading'; readonly wake: Wake }
   | { readonly kind: 'starting'; readonly wake: Wake }
   | { readonly kind: 'running'; readonly wake: Wake; readonly readyAt: number }
-  | { readonly kind: 'stopping'; readonly wake: Wake; readonly after: AfterStop; readonly upMs: number; readonly verdict?: Verdict }
+  | {
+      readonly kind: 'stopping'
+      readonly wake: Wake
+      readonly after: AfterStop
+      readonly upMs: number
+      readonly verdict?: Verdict
+    }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'backing-off'; readonly wake: Wake; readonly delayMs: number }
   | { readonly kind: 'quarantined'; readonly why: string }
@@ -125,7 +131,12 @@ export function transition(current: Supervised, event: WorkerEvent, ctx: Transit
 
 /** A run of it exists: its module is loading or its run() has not settled. */
 export function isLive(state: WorkerState): boolean {
-  return state.kind === 'loading' || state.kind === 'starting' || state.kind === 'running' || state.kind === 'stopping'
+  return (
+    state.kind === 'loading' ||
+    state.kind === 'starting' ||
+    state.kind === 'running' ||
+    state.kind === 'stopping'
+  )
 }
 
 function stay(current: Supervised): Step {
@@ -172,7 +183,11 @@ function prepend(effects: readonly Effect[], step: Step): Step {
   return { ...step, effects: [...effects, ...step.effects] }
 }
 
-function ended(current: Supervised, event: Extract<WorkerEvent, { type: 'ended' }>, ctx: TransitionContext): Step {
+function ended(
+  current: Supervised,
+  event: Extract<WorkerEvent, { type: 'ended' }>,
+  ctx: TransitionContext,
+): Step {
   const { state } = current
   const disarm: Effect[] = [{ type: 'disarm-start-timeout' }]
   if (state.kind === 'stopping') {
@@ -196,7 +211,12 @@ interface End {
 function rest(current: Supervised, end: End, ctx: TransitionContext): Step {
   // A lazy worker that is done is dormant again whatever `restart` says: its next wake is its restart.
   if (ctx.lazy && !end.failed) return to(clean(current), resting(ctx), [], end.text)
-  const decision = decideRestart(ctx, current.history, { failed: end.failed, at: ctx.now, upMs: end.upMs }, ctx.random)
+  const decision = decideRestart(
+    ctx,
+    current.history,
+    { failed: end.failed, at: ctx.now, upMs: end.upMs },
+    ctx.random,
+  )
   const next = { ...current, history: decision.history }
   switch (decision.kind) {
     case 'rest':
@@ -223,7 +243,11 @@ function giveUp(current: Supervised, why: string, ctx: TransitionContext): Step 
   return to(current, { kind: 'quarantined', why }, escalate ? [{ type: 'escalate', why }] : [], why)
 }
 
-function charged(current: Supervised, event: Extract<WorkerEvent, { type: 'charged' }>, ctx: TransitionContext): Step {
+function charged(
+  current: Supervised,
+  event: Extract<WorkerEvent, { type: 'charged' }>,
+  ctx: TransitionContext,
+): Step {
   const { state } = current
   if (state.kind === 'loading') {
     // The import cannot be cancelled; what it still does is ignored.
@@ -233,7 +257,13 @@ function charged(current: Supervised, event: Extract<WorkerEvent, { type: 'charg
   }
   if (state.kind !== 'starting' && state.kind !== 'running') return stay(current)
   const upMs = state.kind === 'running' ? ctx.now - state.readyAt : 0
-  const next: WorkerState = { kind: 'stopping', wake: state.wake, after: { kind: 'failed' }, upMs, verdict: event.verdict }
+  const next: WorkerState = {
+    kind: 'stopping',
+    wake: state.wake,
+    after: { kind: 'failed' },
+    upMs,
+    verdict: event.verdict,
+  }
   const effects: Effect[] = [
     { type: 'disarm-start-timeout' },
     { type: 'arm-stop-timeout' },
@@ -260,12 +290,18 @@ function startTimeout(current: Supervised, ctx: TransitionContext): Step {
   return to(current, next, effects, 'start timed out before ready')
 }
 
-function stop(current: Supervised, event: Extract<WorkerEvent, { type: 'stop' }>, ctx: TransitionContext): Step {
+function stop(
+  current: Supervised,
+  event: Extract<WorkerEvent, { type: 'stop' }>,
+  ctx: TransitionContext,
+): Step {
   const { state } = current
   const then = (from: Supervised, effects: readonly Effect[]): Step => {
-    if (event.after.kind === 'start') return prepend(effects, launch(clean(from), event.after.wake, event.reason))
+    if (event.after.kind === 'start')
+      return prepend(effects, launch(clean(from), event.after.wake, event.reason))
     // Asked to rest: a lazy worker that is put to sleep stays wakeable, one that is stopped does not.
-    const rested: WorkerState = ctx.lazy && event.reason === 'sleep' ? { kind: 'dormant' } : { kind: 'stopped' }
+    const rested: WorkerState =
+      ctx.lazy && event.reason === 'sleep' ? { kind: 'dormant' } : { kind: 'stopped' }
     return rested.kind === state.kind ? stay(current) : to(from, rested, effects, event.reason)
   }
   switch (state.kind) {

@@ -35,7 +35,13 @@ import { takeProcess } from './process-wide.ts'
 import { Runner } from './runner.ts'
 import type { RunnerDeps } from './runner.ts'
 import { STATUS_VERSION } from './status.ts'
-import type { ControlCommand, ControlReply, ControlTarget, SupervisorStatus, TransitionEvent } from './status.ts'
+import type {
+  ControlCommand,
+  ControlReply,
+  ControlTarget,
+  SupervisorStatus,
+  TransitionEvent,
+} from './status.ts'
 
 /** Tear-down waits this long for the log and the bus. */
 const SINK_MS = 500
@@ -80,7 +86,10 @@ class Herd implements Supervisor, ControlTarget {
       random: options.random,
       scheduler: this.#scheduler,
       resources: createResourcePool(asNobody, (key, error) =>
-        options.log.root.error({ event: 'dispose-failed', resource: key, ...describeThrown(error) }, 'a shared resource could not be disposed'),
+        options.log.root.error(
+          { event: 'dispose-failed', resource: key, ...describeThrown(error) },
+          'a shared resource could not be disposed',
+        ),
       ),
       offloader: this.#offloader,
       logOf: (worker) => options.log.worker(worker),
@@ -121,7 +130,11 @@ class Herd implements Supervisor, ControlTarget {
         clock: this.#clock,
         scheduler: this.#scheduler,
         runners: () => this.#runners.values(),
-        onError: (error) => this.#options.log.root.warn({ event: 'beat-failed', ...describeThrown(error) }, 'health beat not published'),
+        onError: (error) =>
+          this.#options.log.root.warn(
+            { event: 'beat-failed', ...describeThrown(error) },
+            'health beat not published',
+          ),
       }),
     )
     await Promise.all([...this.#runners.values()].map(async (runner) => this.#arm(runner)))
@@ -178,7 +191,10 @@ class Herd implements Supervisor, ControlTarget {
     const { log } = this.#options
     const difference = diffHerd(this.#herd, next)
     if (difference.refused.length > 0) {
-      log.root.error({ event: 'reload-refused', problems: difference.refused }, 'reload refused; the old config keeps running')
+      log.root.error(
+        { event: 'reload-refused', problems: difference.refused },
+        'reload refused; the old config keeps running',
+      )
       return difference.refused
     }
     const before = new Map(hostedWorkers(this.#herd, this.#options).map((spec) => [spec.name, spec]))
@@ -230,7 +246,10 @@ class Herd implements Supervisor, ControlTarget {
 
   async #arm(runner: Runner): Promise<void> {
     const { bus, random } = this.#options
-    this.#activations.set(runner.name, await armActivation(runner, { bus, clock: this.#clock, scheduler: this.#scheduler, random }))
+    this.#activations.set(
+      runner.name,
+      await armActivation(runner, { bus, clock: this.#clock, scheduler: this.#scheduler, random }),
+    )
   }
 
   #take(): void {
@@ -259,7 +278,10 @@ class Herd implements Supervisor, ControlTarget {
     const runner = last === undefined ? undefined : this.#runners.get(last.worker)
     if (last === undefined || runner === undefined) return
     runner.recordExit(last.exit)
-    log.root.error({ event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit }, 'the last process was taken down by a worker')
+    log.root.error(
+      { event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit },
+      'the last process was taken down by a worker',
+    )
     if (last.certain) runner.isolate(`${last.exit.reason}. Start it with: byre start ${last.worker}`)
   }
 
@@ -289,18 +311,30 @@ class Herd implements Supervisor, ControlTarget {
       return !ready && !done
     }
     const waiting = runner.spec.requires.filter((name) => blocked(name, true))
-    return [...waiting, ...runner.spec.after.filter((name) => !waiting.includes(name) && blocked(name, false))]
+    return [
+      ...waiting,
+      ...runner.spec.after.filter((name) => !waiting.includes(name) && blocked(name, false)),
+    ]
   }
 
   #onTransition(runner: Runner, event: TransitionEvent): void {
     const { log, bus } = this.#options
     if (event.to === 'loading') log.activate(event.worker)
-    log.worker(event.worker).info({ event: 'transition', from: event.from, to: event.to, reason: event.reason }, `${event.from} -> ${event.to}`)
-    if (event.to === 'stopped' || event.to === 'dormant' || event.to === 'quarantined') log.deactivate(event.worker)
+    log
+      .worker(event.worker)
+      .info(
+        { event: 'transition', from: event.from, to: event.to, reason: event.reason },
+        `${event.from} -> ${event.to}`,
+      )
+    if (event.to === 'stopped' || event.to === 'dormant' || event.to === 'quarantined')
+      log.deactivate(event.worker)
     const topic = `system.${event.worker}.event`
     if (bus.hasSubscribers(topic)) {
       bus.publishSystem(topic, { ...event }).catch((error: unknown) => {
-        log.root.warn({ event: 'event-not-published', worker: event.worker, ...describeThrown(error) }, 'transition event not published')
+        log.root.warn(
+          { event: 'event-not-published', worker: event.worker, ...describeThrown(error) },
+          'transition event not published',
+        )
       })
     }
     for (const listener of this.#listeners) listener(event)
@@ -325,28 +359,47 @@ class Herd implements Supervisor, ControlTarget {
     if (!eager.every((runner) => runner.state.kind === 'running' || runner.settledDown)) return
     this.#phase = 'up'
     this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
-    const notReady = eager.filter((runner) => runner.state.kind !== 'running' && runner.lastExit?.verdict !== 'done').map((runner) => runner.name)
+    const notReady = eager
+      .filter((runner) => runner.state.kind !== 'running' && runner.lastExit?.verdict !== 'done')
+      .map((runner) => runner.name)
     this.#options.log.root.info(
-      { event: 'ready', readyMs: this.#readyMs, ...this.#options.phases, workers: this.#runners.size, eager: eager.length, notReady },
+      {
+        event: 'ready',
+        readyMs: this.#readyMs,
+        ...this.#options.phases,
+        workers: this.#runners.size,
+        eager: eager.length,
+        notReady,
+      },
       notReady.length === 0 ? 'herd is ready' : `herd is up, without ${notReady.join(', ')}`,
     )
     this.#ready.resolve()
   }
 
   #escalate(runner: Runner, why: string): void {
-    this.#options.log.root.fatal({ event: 'escalate', worker: runner.name, why }, `worker ${runner.name} is lost and takes the herd with it`)
+    this.#options.log.root.fatal(
+      { event: 'escalate', worker: runner.name, why },
+      `worker ${runner.name} is lost and takes the herd with it`,
+    )
     void this.#shutDown(EXIT.failed, `worker ${runner.name} is lost`)
   }
 
   #unattributedError(error: unknown, via: string): void {
     this.#unattributed++
     const { log } = this.#options
-    log.root.error({ event: 'unattributed', via, count: this.#unattributed, ...describeThrown(error) }, 'an error that belongs to no worker')
-    if (this.#herd.onUnattributed === 'drain') void this.#shutDown(EXIT.failed, 'an error that belongs to no worker')
+    log.root.error(
+      { event: 'unattributed', via, count: this.#unattributed, ...describeThrown(error) },
+      'an error that belongs to no worker',
+    )
+    if (this.#herd.onUnattributed === 'drain')
+      void this.#shutDown(EXIT.failed, 'an error that belongs to no worker')
   }
 
   #internalError(error: unknown, via: string): void {
-    this.#options.log.fatalSync({ event: 'internal-error', via, ...describeThrown(error) }, "an error of byre's own code; please report it")
+    this.#options.log.fatalSync(
+      { event: 'internal-error', via, ...describeThrown(error) },
+      "an error of byre's own code; please report it",
+    )
     void this.#shutDown(EXIT.internal, "an error of byre's own code")
   }
 
@@ -364,7 +417,8 @@ class Herd implements Supervisor, ControlTarget {
     log.root.info({ event: 'draining', why }, `stopping the herd: ${why}`)
     for (const release of this.#activations.values()) release()
     const unstopped = await drain(this.#levels(), 'shutdown')
-    if (unstopped.length > 0) log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
+    if (unstopped.length > 0)
+      log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
     log.root.info({ event: 'stopped', code, unstopped }, 'herd is down')
     await withinMs(this.#clock, SINK_MS, Promise.allSettled([bus.close(), this.#offloader.close()]))
     for (const release of this.#releases.reverse()) release()
@@ -378,15 +432,24 @@ class Herd implements Supervisor, ControlTarget {
 }
 
 /** The workers this process hosts, in config order. */
-export function hostedWorkers(herd: ResolvedHerd, options: { readonly group: string | undefined; readonly only?: readonly string[] }): ResolvedWorker[] {
+export function hostedWorkers(
+  herd: ResolvedHerd,
+  options: { readonly group: string | undefined; readonly only?: readonly string[] },
+): ResolvedWorker[] {
   return herd.workers.filter(
-    (spec) => (options.group === undefined || spec.group === options.group) && (options.only === undefined || options.only.includes(spec.name)),
+    (spec) =>
+      (options.group === undefined || spec.group === options.group) &&
+      (options.only === undefined || options.only.includes(spec.name)),
   )
 }
 
 /** Timers armed from a worker's callback must not carry its async context into byre's own. */
 function detached(clock: Clock): Clock {
-  return { ...clock, setTimer: (delayMs, fn, timerOptions) => runInScope(undefined, () => clock.setTimer(delayMs, fn, timerOptions)) }
+  return {
+    ...clock,
+    setTimer: (delayMs, fn, timerOptions) =>
+      runInScope(undefined, () => clock.setTimer(delayMs, fn, timerOptions)),
+  }
 }
 
 function codeChanged(runner: Runner): boolean {

@@ -57,10 +57,15 @@ export function createContext(parts: ContextParts): WorkerContext {
     },
     offload: async <T>(moduleUrl: string | URL, input: unknown, options?: { signal?: AbortSignal }) => {
       assertLive(parts)
-      const signal = options?.signal === undefined ? parts.signal : AbortSignal.any([options.signal, parts.signal])
+      const signal =
+        options?.signal === undefined ? parts.signal : AbortSignal.any([options.signal, parts.signal])
       return parts.offloader.run<T>(moduleUrl, input, { signal })
     },
-    every: (period: number | string, fn: () => unknown, options: { jitter?: number; immediate?: boolean } = {}) => {
+    every: (
+      period: number | string,
+      fn: () => unknown,
+      options: { jitter?: number; immediate?: boolean } = {},
+    ) => {
       assertLive(parts)
       const release = startPeriod(period, options, {
         scheduler: parts.scheduler,
@@ -86,7 +91,10 @@ function assertLive(parts: ContextParts): void {
 function readCredential(worker: string, name: string): Buffer {
   const folder = process.env['CREDENTIALS_DIRECTORY']
   if (!/^[A-Za-z0-9_.-]{1,255}$/.test(name) || name.startsWith('.')) {
-    throw new ByreError('BYRE_ARGUMENT_INVALID', `Cannot read credential '${name}': a name has letters, digits, '_', '-' and '.' only.`)
+    throw new ByreError(
+      'BYRE_ARGUMENT_INVALID',
+      `Cannot read credential '${name}': a name has letters, digits, '_', '-' and '.' only.`,
+    )
   }
   const missing = (cause?: unknown): ByreError =>
     new ByreError(

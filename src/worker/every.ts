@@ -42,7 +42,10 @@ export function startPeriod(period: number | string, options: EveryOptions, deps
   const ms = periodMs(period)
   const jitter = options.jitter ?? 0.1
   if (!(jitter >= 0 && jitter <= 1)) {
-    throw new ByreError('BYRE_ARGUMENT_INVALID', `Cannot repeat: 'jitter' must be between 0 and 1, got ${String(jitter)}.`)
+    throw new ByreError(
+      'BYRE_ARGUMENT_INVALID',
+      `Cannot repeat: 'jitter' must be between 0 and 1, got ${String(jitter)}.`,
+    )
   }
   let timer: Timer | undefined
   let released = false

@@ -23,7 +23,11 @@ export async function loadWorker(name: string, path: string, attempt: number): P
   if (attempt > 0) url.search = `byre=${attempt}`
   const module = await importModule(name, path, url.href)
   const loadMs = performance.now() - startedAt
-  return { run: runOf(name, path, module), loadMs, rssBytes: Math.max(0, process.memoryUsage.rss() - rssBefore) }
+  return {
+    run: runOf(name, path, module),
+    loadMs,
+    rssBytes: Math.max(0, process.memoryUsage.rss() - rssBefore),
+  }
 }
 
 async function importModule(name: string, path: string, href: string): Promise<Record<string, unknown>> {
@@ -31,7 +35,11 @@ async function importModule(name: string, path: string, href: string): Promise<R
     return (await import(href)) as Record<string, unknown>
   } catch (error) {
     const { type, message } = describeThrown(error)
-    throw new ByreError('BYRE_WORKER_LOAD', `Cannot load worker '${name}' from ${path}: ${type}: ${message}`, { cause: error })
+    throw new ByreError(
+      'BYRE_WORKER_LOAD',
+      `Cannot load worker '${name}' from ${path}: ${type}: ${message}`,
+      { cause: error },
+    )
   }
 }
 

@@ -21,7 +21,12 @@ export function createOffloader(asNobody: <R>(fn: () => R) => R): Offloader {
     const { Piscina } = await library.load()
     pool ??= asNobody(
       () =>
-        new Piscina({ minThreads: 0, maxThreads: availableParallelism(), maxQueue: QUEUE_MAX, idleTimeout: IDLE_TIMEOUT_MS }),
+        new Piscina({
+          minThreads: 0,
+          maxThreads: availableParallelism(),
+          maxQueue: QUEUE_MAX,
+          idleTimeout: IDLE_TIMEOUT_MS,
+        }),
     )
     return pool
   }

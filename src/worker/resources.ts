@@ -32,7 +32,10 @@ export function createResourcePool(
         })
       }
       entry.references++
-      return { value: entry.value as Promise<T>, release: once(() => release(resource as Resource<unknown>, entry)) }
+      return {
+        value: entry.value as Promise<T>,
+        release: once(() => release(resource as Resource<unknown>, entry)),
+      }
     },
     counts: () => new Map([...entries].map(([key, entry]) => [key, entry.references])),
   }

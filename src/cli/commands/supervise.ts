@@ -35,11 +35,19 @@ const exitNow = process.exit.bind(process)
 export async function supervise(flags: SuperviseFlags): Promise<number> {
   const spawnMs = Math.round(performance.nodeTiming.bootstrapComplete)
   const importsMs = elapsedSince(spawnMs)
-  const herd = await loadHerd({ cwd: process.cwd(), env: process.env, ...(flags.config === undefined ? {} : { file: flags.config }) })
+  const herd = await loadHerd({
+    cwd: process.cwd(),
+    env: process.env,
+    ...(flags.config === undefined ? {} : { file: flags.config }),
+  })
   const configMs = elapsedSince(spawnMs + importsMs)
   const hosting = whatToHost(herd, flags)
   const socketPath = flags.socket ?? socketPathOf(runDirectory(process.env), herd.name, hosting.label)
-  const log = await createHerdLog({ level: flags.logLevel ?? 'info', format: flags.logFormat ?? 'auto', env: process.env })
+  const log = await createHerdLog({
+    level: flags.logLevel ?? 'info',
+    format: flags.logFormat ?? 'auto',
+    env: process.env,
+  })
   const bus = openBus(herd)
   warnOfPrivateBus(herd, hosting, bus, log)
   await refuseLiveElsewhere({ folder: dirname(socketPath), workers: hosting.workers, except: socketPath })
@@ -56,8 +64,15 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
     phases: { spawnMs, importsMs, configMs, busMs: elapsedSince(spawnMs + importsMs + configMs) },
     processStartedAt: 0,
   })
-  const control = await startControlServer({ target: supervisor, socketPath, log: log.root, clock: systemClock })
-  handleSignals(supervisor, log, async () => (await import('../../config/load-in-child.ts')).loadHerdInChild(herd.file, process.env))
+  const control = await startControlServer({
+    target: supervisor,
+    socketPath,
+    log: log.root,
+    clock: systemClock,
+  })
+  handleSignals(supervisor, log, async () =>
+    (await import('../../config/load-in-child.ts')).loadHerdInChild(herd.file, process.env),
+  )
   await supervisor.start()
   const code = await supervisor.exited
   await control.close()
@@ -83,37 +98,64 @@ function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
   const wanted = flags.worker === undefined ? flags.only : [flags.worker]
   const unknown = (wanted ?? []).filter((name) => !known.includes(name))
   if (unknown.length > 0) {
-    throw new ByreError('BYRE_WORKER_UNKNOWN', `Cannot host ${unknown.map((name) => `'${name}'`).join(', ')}: ${herd.file} has ${known.join(', ')}.`)
+    throw new ByreError(
+      'BYRE_WORKER_UNKNOWN',
+      `Cannot host ${unknown.map((name) => `'${name}'`).join(', ')}: ${herd.file} has ${known.join(', ')}.`,
+    )
   }
   const groups = [...new Set(herd.workers.map((spec) => spec.group))]
   if (flags.group !== undefined && !groups.includes(flags.group)) {
-    throw new ByreError('BYRE_WORKER_UNKNOWN', `Cannot host group '${flags.group}': ${herd.file} has ${groups.join(', ')}.`)
+    throw new ByreError(
+      'BYRE_WORKER_UNKNOWN',
+      `Cannot host group '${flags.group}': ${herd.file} has ${groups.join(', ')}.`,
+    )
   }
   const group = flags.worker === undefined ? flags.group : undefined
   const choice = { group, ...(wanted === undefined ? {} : { only: wanted }) }
   const workers = hostedWorkers(herd, choice).map((spec) => spec.name)
-  if (workers.length === 0) throw new ByreError('BYRE_WORKER_UNKNOWN', `Cannot host: no worker is both in group '${String(group)}' and in --only.`)
+  if (workers.length === 0)
+    throw new ByreError(
+      'BYRE_WORKER_UNKNOWN',
+      `Cannot host: no worker is both in group '${String(group)}' and in --only.`,
+    )
   const label = flags.worker === undefined ? (flags.group ?? '_all') : `run-${flags.worker}`
   return { ...choice, label, mode: flags.worker === undefined ? 'supervise' : 'run', workers }
 }
 
 function openBus(herd: ResolvedHerd): HostBus {
-  if (herd.bus.kind === 'embedded') return createEmbeddedBus({ messageBytes: herd.limits.messageBytes, buffer: herd.limits.buffer, clock: systemClock })
-  throw new ByreError('BYRE_UNSUPPORTED', `Cannot open bus '${herd.bus.kind}': this version has the embedded bus only. Set bus: 'embedded'.`)
+  if (herd.bus.kind === 'embedded')
+    return createEmbeddedBus({
+      messageBytes: herd.limits.messageBytes,
+      buffer: herd.limits.buffer,
+      clock: systemClock,
+    })
+  throw new ByreError(
+    'BYRE_UNSUPPORTED',
+    `Cannot open bus '${herd.bus.kind}': this version has the embedded bus only. Set bus: 'embedded'.`,
+  )
 }
 
 /** The embedded bus reaches one process: topics that workers elsewhere wait for never arrive here, nor theirs there. */
 function warnOfPrivateBus(herd: ResolvedHerd, hosting: Hosting, bus: HostBus, log: SupervisorLog): void {
   if (bus.kind !== 'embedded' || hosting.workers.length === herd.workers.length) return
-  const topics = herd.workers.flatMap((spec) => (spec.activation.kind === 'lazy' ? spec.activation.topics : []))
+  const topics = herd.workers.flatMap((spec) =>
+    spec.activation.kind === 'lazy' ? spec.activation.topics : [],
+  )
   if (topics.length === 0) return
-  log.root.warn({ event: 'private-bus', topics: [...new Set(topics)] }, 'the embedded bus is private to this process; these topics do not cross to other processes of the herd')
+  log.root.warn(
+    { event: 'private-bus', topics: [...new Set(topics)] },
+    'the embedded bus is private to this process; these topics do not cross to other processes of the herd',
+  )
 }
 
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
 
 /** First SIGTERM or SIGINT: graceful stop. Second: exit at once with 128+n. SIGHUP: reload. */
-function handleSignals(supervisor: Supervisor, log: SupervisorLog, loadAgain: () => Promise<ResolvedHerd>): void {
+function handleSignals(
+  supervisor: Supervisor,
+  log: SupervisorLog,
+  loadAgain: () => Promise<ResolvedHerd>,
+): void {
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -129,7 +171,10 @@ function handleSignals(supervisor: Supervisor, log: SupervisorLog, loadAgain: ()
       try {
         supervisor.reload(await loadAgain())
       } catch (error) {
-        log.root.error({ event: 'reload-failed', ...describeThrown(error) }, 'reload failed; the old config keeps running')
+        log.root.error(
+          { event: 'reload-failed', ...describeThrown(error) },
+          'reload failed; the old config keeps running',
+        )
       }
     })
   })

@@ -17,7 +17,9 @@ export function captureOutput(): () => void {
       enumerable: true,
       get: () => {
         if (patched === undefined) {
-          patched = (descriptor.get === undefined ? descriptor.value : descriptor.get.call(process)) as NodeJS.WriteStream
+          patched = (
+            descriptor.get === undefined ? descriptor.value : descriptor.get.call(process)
+          ) as NodeJS.WriteStream
           original = patched.write as Write
           patched.write = writer(patched, original, name) as typeof patched.write
         }

@@ -13,7 +13,10 @@ export type OwnerByStack = (error: Error) => RunScope | undefined
 /** Thrown by the trapped process.exit; never meant to be caught. */
 export class ExitTrap extends ByreError {
   constructor(code: number) {
-    super('BYRE_PROCESS_EXIT', `process.exit(${code}) ends this worker only: it shares its process with others`)
+    super(
+      'BYRE_PROCESS_EXIT',
+      `process.exit(${code}) ends this worker only: it shares its process with others`,
+    )
   }
 }
 
@@ -107,7 +110,11 @@ function keepTitle(): () => void {
     enumerable: true,
     get: () => {
       const scope = currentScope()
-      return (scope === undefined ? undefined : titles.get(scope)) ?? (original.get?.call(process) as string) ?? original.value
+      return (
+        (scope === undefined ? undefined : titles.get(scope)) ??
+        (original.get?.call(process) as string) ??
+        original.value
+      )
     },
     set: (title: string) => {
       const scope = currentScope()
@@ -165,7 +172,13 @@ function ownEnvironment(): () => void {
   return override('env', proxy)
 }
 
-const OFF_LIMITS = new Set(['uncaughtException', 'unhandledRejection', 'uncaughtExceptionMonitor', 'rejectionHandled', 'multipleResolves'])
+const OFF_LIMITS = new Set([
+  'uncaughtException',
+  'unhandledRejection',
+  'uncaughtExceptionMonitor',
+  'rejectionHandled',
+  'multipleResolves',
+])
 
 /** Signal and error handlers of the process are byre's: a worker's are not attached, and it removes only its own. */
 function keepListeners(): () => void {
@@ -176,8 +189,13 @@ function keepListeners(): () => void {
     undos.push(
       override(method, function (this: unknown, event: string | symbol, listener: AnyFunction) {
         const scope = currentScope()
-        if (scope === undefined || typeof event !== 'string' || !isProcessWide(event)) return original.call(process, event, listener)
-        touch(scope, `on:${event}`, `process.on('${event}') not attached: use ctx.signal, or placement 'process'`)
+        if (scope === undefined || typeof event !== 'string' || !isProcessWide(event))
+          return original.call(process, event, listener)
+        touch(
+          scope,
+          `on:${event}`,
+          `process.on('${event}') not attached: use ctx.signal, or placement 'process'`,
+        )
         return process
       }),
     )
@@ -188,7 +206,11 @@ function keepListeners(): () => void {
       const scope = currentScope()
       if (scope === undefined) return event === undefined ? removeAll() : removeAll(event)
       noteEntry(scope)
-      touch(scope, 'removeAllListeners', `process.removeAllListeners(${event === undefined ? '' : `'${String(event)}'`}) removed only the worker's own`)
+      touch(
+        scope,
+        'removeAllListeners',
+        `process.removeAllListeners(${event === undefined ? '' : `'${String(event)}'`}) removed only the worker's own`,
+      )
       for (const entry of scope.foreignListeners) {
         if ((entry.emitter.deref() as EventEmitter | undefined) !== process) continue
         if (event === undefined || entry.event === event) entry.remove()

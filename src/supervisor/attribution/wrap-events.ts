@@ -78,7 +78,8 @@ function tagEmitters(): () => void {
   host.init = function (this: object, options?: unknown) {
     original.call(this, options)
     const scope = currentScope()
-    if (scope !== undefined) Object.defineProperty(this, OWNER, { value: scope, enumerable: false, configurable: true })
+    if (scope !== undefined)
+      Object.defineProperty(this, OWNER, { value: scope, enumerable: false, configurable: true })
   }
   return () => {
     host.init = original

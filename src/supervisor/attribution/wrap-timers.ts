@@ -77,7 +77,9 @@ export function clearLeakedTimers(scope: RunScope): string[] {
   const names: string[] = []
   for (const [handle, callback] of scope.timers) {
     if (!isPending(handle)) continue
-    names.push(`${isRepeating(handle) ? 'setInterval' : 'setTimeout'}(${callback.name === '' ? 'anonymous' : callback.name})`)
+    names.push(
+      `${isRepeating(handle) ? 'setInterval' : 'setTimeout'}(${callback.name === '' ? 'anonymous' : callback.name})`,
+    )
     clearTimeout(handle as NodeJS.Timeout)
   }
   scope.timers.clear()

@@ -77,11 +77,20 @@ function createLoader(): Load {
 
 class NeedsNewProcess extends ByreError {
   constructor(error: Error) {
-    super('BYRE_WORKER_LOAD', `${error.message} (thrown by a dependency that stays failed: needs a new process)`, { cause: error.cause })
+    super(
+      'BYRE_WORKER_LOAD',
+      `${error.message} (thrown by a dependency that stays failed: needs a new process)`,
+      { cause: error.cause },
+    )
   }
 }
 
-function launchShared(request: LaunchRequest, parts: SharedParts, load: Load, current: Map<string, RunScope>): Instance {
+function launchShared(
+  request: LaunchRequest,
+  parts: SharedParts,
+  load: Load,
+  current: Map<string, RunScope>,
+): Instance {
   const { spec, events } = request
   const abort = new AbortController()
   const releases: (() => void)[] = []
@@ -95,12 +104,22 @@ function launchShared(request: LaunchRequest, parts: SharedParts, load: Load, cu
   }
   const scope = createRunScope(spec.name, request.index, request.run, {
     stray: (error, via) => {
-      if (leftovers !== undefined) parts.logOf(spec.name).warn({ event: 'late-error', via, ...describeThrown(error) }, 'error of a run that has ended already')
+      if (leftovers !== undefined)
+        parts
+          .logOf(spec.name)
+          .warn(
+            { event: 'late-error', via, ...describeThrown(error) },
+            'error of a run that has ended already',
+          )
       else outside(() => events.charged(strayExit(error, via, scope)))
     },
     exitCalled: (code, repeated) => {
       const log = parts.logOf(spec.name)
-      if (leftovers !== undefined || repeated) log.warn({ event: 'exit-swallowed', code }, 'called process.exit after the throw of an earlier call was swallowed')
+      if (leftovers !== undefined || repeated)
+        log.warn(
+          { event: 'exit-swallowed', code },
+          'called process.exit after the throw of an earlier call was swallowed',
+        )
       else outside(() => events.charged(exitCalled(code)))
     },
     touched: (kind, what) => parts.logOf(spec.name).warn({ event: 'process-touched', kind }, what),
@@ -172,7 +191,10 @@ function launchShared(request: LaunchRequest, parts: SharedParts, load: Load, cu
 }
 
 /** Calls `fn` in the scope, telling a synchronous throw apart from a rejection. */
-function settle(scope: RunScope, fn: () => unknown): { readonly promise: Promise<unknown>; readonly threw: boolean } {
+function settle(
+  scope: RunScope,
+  fn: () => unknown,
+): { readonly promise: Promise<unknown>; readonly threw: boolean } {
   try {
     return { promise: Promise.resolve(runInScope(scope, fn)), threw: false }
   } catch (error) {
@@ -207,7 +229,11 @@ function rejectedExit(error: unknown, scope: RunScope, signal: AbortSignal): Exi
     return { verdict: 'stopped', text: 'run() ended with its signal', evidence: {} }
   }
   const thrown = describeThrown(error)
-  return { verdict: 'failed', text: `run() rejected: ${thrown.type}: ${thrown.message}`, evidence: evidenceOf(error) }
+  return {
+    verdict: 'failed',
+    text: `run() rejected: ${thrown.type}: ${thrown.message}`,
+    evidence: evidenceOf(error),
+  }
 }
 
 function isAbort(error: unknown): boolean {
@@ -221,7 +247,12 @@ function isAbort(error: unknown): boolean {
 function loadExit(error: unknown, scope: RunScope): Exit {
   if (scope.exitCode !== undefined) return exitCalled(scope.exitCode)
   const text = error instanceof Error ? error.message : describeThrown(error).message
-  return { verdict: 'launch-failed', text, evidence: evidenceOf(error), ...(error instanceof NeedsNewProcess ? { fatal: true } : {}) }
+  return {
+    verdict: 'launch-failed',
+    text,
+    evidence: evidenceOf(error),
+    ...(error instanceof NeedsNewProcess ? { fatal: true } : {}),
+  }
 }
 
 function exitCalled(code: number): Exit {
@@ -248,4 +279,3 @@ function evidenceOf(error: unknown): Record<string, unknown> {
   }
   return { ...describeThrown(error), ...(causes.length === 0 ? {} : { causes }) }
 }
-

@@ -1,0 +1,72 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { createScheduler } from '../../src/base/scheduler.ts'
+import { fakeClock } from '../helpers/fake-clock.ts'
+
+t.test('one armed timer whatever the number of entries', async (t) => {
+  const clock = fakeClock()
+  const scheduler = createScheduler(clock)
+  for (let i = 0; i < 1000; i++) scheduler.after(i * 10 + 10, () => {})
+  t.equal(clock.armed, 1)
+  scheduler.close()
+  t.equal(clock.armed, 0)
+})
+
+t.test('entries within each other\u2019s slack share a wake-up', async (t) => {
+  const clock = fakeClock()
+  const fired: number[] = []
+  const scheduler = createScheduler(clock)
+  scheduler.after(100, () => fired.push(clock.now()), 50)
+  scheduler.after(140, () => fired.push(clock.now()))
+  clock.advance(1000)
+  t.same(fired, [140, 140])
+})
+
+t.test('a throwing entry does not cost the others their turn', async (t) => {
+  const clock = fakeClock()
+  const scheduler = createScheduler(clock)
+  let ran = false
+  const caught = new Promise((resolve) => process.once('uncaughtException', resolve))
+  scheduler.after(10, () => {
+    throw new Error('one')
+  })
+  scheduler.after(10, () => {
+    ran = true
+  })
+  clock.advance(10)
+  t.ok(ran)
+  t.match(await caught, { message: 'one' })
+})
+
+t.test(
+  'property: every entry fires once, never early, never after its slack, cancelled ones never',
+  async () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ delay: fc.nat(1000), slack: fc.nat(100), cancel: fc.boolean() }), {
+          maxLength: 60,
+        }),
+        (entries) => {
+          const clock = fakeClock()
+          const scheduler = createScheduler(clock)
+          const fired = entries.map(() => [] as number[])
+          const timers = entries.map((entry, i) =>
+            scheduler.after(entry.delay, () => fired[i]!.push(clock.now()), entry.slack),
+          )
+          entries.forEach((entry, i) => entry.cancel && timers[i]!.cancel())
+          clock.advance(2000)
+          return (
+            scheduler.size === 0 &&
+            entries.every((entry, i) =>
+              entry.cancel
+                ? fired[i]!.length === 0
+                : fired[i]!.length === 1 &&
+                  fired[i]![0]! >= entry.delay &&
+                  fired[i]![0]! <= entry.delay + entry.slack,
+            )
+          )
+        },
+      ),
+    )
+  },
+)

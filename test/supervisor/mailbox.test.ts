@@ -1,0 +1,79 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { Mailbox, OFFERS_MAX } from '../../src/supervisor/mailbox.ts'
+
+const message = (topic: string, n = 0) => ({ topic, envelope: String(n) })
+
+t.test('claims in order what the pattern covers and leaves the rest', async (t) => {
+  const box = new Mailbox(10)
+  ;['a', 'b', 'a'].forEach((topic, i) => box.keep(message(topic, i)))
+  t.same(
+    box.claim((topic) => topic === 'a').map((d) => d.envelope),
+    ['0', '2'],
+  )
+  t.equal(box.size, 1)
+})
+
+t.test('drops the oldest beyond its capacity and counts it', async (t) => {
+  const box = new Mailbox(2)
+  t.ok(box.keep(message('a', 0)))
+  t.ok(box.keep(message('a', 1)))
+  t.notOk(box.keep(message('a', 2)))
+  t.equal(box.dropped, 1)
+  t.same(
+    box.claim(() => true).map((d) => d.envelope),
+    ['1', '2'],
+  )
+})
+
+t.test(
+  'what a run was offered and never claimed is unclaimed; what came later waits for the next',
+  async (t) => {
+    const box = new Mailbox(10)
+    box.keep(message('a', 0))
+    box.offer()
+    box.keep(message('a', 1))
+    t.equal(box.settle(), 1)
+    t.equal(box.unclaimed, 1)
+    t.equal(box.size, 1)
+  },
+)
+
+t.test('what was claimed and came back unread is offered again, a bounded number of times', async (t) => {
+  const box = new Mailbox(10)
+  box.keep(message('a', 0))
+  for (let run = 1; run <= OFFERS_MAX; run++) {
+    box.offer()
+    const taken = box.claim(() => true)
+    t.equal(taken.length, 1, `run ${run} gets it`)
+    box.giveBack(taken)
+    box.settle()
+  }
+  t.equal(box.size, 0)
+  t.equal(box.unclaimed, 1)
+})
+
+t.test('property: nothing is lost or doubled without being counted', async () => {
+  const op = fc.constantFrom('keep-a', 'keep-b', 'claim-a', 'claim-all', 'give-back', 'offer', 'settle')
+  fc.assert(
+    fc.property(fc.array(op, { maxLength: 100 }), fc.integer({ min: 1, max: 5 }), (ops, capacity) => {
+      const box = new Mailbox(capacity)
+      let [kept, consumed] = [0, 0]
+      let inHand: ReturnType<Mailbox['claim']> = []
+      for (const name of ops) {
+        if (name === 'keep-a' || name === 'keep-b') box.keep(message(name, kept++))
+        else if (name === 'offer') box.offer()
+        else if (name === 'settle') box.settle()
+        else if (name === 'give-back') {
+          box.giveBack(inHand)
+          inHand = []
+        } else {
+          consumed += inHand.length
+          inHand = box.claim((topic) => name === 'claim-all' || topic === 'keep-a')
+        }
+      }
+      return kept === box.size + box.dropped + box.unclaimed + consumed + inHand.length
+    }),
+    { numRuns: 1000 },
+  )
+})
