@@ -7,10 +7,7 @@ import type { StopKind } from '../worker/stop-reason.ts'
 export async function drain(levels: readonly (readonly Runner[])[], reason: StopKind): Promise<string[]> {
   const unstopped: string[] = []
   for (const level of [...levels].reverse()) {
-    for (const runner of level) {
-      runner.unstopped = false
-      runner.stop(reason, { kind: 'rest' })
-    }
+    for (const runner of level) runner.stop(reason, { kind: 'rest' })
     await Promise.all(level.map(async (runner) => runner.whenDown()))
     unstopped.push(...level.filter((runner) => runner.unstopped).map((runner) => runner.name))
   }

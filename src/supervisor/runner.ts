@@ -13,6 +13,8 @@ import type { StopKind } from '../worker/stop-reason.ts'
 import type { Admission, Ticket } from './admission.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Exit, Instance, LoadFigures, Placement } from './placement/placement.ts'
+import { WorkerRecord } from './record.ts'
+import { startTimeoutExit, unstoppedExit } from './time-outs.ts'
 import { NO_FAILURES } from './restart.ts'
 import { isLive, transition } from './state.ts'
 import type { AfterStop, Effect, Supervised, WorkerEvent, WorkerState } from './state.ts'
@@ -42,26 +44,15 @@ export class Runner {
   #instance: Instance | undefined
   #bus: ScopedBus | undefined
   #ticket: Ticket | undefined
-  #timers: { start?: Timer; stop?: Timer; backoff?: Timer } | undefined
+  /** The one time-out or backoff of its state; no state has two. */
+  #timer: Timer | undefined
   #mailbox: Mailbox | undefined
   /** Asked to start, held back by its gate. */
   #pending: Wake | undefined
   /** Verdict of the run being stopped, when the stop was caused by one. */
   #cause: Exit | undefined
   #ignoredSignal = false
-  #runs = 0
-  #restarts = 0
-  #failures = 0
-  #wakes = 0
-  #ticksSkipped = 0
-  #refused = 0
-  #lastWake: Wake | undefined
-  #startedAt: number | undefined
-  #readyAt: number | undefined
-  #retryAt: number | undefined
-  #loadedAt: number | undefined
-  #load: LoadFigures | undefined
-  #lastExit: ExitRecord | undefined
+  readonly #record = new WorkerRecord()
   #settled: (() => void)[] | undefined
 
   constructor(spec: ResolvedWorker, index: number, deps: RunnerDeps) {
@@ -85,14 +76,14 @@ export class Runner {
   }
   /** When its module was loaded, ms since the epoch; undefined before. */
   get loadedAt(): number | undefined {
-    return this.#loadedAt
+    return this.#record.loadedAt
   }
   /** Waiting for its gate. */
   get pending(): boolean {
     return this.#pending !== undefined
   }
   get lastExit(): ExitRecord | undefined {
-    return this.#lastExit
+    return this.#record.lastExit
   }
   get bus(): ScopedBus | undefined {
     return this.#bus
@@ -101,7 +92,7 @@ export class Runner {
   /** Nothing of it will run unless somebody asks: what `after` of others waits for, besides ready. */
   get settledDown(): boolean {
     const { kind } = this.state
-    return (kind === 'stopped' && this.#lastExit !== undefined) || kind === 'quarantined'
+    return (kind === 'stopped' && this.#record.lastExit !== undefined) || kind === 'quarantined'
   }
 
   /** Starts it, or notes the wish until its gate opens. */
@@ -124,18 +115,18 @@ export class Runner {
   tick(): void {
     if (this.state.kind === 'dormant' && this.#pending === undefined)
       this.start({ by: 'tick', at: this.#deps.clock.now() })
-    else this.#ticksSkipped++
+    else this.#record.ticksSkipped++
   }
 
   skipTicks(count: number): void {
-    this.#ticksSkipped += count
+    this.#record.ticksSkipped += count
   }
 
   /** A message of its activation topics: kept unless one of its open subscriptions takes it. */
   deliver(delivery: RawDelivery): void {
     const { kind } = this.state
     if (kind === 'stopped' || kind === 'quarantined') {
-      this.#refused++ // it was stopped by hand or given up: nothing is accepted on its behalf
+      this.#record.refused++ // it was stopped by hand or given up: nothing is accepted on its behalf
       return
     }
     if (this.#bus?.covers(delivery.topic) === true) return
@@ -159,8 +150,14 @@ export class Runner {
     this.#mailbox.giveBack(deliveries)
   }
 
+  /** Its last stop ran into the time-out. */
+  get unstopped(): boolean {
+    return this.#record.unstopped
+  }
+
   stop(reason: StopKind, after: AfterStop): void {
     this.#pending = undefined
+    this.#record.unstopped = false
     this.#apply({ type: 'stop', reason, after })
   }
 
@@ -177,8 +174,8 @@ export class Runner {
 
   /** Records a verdict from before this process, e.g. of the breadcrumb. */
   recordExit(exit: ExitRecord): void {
-    this.#lastExit = exit
-    this.#failures++
+    this.#record.lastExit = exit
+    this.#record.failures++
   }
 
   /** Resolves when nothing of it runs any more. */
@@ -194,27 +191,17 @@ export class Runner {
     const { state, spec } = this
     const waitingFor = this.#pending === undefined ? [] : this.#deps.gate(this)
     const unclaimed = this.#mailbox?.unclaimed ?? 0
-    const busDropped = (this.#mailbox?.dropped ?? 0) + (this.#bus?.dropped ?? 0) + this.#refused
+    const busDropped = (this.#mailbox?.dropped ?? 0) + (this.#bus?.dropped ?? 0) + this.#record.refused
     return {
       name: spec.name,
       state: state.kind,
       placement: spec.placement,
       activation: this.lazy ? 'lazy' : 'eager',
       pid: process.pid,
-      restarts: this.#restarts,
-      failures: this.#failures,
-      ...(this.#startedAt === undefined ? {} : { startedAt: this.#startedAt }),
-      ...(this.#readyAt === undefined ? {} : { readyAt: this.#readyAt }),
-      ...(state.kind === 'backing-off' && this.#retryAt !== undefined ? { retryAt: this.#retryAt } : {}),
       ...(waitingFor.length === 0 ? {} : { waitingFor }),
-      ...(this.#load === undefined ? {} : { load: this.#load }),
-      wakes: this.#wakes,
-      ...(this.#lastWake === undefined ? {} : { lastWake: this.#lastWake }),
-      ...(this.#ticksSkipped === 0 ? {} : { ticksSkipped: this.#ticksSkipped }),
       ...(unclaimed === 0 ? {} : { unclaimed }),
       ...(busDropped === 0 ? {} : { busDropped }),
-      ...(this.#lastExit === undefined ? {} : { lastExit: this.#lastExit }),
-      ...(state.kind === 'quarantined' ? { quarantine: state.why } : {}),
+      ...this.#record.status(state),
     }
   }
 
@@ -245,9 +232,7 @@ export class Runner {
 
   #moved(from: WorkerState, to: WorkerState, reason: string): void {
     const ts = this.#deps.clock.now()
-    if (to.kind === 'running') this.#readyAt = ts
-    if (to.kind === 'backing-off') this.#retryAt = ts + Math.round(to.delayMs)
-    if (to.kind === 'loading' && (from.kind === 'backing-off' || from.kind === 'stopping')) this.#restarts++
+    this.#record.moved(from, to, ts)
     this.#deps.onTransition(this, { v: 1, ts, worker: this.name, from: from.kind, to: to.kind, reason })
   }
 
@@ -263,9 +248,6 @@ export class Runner {
   }
 
   #perform(effect: Effect): void {
-    const { scheduler } = this.#deps
-    this.#timers ??= {}
-    const timers = this.#timers
     switch (effect.type) {
       case 'load':
         this.#launch()
@@ -280,24 +262,18 @@ export class Runner {
         this.#abandon()
         return
       case 'arm-start-timeout':
-        timers.start?.cancel()
-        timers.start = scheduler.after(this.spec.startTimeoutMs, () => this.#startTimedOut())
-        return
-      case 'disarm-start-timeout':
-        timers.start?.cancel()
+        this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
         return
       case 'arm-stop-timeout':
-        timers.stop?.cancel()
-        timers.stop = scheduler.after(this.spec.stopTimeoutMs, () => this.#stopTimedOut())
-        return
-      case 'disarm-stop-timeout':
-        timers.stop?.cancel()
+        this.#arm(this.spec.stopTimeoutMs, () => this.#stopTimedOut())
         return
       case 'arm-backoff':
-        timers.backoff = scheduler.after(effect.delayMs, () => this.#apply({ type: 'backoff-elapsed' }))
+        this.#arm(effect.delayMs, () => this.#apply({ type: 'backoff-elapsed' }))
         return
+      case 'disarm-start-timeout':
+      case 'disarm-stop-timeout':
       case 'disarm-backoff':
-        timers.backoff?.cancel()
+        this.#timer?.cancel()
         return
       case 'escalate':
         this.#deps.onEscalate(this, effect.why)
@@ -307,16 +283,20 @@ export class Runner {
     }
   }
 
+  #arm(delayMs: number, fn: () => void): void {
+    this.#timer?.cancel()
+    this.#timer = this.#deps.scheduler.after(delayMs, fn)
+  }
+
   #launch(): void {
     const { state } = this
     if (state.kind !== 'loading') return
-    const run = ++this.#runs
     this.#cause = undefined
-    this.#wakes++
-    this.#lastWake = state.wake
+    this.#record.launched(state.wake)
+    const run = this.#record.runs
     this.#ticket = this.#deps.admission.enter(() => {
-      if (this.#runs !== run || this.state.kind !== 'loading') return
-      this.#startedAt = this.#deps.clock.now()
+      if (this.#record.runs !== run || this.state.kind !== 'loading') return
+      this.#record.startedAt = this.#deps.clock.now()
       this.#mailbox?.offer()
       this.#instance = this.#deps.placementOf(this.spec).launch({
         spec: this.spec,
@@ -325,25 +305,18 @@ export class Runner {
         wake: state.wake,
         events: {
           loaded: (figures) => this.#loaded(run, figures),
-          ready: () => this.#runs === run && this.#apply({ type: 'ready' }),
-          ended: (exit) => this.#runs === run && this.#ended(exit),
-          charged: (exit) => this.#runs === run && this.#charged(exit),
+          ready: () => this.#record.runs === run && this.#apply({ type: 'ready' }),
+          ended: (exit) => this.#record.runs === run && this.#ended(exit),
+          charged: (exit) => this.#record.runs === run && this.#charged(exit),
         },
       })
     })
   }
 
   #loaded(run: number, figures: LoadFigures): void {
-    if (this.#runs !== run) return
+    if (this.#record.runs !== run) return
     this.#ticket?.leave()
-    // A restart on the same module instance loads nothing: the figures of the real load stay.
-    if (this.#load === undefined || figures.ms > 0) {
-      this.#load = {
-        ms: Math.round(figures.ms * 10) / 10,
-        ...(figures.rssBytes === undefined ? {} : { rssBytes: figures.rssBytes }),
-      }
-      this.#loadedAt = this.#deps.clock.now()
-    }
+    this.#record.loaded(figures, this.#deps.clock.now())
     this.#apply({ type: 'loaded' })
   }
 
@@ -356,7 +329,7 @@ export class Runner {
   #ended(exit: Exit): void {
     this.#ticket?.leave()
     const told = this.#cause ?? exit
-    this.#record(told)
+    this.#note(told)
     this.#release()
     this.#apply({
       type: 'ended',
@@ -373,7 +346,7 @@ export class Runner {
       return
     }
     this.#cause = exit
-    if (this.state.kind === 'loading') this.#record(exit)
+    if (this.state.kind === 'loading') this.#note(exit)
     this.#apply({
       type: 'charged',
       verdict: exit.verdict,
@@ -383,21 +356,9 @@ export class Runner {
   }
 
   #startTimedOut(): void {
-    const seconds = this.spec.startTimeoutMs / 1000
     const loading = this.state.kind === 'loading'
-    const text = loading
-      ? `start timed out: module not loaded after ${seconds} s`
-      : `start timed out: ctx.ready() not called within ${seconds} s`
-    this.#cause = {
-      verdict: 'launch-failed',
-      text,
-      evidence: {
-        reason: 'start-timeout',
-        phase: loading ? 'load' : 'ready',
-        afterMs: this.spec.startTimeoutMs,
-      },
-    }
-    if (loading) this.#record(this.#cause)
+    this.#cause = startTimeoutExit(this.spec, loading)
+    if (loading) this.#note(this.#cause)
     this.#apply({ type: 'start-timeout' })
   }
 
@@ -410,30 +371,18 @@ export class Runner {
   /** Gives the run up: while it loads nothing of it runs yet; else it ignored its signal and is named. */
   #abandon(): void {
     this.#ticket?.leave()
-    this.#runs++ // whatever it still reports is not heard
+    this.#record.runs++ // whatever it still reports is not heard
     if (this.#ignoredSignal) {
-      const afterMs = this.spec.stopTimeoutMs
-      const text = `unstopped: run() ignored its signal for ${afterMs / 1000} s`
-      const cause = this.#cause ?? { verdict: 'stopped' as const, text, evidence: {} }
-      this.#record({ ...cause, evidence: { ...cause.evidence, unstopped: true, stopTimeoutMs: afterMs } })
-      this.#log().error({ event: 'unstopped', stopTimeoutMs: afterMs }, text)
-      this.unstopped = true
+      const exit = unstoppedExit(this.spec, this.#cause)
+      this.#note(exit)
+      this.#log().error({ event: 'unstopped', stopTimeoutMs: this.spec.stopTimeoutMs }, exit.text)
+      this.#record.unstopped = true
     }
     this.#release()
   }
 
-  /** Set when a stop ran into its time-out; for the summary of a shutdown. */
-  unstopped = false
-
-  #record(exit: Exit): void {
-    const failed = exit.verdict !== 'done' && exit.verdict !== 'stopped'
-    if (failed) this.#failures++
-    this.#lastExit = {
-      verdict: exit.verdict,
-      reason: exit.text,
-      evidence: exit.evidence,
-      at: this.#deps.clock.now(),
-    }
+  #note(exit: Exit): void {
+    const failed = this.#record.exited(exit, this.#deps.clock.now())
     if (failed)
       this.#log().error({ event: 'exit', verdict: exit.verdict, evidence: exit.evidence }, exit.text)
   }

@@ -10,12 +10,10 @@ import type { ExitCode } from '../base/exit-codes.ts'
 import { createScheduler } from '../base/scheduler.ts'
 import type { Scheduler } from '../base/scheduler.ts'
 import { diffHerd } from '../config/diff.ts'
-import { startOrder } from '../config/order.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { createOffloader } from '../worker/offload.ts'
 import type { Offloader } from '../worker/offload.ts'
 import { createResourcePool } from '../worker/resources.ts'
-import { armActivation } from './activation.ts'
 import { createAdmission } from './admission.ts'
 import { runInScope } from './attribution/run-scope.ts'
 import type { StackOwners } from './attribution/stack.ts'
@@ -32,8 +30,8 @@ import type { SharedPlacement } from './placement/shared.ts'
 import { createLatenessGauge, processFigures } from './process-figures.ts'
 import type { LatenessGauge } from './process-figures.ts'
 import { takeProcess } from './process-wide.ts'
-import { Runner } from './runner.ts'
-import type { RunnerDeps } from './runner.ts'
+import { Roster } from './roster.ts'
+import type { Runner } from './runner.ts'
 import { STATUS_VERSION } from './status.ts'
 import type {
   ControlCommand,
@@ -57,12 +55,10 @@ class Herd implements Supervisor, ControlTarget {
   readonly #gauge: LatenessGauge
   readonly #offloader: Offloader
   readonly #shared: SharedPlacement
-  readonly #runners = new Map<string, Runner>()
-  readonly #activations = new Map<string, () => void>()
   readonly #listeners = new Set<(event: TransitionEvent) => void>()
   readonly #exited = deferred<ExitCode>()
   readonly #ready = deferred()
-  readonly #runnerDeps: RunnerDeps
+  readonly #roster: Roster
   readonly #startedAt: number
   readonly #releases: (() => void)[] = []
   #herd: ResolvedHerd
@@ -93,27 +89,31 @@ class Herd implements Supervisor, ControlTarget {
       ),
       offloader: this.#offloader,
       logOf: (worker) => options.log.worker(worker),
-      busOf: (worker) => (this.#runners.get(worker) as Runner).openBus(),
+      busOf: (worker) => (this.#roster.get(worker) as Runner).openBus(),
       output: (worker, stream, chunk) => options.log.capture(worker, stream, chunk),
     })
-    this.#runnerDeps = {
+    const runnerDeps = {
       clock: this.#clock,
       random: options.random,
       scheduler: this.#scheduler,
       admission: createAdmission(1, this.#scheduler),
       placementOf: () => this.#shared,
-      logOf: (worker) => options.log.worker(worker),
+      logOf: (worker: string) => options.log.worker(worker),
       bufferCapacity: options.herd.limits.buffer,
-      openBus: (runner) =>
+      openBus: (runner: Runner) =>
         options.bus.scoped(runner.name, {
           claim: (covers) => runner.claim(covers),
           returned: (deliveries) => runner.giveBack(deliveries),
         }),
-      gate: (runner) => this.#gate(runner),
-      onTransition: (runner, event) => this.#onTransition(runner, event),
-      onEscalate: (runner, why) => this.#escalate(runner, why),
+      onTransition: (runner: Runner, event: TransitionEvent) => this.#onTransition(runner, event),
+      onEscalate: (runner: Runner, why: string) => this.#escalate(runner, why),
     }
-    hostedWorkers(options.herd, options).forEach((spec, index) => this.#adopt(spec, index))
+    this.#roster = new Roster(hostedWorkers(options.herd, options), runnerDeps, {
+      bus: options.bus,
+      clock: this.#clock,
+      scheduler: this.#scheduler,
+      random: options.random,
+    })
   }
 
   get exited(): Promise<ExitCode> {
@@ -129,7 +129,7 @@ class Herd implements Supervisor, ControlTarget {
         bus: this.#options.bus,
         clock: this.#clock,
         scheduler: this.#scheduler,
-        runners: () => this.#runners.values(),
+        runners: () => this.#roster.runners(),
         onError: (error) =>
           this.#options.log.root.warn(
             { event: 'beat-failed', ...describeThrown(error) },
@@ -137,11 +137,8 @@ class Herd implements Supervisor, ControlTarget {
           ),
       }),
     )
-    await Promise.all([...this.#runners.values()].map(async (runner) => this.#arm(runner)))
-    const wake = { by: 'start' as const, at: this.#clock.now() }
-    for (const level of this.#levels()) {
-      for (const runner of level) if (!runner.lazy && runner.state.kind === 'stopped') runner.start(wake)
-    }
+    await this.#roster.arm()
+    this.#roster.startEager()
     this.#checkReady()
     await this.#ready.promise
   }
@@ -158,8 +155,8 @@ class Herd implements Supervisor, ControlTarget {
   act(command: ControlCommand): ControlReply {
     return runInScope(undefined, () =>
       act(command, {
-        runnerOf: (worker) => this.#runners.get(worker),
-        workers: () => [...this.#runners.keys()],
+        runnerOf: (worker) => this.#roster.get(worker),
+        workers: () => this.#roster.names,
         log: this.#options.log,
         clock: this.#clock,
         draining: () => this.#phase === 'draining' || this.#phase === 'down',
@@ -180,7 +177,7 @@ class Herd implements Supervisor, ControlTarget {
       bus: { kind: bus.kind, connections: bus.connections },
       process: await processFigures(this.#gauge),
       phases: { ...phases, ...(this.#readyMs === undefined ? {} : { readyMs: this.#readyMs }) },
-      workers: [...this.#runners.values()].map((runner) => {
+      workers: [...this.#roster.runners()].map((runner) => {
         const status = runner.status()
         return codeChanged(runner) ? { ...status, codeChanged: true } : status
       }),
@@ -197,59 +194,12 @@ class Herd implements Supervisor, ControlTarget {
       )
       return difference.refused
     }
-    const before = new Map(hostedWorkers(this.#herd, this.#options).map((spec) => [spec.name, spec]))
-    const after = hostedWorkers(next, this.#options)
-    const changed = new Set(difference.changed.map((change) => change.name))
     this.#herd = next
     this.#owners = undefined
-    const gone = [...before.keys()].filter((name) => !after.some((spec) => spec.name === name))
-    for (const name of gone) void this.#retire(name)
-    const wake = { by: 'start' as const, at: this.#clock.now() }
-    let index = this.#runners.size
-    for (const spec of after) {
-      if (!before.has(spec.name)) {
-        const runner = this.#adopt(spec, index++)
-        void this.#arm(runner).then(() => runner.lazy || runner.start(wake))
-      } else if (changed.has(spec.name)) void this.#reconfigure(spec)
-    }
-    const added = after.filter((spec) => !before.has(spec.name)).map((spec) => spec.name)
-    log.root.info({ event: 'reloaded', added, removed: gone, changed: [...changed] }, 'config reloaded')
+    const { added, removed } = this.#roster.apply(difference, hostedWorkers(next, this.#options))
+    const changed = difference.changed.map((change) => change.name)
+    log.root.info({ event: 'reloaded', added, removed, changed }, 'config reloaded')
     return []
-  }
-
-  async #retire(name: string): Promise<void> {
-    const runner = this.#runners.get(name)
-    this.#activations.get(name)?.()
-    this.#activations.delete(name)
-    runner?.stop('reload', { kind: 'rest' })
-    await runner?.whenDown()
-    if (this.#runners.get(name) === runner) this.#runners.delete(name)
-  }
-
-  async #reconfigure(spec: ResolvedWorker): Promise<void> {
-    const runner = this.#runners.get(spec.name)
-    if (runner === undefined) return
-    const wasUp = runner.live || runner.state.kind === 'backing-off'
-    runner.stop('reload', { kind: 'rest' })
-    await runner.whenDown()
-    this.#activations.get(spec.name)?.()
-    runner.reconfigure(spec)
-    await this.#arm(runner)
-    if (!runner.lazy && wasUp) runner.start({ by: 'start', at: this.#clock.now() })
-  }
-
-  #adopt(spec: ResolvedWorker, index: number): Runner {
-    const runner = new Runner(spec, index, this.#runnerDeps)
-    this.#runners.set(spec.name, runner)
-    return runner
-  }
-
-  async #arm(runner: Runner): Promise<void> {
-    const { bus, random } = this.#options
-    this.#activations.set(
-      runner.name,
-      await armActivation(runner, { bus, clock: this.#clock, scheduler: this.#scheduler, random }),
-    )
   }
 
   #take(): void {
@@ -275,7 +225,7 @@ class Herd implements Supervisor, ControlTarget {
     const { stateFolder, label, log } = this.#options
     const report = takeFatalReport(join(stateFolder, `${label}.report.json`))
     const last = explainLastRun(this.#lastCrumb, report, this.#stackOwners(), this.#clock.now())
-    const runner = last === undefined ? undefined : this.#runners.get(last.worker)
+    const runner = last === undefined ? undefined : this.#roster.get(last.worker)
     if (last === undefined || runner === undefined) return
     runner.recordExit(last.exit)
     log.root.error(
@@ -295,26 +245,6 @@ class Herd implements Supervisor, ControlTarget {
     }
     this.#owners = { byModule, ownRoot: this.#options.ownRoot }
     return this.#owners
-  }
-
-  #levels(): Runner[][] {
-    const names = startOrder([...this.#runners.values()].map((runner) => runner.spec))
-    return names.map((level) => level.map((name) => this.#runners.get(name) as Runner))
-  }
-
-  #gate(runner: Runner): readonly string[] {
-    const blocked = (name: string, needsSuccess: boolean): boolean => {
-      const other = this.#runners.get(name)
-      if (other === undefined) return false // hosted elsewhere: unit ordering
-      const ready = other.state.kind === 'running' || other.state.kind === 'dormant'
-      const done = other.settledDown && (!needsSuccess || other.lastExit?.verdict === 'done')
-      return !ready && !done
-    }
-    const waiting = runner.spec.requires.filter((name) => blocked(name, true))
-    return [
-      ...waiting,
-      ...runner.spec.after.filter((name) => !waiting.includes(name) && blocked(name, false)),
-    ]
   }
 
   #onTransition(runner: Runner, event: TransitionEvent): void {
@@ -344,7 +274,7 @@ class Herd implements Supervisor, ControlTarget {
 
   #settle(runner: Runner): void {
     if (this.#phase === 'draining' || this.#phase === 'down') return
-    for (const other of this.#runners.values()) if (other.pending) other.retryPending()
+    for (const other of this.#roster.runners()) if (other.pending) other.retryPending()
     this.#checkReady()
     const { kind } = runner.state
     if (this.#options.mode !== 'run' || (kind !== 'stopped' && kind !== 'quarantined')) return
@@ -355,7 +285,7 @@ class Herd implements Supervisor, ControlTarget {
 
   #checkReady(): void {
     if (this.#phase !== 'starting') return
-    const eager = [...this.#runners.values()].filter((runner) => !runner.lazy)
+    const eager = [...this.#roster.runners()].filter((runner) => !runner.lazy)
     if (!eager.every((runner) => runner.state.kind === 'running' || runner.settledDown)) return
     this.#phase = 'up'
     this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
@@ -367,7 +297,7 @@ class Herd implements Supervisor, ControlTarget {
         event: 'ready',
         readyMs: this.#readyMs,
         ...this.#options.phases,
-        workers: this.#runners.size,
+        workers: this.#roster.size,
         eager: eager.length,
         notReady,
       },
@@ -415,8 +345,8 @@ class Herd implements Supervisor, ControlTarget {
   async #takeDown(code: ExitCode, why: string): Promise<void> {
     const { log, bus } = this.#options
     log.root.info({ event: 'draining', why }, `stopping the herd: ${why}`)
-    for (const release of this.#activations.values()) release()
-    const unstopped = await drain(this.#levels(), 'shutdown')
+    this.#roster.disarm()
+    const unstopped = await drain(this.#roster.levels(), 'shutdown')
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
     log.root.info({ event: 'stopped', code, unstopped }, 'herd is down')

@@ -1,0 +1,73 @@
+// What is remembered about one worker for status: counters, stamps, the last exit. Nothing here decides anything.
+
+import type { Wake } from '../worker/contract.ts'
+import type { Exit, LoadFigures } from './placement/placement.ts'
+import type { WorkerState } from './state.ts'
+import type { ExitRecord, WorkerStatus } from './status.ts'
+
+export class WorkerRecord {
+  /** Runs begun (and abandoned ones, to tell their late reports apart). */
+  runs = 0
+  restarts = 0
+  failures = 0
+  wakes = 0
+  ticksSkipped = 0
+  /** Messages that came while it was stopped or quarantined. */
+  refused = 0
+  /** A stop ran into its time-out. */
+  unstopped = false
+  lastWake: Wake | undefined
+  /** Stamps in ms since the epoch. */
+  startedAt: number | undefined
+  readyAt: number | undefined
+  retryAt: number | undefined
+  loadedAt: number | undefined
+  load: LoadFigures | undefined
+  lastExit: ExitRecord | undefined
+
+  /** Notes a transition; `now` in ms since the epoch. */
+  moved(from: WorkerState, to: WorkerState, now: number): void {
+    if (to.kind === 'running') this.readyAt = now
+    if (to.kind === 'backing-off') this.retryAt = now + Math.round(to.delayMs)
+    if (to.kind === 'loading' && (from.kind === 'backing-off' || from.kind === 'stopping')) this.restarts++
+  }
+
+  launched(wake: Wake): void {
+    this.runs++
+    this.wakes++
+    this.lastWake = wake
+  }
+
+  /** A restart on the same module instance loads nothing: the figures of the real load stay. */
+  loaded(figures: LoadFigures, now: number): void {
+    if (this.load !== undefined && figures.ms === 0) return
+    const ms = Math.round(figures.ms * 10) / 10
+    this.load = figures.rssBytes === undefined ? { ms } : { ms, rssBytes: figures.rssBytes }
+    this.loadedAt = now
+  }
+
+  /** Returns whether it was a failure. */
+  exited(exit: Exit, now: number): boolean {
+    const failed = exit.verdict !== 'done' && exit.verdict !== 'stopped'
+    if (failed) this.failures++
+    this.lastExit = { verdict: exit.verdict, reason: exit.text, evidence: exit.evidence, at: now }
+    return failed
+  }
+
+  /** The part of a worker's status that comes from here. */
+  status(state: WorkerState): Partial<WorkerStatus> & Pick<WorkerStatus, 'restarts' | 'failures' | 'wakes'> {
+    return {
+      restarts: this.restarts,
+      failures: this.failures,
+      wakes: this.wakes,
+      ...(this.startedAt === undefined ? {} : { startedAt: this.startedAt }),
+      ...(this.readyAt === undefined ? {} : { readyAt: this.readyAt }),
+      ...(state.kind === 'backing-off' && this.retryAt !== undefined ? { retryAt: this.retryAt } : {}),
+      ...(this.load === undefined ? {} : { load: this.load }),
+      ...(this.lastWake === undefined ? {} : { lastWake: this.lastWake }),
+      ...(this.ticksSkipped === 0 ? {} : { ticksSkipped: this.ticksSkipped }),
+      ...(this.lastExit === undefined ? {} : { lastExit: this.lastExit }),
+      ...(state.kind === 'quarantined' ? { quarantine: state.why } : {}),
+    }
+  }
+}

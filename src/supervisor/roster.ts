@@ -1,0 +1,140 @@
+// The workers of one process: who they are, what wakes them, who waits for whom, and how a reload changes them.
+
+import type { Clock } from '../base/clock.ts'
+import type { HerdDifference } from '../config/diff.ts'
+import { startOrder } from '../config/order.ts'
+import type { ResolvedWorker } from '../config/types.ts'
+import { armActivation } from './activation.ts'
+import type { ActivationDeps } from './activation.ts'
+import { Runner } from './runner.ts'
+import type { RunnerDeps } from './runner.ts'
+
+export class Roster {
+  readonly #runners = new Map<string, Runner>()
+  readonly #activations = new Map<string, () => void>()
+  readonly #runnerDeps: RunnerDeps
+  readonly #activationDeps: ActivationDeps
+  readonly #clock: Clock
+  #indexes = 0
+
+  constructor(
+    specs: readonly ResolvedWorker[],
+    runnerDeps: Omit<RunnerDeps, 'gate'>,
+    activationDeps: ActivationDeps,
+  ) {
+    this.#runnerDeps = { ...runnerDeps, gate: (runner) => this.gate(runner) }
+    this.#activationDeps = activationDeps
+    this.#clock = runnerDeps.clock
+    for (const spec of specs) this.#adopt(spec)
+  }
+
+  get(worker: string): Runner | undefined {
+    return this.#runners.get(worker)
+  }
+  get names(): string[] {
+    return [...this.#runners.keys()]
+  }
+  get size(): number {
+    return this.#runners.size
+  }
+  /** In config order. */
+  runners(): IterableIterator<Runner> {
+    return this.#runners.values()
+  }
+
+  /** Arms the activation of every lazy worker. */
+  async arm(): Promise<void> {
+    await Promise.all([...this.#runners.values()].map(async (runner) => this.#arm(runner)))
+  }
+
+  /** Nothing wakes anybody from here on. */
+  disarm(): void {
+    for (const release of this.#activations.values()) release()
+    this.#activations.clear()
+  }
+
+  startEager(): void {
+    for (const level of this.levels()) {
+      for (const runner of level)
+        if (!runner.lazy && runner.state.kind === 'stopped') this.#startFresh(runner)
+    }
+  }
+
+  /** Start order by `after` and `requires`: each level may start once the ones before it are ready. */
+  levels(): Runner[][] {
+    const names = startOrder([...this.#runners.values()].map((runner) => runner.spec))
+    return names.map((level) => level.map((name) => this.#runners.get(name) as Runner))
+  }
+
+  /** Names of the workers `runner` still waits for. One hosted elsewhere is not waited for: that is unit ordering. */
+  gate(runner: Runner): readonly string[] {
+    const { requires, after } = runner.spec
+    if (requires.length === 0 && after.length === 0) return NOBODY
+    const waiting = requires.filter((name) => this.#blocks(name, true))
+    return [...waiting, ...after.filter((name) => !waiting.includes(name) && this.#blocks(name, false))]
+  }
+
+  #blocks(name: string, needsSuccess: boolean): boolean {
+    const other = this.#runners.get(name)
+    if (other === undefined) return false
+    const ready = other.state.kind === 'running' || other.state.kind === 'dormant'
+    const done = other.settledDown && (!needsSuccess || other.lastExit?.verdict === 'done')
+    return !ready && !done
+  }
+
+  /** Applies a reload: removed workers are stopped, added ones started, changed ones restarted; nobody else is touched. */
+  apply(
+    difference: Pick<HerdDifference, 'changed'>,
+    after: readonly ResolvedWorker[],
+  ): { added: string[]; removed: string[] } {
+    const wanted = new Set(after.map((spec) => spec.name))
+    const removed = this.names.filter((name) => !wanted.has(name))
+    const added = after.filter((spec) => !this.#runners.has(spec.name))
+    const changed = new Set(difference.changed.map((change) => change.name))
+    for (const name of removed) void this.#retire(name)
+    for (const spec of after)
+      if (changed.has(spec.name) && !added.includes(spec)) void this.#reconfigure(spec)
+    for (const spec of added) {
+      const runner = this.#adopt(spec)
+      void this.#arm(runner).then(() => runner.lazy || this.#startFresh(runner))
+    }
+    return { added: added.map((spec) => spec.name), removed }
+  }
+
+  #adopt(spec: ResolvedWorker): Runner {
+    const runner = new Runner(spec, this.#indexes++, this.#runnerDeps)
+    this.#runners.set(spec.name, runner)
+    return runner
+  }
+
+  async #arm(runner: Runner): Promise<void> {
+    this.#activations.set(runner.name, await armActivation(runner, this.#activationDeps))
+  }
+
+  #startFresh(runner: Runner): void {
+    runner.start({ by: 'start', at: this.#clock.now() })
+  }
+
+  async #retire(name: string): Promise<void> {
+    const runner = this.#runners.get(name)
+    this.#activations.get(name)?.()
+    this.#activations.delete(name)
+    runner?.stop('reload', { kind: 'rest' })
+    await runner?.whenDown()
+    if (this.#runners.get(name) === runner) this.#runners.delete(name)
+  }
+
+  async #reconfigure(spec: ResolvedWorker): Promise<void> {
+    const runner = this.#runners.get(spec.name)
+    if (runner === undefined) return
+    const wasUp = runner.live || runner.state.kind === 'backing-off'
+    runner.stop('reload', { kind: 'rest' })
+    await runner.whenDown()
+    this.#activations.get(spec.name)?.()
+    runner.reconfigure(spec)
+    await this.#arm(runner)
+    if (!runner.lazy && wasUp) this.#startFresh(runner)
+  }
+}
+
+const NOBODY: readonly string[] = []
