@@ -85,9 +85,6 @@ export class Runner {
   get lastExit(): ExitRecord | undefined {
     return this.#record.lastExit
   }
-  get bus(): ScopedBus | undefined {
-    return this.#bus
-  }
 
   /** Nothing of it will run unless somebody asks: what `after` of others waits for, besides ready. */
   get settledDown(): boolean {

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../base/clock.ts'
 import { ByreError, describeThrown } from '../../base/errors.ts'
 import { exitCodeOfSignal } from '../../base/exit-codes.ts'
-import { runDirectory, socketPathOf, stateDirectory } from '../../base/places.ts'
+import { checkSocketPath, readPlaces, runDirectory, socketPathOf, stateDirectory } from '../../base/places.ts'
+import type { SocketOwner } from '../../base/places.ts'
 import { createEmbeddedBus } from '../../bus/embedded.ts'
 import type { HostBus } from '../../bus/bus.ts'
 import { loadHerd } from '../../config/load.ts'
@@ -42,7 +43,11 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
   })
   const configMs = elapsedSince(spawnMs + importsMs)
   const hosting = whatToHost(herd, flags)
-  const socketPath = flags.socket ?? socketPathOf(runDirectory(process.env), herd.name, hosting.label)
+  const places = readPlaces()
+  const socketPath =
+    flags.socket === undefined
+      ? socketPathOf(runDirectory(places), herd.name, hosting.owner)
+      : checkSocketPath(flags.socket)
   const log = await createHerdLog({
     level: flags.logLevel ?? 'info',
     format: flags.logFormat ?? 'auto',
@@ -59,7 +64,7 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
     log,
     clock: systemClock,
     random: Math.random,
-    stateFolder: `${stateDirectory(process.env)}/${herd.name}`,
+    stateFolder: `${stateDirectory(places)}/${herd.name}`,
     ownRoot: `${dirname(dirname(dirname(fileURLToPath(import.meta.url))))}/`,
     phases: { spawnMs, importsMs, configMs, busMs: elapsedSince(spawnMs + importsMs + configMs) },
     processStartedAt: 0,
@@ -87,6 +92,7 @@ function elapsedSince(accountedMs: number): number {
 interface Hosting {
   readonly group: string | undefined
   readonly label: string
+  readonly owner: SocketOwner
   readonly only?: readonly string[]
   readonly mode: 'supervise' | 'run'
   /** Names, in config order. */
@@ -118,8 +124,11 @@ function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
       'BYRE_WORKER_UNKNOWN',
       `Cannot host: no worker is both in group '${String(group)}' and in --only.`,
     )
-  const label = flags.worker === undefined ? (flags.group ?? '_all') : `run-${flags.worker}`
-  return { ...choice, label, mode: flags.worker === undefined ? 'supervise' : 'run', workers }
+  const { worker } = flags
+  if (worker !== undefined)
+    return { ...choice, label: `run-${worker}`, owner: { kind: 'run', worker }, mode: 'run', workers }
+  const owner: SocketOwner = group === undefined ? { kind: 'all' } : { kind: 'group', group }
+  return { ...choice, label: group ?? '_all', owner, mode: 'supervise', workers }
 }
 
 function openBus(herd: ResolvedHerd): HostBus {
