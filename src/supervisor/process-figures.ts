@@ -33,19 +33,23 @@ export function createLatenessGauge(): LatenessGauge {
 export async function processFigures(gauge: LatenessGauge): Promise<SupervisorStatus['process']> {
   const { readSmapsRollup } = await import('../procfs/smaps-rollup.ts')
   const memory = process.memoryUsage()
-  const rollup = await readSmapsRollup('self')
+  const rollup = readSmapsRollup('self')
   const cpu = process.cpuUsage()
   const p99 = gauge.p99()
   const unavailable: Record<string, string> = {}
   if (p99 === undefined) unavailable['loopDelayP99Ms'] = 'no timer has fired yet'
-  if (rollup === undefined) unavailable['pssBytes'] = '/proc/self/smaps_rollup cannot be read'
+  if (!rollup.ok) unavailable['pssBytes'] = `/proc/self/smaps_rollup: ${rollup.reason}`
   return {
     rssBytes: memory.rss,
     heapUsedBytes: memory.heapUsed,
     cpuRatio: Math.round(((cpu.user + cpu.system) / 1000 / performance.now()) * 10_000) / 10_000,
-    ...(rollup === undefined
-      ? {}
-      : { pssBytes: rollup.pssBytes, ussBytes: rollup.ussBytes, anonBytes: rollup.anonBytes }),
+    ...(rollup.ok
+      ? {
+          pssBytes: rollup.value.pssBytes,
+          ussBytes: rollup.value.ussBytes,
+          anonBytes: rollup.value.anonBytes,
+        }
+      : {}),
     ...(p99 === undefined ? {} : { loopDelayP99Ms: p99 }),
     ...(Object.keys(unavailable).length === 0 ? {} : { unavailable }),
   }

@@ -84,13 +84,32 @@ export function noteEntry(scope: RunScope): void {
   watch?.entered(scope)
 }
 
-/** Calls `fn` in `scope` when the caller is somebody else, catching what it throws as a stray of `scope`. */
-export function callAs(scope: RunScope, via: string, fn: () => unknown): unknown {
+/** Decides whose an error is that surfaced in `scope`; set once by the supervisor. */
+export type StrayJudge = (error: unknown, via: string, scope: RunScope) => void
+let judge: StrayJudge | undefined
+
+export function judgeStraysWith(next: StrayJudge | undefined): void {
+  judge = next
+}
+
+/** An error nobody caught surfaced while code of `scope` ran; most of the time it is the scope's own. */
+export function strayIn(scope: RunScope, error: unknown, via: string): void {
+  if (judge === undefined) scope.sink.stray(error, via)
+  else judge(error, via, scope)
+}
+
+/** Enters `scope`: leaves a breadcrumb and runs `fn` in its context. */
+export function enter<T>(scope: RunScope, fn: () => T): T {
   noteEntry(scope)
+  return storage.run(scope, fn)
+}
+
+/** Calls `fn` in `scope` for a caller that is somebody else and must not see what it throws. */
+export function callAs(scope: RunScope, via: string, fn: () => unknown): unknown {
   try {
-    return storage.run(scope, fn)
+    return enter(scope, fn)
   } catch (error) {
-    scope.sink.stray(error, via)
+    strayIn(scope, error, via)
     return undefined
   }
 }

@@ -3,7 +3,7 @@
 
 import { ByreError } from '../../base/errors.ts'
 import { ExitTrap } from './guard-process.ts'
-import { currentScope } from './run-scope.ts'
+import { currentScope, judgeStraysWith } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 import { ownerOfStack } from './stack.ts'
 import type { StackOwners } from './stack.ts'
@@ -50,9 +50,9 @@ function stackOf(error: unknown): string | undefined {
 
 /** Listens for uncaught exceptions and unhandled rejections of the process; returns its undo. */
 export function catchStrays(options: StrayOptions): () => void {
-  const settle = (error: unknown, via: string): void => {
+  const settle = (error: unknown, via: string, context = currentScope()): void => {
     if (error instanceof ExitTrap) return // told when it was thrown
-    const found = charge(error, currentScope(), options)
+    const found = charge(error, context, options)
     switch (found.kind) {
       case 'worker':
         found.scope.sink.stray(error, via)
@@ -68,9 +68,11 @@ export function catchStrays(options: StrayOptions): () => void {
     if (origin !== 'unhandledRejection') settle(error, 'uncaughtException')
   }
   const onRejection = (reason: unknown): void => settle(reason, 'unhandledRejection')
+  judgeStraysWith(settle)
   process.on('uncaughtException', onException)
   process.on('unhandledRejection', onRejection)
   return () => {
+    judgeStraysWith(undefined)
     process.removeListener('uncaughtException', onException)
     process.removeListener('unhandledRejection', onRejection)
   }

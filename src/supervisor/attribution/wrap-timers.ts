@@ -3,7 +3,7 @@
 
 import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers'
-import { currentScope, noteEntry } from './run-scope.ts'
+import { currentScope, noteEntry, strayIn } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
 /** Timers tracked per run; beyond it they are counted, not listed. */
@@ -50,7 +50,7 @@ function setter(original: AnyFunction, name: string, once: boolean): AnyFunction
       try {
         ;(callback as AnyFunction).apply(this, args)
       } catch (error) {
-        scope.sink.stray(error, name)
+        strayIn(scope, error, name)
       }
     }
     const handle = original.call(this, wrapped, ...rest) as object
@@ -105,7 +105,7 @@ function microtask(original: AnyFunction): AnyFunction {
       try {
         ;(callback as AnyFunction)()
       } catch (error) {
-        scope.sink.stray(error, 'queueMicrotask')
+        strayIn(scope, error, 'queueMicrotask')
       }
     })
   }

@@ -12,7 +12,7 @@ import { loadWorker } from '../../worker/load.ts'
 import type { Offloader } from '../../worker/offload.ts'
 import type { ResourcePool } from '../../worker/resources.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
-import { createRunScope, runInScope } from '../attribution/run-scope.ts'
+import { createRunScope, enter, runInScope, strayIn } from '../attribution/run-scope.ts'
 import type { RunScope } from '../attribution/run-scope.ts'
 import { isAttached } from '../attribution/wrap-events.ts'
 import { clearLeakedTimers } from '../attribution/wrap-timers.ts'
@@ -127,7 +127,7 @@ function launchShared(
   })
   current.set(spec.name, scope)
 
-  void runInScope(scope, async () => load(spec)).then(
+  void enter(scope, async () => load(spec)).then(
     (loaded) =>
       outside(() => {
         run = loaded.run
@@ -155,9 +155,9 @@ function launchShared(
       onEnd: (release) => releases.push(release),
       runAs: async (via, fn) => {
         try {
-          await runInScope(scope, async () => fn())
+          await enter(scope, async () => fn())
         } catch (error) {
-          scope.sink.stray(error, via)
+          strayIn(scope, error, via)
         }
       },
     })
@@ -171,7 +171,7 @@ function launchShared(
 
   // An abort listener that throws reaches uncaughtException with the context of this call: the worker's own.
   const abortWith = (reason: StopReason): void => {
-    if (!abort.signal.aborted) runInScope(scope, () => abort.abort(reason))
+    if (!abort.signal.aborted) enter(scope, () => abort.abort(reason))
   }
 
   return {
@@ -196,7 +196,7 @@ function settle(
   fn: () => unknown,
 ): { readonly promise: Promise<unknown>; readonly threw: boolean } {
   try {
-    return { promise: Promise.resolve(runInScope(scope, fn)), threw: false }
+    return { promise: Promise.resolve(enter(scope, fn)), threw: false }
   } catch (error) {
     return { promise: Promise.reject(error), threw: true }
   }
