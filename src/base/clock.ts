@@ -2,11 +2,11 @@
 
 export interface Clock {
   /** Wall clock, milliseconds since the epoch; for stamps only, never for intervals (it steps). */
-  now(): number
+  readonly now: () => number
   /** Monotonic milliseconds with fraction; for intervals. */
-  monotonic(): number
+  readonly monotonic: () => number
   /** Runs `fn` once after `delayMs` (0 or more). The timer does not keep the process alive when `unref` is true. */
-  setTimer(delayMs: number, fn: () => void, options?: { readonly unref?: boolean }): Timer
+  readonly setTimer: (delayMs: number, fn: () => void, options?: { readonly unref?: boolean }) => Timer
 }
 
 export interface Timer {

@@ -2,8 +2,8 @@
 
 export interface Deferred<T> {
   readonly promise: Promise<T>
-  resolve(value: T): void
-  reject(reason: unknown): void
+  readonly resolve: (value: T) => void
+  readonly reject: (reason: unknown) => void
 }
 
 export function deferred<T = void>(): Deferred<T> {

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os'
 import { lazyModule } from '../base/lazy.ts'
+import type { Piscina } from 'piscina'
 import type { OffloadOptions } from './contract.ts'
 
 /** Threads end after this long without work, so that an idle herd pays for none. */
@@ -16,12 +17,12 @@ export interface Offloader {
 /** `asNobody` keeps the pool, which outlives its first user, out of that worker's context. */
 export function createOffloader(asNobody: <R>(fn: () => R) => R): Offloader {
   const library = lazyModule(async () => import('piscina'))
-  let pool: import('piscina').Piscina | undefined
-  const open = async (): Promise<import('piscina').Piscina> => {
-    const { Piscina } = await library.load()
+  let pool: Piscina | undefined
+  const open = async (): Promise<Piscina> => {
+    const { Piscina: Pool } = await library.load()
     pool ??= asNobody(
       () =>
-        new Piscina({
+        new Pool({
           minThreads: 0,
           maxThreads: availableParallelism(),
           maxQueue: QUEUE_MAX,

@@ -4,7 +4,7 @@ import type { Resource } from './contract.ts'
 
 export interface ResourcePool {
   /** The shared value; the same promise for everybody while it lives. A failed create is forgotten, so the next use tries again. */
-  acquire<T>(resource: Resource<T>): { readonly value: Promise<T>; release(): void }
+  acquire<T>(resource: Resource<T>): { readonly value: Promise<T>; readonly release: () => void }
   /** Keys in use and their reference counts. */
   counts(): ReadonlyMap<string, number>
 }

@@ -108,7 +108,7 @@ const graphs = fc.integer({ min: 1, max: 12 }).chain((size) => {
 
 /** Reachability by at least one edge, the slow and obvious way. */
 function reaches(size: number, edges: Edges): boolean[][] {
-  const r = Array.from({ length: size }, () => new Array<boolean>(size).fill(false))
+  const r = Array.from({ length: size }, () => Array.from({ length: size }, () => false))
   for (const [a, b] of edges) r[a]![b] = true
   for (let k = 0; k < size; k++)
     for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) r[i]![j] ||= r[i]![k]! && r[k]![j]!

@@ -20,7 +20,7 @@ export function captureOutput(): () => void {
           patched = (
             descriptor.get === undefined ? descriptor.value : descriptor.get.call(process)
           ) as NodeJS.WriteStream
-          original = patched.write as Write
+          original = (patched as unknown as { readonly write: Write }).write
           patched.write = writer(patched, original, name) as typeof patched.write
         }
         return patched

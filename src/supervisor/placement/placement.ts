@@ -22,12 +22,12 @@ export interface LoadFigures {
 
 /** Reports of one instance. Called outside every worker's context; each of loaded, ready, ended at most once. */
 export interface InstanceEvents {
-  loaded(figures: LoadFigures): void
-  ready(): void
+  readonly loaded: (figures: LoadFigures) => void
+  readonly ready: () => void
   /** run() settled, or loading failed. */
-  ended(exit: Exit): void
+  readonly ended: (exit: Exit) => void
   /** A stray error or process.exit was charged to the run, which goes on until it is aborted. */
-  charged(exit: Exit): void
+  readonly charged: (exit: Exit) => void
 }
 
 /** What an ended run left behind. */
