@@ -1,7 +1,7 @@
 // The workers of one process: who they are, what wakes them, who waits for whom, and how a reload changes them.
 
 import type { Clock } from '../base/clock.ts'
-import type { HerdDifference } from '../config/diff.ts'
+import type { HerdDiff } from '../config/diff.ts'
 import { startOrder } from '../config/order.ts'
 import type { ResolvedWorker } from '../config/types.ts'
 import { armActivation } from './activation.ts'
@@ -84,7 +84,7 @@ export class Roster {
 
   /** Applies a reload: removed workers are stopped, added ones started, changed ones restarted; nobody else is touched. */
   apply(
-    difference: Pick<HerdDifference, 'changed'>,
+    difference: Pick<HerdDiff, 'changed'>,
     after: readonly ResolvedWorker[],
   ): { added: string[]; removed: string[] } {
     const wanted = new Set(after.map((spec) => spec.name))

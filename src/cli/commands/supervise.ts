@@ -36,11 +36,8 @@ const exitNow = process.exit.bind(process)
 export async function supervise(flags: SuperviseFlags): Promise<number> {
   const spawnMs = Math.round(performance.nodeTiming.bootstrapComplete)
   const importsMs = elapsedSince(spawnMs)
-  const herd = await loadHerd({
-    cwd: process.cwd(),
-    env: process.env,
-    ...(flags.config === undefined ? {} : { file: flags.config }),
-  })
+  const cwd = process.cwd()
+  const herd = await loadHerd({ cwd, ...(flags.config === undefined ? {} : { file: flags.config }) })
   const configMs = elapsedSince(spawnMs + importsMs)
   const hosting = whatToHost(herd, flags)
   const places = readPlaces()
@@ -76,7 +73,7 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
     clock: systemClock,
   })
   handleSignals(supervisor, log, async () =>
-    (await import('../../config/load-in-child.ts')).loadHerdInChild(herd.file, process.env),
+    (await import('../../config/load-in-child.ts')).loadHerdInChild({ cwd, file: herd.file }),
   )
   await supervisor.start()
   const code = await supervisor.exited
