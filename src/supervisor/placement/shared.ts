@@ -171,7 +171,10 @@ function launchShared(
 
   // An abort listener that throws reaches uncaughtException with the context of this call: the worker's own.
   const abortWith = (reason: StopReason): void => {
-    if (!abort.signal.aborted) enter(scope, () => abort.abort(reason))
+    if (abort.signal.aborted) return
+    enter(scope, () => abort.abort(reason))
+    // Its loops over messages end with the signal, whether or not they were given it.
+    bus?.closeSubscriptions()
   }
 
   return {
