@@ -140,14 +140,18 @@ export interface HostBus extends Bus {
 export interface ScopedBusOptions {
   /** Claims kept deliveries when a subscription opens: those the pattern covers, in publish order. They go first into
    *  its buffer, which is enlarged by their number until it is down to `buffer` once. */
-  readonly claim?: (pattern: string) => readonly RawDelivery[]
+  readonly claim?: (covers: (topic: string) => boolean) => readonly RawDelivery[]
   /** Takes back, in order, what a closing subscription held unread. Claimed deliveries come back as the same objects. */
   readonly returned?: (deliveries: readonly RawDelivery[]) => void
+  /** A message is about to be handed to the owner's code; for the breadcrumb. Called for each: cheap. */
+  readonly delivering?: () => void
 }
 
 export interface ScopedBus extends Bus {
   /** One of its open subscriptions covers `topic`. */
   covers(topic: string): boolean
+  /** Ends its open iterations; publish and request go on. For a worker whose signal has aborted. */
+  closeSubscriptions(): void
   closeAll(): void
   readonly openSubscriptions: number
   /** Sum over all subscriptions ever opened here. */

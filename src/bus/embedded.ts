@@ -13,7 +13,7 @@ export function createEmbeddedBus(options: EmbeddedBusOptions): HostBus {
   const router = new Router(options)
   const scopes = new Set<Scope>()
   const forget = (scope: Scope): void => void scopes.delete(scope)
-  const host = new Scope(router, undefined, undefined, forget)
+  const host = new Scope(router, undefined, {}, forget)
   const assertOpen = (verb: string, name: unknown): void => {
     if (host.closed) throw closedError(verb, name)
   }
@@ -33,7 +33,7 @@ export function createEmbeddedBus(options: EmbeddedBusOptions): HostBus {
     },
     scoped(owner, scopeOptions) {
       assertOpen('open a scope for', owner)
-      const scope = new Scope(router, owner, scopeOptions?.claim, forget)
+      const scope = new Scope(router, owner, scopeOptions ?? {}, forget)
       scopes.add(scope)
       return scope
     },

@@ -52,6 +52,14 @@ export class BoundedQueue<T extends object> {
     return item
   }
 
+  /** Takes everything, oldest first. */
+  drain(): T[] {
+    const items: T[] = []
+    for (let item = this.shift(); item !== undefined; item = this.shift()) items.push(item)
+    this.clear()
+    return items
+  }
+
   clear(): void {
     this.#slots = NOTHING
     this.#head = 0

@@ -18,14 +18,14 @@ import { closedError } from './router.ts'
 import type { Drop, PacketSubscription, Router } from './router.ts'
 import { BufferedSubscription } from './subscription.ts'
 import type { SubscriptionOwner } from './subscription.ts'
-import { assertPattern, assertTopic } from './topics.ts'
+import { assertPattern, assertTopic, covers } from './topics.ts'
 
 /** Also what its subscriptions call back into. */
 export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   readonly #router: Router
   /** The worker's name; undefined for the supervisor itself. */
   readonly #name: string | undefined
-  readonly #claim: ScopedBusOptions['claim']
+  readonly #hooks: ScopedBusOptions
   readonly #onClosed: (scope: Scope) => void
   readonly #open = new Set<PacketSubscription>()
   #dropped = 0
@@ -34,12 +34,12 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   constructor(
     router: Router,
     name: string | undefined,
-    claim: ScopedBusOptions['claim'],
+    hooks: ScopedBusOptions,
     onClosed: (scope: Scope) => void,
   ) {
     this.#router = router
     this.#name = name
-    this.#claim = claim
+    this.#hooks = hooks
     this.#onClosed = onClosed
   }
 
@@ -104,9 +104,24 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   closeAll(): void {
     if (this.#closed) return
     this.#closed = true
-    for (const subscription of this.#open) subscription.close()
+    this.closeSubscriptions()
     this.#router.requests.rejectAll(this, (topic) => closedError('await the reply to', topic))
     this.#onClosed(this)
+  }
+
+  covers(topic: string): boolean {
+    for (const subscription of this.#open) {
+      if (subscription.accepting && covers(subscription.pattern, topic)) return true
+    }
+    return false
+  }
+
+  closeSubscriptions(): void {
+    for (const subscription of this.#open) subscription.close()
+  }
+
+  handing(): void {
+    this.#hooks.delivering?.()
   }
 
   open(packet: Packet): Message {
@@ -135,6 +150,11 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     this.#router.detach(subscription)
   }
 
+  unread(packets: readonly Packet[]): void {
+    const { returned } = this.#hooks
+    if (returned !== undefined) this.#router.guard(() => returned(packets))
+  }
+
   #publish(
     topic: string,
     payload: Json,
@@ -152,10 +172,10 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
 
   /** Before the subscription is routed to: what was kept comes first, and nothing can come between. */
   #preload(subscription: PacketSubscription): void {
-    const claim = this.#claim
+    const { claim } = this.#hooks
     if (claim === undefined) return
     this.#router.guard(() => {
-      const kept = claim(subscription.pattern)
+      const kept = claim((topic) => covers(subscription.pattern, topic))
       if (kept.length > 0) subscription.preload(this.#router.packets(kept))
     })
   }

@@ -19,6 +19,10 @@ export interface SubscriptionOwner<I extends object> {
   overflowed(subscription: BufferedSubscription<I>, lost: I): void
   /** It was closed; called once. Must not throw. */
   ended(subscription: BufferedSubscription<I>): void
+  /** What it held unread when it closed, in order; not called with nothing. Must not throw. */
+  unread(items: readonly I[]): void
+  /** An item is about to reach the consumer's code. Cheap, must not throw. */
+  handing(): void
 }
 
 /** `I` is what the bus queues. Its own iterator: one consumer. */
@@ -70,6 +74,11 @@ export class BufferedSubscription<I extends object>
     return this.#state === 'closed'
   }
 
+  /** Takes messages still: neither closed nor ended by `fail`. */
+  get accepting(): boolean {
+    return this.#state === 'open'
+  }
+
   /** For the bus: what was kept before the subscription existed; see BoundedQueue.preload. */
   preload(items: readonly I[]): void {
     this.#queue.preload(items)
@@ -81,6 +90,7 @@ export class BufferedSubscription<I extends object>
     const waiter = this.#waiter
     if (waiter !== undefined) {
       this.#waiter = waiter.next
+      this.#owner.handing()
       waiter.resolve(item)
       return
     }
@@ -107,7 +117,10 @@ export class BufferedSubscription<I extends object>
   /** With `fail`, what was queued before the overflow is delivered first; then one call rejects, later ones are done. */
   next(): Promise<IteratorResult<Message, undefined>> {
     const item = this.#queue.shift()
-    if (item !== undefined) return Promise.resolve({ value: this.#owner.open(item), done: false })
+    if (item !== undefined) {
+      this.#owner.handing()
+      return Promise.resolve({ value: this.#owner.open(item), done: false })
+    }
     if (this.#state === 'open') return this.#wait()
     if (this.#state === 'closed') return Promise.resolve({ value: undefined, done: true })
     this.close()
@@ -128,8 +141,9 @@ export class BufferedSubscription<I extends object>
     this.#state = 'closed'
     this.#unlisten?.()
     this.#gapListeners = undefined
-    this.#queue.clear()
+    const unread = this.#queue.drain()
     this.#owner.ended(this)
+    if (unread.length > 0) this.#owner.unread(unread)
     for (let waiter = this.#waiter; waiter !== undefined; waiter = waiter.next) waiter.resolve(undefined)
     this.#waiter = this.#lastWaiter = undefined
   }
@@ -142,11 +156,13 @@ export class BufferedSubscription<I extends object>
       else if (this.#lastWaiter !== undefined) this.#lastWaiter.next = waiter
       this.#lastWaiter = waiter
     })
-    return handed.then((item) =>
-      item === undefined || this.#state === 'closed'
-        ? { value: undefined, done: true }
-        : { value: this.#owner.open(item), done: false },
-    )
+    return handed.then((item) => {
+      if (item === undefined) return { value: undefined, done: true }
+      // Closed between the hand-over and this turn: the consumer has not seen it.
+      if (this.#state === 'closed') this.#owner.unread([item])
+      else return { value: this.#owner.open(item), done: false }
+      return { value: undefined, done: true }
+    })
   }
 
   #overflowError(): ByreError {

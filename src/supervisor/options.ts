@@ -4,24 +4,13 @@ import type { Clock, Random } from '../base/clock.ts'
 import type { ExitCode } from '../base/exit-codes.ts'
 import type { HostBus } from '../bus/bus.ts'
 import type { ResolvedHerd } from '../config/types.ts'
-import type { Logger, LogLevel } from '../log/logger.ts'
+import type { HerdLog } from '../log/herd-log.ts'
 
-/** The log of a herd, as the supervisor uses it (log/herd-log.ts implements it). */
-export interface SupervisorLog {
-  readonly root: Logger
-  /** Child logger tagged with the worker; cheap to ask for, made on first use. */
-  worker(name: string): Logger
-  setLevel(worker: string, level: LogLevel): void
-  /** The worker is about to run: its own journald stream is opened where there is one. */
-  activate(worker: string): void
-  deactivate(worker: string): void
-  /** Captured stdout and stderr of a worker: split into lines, bounded in length and rate. */
-  capture(worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void
-  /** Synchronous last words. */
-  fatalSync(fields: object, message: string): void
-  /** Waits until written, at most `timeoutMs` (500 at tear-down). */
-  flush(timeoutMs: number): Promise<void>
-}
+/** The log of a herd, as the supervisor uses it. */
+export type SupervisorLog = Pick<
+  HerdLog,
+  'root' | 'worker' | 'about' | 'setLevel' | 'activate' | 'deactivate' | 'fatalSync' | 'flush'
+>
 
 export interface StartPhases {
   readonly spawnMs?: number

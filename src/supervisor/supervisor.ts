@@ -11,15 +11,18 @@ import { createScheduler } from '../base/scheduler.ts'
 import type { Scheduler } from '../base/scheduler.ts'
 import { diffHerd } from '../config/diff.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
+import { logTransition } from '../log/transition.ts'
 import { createOffloader } from '../worker/offload.ts'
 import type { Offloader } from '../worker/offload.ts'
 import { createResourcePool } from '../worker/resources.ts'
 import { createAdmission } from './admission.ts'
-import { runInScope } from './attribution/run-scope.ts'
+import { noteEntry, runInScope } from './attribution/run-scope.ts'
 import type { StackOwners } from './attribution/stack.ts'
 import { startBeats } from './beats.ts'
 import { openBreadcrumb, readBreadcrumb } from './breadcrumb.ts'
 import type { Breadcrumb } from './breadcrumb.ts'
+import { createCaptures } from './captures.ts'
+import type { Captures } from './captures.ts'
 import { codeChangedSince } from './code-changed.ts'
 import { act } from './commands.ts'
 import { drain } from './drain.ts'
@@ -55,6 +58,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #gauge: LatenessGauge
   readonly #offloader: Offloader
   readonly #shared: SharedPlacement
+  readonly #captures: Captures
   readonly #listeners = new Set<(event: TransitionEvent) => void>()
   readonly #exited = deferred<ExitCode>()
   readonly #ready = deferred()
@@ -77,6 +81,7 @@ class Herd implements Supervisor, ControlTarget {
     this.#scheduler = createScheduler(this.#clock, this.#gauge.record)
     const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
     this.#offloader = createOffloader(asNobody)
+    this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
     this.#shared = createSharedPlacement({
       clock: this.#clock,
       random: options.random,
@@ -90,7 +95,7 @@ class Herd implements Supervisor, ControlTarget {
       offloader: this.#offloader,
       logOf: (worker) => options.log.worker(worker),
       busOf: (worker) => (this.#roster.get(worker) as Runner).openBus(),
-      output: (worker, stream, chunk) => options.log.capture(worker, stream, chunk),
+      output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
     })
     const runnerDeps = {
       clock: this.#clock,
@@ -104,6 +109,10 @@ class Herd implements Supervisor, ControlTarget {
         options.bus.scoped(runner.name, {
           claim: (covers) => runner.claim(covers),
           returned: (deliveries) => runner.giveBack(deliveries),
+          delivering: () => {
+            const scope = this.#shared.runOf(runner.name)
+            if (scope !== undefined) noteEntry(scope)
+          },
         }),
       onTransition: (runner: Runner, event: TransitionEvent) => this.#onTransition(runner, event),
       onEscalate: (runner: Runner, why: string) => this.#escalate(runner, why),
@@ -250,14 +259,11 @@ class Herd implements Supervisor, ControlTarget {
   #onTransition(runner: Runner, event: TransitionEvent): void {
     const { log, bus } = this.#options
     if (event.to === 'loading') log.activate(event.worker)
-    log
-      .worker(event.worker)
-      .info(
-        { event: 'transition', from: event.from, to: event.to, reason: event.reason },
-        `${event.from} -> ${event.to}`,
-      )
-    if (event.to === 'stopped' || event.to === 'dormant' || event.to === 'quarantined')
+    logTransition(log, event)
+    if (event.to === 'stopped' || event.to === 'dormant' || event.to === 'quarantined') {
+      this.#captures.end(event.worker)
       log.deactivate(event.worker)
+    }
     const topic = `system.${event.worker}.event`
     if (bus.hasSubscribers(topic)) {
       bus.publishSystem(topic, { ...event }).catch((error: unknown) => {

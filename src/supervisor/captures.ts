@@ -1,0 +1,30 @@
+// Output of workers in the shared loop, one bounded line splitter per worker that prints anything.
+
+import type { Clock } from '../base/clock.ts'
+import { createCapture } from '../log/lines.ts'
+import type { Capture } from '../log/lines.ts'
+import type { Logger } from '../log/logger.ts'
+
+export interface Captures {
+  write(worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void
+  /** Its run ended: what is left of a line is told, and the splitter is let go. */
+  end(worker: string): void
+}
+
+export function createCaptures(logOf: (worker: string) => Logger, clock: Clock): Captures {
+  const captures = new Map<string, Capture>()
+  return {
+    write(worker, stream, chunk) {
+      let capture = captures.get(worker)
+      if (capture === undefined) {
+        capture = createCapture(logOf(worker), { clock })
+        captures.set(worker, capture)
+      }
+      capture[stream].write(chunk)
+    },
+    end(worker) {
+      captures.get(worker)?.end()
+      captures.delete(worker)
+    },
+  }
+}
