@@ -1,4 +1,6 @@
-// The single way byre loads anything late: a memoised import() that times itself.
+// The single way byre loads anything late: a memoised import() that times itself, or the same through require().
+
+import { createRequire } from 'node:module'
 
 export interface LazyModule<T> {
   /** Loads on the first call; later calls give the same promise. A failed load is forgotten, so the next call tries again. */
@@ -35,6 +37,27 @@ export function lazyModule<T>(importer: () => Promise<T>): LazyModule<T> {
     },
     get loadMs() {
       return loadMs
+    },
+  }
+}
+
+export interface LazyRequired<T> {
+  /** Loads on the first call, synchronously. A failed load is forgotten, so the next call tries again. */
+  get(): T
+  /** True once loaded. */
+  readonly isLoaded: boolean
+}
+
+/** For a CommonJS package that is needed inside synchronous code. `from` is the caller's import.meta.url. */
+export function lazyRequire<T>(specifier: string, from: string): LazyRequired<T> {
+  let loaded: { readonly module: T } | undefined
+  return {
+    get() {
+      loaded ??= { module: createRequire(from)(specifier) as T }
+      return loaded.module
+    },
+    get isLoaded() {
+      return loaded !== undefined
     },
   }
 }

@@ -57,7 +57,13 @@ t.test('a take waits for the first item, and an abort ends the wait with nothing
 t.test('a full queue and an oversized item are refused and counted, never held', async (t) => {
   const { client, relay } = await start(t)
   const a = client()
-  t.equal(relay.put('q', new Array(MAX_QUEUE_ITEMS + 7).fill(0)), MAX_QUEUE_ITEMS)
+  t.equal(
+    relay.put(
+      'q',
+      Array.from({ length: MAX_QUEUE_ITEMS + 7 }, () => 0),
+    ),
+    MAX_QUEUE_ITEMS,
+  )
   t.equal(await a.put('q', [1]), 0)
   t.equal(await a.put('other', ['x'.repeat(MAX_ITEM_LENGTH), 'fits']), 1)
   t.equal(relay.refused(), 9)

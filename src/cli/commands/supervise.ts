@@ -13,7 +13,6 @@ import { loadHerd } from '../../config/load.ts'
 import type { ResolvedHerd } from '../../config/types.ts'
 import { createHerdLog } from '../../log/herd-log.ts'
 import type { LogLevel } from '../../log/logger.ts'
-import { refuseLiveElsewhere } from '../../supervisor/control/siblings.ts'
 import { startControlServer } from '../../supervisor/control/server.ts'
 import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
 import { createSupervisor, hostedWorkers } from '../../supervisor/supervisor.ts'
@@ -52,7 +51,6 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
   })
   const bus = openBus(herd)
   warnOfPrivateBus(herd, hosting, bus, log)
-  await refuseLiveElsewhere({ folder: dirname(socketPath), workers: hosting.workers, except: socketPath })
 
   const supervisor = createSupervisor({
     herd,

@@ -109,13 +109,77 @@ export const scopeLaws: Record<string, Law> = {
     const keeper = keep(bus, 'ask')
     const request = bus.request('ask', { n: [1] }, { type: 'q' })
     await flush(bus)
-    const texts = JSON.stringify(keeper.claim('ask').map(({ topic, envelope }) => ({ topic, envelope })))
+    const texts = JSON.stringify(
+      keeper.claim((topic) => topic === 'ask').map(({ topic, envelope }) => ({ topic, envelope })),
+    )
     const worker = bus.scoped('worker', { claim: () => JSON.parse(texts) as RawDelivery[] })
     const { take } = await listen(worker, 'ask')
     const [message] = await take(1)
     t.match(message, { topic: 'ask', type: 'q', payload: { n: [1] } })
     await message!.reply!('read')
     t.equal(await request, 'read')
+  },
+
+  'what a closing subscription held unread is given back, in order, claimed deliveries as the same objects':
+    async (t, bus) => {
+      const keeper = keep(bus, 'job')
+      for (const n of [1, 2]) await bus.publish('job', n)
+      await flush(bus)
+      const kept = [...keeper.kept]
+      const returned: RawDelivery[] = []
+      const worker = bus.scoped('worker', {
+        claim: (covers) => keeper.claim(covers),
+        returned: (deliveries) => returned.push(...deliveries),
+      })
+      const { sub, take } = await listen(worker, 'job')
+      await bus.publish('job', 3)
+      await flush(bus)
+      t.same(payloads(await take(1)), [1])
+      sub.close()
+      t.equal(returned[0], kept[1], 'the same object')
+      t.same(
+        returned.map((d) => (JSON.parse(d.envelope) as { payload: number }).payload),
+        [2, 3],
+      )
+    },
+
+  'a message on its way to a consumer that closes meanwhile is given back too': async (t, bus) => {
+    const returned: RawDelivery[] = []
+    const worker = bus.scoped('worker', { returned: (deliveries) => returned.push(...deliveries) })
+    const sub = worker.subscribe('job')
+    await sub.ready
+    const waiting = sub[Symbol.asyncIterator]().next()
+    const published = bus.publish('job', 1)
+    sub.close()
+    await published
+    const result = await waiting
+    await flush(bus)
+    t.equal(
+      returned.length + (result.done === true ? 0 : 1),
+      1,
+      'delivered or returned, never both, never neither',
+    )
+  },
+
+  'closeSubscriptions ends the iterations only': async (t, bus) => {
+    const worker = bus.scoped('worker')
+    const { sub } = await listen(worker, 'x')
+    t.ok(worker.covers('x'))
+    worker.closeSubscriptions()
+    t.notOk(worker.covers('x'))
+    t.same(await sub[Symbol.asyncIterator]().next(), DONE)
+    const { take } = await listen(bus, 'last.words')
+    await worker.publish('last.words', 1)
+    t.same(payloads(await take(1)), [1])
+  },
+
+  'delivering is told before each message reaches the owner': async (t, bus) => {
+    let told = 0
+    const worker = bus.scoped('worker', { delivering: () => told++ })
+    const { take } = await listen(worker, 'x')
+    for (const n of [1, 2, 3]) await bus.publish('x', n)
+    await take(3)
+    t.equal(told, 3)
   },
 
   'an aborted signal claims nothing': async (t, bus) => {

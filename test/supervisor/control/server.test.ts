@@ -41,7 +41,7 @@ async function start(
 }
 
 /** Makes status() wait: `asked` resolves when it was called, `release` lets it answer. */
-function heldStatus(target: FakeTarget): { asked: Promise<void>; release(): void; calls(): number } {
+function heldStatus(target: FakeTarget): { asked: Promise<void>; release: () => void; calls: () => number } {
   const [asked, released] = [deferred(), deferred()]
   const { current } = target
   let calls = 0
@@ -65,7 +65,7 @@ function fedClock(): Clock & { fire(): void; readonly armed: () => number } {
       return { cancel: () => timers.delete(fn) }
     },
     fire() {
-      for (const fn of [...timers]) {
+      for (const fn of Array.from(timers)) {
         timers.delete(fn)
         fn()
       }

@@ -1,0 +1,223 @@
+// Log lines to a file descriptor without ever blocking the loop. A pipe whose reader has stopped, or a terminal on hold,
+// would otherwise stop every worker (pino's own destination either blocks or, on a thread, takes one of four threads
+// of the pool for good). Each line is one write(2) at once, so that lines survive a crash; what the kernel does not
+// take is queued up to a bound, then dropped and counted, and the count is told when it flows again.
+//
+// Node has no fcntl, so non-blocking comes from opening /proc/self/fd/N anew (pipes, terminals): a description of our
+// own, whose O_NONBLOCK does not reach the other holders of the same pipe. Sockets (stdout of a systemd unit) cannot be
+// opened anew; wrapping them in a net.Socket, which is never read or closed, sets the flag.
+
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { systemClock } from '../base/clock.ts'
+import type { Clock, Timer } from '../base/clock.ts'
+
+export interface FdSinkOptions {
+  /** Stays open: it belongs to the process. */
+  readonly fd: number
+  /** Bytes held while the reader is slow. @default 1 MiB */
+  readonly maxQueueBytes?: number
+  readonly clock?: Clock
+  /** Called once the queue is empty after `dropped` lines were lost (since the last such call). May write. */
+  readonly onFlowing?: (dropped: number) => void
+}
+
+export interface FdSink {
+  /** Takes a whole line with its newline; never throws, never waits. */
+  write(line: string): void
+  /** True once the kernel has everything, false when `timeoutMs` passed first. */
+  flush(timeoutMs: number): Promise<boolean>
+  /** Last words: waits, holding the loop, up to `timeoutMs` for the queue and this line. True when all went out. */
+  writeSync(line: string, timeoutMs: number): boolean
+  /** Lines lost since creation. */
+  readonly dropped: number
+  readonly queuedBytes: number
+  /** Why a write may block the loop after all (a terminal that cannot be opened anew), or undefined. */
+  readonly blocking: string | undefined
+  /** Drops the queue (counted) and closes what was opened. Later writes are dropped and counted. */
+  close(): void
+}
+
+const RETRY_FIRST_MS = 5
+const RETRY_MAX_MS = 100
+const FULL = -1
+const LOST = -2
+
+export async function createFdSink(options: FdSinkOptions): Promise<FdSink> {
+  return build(await openTarget(options.fd), options)
+}
+
+interface Target {
+  readonly fd: number
+  readonly blocking: string | undefined
+  close(): void
+}
+
+async function openTarget(fd: number): Promise<Target> {
+  const kind = kindOfFd(fd)
+  if (kind === 'file') return { fd, blocking: undefined, close() {} }
+  if (kind === 'pipe' || kind === 'terminal') {
+    try {
+      const own = openSync(
+        `/proc/self/fd/${fd}`,
+        constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY,
+      )
+      return { fd: own, blocking: undefined, close: () => closeSync(own) }
+    } catch (error) {
+      // not ours to open (a pipe or terminal of another user), or a pipe without a reader
+      if (kind === 'terminal')
+        return { fd, blocking: `cannot open the terminal anew: ${String(error)}`, close() {} }
+    }
+  }
+  return openSocket(fd)
+}
+
+async function openSocket(fd: number): Promise<Target> {
+  const net = await import('node:net')
+  try {
+    const wrapper: Socket = new net.Socket({ fd, readable: false, writable: true })
+    wrapper.unref()
+    wrapper.on('error', () => {}) // told by the write that fails
+    return { fd, blocking: undefined, close: () => void wrapper } // never collected before: its end would close the descriptor
+  } catch (error) {
+    return { fd, blocking: `cannot make the descriptor non-blocking: ${String(error)}`, close() {} } // a datagram socket
+  }
+}
+
+function kindOfFd(fd: number): 'file' | 'pipe' | 'terminal' | 'socket' {
+  const stat = fstatSync(fd)
+  if (stat.isFIFO()) return 'pipe'
+  if (stat.isSocket()) return 'socket'
+  // character devices that are no terminal (/dev/null) never block
+  return stat.isCharacterDevice() && isTerminal(fd) ? 'terminal' : 'file'
+}
+
+/** Terminals have major 4 (tty), 5 (tty, console) or 136 to 143 (pts); devices.txt of the kernel. */
+export function isTerminal(fd: number): boolean {
+  try {
+    const stat = fstatSync(fd)
+    const major = (stat.rdev >> 8) & 0xfff
+    return stat.isCharacterDevice() && (major === 4 || major === 5 || (major >= 136 && major <= 143))
+  } catch {
+    return false
+  }
+}
+
+function build(target: Target, options: FdSinkOptions): FdSink {
+  const { maxQueueBytes = 1 << 20, clock = systemClock, onFlowing } = options
+  let queue: Buffer[] = []
+  let queuedBytes = 0
+  let dropped = 0
+  let told = 0
+  let closed = false
+  let timer: Timer | undefined
+  let retryMs = RETRY_FIRST_MS
+  let waiting: (() => void)[] = []
+
+  /** Bytes the kernel took, FULL, or LOST: a reader that is gone, a full disk; a retry is the next line's. */
+  const attempt = (data: string | Buffer): number => {
+    try {
+      return typeof data === 'string'
+        ? writeSync(target.fd, data)
+        : writeSync(target.fd, data, 0, data.length)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return FULL
+      dropped++
+      return LOST
+    }
+  }
+  const enqueue = (data: Buffer): void => {
+    if (queuedBytes + data.length > maxQueueBytes) {
+      dropped++
+      return
+    }
+    queue.push(data)
+    queuedBytes += data.length
+    timer ??= clock.setTimer(retryMs, retry, { unref: true })
+  }
+  /** Writes from the queue until it is empty or the kernel is full. */
+  const drain = (): void => {
+    let done = 0
+    while (done < queue.length) {
+      const head = queue[done]!
+      const taken = attempt(head)
+      if (taken === FULL) break
+      retryMs = RETRY_FIRST_MS
+      queuedBytes -= taken === LOST ? head.length : taken
+      if (taken === LOST || taken === head.length) done++
+      else queue[done] = head.subarray(taken)
+    }
+    queue = done === 0 ? queue : queue.slice(done)
+  }
+  const settled = (): void => {
+    const wake = waiting
+    waiting = []
+    for (const fn of wake) fn()
+    if (dropped > told) {
+      const count = dropped - told
+      told = dropped
+      onFlowing?.(count)
+    }
+  }
+  const retry = (): void => {
+    timer = undefined
+    retryMs = Math.min(RETRY_MAX_MS, retryMs * 2)
+    drain()
+    if (queue.length > 0) timer = clock.setTimer(retryMs, retry, { unref: true })
+    else settled()
+  }
+  return {
+    write(line) {
+      if (closed) {
+        dropped++
+        return
+      }
+      if (queue.length > 0) return enqueue(Buffer.from(line))
+      const taken = attempt(line)
+      if (taken === LOST) return
+      if (taken === FULL) return enqueue(Buffer.from(line))
+      if (taken < Buffer.byteLength(line)) return enqueue(Buffer.from(line).subarray(taken))
+      if (dropped > told) settled()
+    },
+    flush(timeoutMs) {
+      if (queue.length === 0) return Promise.resolve(true)
+      return new Promise((resolve) => {
+        const deadline = clock.setTimer(timeoutMs, () => resolve(false)) // not unref'd: keeps the loop for the retries
+        waiting.push(() => {
+          deadline.cancel()
+          resolve(true)
+        })
+      })
+    },
+    writeSync(line, timeoutMs) {
+      const endAt = performance.now() + timeoutMs
+      if (closed) return false
+      queue.push(Buffer.from(line))
+      queuedBytes += queue.at(-1)!.length
+      for (drain(); queue.length > 0 && performance.now() < endAt; drain()) sleepSync(5)
+      if (queue.length > 0) timer ??= clock.setTimer(retryMs, retry, { unref: true })
+      return queue.length === 0
+    },
+    get dropped() {
+      return dropped
+    },
+    get queuedBytes() {
+      return queuedBytes
+    },
+    blocking: target.blocking,
+    close() {
+      if (closed) return
+      closed = true
+      timer?.cancel()
+      dropped += queue.length
+      queue = []
+      queuedBytes = 0
+      settled()
+      target.close()
+    },
+  }
+}
+
+function sleepSync(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
