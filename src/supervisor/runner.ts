@@ -110,9 +110,12 @@ export class Runner {
 
   /** A period or cron has come; skipped and counted unless it rests. */
   tick(): void {
-    if (this.state.kind === 'dormant' && this.#pending === undefined)
-      this.start({ by: 'tick', at: this.#deps.clock.now() })
+    if (this.state.kind === 'dormant' && this.#pending === undefined) this.start(this.#wake('tick'))
     else this.#record.ticksSkipped++
+  }
+
+  #wake(by: Wake['by']): Wake {
+    return { by, at: this.#deps.clock.now() }
   }
 
   skipTicks(count: number): void {
@@ -134,7 +137,7 @@ export class Runner {
         'kept messages overflowed: the oldest was dropped',
       )
     }
-    if (kind === 'dormant') this.start({ by: 'topic', at: this.#deps.clock.now() })
+    if (kind === 'dormant') this.start(this.#wake('topic'))
   }
 
   /** For the scoped bus: hands kept messages to a subscription, and takes back what one held unread. */
@@ -240,7 +243,7 @@ export class Runner {
       for (const resolve of waiting) resolve()
     }
     if (this.state.kind === 'dormant' && (this.#mailbox?.size ?? 0) > 0) {
-      this.start({ by: 'topic', at: this.#deps.clock.now() })
+      this.start(this.#wake('topic'))
     }
   }
 
@@ -328,12 +331,7 @@ export class Runner {
     const told = this.#cause ?? exit
     this.#note(told)
     this.#release()
-    this.#apply({
-      type: 'ended',
-      verdict: told.verdict,
-      text: told.text,
-      ...(told.fatal === true ? { fatal: true } : {}),
-    })
+    this.#apply({ type: 'ended', ...told })
   }
 
   #charged(exit: Exit): void {
@@ -344,12 +342,8 @@ export class Runner {
     }
     this.#cause = exit
     if (this.state.kind === 'loading') this.#note(exit)
-    this.#apply({
-      type: 'charged',
-      verdict: exit.verdict,
-      text: exit.text,
-      stop: exit.evidence['code'] === undefined ? 'failed' : 'process-exit',
-    })
+    const stop = exit.evidence['code'] === undefined ? 'failed' : 'process-exit'
+    this.#apply({ type: 'charged', ...exit, stop })
   }
 
   #startTimedOut(): void {
