@@ -1,7 +1,7 @@
 // The part of the control server that needs node:http; server.ts loads it with the first byte of the first client.
 
 import { createServer } from 'node:http'
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Logger } from '../../log/logger.ts'
 import type { ControlTarget } from '../status.ts'
@@ -36,18 +36,28 @@ export function createHttpServer(options: HttpOptions): {
   )
   // One request per connection: node would parse and emit pipelined ones before the first is answered.
   server.maxRequestsPerSocket = 1
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+  const requests = new WeakMap<Socket, IncomingMessage>()
+  server.prependListener('request', (req) => requests.set(req.socket, req))
+  server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
+    const socket = stream as Socket
     if (error.code !== 'ECONNRESET')
       refusals.note('not-http', { why: error.message.slice(0, 200), code: error.code })
-    const silent = error.code === 'ECONNRESET' || !socket.writable || (socket as Socket).bytesWritten > 0
-    if (silent) socket.destroy()
-    else
-      socket.end(
-        rawAnswer(statusOf(error.code), 'BYRE_CONTROL_REFUSED', 'the request is not HTTP as byre reads it'),
-        () => socket.destroy(),
-      )
+    // Garbage behind a whole request: it gets its answer, and nothing further is read.
+    if (requests.get(socket)?.complete === true) return discardInput(socket)
+    if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0)
+      return void socket.destroy()
+    enter(socket, 'linger')
+    discardInput(socket)
+    socket.end(
+      rawAnswer(statusOf(error.code), 'BYRE_CONTROL_REFUSED', 'the request is not HTTP as byre reads it'),
+    )
   })
   return { server, events }
+}
+
+/** Takes the input away from node's parser, which has given up; reading on is how the client's close is seen. */
+function discardInput(socket: Socket): void {
+  socket.removeAllListeners('data').on('data', () => {})
 }
 
 function statusOf(code: string | undefined): string {

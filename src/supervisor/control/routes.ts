@@ -1,5 +1,6 @@
 // What the control server answers: requests in, JSON out. Loaded with node:http.
 
+import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { isRecord } from '../../base/check.ts'
@@ -13,6 +14,7 @@ import { MAX_EVENT_STREAMS } from './event-streams.ts'
 import type { EventStreams } from './event-streams.ts'
 import { MAX_WORKER_LENGTH, parseCommand, refuse } from './message.ts'
 import type { Refusal } from './message.ts'
+import { jsonAnswer } from './raw-answer.ts'
 import type { RefusalKind, Refusals } from './refusals.ts'
 
 export interface RouteContext {
@@ -69,6 +71,7 @@ export function routeRequests(context: RouteContext): (req: IncomingMessage, res
 
 async function route(exchange: Exchange): Promise<void> {
   const { req } = exchange
+  await Promise.resolve() // the parser calls us at the end of the head; let it see the end of what it has
   const parts = pathParts(req.url ?? '')
   const [root, name, action] = parts
   if (!(root === 'workers' && parts.length <= 3) && !(root === 'events' && parts.length === 1))
@@ -156,7 +159,7 @@ function readBody(req: IncomingMessage): Promise<string | undefined> {
     req.on('data', (chunk: Buffer) => {
       bytes += chunk.length
       if (bytes <= MAX_BODY_BYTES) return void chunks.push(chunk)
-      req.removeAllListeners('data').pause()
+      chunks.length = 0
       resolve(undefined)
     })
     req.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')))
@@ -192,10 +195,16 @@ function failure(code: ErrorCode, message: string): Refusal['body'] {
 
 /** One answer per connection: no idle keep-alive to guard, no pipelining, and the rest of a body is never read. */
 function send(exchange: Exchange, status: number, body: unknown): void {
-  const { res } = exchange
+  const { req, res } = exchange
   const { socket } = res
-  enter(exchange, 'answer')
   const text = `${JSON.stringify(body)}\n`
+  if (!req.complete && socket !== null) {
+    // node:http would destroy the connection after the answer, under the write of a client that is still sending.
+    enter(exchange, 'linger')
+    req.removeAllListeners('data').resume()
+    return void socket.end(jsonAnswer(`${status} ${STATUS_CODES[status]}`, text))
+  }
+  enter(exchange, 'answer')
   res.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),

@@ -39,6 +39,8 @@ export interface ControlServer {
 
 /** Connections served at once; a further one is answered 429 and closed. */
 export const MAX_CONNECTIONS = 100
+/** Of those, so many have a second to take their 429; the rest of a flood is closed without a word. */
+const MAX_TURNED_AWAY = 100
 const CLOSE_GRACE_MS = 200
 
 /**
@@ -58,15 +60,19 @@ export async function startControlServer(options: ControlServerOptions): Promise
       enter: (socket, phase) => connections.get(socket)?.enter(phase),
     })
   })
+  const turnedAway = new Set<Socket>()
+  const turnAway = (socket: Socket): void => {
+    refusals.note('too-many-connections', { limit: MAX_CONNECTIONS })
+    if (turnedAway.size >= MAX_TURNED_AWAY) return void socket.destroy()
+    turnedAway.add(socket)
+    socket.once('close', () => turnedAway.delete(socket))
+    guardConnection(socket, clock, refusals).enter('linger')
+    const fact = `${MAX_CONNECTIONS} clients are connected already`
+    socket.resume().end(rawAnswer('429 Too Many Requests', 'BYRE_CONTROL_BUSY', fact))
+  }
   const server = createServer((socket) => {
     socket.on('error', () => {}) // the client hung up; 'close' follows
-    if (connections.size >= MAX_CONNECTIONS) {
-      refusals.note('too-many-connections', { limit: MAX_CONNECTIONS })
-      const fact = `${MAX_CONNECTIONS} clients are connected already`
-      return void socket.end(rawAnswer('429 Too Many Requests', 'BYRE_CONTROL_BUSY', fact), () =>
-        socket.destroy(),
-      )
-    }
+    if (connections.size >= MAX_CONNECTIONS) return turnAway(socket)
     connections.set(socket, guardConnection(socket, clock, refusals))
     socket.once('close', () => connections.delete(socket))
     onFirstBytes(socket, async () => {
@@ -85,7 +91,9 @@ export async function startControlServer(options: ControlServerOptions): Promise
   const stop = async (): Promise<void> => {
     claim.release()
     http.loaded?.events.close()
-    for (const [socket, { phase }] of connections) if (phase === 'request') socket.destroy()
+    for (const socket of turnedAway) socket.destroy()
+    for (const [socket, { phase }] of connections)
+      if (phase === 'request' || phase === 'linger') socket.destroy()
     const grace = clock.setTimer(CLOSE_GRACE_MS, () => connections.forEach((_, socket) => socket.destroy()))
     await new Promise<void>((resolve) => void server.close(() => resolve()))
     grace.cancel()

@@ -41,7 +41,11 @@ async function start(
 }
 
 /** Makes status() wait: `asked` resolves when it was called, `release` lets it answer. */
-function heldStatus(target: FakeTarget): { asked: Promise<void>; release: () => void; calls: () => number } {
+function heldStatus(target: FakeTarget): {
+  asked: Promise<void>
+  release: () => void
+  calls: () => number
+} {
   const [asked, released] = [deferred(), deferred()]
   const { current } = target
   let calls = 0
@@ -51,7 +55,7 @@ function heldStatus(target: FakeTarget): { asked: Promise<void>; release: () => 
     await released.promise
     return current
   }
-  return { asked: asked.promise, release: released.resolve, calls: () => calls }
+  return { asked: asked.promise, release: () => released.resolve(), calls: () => calls }
 }
 
 /** A clock whose timers fire when the test says so. */
@@ -65,10 +69,9 @@ function fedClock(): Clock & { fire(): void; readonly armed: () => number } {
       return { cancel: () => timers.delete(fn) }
     },
     fire() {
-      for (const fn of Array.from(timers)) {
-        timers.delete(fn)
-        fn()
-      }
+      const due = [...timers]
+      timers.clear()
+      for (const fn of due) fn()
     },
     armed: () => timers.size,
   }

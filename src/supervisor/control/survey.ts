@@ -1,0 +1,98 @@
+// Asks every supervise process of a herd on this host for its status: the sockets in the herd's run directory are the
+// only register there is. Bounded in time, and by how many are asked at once.
+
+import { readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { describeThrown } from '../../base/errors.ts'
+import { isRecord } from '../../base/check.ts'
+import type { SupervisorStatus } from '../status.ts'
+import { ask } from './ask.ts'
+
+export interface Reached {
+  readonly socketPath: string
+  readonly status: SupervisorStatus
+}
+
+/** A socket whose process could not be asked. */
+export interface Unreachable {
+  readonly socketPath: string
+  /** From the file name: the group, `_all`, or `run-<worker>`. */
+  readonly name: string
+  /** An errno, 'timeout', 'malformed', ... ; ECONNREFUSED means that the process is gone. */
+  readonly code: string
+  readonly reason: string
+}
+
+export interface Survey {
+  /** In the order of their socket names. */
+  readonly reached: readonly Reached[]
+  readonly unreachable: readonly Unreachable[]
+}
+
+/** More than any herd has groups; a folder full of other files must not start ten thousand connections. */
+const MAX_SOCKETS = 256
+const AT_ONCE = 16
+
+/** The sockets in `folder`, sorted by name; none when there is no such folder. Throws on any other error of readdir. */
+export function listSockets(folder: string): string[] {
+  try {
+    const names = readdirSync(folder).filter((name) => name.endsWith('.sock') && !name.startsWith('.'))
+    return names
+      .toSorted()
+      .slice(0, MAX_SOCKETS)
+      .map((name) => join(folder, name))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}
+
+/** Asks all of `socketPaths`; each has `timeoutMs` to answer. Never rejects: who does not answer is in `unreachable`. */
+export async function survey(socketPaths: readonly string[], timeoutMs: number): Promise<Survey> {
+  const reached: (Reached | undefined)[] = []
+  const unreachable: Unreachable[] = []
+  const waiting = [...socketPaths.entries()]
+  const lane = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, socketPath] = next
+      const answer = await askOne(socketPath, timeoutMs)
+      if ('status' in answer) reached[index] = answer
+      else unreachable.push(answer)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, lane))
+  return {
+    reached: reached.filter((r) => r !== undefined),
+    unreachable: unreachable.toSorted((a, b) => (a.socketPath < b.socketPath ? -1 : 1)),
+  }
+}
+
+async function askOne(socketPath: string, timeoutMs: number): Promise<Reached | Unreachable> {
+  const name = basename(socketPath, '.sock')
+  try {
+    const { status, body } = await ask(socketPath, { method: 'GET', path: '/workers', timeoutMs })
+    const value: unknown = JSON.parse(body)
+    if (status === 200 && isStatus(value)) return { socketPath, status: value }
+    return {
+      socketPath,
+      name,
+      code: 'malformed',
+      reason: `it answered ${status} with something that is no status`,
+    }
+  } catch (error) {
+    const code = (error as { details?: { reason?: string } }).details?.reason ?? 'malformed'
+    return { socketPath, name, code, reason: describeThrown(error).message }
+  }
+}
+
+/** As much of the shape as the readers walk into; versions may differ between two processes of one herd. */
+function isStatus(value: unknown): value is SupervisorStatus {
+  if (!isRecord(value) || !Array.isArray(value['workers'])) return false
+  const workers: readonly unknown[] = value['workers']
+  const texts = typeof value['herd'] === 'string' && typeof value['group'] === 'string'
+  return texts && typeof value['pid'] === 'number' && isRecord(value['process']) && workers.every(isWorker)
+}
+
+function isWorker(value: unknown): boolean {
+  return isRecord(value) && typeof value['name'] === 'string' && typeof value['state'] === 'string'
+}
