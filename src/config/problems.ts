@@ -45,7 +45,7 @@ export function formatPath(path: Path): string {
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`
     else if (/^[\w-]{1,64}$/.test(part)) text += text === '' ? part : `.${part}`
-    else text += `[${JSON.stringify(cut(part))}]`
+    else text += `[${JSON.stringify(cut(oneLine(redact(part))))}]`
   }
   return text
 }

@@ -244,13 +244,13 @@ shape(
 )
 
 // source, files
-rule(
+shape(
   'no module and no script',
   { name: 'shop', workers: { w: {} } },
   W,
   /exactly one of 'module' and 'script', got neither/,
 )
-rule(
+shape(
   'a module and a script',
   one({ script: './workers/a.js' }),
   W,
