@@ -74,6 +74,7 @@ export function readLines(stream: Readable): Lines {
     all.push(...parts)
     changed()
   })
+  stream.resume() // also when it was paused before
   stream.once('close', () => {
     if (rest !== '') all.push(rest)
     ended = true
