@@ -3,11 +3,23 @@
 import type { Clock } from '../base/clock.ts'
 import type { HerdDiff } from '../config/diff.ts'
 import { startOrder } from '../config/order.ts'
-import type { ResolvedWorker } from '../config/types.ts'
+import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { armActivation } from './activation.ts'
 import type { ActivationDeps } from './activation.ts'
 import { Runner } from './runner.ts'
 import type { RunnerDeps } from './runner.ts'
+
+/** The workers this process hosts, in config order. */
+export function hostedWorkers(
+  herd: ResolvedHerd,
+  options: { readonly group: string | undefined; readonly only?: readonly string[] },
+): ResolvedWorker[] {
+  return herd.workers.filter(
+    (spec) =>
+      (options.group === undefined || spec.group === options.group) &&
+      (options.only === undefined || options.only.includes(spec.name)),
+  )
+}
 
 export class Roster {
   readonly #runners = new Map<string, Runner>()

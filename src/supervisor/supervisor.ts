@@ -10,7 +10,7 @@ import type { ExitCode } from '../base/exit-codes.ts'
 import { createScheduler } from '../base/scheduler.ts'
 import type { Scheduler } from '../base/scheduler.ts'
 import { diffHerd } from '../config/diff.ts'
-import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
+import type { ResolvedHerd } from '../config/types.ts'
 import { logTransition } from '../log/transition.ts'
 import { createOffloader } from '../worker/offload.ts'
 import type { Offloader } from '../worker/offload.ts'
@@ -30,11 +30,14 @@ import { explainLastRun, takeFatalReport } from './last-run.ts'
 import type { Supervisor, SupervisorOptions } from './options.ts'
 import { createSharedPlacement } from './placement/shared.ts'
 import type { SharedPlacement } from './placement/shared.ts'
+import { detached, withinMs } from './detached-clock.ts'
 import { createLatenessGauge, processFigures } from './process-figures.ts'
 import type { LatenessGauge } from './process-figures.ts'
 import { takeProcess } from './process-wide.ts'
-import { Roster } from './roster.ts'
+import { hostedWorkers, Roster } from './roster.ts'
 import type { Runner } from './runner.ts'
+import { createSettler } from './settle.ts'
+import type { Settler } from './settle.ts'
 import { STATUS_VERSION } from './status.ts'
 import type {
   ControlCommand,
@@ -59,6 +62,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #offloader: Offloader
   readonly #shared: SharedPlacement
   readonly #captures: Captures
+  readonly #settler: Settler
   readonly #listeners = new Set<(event: TransitionEvent) => void>()
   readonly #exited = deferred<ExitCode>()
   readonly #ready = deferred()
@@ -81,6 +85,7 @@ class Herd implements Supervisor, ControlTarget {
     this.#scheduler = createScheduler(this.#clock, this.#gauge.record)
     const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
     this.#offloader = createOffloader(asNobody)
+    this.#settler = createSettler({ scheduler: this.#scheduler, clock: this.#clock, log: options.log.root })
     this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
     this.#shared = createSharedPlacement({
       clock: this.#clock,
@@ -259,6 +264,7 @@ class Herd implements Supervisor, ControlTarget {
   #onTransition(runner: Runner, event: TransitionEvent): void {
     const { log, bus } = this.#options
     if (event.to === 'loading') log.activate(event.worker)
+    if (event.from === 'loading' && this.#phase === 'up') this.#settler.loaded()
     logTransition(log, event)
     if (event.to === 'stopped' || event.to === 'dormant' || event.to === 'quarantined') {
       this.#captures.end(event.worker)
@@ -294,6 +300,7 @@ class Herd implements Supervisor, ControlTarget {
     const eager = [...this.#roster.runners()].filter((runner) => !runner.lazy)
     if (!eager.every((runner) => runner.state.kind === 'running' || runner.settledDown)) return
     this.#phase = 'up'
+    this.#settler.loaded()
     this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
     const notReady = eager
       .filter((runner) => runner.state.kind !== 'running' && runner.lastExit?.verdict !== 'done')
@@ -352,6 +359,7 @@ class Herd implements Supervisor, ControlTarget {
     const { log, bus } = this.#options
     log.root.info({ event: 'draining', why }, `stopping the herd: ${why}`)
     this.#roster.disarm()
+    this.#settler.close()
     const unstopped = await drain(this.#roster.levels(), 'shutdown')
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
@@ -367,34 +375,6 @@ class Herd implements Supervisor, ControlTarget {
   }
 }
 
-/** The workers this process hosts, in config order. */
-export function hostedWorkers(
-  herd: ResolvedHerd,
-  options: { readonly group: string | undefined; readonly only?: readonly string[] },
-): ResolvedWorker[] {
-  return herd.workers.filter(
-    (spec) =>
-      (options.group === undefined || spec.group === options.group) &&
-      (options.only === undefined || options.only.includes(spec.name)),
-  )
-}
-
-/** Timers armed from a worker's callback must not carry its async context into byre's own. */
-function detached(clock: Clock): Clock {
-  return {
-    ...clock,
-    setTimer: (delayMs, fn, timerOptions) =>
-      runInScope(undefined, () => clock.setTimer(delayMs, fn, timerOptions)),
-  }
-}
-
 function codeChanged(runner: Runner): boolean {
   return runner.loadedAt !== undefined && codeChangedSince(runner.spec.source.path, runner.loadedAt)
-}
-
-async function withinMs(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
-  const late = deferred()
-  const timer = clock.setTimer(ms, late.resolve)
-  await Promise.race([work, late.promise])
-  timer.cancel()
 }

@@ -15,7 +15,8 @@ import { createHerdLog } from '../../log/herd-log.ts'
 import type { LogLevel } from '../../log/logger.ts'
 import { startControlServer } from '../../supervisor/control/server.ts'
 import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
-import { createSupervisor, hostedWorkers } from '../../supervisor/supervisor.ts'
+import { hostedWorkers } from '../../supervisor/roster.ts'
+import { createSupervisor } from '../../supervisor/supervisor.ts'
 
 export interface SuperviseFlags {
   readonly config?: string
