@@ -43,10 +43,14 @@ export function createResourcePool(
   function release(resource: Resource<unknown>, entry: Entry): void {
     if (--entry.references > 0) return
     if (entries.get(resource.key) === entry) entries.delete(resource.key)
-    asNobody(() => {
-      entry.value
-        .then((value) => resource.dispose?.(value))
-        .catch((error: unknown) => onDisposeError(resource.key, error))
+    void asNobody(async () => {
+      const [created] = await Promise.allSettled([entry.value])
+      if (created.status === 'rejected') return // told to those who waited for it
+      try {
+        await resource.dispose?.(created.value)
+      } catch (error) {
+        onDisposeError(resource.key, error)
+      }
     })
   }
 }
