@@ -4,23 +4,67 @@
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
-/** Files looked at per question. */
+/** Files looked at per worker. */
 const FILES_MAX = 200
+/** Answers are this old at most: status may be asked many times a second. */
+const FRESH_MS = 5000
 const RELATIVE_IMPORT = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*['"](\.{1,2}\/[^'"\n]+)['"]/g
 
-/** True when a file was modified (or removed) after `loadedAt`, ms since the epoch. */
-export function codeChangedSince(entry: string, loadedAt: number): boolean {
+export interface CodeWatch {
+  /** True when a file of the worker was modified (or its entry removed) after `loadedAt`, ms since the epoch. */
+  changedSince(entry: string, loadedAt: number): boolean
+}
+
+interface SourceFile {
+  /** Undefined when it cannot be read. */
+  readonly mtimeMs: number | undefined
+  readonly imports: readonly string[]
+}
+
+/** `monotonic` in ms. Files many workers share are read once per sweep; nothing is kept between sweeps. */
+export function createCodeWatch(monotonic: () => number): CodeWatch {
+  let files = new Map<string, SourceFile>()
+  let answers = new Map<string, boolean>()
+  let sweptAt = Number.NEGATIVE_INFINITY
+  return {
+    changedSince(entry, loadedAt) {
+      const now = monotonic()
+      if (now - sweptAt > FRESH_MS) {
+        answers = new Map()
+        sweptAt = now
+      }
+      const key = `${loadedAt} ${entry}`
+      const known = answers.get(key)
+      if (known !== undefined) return known
+      if (files.size === 0) setImmediate(() => (files = new Map())) // one sweep is one turn of the loop
+      const changed = walk(entry, loadedAt, files)
+      answers.set(key, changed)
+      return changed
+    },
+  }
+}
+
+function walk(entry: string, loadedAt: number, files: Map<string, SourceFile>): boolean {
   const seen = new Set([entry])
   for (const path of seen) {
-    try {
-      if (statSync(path).mtimeMs > loadedAt) return true
-      if (seen.size >= FILES_MAX) continue
-      for (const match of readFileSync(path, 'utf8').matchAll(RELATIVE_IMPORT))
-        seen.add(resolve(dirname(path), match[1] as string))
-    } catch {
-      // What looks like an import may stand in a comment or need an extension; only the entry itself must be there.
-      if (path === entry) return true
-    }
+    const file = files.get(path) ?? readSource(path)
+    files.set(path, file)
+    // What looks like an import may stand in a comment or need an extension; only the entry itself must be there.
+    if (file.mtimeMs === undefined ? path === entry : file.mtimeMs > loadedAt) return true
+    for (const next of file.imports) if (seen.size < FILES_MAX) seen.add(next)
   }
   return false
+}
+
+function readSource(path: string): SourceFile {
+  try {
+    const { mtimeMs } = statSync(path)
+    const text = readFileSync(path, 'utf8')
+    return {
+      mtimeMs,
+      imports: [...text.matchAll(RELATIVE_IMPORT)].map((match) => resolve(dirname(path), match[1] as string)),
+    }
+  } catch {
+    return { mtimeMs: undefined, imports: [] }
+  }
 }

@@ -49,6 +49,9 @@ export interface Supervisor {
   readonly exited: Promise<ExitCode>
   /** Graceful: reverse start order, each bounded by its stopTimeout; names the unstopped. */
   stop(by: string): Promise<void>
+  /** Gives the process back: takes down guards and error handlers. Last of all, right before the process exits: until
+   *  then an error of an unstopped worker must not be what ends it. */
+  release(): void
   /** Applies a new config: only workers whose entry changed are touched. Returns what was refused (nothing is applied then). */
   reload(herd: ResolvedHerd): readonly { readonly path: string; readonly message: string }[]
 }

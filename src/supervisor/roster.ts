@@ -139,13 +139,18 @@ export class Roster {
   async #reconfigure(spec: ResolvedWorker): Promise<void> {
     const runner = this.#runners.get(spec.name)
     if (runner === undefined) return
-    const wasUp = runner.live || runner.state.kind === 'backing-off'
+    // A person changed its entry: that ends a quarantine, but not a stop by hand.
+    const wanted =
+      runner.live ||
+      runner.pending ||
+      runner.state.kind === 'backing-off' ||
+      runner.state.kind === 'quarantined'
     runner.stop('reload', { kind: 'rest' })
     await runner.whenDown()
     this.#activations.get(spec.name)?.()
     runner.reconfigure(spec)
     await this.#arm(runner)
-    if (!runner.lazy && wasUp) this.#startFresh(runner)
+    if (!runner.lazy && wanted) this.#startFresh(runner)
   }
 }
 

@@ -163,8 +163,10 @@ export class Runner {
 
   /** Takes a changed entry of the config; only while nothing of it runs. What is kept for it stays. */
   reconfigure(spec: ResolvedWorker): void {
+    const from = this.state
     this.spec = spec
     this.#supervised = { state: { kind: this.lazy ? 'dormant' : 'stopped' }, history: NO_FAILURES }
+    if (from.kind !== this.state.kind) this.#moved(from, this.state, 'reload')
   }
 
   isolate(why: string): void {

@@ -23,7 +23,8 @@ import { openBreadcrumb, readBreadcrumb } from './breadcrumb.ts'
 import type { Breadcrumb } from './breadcrumb.ts'
 import { createCaptures } from './captures.ts'
 import type { Captures } from './captures.ts'
-import { codeChangedSince } from './code-changed.ts'
+import { createCodeWatch } from './code-changed.ts'
+import type { CodeWatch } from './code-changed.ts'
 import { act } from './commands.ts'
 import { drain } from './drain.ts'
 import { explainLastRun, takeFatalReport } from './last-run.ts'
@@ -63,12 +64,14 @@ class Herd implements Supervisor, ControlTarget {
   readonly #shared: SharedPlacement
   readonly #captures: Captures
   readonly #settler: Settler
+  readonly #codeWatch: CodeWatch
   readonly #listeners = new Set<(event: TransitionEvent) => void>()
   readonly #exited = deferred<ExitCode>()
   readonly #ready = deferred()
   readonly #roster: Roster
   readonly #startedAt: number
-  readonly #releases: (() => void)[] = []
+  #stopBeats: () => void = () => {}
+  #undoProcess: () => void = () => {}
   #herd: ResolvedHerd
   #owners: StackOwners | undefined
   #breadcrumb: Breadcrumb | undefined
@@ -85,6 +88,7 @@ class Herd implements Supervisor, ControlTarget {
     this.#scheduler = createScheduler(this.#clock, this.#gauge.record)
     const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
     this.#offloader = createOffloader(asNobody)
+    this.#codeWatch = createCodeWatch(this.#clock.monotonic)
     this.#settler = createSettler({ scheduler: this.#scheduler, clock: this.#clock, log: options.log.root })
     this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
     this.#shared = createSharedPlacement({
@@ -138,19 +142,17 @@ class Herd implements Supervisor, ControlTarget {
     this.#phase = 'starting'
     this.#take()
     this.#isolateCulprit()
-    this.#releases.push(
-      startBeats({
-        bus: this.#options.bus,
-        clock: this.#clock,
-        scheduler: this.#scheduler,
-        runners: () => this.#roster.runners(),
-        onError: (error) =>
-          this.#options.log.root.warn(
-            { event: 'beat-failed', ...describeThrown(error) },
-            'health beat not published',
-          ),
-      }),
-    )
+    this.#stopBeats = startBeats({
+      bus: this.#options.bus,
+      clock: this.#clock,
+      scheduler: this.#scheduler,
+      runners: () => this.#roster.runners(),
+      onError: (error) =>
+        this.#options.log.root.warn(
+          { event: 'beat-failed', ...describeThrown(error) },
+          'health beat not published',
+        ),
+    })
     await this.#roster.arm()
     this.#roster.startEager()
     this.#checkReady()
@@ -159,6 +161,10 @@ class Herd implements Supervisor, ControlTarget {
 
   async stop(by: string): Promise<void> {
     await this.#shutDown(EXIT.ok, `asked by ${by}`)
+  }
+
+  release(): void {
+    this.#undoProcess()
   }
 
   onTransition(listener: (event: TransitionEvent) => void): () => void {
@@ -174,7 +180,7 @@ class Herd implements Supervisor, ControlTarget {
         log: this.#options.log,
         clock: this.#clock,
         draining: () => this.#phase === 'draining' || this.#phase === 'down',
-        codeChanged,
+        codeChanged: (runner) => this.#codeChanged(runner),
       }),
     )
   }
@@ -193,7 +199,7 @@ class Herd implements Supervisor, ControlTarget {
       phases: { ...phases, ...(this.#readyMs === undefined ? {} : { readyMs: this.#readyMs }) },
       workers: [...this.#roster.runners()].map((runner) => {
         const status = runner.status()
-        return codeChanged(runner) ? { ...status, codeChanged: true } : status
+        return this.#codeChanged(runner) ? { ...status, codeChanged: true } : status
       }),
     }
   }
@@ -221,19 +227,23 @@ class Herd implements Supervisor, ControlTarget {
     const crumbFile = join(stateFolder, `${name}.breadcrumb`)
     this.#lastCrumb = readBreadcrumb(crumbFile)
     this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt)
-    this.#releases.push(
-      takeProcess({
-        owners: () => this.#stackOwners(),
-        runOf: (worker) => this.#shared.runOf(worker),
-        breadcrumb: this.#breadcrumb,
-        reportFolder: stateFolder,
-        reportName: `${name}.report.json`,
-        onUnattributed: (error, via) => this.#unattributedError(error, via),
-        onInternal: (error, via) => this.#internalError(error, via),
-      }),
-    )
+    this.#undoProcess = takeProcess({
+      owners: () => this.#stackOwners(),
+      runOf: (worker) => this.#shared.runOf(worker),
+      breadcrumb: this.#breadcrumb,
+      reportFolder: stateFolder,
+      reportName: `${name}.report.json`,
+      onUnattributed: (error, via) => this.#unattributedError(error, via),
+      onInternal: (error, via) => this.#internalError(error, via),
+    })
   }
   #lastCrumb: ReturnType<typeof readBreadcrumb>
+
+  #codeChanged(runner: Runner): boolean {
+    return (
+      runner.loadedAt !== undefined && this.#codeWatch.changedSince(runner.spec.source.path, runner.loadedAt)
+    )
+  }
 
   #isolateCulprit(): void {
     const { stateFolder, label, log } = this.#options
@@ -365,7 +375,7 @@ class Herd implements Supervisor, ControlTarget {
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
     log.root.info({ event: 'stopped', code, unstopped }, 'herd is down')
     await withinMs(this.#clock, SINK_MS, Promise.allSettled([bus.close(), this.#offloader.close()]))
-    for (const release of this.#releases.reverse()) release()
+    this.#stopBeats()
     this.#scheduler.close()
     this.#breadcrumb?.close()
     this.#phase = 'down'
@@ -373,8 +383,4 @@ class Herd implements Supervisor, ControlTarget {
     this.#ready.resolve()
     this.#exited.resolve(code)
   }
-}
-
-function codeChanged(runner: Runner): boolean {
-  return runner.loadedAt !== undefined && codeChangedSince(runner.spec.source.path, runner.loadedAt)
 }

@@ -77,6 +77,7 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
   await supervisor.start()
   const code = await supervisor.exited
   await control.close()
+  supervisor.release()
   return code
 }
 
