@@ -4,6 +4,7 @@
 /** Stable across releases: `BYRE_<AREA>_<WHAT>`. */
 export type ErrorCode =
   | 'BYRE_ARGUMENT_INVALID'
+  | 'BYRE_AUDIT_CHILD'
   | 'BYRE_BUS_CLOSED'
   | 'BYRE_BUS_OVERFLOW'
   | 'BYRE_BUS_PAYLOAD_INVALID'

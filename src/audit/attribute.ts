@@ -1,0 +1,116 @@
+// Whose are the bytes: walks the events of a trace and gives what appeared between two of them to one owner. The truth
+// is the heap after a collection; what a stretch between two collections really left is shared among its owners by what
+// each allocated in it. Two overlapping top-level awaits break the bracketing and are detected.
+
+import { EVENT } from './child/job.ts'
+import type { Trace } from './trace.ts'
+
+export interface Attribution {
+  /** Bytes by URL; a wrapper of a non-ES module is named `facade:<url>`. May be negative: a module can free. */
+  readonly selfBytes: ReadonlyMap<string, number>
+  /** Resolving, linking and the like that belong to no module. */
+  readonly loaderBytes: number
+  /** All of it: last sample minus first. */
+  readonly totalBytes: number
+  /** Modules left while another was entered: their figures are mixed up with each other. */
+  readonly overlapping: readonly string[]
+}
+
+const LOADER = ''
+
+export function attribute(trace: Trace): Attribution {
+  const { events } = trace
+  const ledger = createLedger()
+  const stack: string[] = []
+  const overlapping = new Set<string>()
+  const first = events[0]
+  if (first?.settledBytes === undefined)
+    return { selfBytes: new Map(), loaderBytes: 0, totalBytes: 0, overlapping: [] }
+
+  let owner = LOADER
+  let raw = first.settledBytes
+  let settled = first.settledBytes
+  let linking = false
+  let loadedSinceLink: string[] = []
+  const top = (): string => stack.at(-1) ?? LOADER
+
+  for (const event of events.slice(1)) {
+    ledger.allocated(linking ? LINK : owner, Math.max(0, event.rawBytes - raw))
+    raw = event.rawBytes
+    if (event.settledBytes !== undefined) {
+      ledger.settle(event.settledBytes - settled, linking ? LINK : owner)
+      raw = settled = event.settledBytes
+    }
+    const name = event.name ?? LOADER
+    switch (event.type) {
+      case EVENT.resolve:
+      case EVENT.load:
+        owner = name
+        if (event.type === EVENT.load && trace.esModules.has(name)) loadedSinceLink.push(name)
+        break
+      case EVENT.enterEsm:
+      case EVENT.enterCjs:
+        stack.push(name)
+        owner = name
+        break
+      case EVENT.exitEsm:
+      case EVENT.exitCjs:
+        if (top() !== name) for (const other of [name, top()]) if (other !== LOADER) overlapping.add(other)
+        if (stack.includes(name)) stack.splice(stack.lastIndexOf(name), 1)
+        owner = top()
+        break
+      case EVENT.link:
+        linking = true
+        break
+      case EVENT.linkEnd:
+        linking = false
+        ledger.shareLinking(loadedSinceLink)
+        loadedSinceLink = []
+        owner = top()
+        break
+      default:
+        owner = top()
+    }
+  }
+  const selfBytes = new Map([...ledger.bytes].filter(([name]) => name !== LOADER && name !== LINK))
+  const loaderBytes = (ledger.bytes.get(LOADER) ?? 0) + (ledger.bytes.get(LINK) ?? 0)
+  return { selfBytes, loaderBytes, totalBytes: settled - first.settledBytes, overlapping: [...overlapping] }
+}
+
+const LINK = '\0link'
+
+interface Ledger {
+  readonly bytes: Map<string, number>
+  allocated(owner: string, bytes: number): void
+  /** What the stretch since the last call left, after a collection. */
+  settle(bytes: number, current: string): void
+  /** Linking is done for all modules loaded since the last one at once: shared by the bytes their loading left. */
+  shareLinking(modules: readonly string[]): void
+}
+
+function createLedger(): Ledger {
+  const bytes = new Map<string, number>()
+  const add = (owner: string, amount: number): void => void bytes.set(owner, (bytes.get(owner) ?? 0) + amount)
+  let stretch = new Map<string, number>()
+  return {
+    bytes,
+    allocated(owner, amount) {
+      if (amount > 0) stretch.set(owner, (stretch.get(owner) ?? 0) + amount)
+    },
+    settle(left, current) {
+      let sum = 0
+      for (const amount of stretch.values()) sum += amount
+      if (sum === 0) add(current, left)
+      else for (const [owner, amount] of stretch) add(owner, (left * amount) / sum)
+      stretch = new Map()
+    },
+    shareLinking(modules) {
+      const amount = bytes.get(LINK) ?? 0
+      if (modules.length === 0 || amount === 0) return
+      const weights = modules.map((m) => Math.max(1, bytes.get(m) ?? 1))
+      const sum = weights.reduce((a, b) => a + b, 0)
+      for (const [i, m] of modules.entries()) add(m, (amount * weights[i]!) / sum)
+      bytes.set(LINK, 0)
+    },
+  }
+}

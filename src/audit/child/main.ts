@@ -1,0 +1,163 @@
+// The main module of every audited child: look, load the entries, look again, answer on fd 3. It runs in a clean
+// process of its own (env -i, fixed flags) and keeps as little as possible, so that the difference is the program's.
+
+import { readFileSync, writeSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { installCuts } from './cut.ts'
+import { loadInternals, type Internals } from './internals.ts'
+import { CHILD_PROTOCOL, type ChildJob, type ChildResult, type EntryJob, type Snapshot } from './job.ts'
+import { installProbe, noteTree } from './probe.ts'
+import { createRecorder, type Recorder } from './recorder.ts'
+import { collectPlainly, collectStrongly, monotonicMs, takeSnapshot } from './snapshot.ts'
+
+const RESULT_FD = 3
+const own = new URL('.', import.meta.url).href
+const ignore = (url: string): boolean => url.startsWith(own)
+
+await run(readJob())
+
+function readJob(): ChildJob {
+  const path = process.argv[2]
+  if (path === undefined) throw new Error('this module is started by the auditor only')
+  const job = JSON.parse(readFileSync(path, 'utf8')) as ChildJob
+  if (job.protocol !== CHILD_PROTOCOL) throw new Error(`job of protocol ${job.protocol}`)
+  return job
+}
+
+async function run(job: ChildJob): Promise<void> {
+  // Bare and probed children differ in the hooks alone, so both reach for the internals.
+  const internals = job.collect ? loadInternals() : undefined
+  const met = new Set<string>()
+  if (internals !== undefined) installCuts(internals, job.cuts, met)
+  const recorder =
+    job.probe === undefined || internals === undefined ? undefined : createRecorder(job.probe, internals.v8)
+  if (recorder !== undefined && internals !== undefined) installProbe(internals, recorder, ignore)
+  if (job.warmUpUrl !== undefined) await import(job.warmUpUrl)
+  const end = (process as unknown as { reallyExit(code: number): never }).reallyExit.bind(process)
+  process.argv = [process.execPath, entryPath(job.entries[0]), ...job.arguments]
+
+  await rehearse(job)
+  recorder?.restart()
+  if (job.collect) collectStrongly()
+  const before = takeSnapshot()
+  const startedAt = monotonicMs()
+
+  let done = false
+  const finish = (extra: Partial<ChildResult>, exportNames?: Record<string, string[]>): void => {
+    if (done) return
+    done = true
+    recorder?.close()
+    const result: ChildResult = {
+      ...measured!,
+      ...extra,
+      ...(exportNames === undefined ? {} : { exportNames }),
+    }
+    writeAll(JSON.stringify(result))
+    end(0)
+  }
+  let measured: ChildResult | undefined
+  const measure = (): void => {
+    if (measured !== undefined) return
+    measured = measureAfter(job, before, monotonicMs() - startedAt, recorder, met)
+    if (internals !== undefined && recorder !== undefined) noteTree(internals, recorder, ignore)
+  }
+  // process.exit() while loading ends the program: what it holds then is its floor.
+  process.on('exit', (code) => {
+    measure()
+    finish({ exitedWith: code })
+  })
+
+  const error = await loadEntries(job.entries)
+  measure()
+  const names = internals !== undefined && recorder !== undefined ? await exportNamesOf(internals) : undefined
+  finish(error === undefined ? {} : { error }, names)
+}
+
+/** Everything that happens around the entries, once, so that nothing of it is met for the first time while it counts.
+ *  Without this a module of one line costs 167 KiB on Node 24. */
+async function rehearse(job: ChildJob): Promise<void> {
+  if (!job.collect) {
+    takeSnapshot()
+    return
+  }
+  for (let i = 0; i < 2; i++) {
+    await loadEntries([{ url: `data:text/javascript,export const rehearsal=${i}`, how: 'import' }])
+    takeSnapshot()
+    collectPlainly()
+    collectStrongly()
+  }
+}
+
+function entryPath(entry: EntryJob | undefined): string {
+  return entry?.url.startsWith('file:') === true ? fileURLToPath(entry.url) : (entry?.url ?? '-')
+}
+
+async function loadEntries(entries: readonly EntryJob[]): Promise<string | undefined> {
+  try {
+    for (const entry of entries) {
+      if (entry.how === 'require') createRequire(entry.url)(entryPath(entry))
+      else await import(entry.url)
+    }
+    return undefined
+  } catch (error) {
+    return String((error as Error | undefined)?.stack ?? error).slice(0, 4000)
+  }
+}
+
+function measureAfter(
+  job: ChildJob,
+  before: Snapshot,
+  importMs: number,
+  recorder: Recorder | undefined,
+  met: ReadonlySet<string>,
+): ChildResult {
+  recorder?.stop()
+  const loaded = takeSnapshot()
+  const result = {
+    protocol: CHILD_PROTOCOL,
+    nodeVersion: process.versions.node,
+    arch: process.arch,
+    importMs,
+    before,
+    loaded,
+    cutsMet: [...met],
+    ...(process.env['NODE_OPTIONS'] === undefined ? {} : { nodeOptions: process.env['NODE_OPTIONS'] }),
+    ...(recorder === undefined
+      ? {}
+      : { collections: recorder.collections, collectionsMs: recorder.collectionsMs }),
+  } as const
+  if (!job.collect) return result
+  collectPlainly()
+  collectPlainly()
+  const collected = takeSnapshot()
+  collectStrongly()
+  collectStrongly()
+  return { ...result, collected, settled: takeSnapshot() }
+}
+
+/** Own keys of every loaded module, without calling a getter. What a stub of it has to carry. */
+async function exportNamesOf(internals: Internals): Promise<Record<string, string[]>> {
+  const names: Record<string, string[]> = {}
+  for (const module of Object.values(internals.cjs._cache)) {
+    if (module?.filename == null) continue
+    const value = module.exports
+    if ((typeof value === 'object' && value !== null) || typeof value === 'function')
+      names[pathToFileURL(module.filename).href] = Object.getOwnPropertyNames(value)
+  }
+  const cache = internals.loader['loadCache'] as unknown as ReadonlyMap<string, unknown> | undefined
+  const urls = [...(cache?.keys() ?? [])].filter((url) => !ignore(url))
+  const read = async (url: string): Promise<void> => {
+    const namespace = (await import(url)) as object
+    names[url] = [...new Set([...(names[url] ?? []), ...Object.keys(namespace)])]
+  }
+  // A module whose top-level await never ends would keep us here.
+  await Promise.race([Promise.allSettled(urls.map(read)), delay(2000, undefined, { ref: true })])
+  return names
+}
+
+function writeAll(text: string): void {
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length; ) at += writeSync(RESULT_FD, bytes, at)
+}

@@ -1,0 +1,162 @@
+// The modules a program loaded and who imported whom, with what each costs. Node 0 is the program itself: it imports
+// the entries. What an ES module imports though it is none (CommonJS, JSON, an addon) has a wrapper of its own, because
+// Node keeps memory for the wrapper that vanishes with the ESM edge alone.
+
+import { fileURLToPath } from 'node:url'
+import { digraph, type Digraph } from '../graph/digraph.ts'
+import { reachable } from '../graph/reach.ts'
+import type { Attribution } from './attribute.ts'
+import type { Trace } from './trace.ts'
+
+export type ModuleKind = 'program' | 'esm' | 'cjs' | 'json' | 'addon' | 'wasm' | 'builtin' | 'wrapper'
+
+export interface ModuleNode {
+  readonly id: number
+  /** file:, node: or data: URL; for a wrapper the URL of what it wraps; '' for the program. */
+  readonly url: string
+  readonly kind: ModuleKind
+  /** 'typeorm', '@scope/name', 'node:net', or '' for the program's own code. */
+  readonly packageName: string
+  /** Bytes of used heap + external memory charged to the module itself. */
+  readonly selfBytes: number
+}
+
+export interface ImportEdge {
+  readonly from: number
+  readonly to: number
+  readonly kind: 'entry' | 'import' | 'require' | 'wrapped' | 'unseen'
+  /** As written in the source, where it is known. */
+  readonly specifier: string | undefined
+}
+
+export interface ModuleGraph {
+  readonly nodes: readonly ModuleNode[]
+  /** In the order of `graph.targets`. */
+  readonly edges: readonly ImportEdge[]
+  readonly graph: Digraph
+  readonly loaderBytes: number
+  readonly totalBytes: number
+  readonly overlapping: readonly string[]
+}
+
+/** Builds the graph of one probed run. `entries` are the URLs the program was told to load, in order. */
+export function buildModuleGraph(
+  trace: Trace,
+  attribution: Attribution,
+  entries: readonly { readonly url: string; readonly how: 'import' | 'require' }[],
+): ModuleGraph {
+  const index = new Map<string, number>([['', 0]])
+  const idOf = (name: string): number => {
+    const known = index.get(name)
+    if (known !== undefined) return known
+    index.set(name, index.size)
+    return index.size - 1
+  }
+  const edges = collectEdges(trace, attribution, entries, idOf)
+  const names = [...index.keys()]
+  const wired = wireUnseen(names.length, edges)
+  const graph = digraph(
+    names.length,
+    wired.map((e) => [e.from, e.to] as const),
+  )
+  const nodes = names.map((name, id) => describeNode(id, name, trace, attribution.selfBytes.get(name) ?? 0))
+  const { loaderBytes, totalBytes, overlapping } = attribution
+  return { nodes, edges: inOrder(wired, names.length), graph, loaderBytes, totalBytes, overlapping }
+}
+
+function collectEdges(
+  trace: Trace,
+  attribution: Attribution,
+  entries: readonly { readonly url: string; readonly how: 'import' | 'require' }[],
+  idOf: (name: string) => number,
+): ImportEdge[] {
+  const loaded = new Set<string>([...trace.esModules, ...trace.facades])
+  for (const event of trace.events) if (event.name !== undefined) loaded.add(event.name)
+  const target = (to: string, byImport: boolean): string =>
+    byImport && trace.facades.has(to) ? `facade:${to}` : to
+  const edges = new Map<string, ImportEdge>()
+  const add = (from: number, to: number, kind: ImportEdge['kind'], specifier: string | undefined): void => {
+    if (from === to) return
+    const key = `${from} ${to}`
+    const known = edges.get(key)
+    // The same edge seen twice: the one that says how it is written wins.
+    if (known === undefined || (known.specifier === undefined && specifier !== undefined))
+      edges.set(key, { from, to, kind, specifier })
+  }
+  for (const { url, how } of entries) add(0, idOf(target(url, how === 'import')), 'entry', undefined)
+  for (const url of trace.facades) add(idOf(`facade:${url}`), idOf(url), 'wrapped', undefined)
+  for (const edge of trace.edges) {
+    // A resolved specifier that was never loaded (import.meta.resolve) is no import.
+    if (!edge.to.startsWith('node:') && !loaded.has(edge.to)) continue
+    const kind = edge.kind === 'import' ? 'import' : 'require'
+    add(idOf(edge.from), idOf(target(edge.to, edge.kind === 'import')), kind, edge.specifier)
+  }
+  for (const name of attribution.selfBytes.keys()) idOf(name)
+  return [...edges.values()]
+}
+
+/** Modules that no recorded edge leads to hang on the program, so that their bytes are not lost. */
+function wireUnseen(size: number, edges: readonly ImportEdge[]): ImportEdge[] {
+  const all = [...edges]
+  const incoming = new Uint8Array(size)
+  for (const e of edges) incoming[e.to] = 1
+  const attach = (to: number): void => void all.push({ from: 0, to, kind: 'unseen', specifier: undefined })
+  for (let v = 1; v < size; v++) if (incoming[v] === 0) attach(v)
+  const reached = reachable(
+    digraph(
+      size,
+      all.map((e) => [e.from, e.to] as const),
+    ),
+    0,
+  )
+  for (let v = 1; v < size; v++)
+    if (reached[v] === 0) {
+      attach(v)
+      const more = reachable(
+        digraph(
+          size,
+          all.map((e) => [e.from, e.to] as const),
+        ),
+        v,
+      )
+      for (let w = 0; w < size; w++) if (more[w] === 1) reached[w] = 1
+    }
+  return all
+}
+
+function inOrder(edges: readonly ImportEdge[], size: number): ImportEdge[] {
+  const rows: ImportEdge[][] = Array.from({ length: size }, () => [])
+  for (const e of edges) rows[e.from]!.push(e)
+  return rows.flat()
+}
+
+function describeNode(id: number, name: string, trace: Trace, selfBytes: number): ModuleNode {
+  const wrapper = name.startsWith('facade:')
+  const url = wrapper ? name.slice('facade:'.length) : name
+  return { id, url, kind: kindOf(name, wrapper, trace), packageName: packageOf(url), selfBytes }
+}
+
+function kindOf(name: string, wrapper: boolean, trace: Trace): ModuleKind {
+  if (name === '') return 'program'
+  if (wrapper) return 'wrapper'
+  if (name.startsWith('node:')) return 'builtin'
+  if (trace.esModules.has(name)) return 'esm'
+  const path = name.replace(/[?#].*$/, '')
+  if (path.endsWith('.json')) return 'json'
+  if (path.endsWith('.node')) return 'addon'
+  if (path.endsWith('.wasm')) return 'wasm'
+  return 'cjs'
+}
+
+const IN_PACKAGE = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/
+
+/** The package a URL belongs to: the innermost node_modules folder decides; '' for the program's own code. */
+export function packageOf(url: string): string {
+  if (url.startsWith('node:')) return url
+  return decodeURIComponent(IN_PACKAGE.exec(url)?.[1] ?? '')
+}
+
+/** The file of a module, or undefined for builtins, data: URLs and the program. */
+export function fileOf(node: ModuleNode): string | undefined {
+  return node.url.startsWith('file:') ? fileURLToPath(node.url) : undefined
+}

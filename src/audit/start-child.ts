@@ -1,0 +1,157 @@
+// Starts one audited child: clean environment, fixed flags, job in a file, answer on fd 3.
+
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { writeFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ByreError } from '../base/errors.ts'
+import { CHILD_PROTOCOL, type ChildJob, type ChildResult } from './child/job.ts'
+
+/** `plain` is the program as people start it; `calibrated` has everything fixed that makes two runs differ. */
+export type ChildMode = 'plain' | 'calibrated'
+
+export interface ChildRun {
+  readonly mode: ChildMode
+  /** The node to audit with. */
+  readonly nodePath: string
+  readonly job: Omit<ChildJob, 'protocol'>
+  /** Where job files are put; owned by the caller. */
+  readonly folder: string
+  readonly cwd: string
+  /** Environment the program needs; PATH and HOME are always given. */
+  readonly env: Readonly<Record<string, string>>
+  /** More V8 or Node flags. */
+  readonly nodeArguments: readonly string[]
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+const CALIBRATED_FLAGS = [
+  '--single-threaded',
+  '--random-seed=1',
+  '--hash-seed=1',
+  '--expose-gc',
+  '--max-semi-space-size=1',
+  '--min-semi-space-size=1',
+  '--no-warnings',
+  '--expose-internals',
+  // Code is flushed by age, so at a moment that depends on everything before: the loader's own code comes and goes
+  // (700 KiB on Node 24) and is charged to whoever runs then. A floor is read before age would matter.
+  '--no-flush-bytecode',
+]
+const CALIBRATED_ENV = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_MMAP_THRESHOLD_: '131072',
+  MALLOC_TRIM_THRESHOLD_: '131072',
+}
+const MAX_STDERR = 16 * 1024
+const MAX_RESULT = 64 * 1024 * 1024
+
+let sequence = 0
+
+/** Runs the child to its end. Rejects with BYRE_AUDIT_CHILD when it gave no answer, with the signal's reason when
+ *  aborted; what the audited program itself threw is in the result. */
+export async function runChild(run: ChildRun): Promise<ChildResult> {
+  run.signal.throwIfAborted()
+  const jobPath = join(run.folder, `job-${process.pid}-${++sequence}.json`)
+  await writeFile(jobPath, JSON.stringify({ protocol: CHILD_PROTOCOL, ...run.job }))
+  try {
+    return await start(run, jobPath)
+  } finally {
+    await rm(jobPath, { force: true })
+  }
+}
+
+/** The command line of a child, for reports and tests. */
+export function commandOf(run: ChildRun, jobPath: string): readonly string[] {
+  const calibrated = run.mode === 'calibrated'
+  const env = {
+    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+    HOME: process.env['HOME'] ?? '/',
+    ...(calibrated ? CALIBRATED_ENV : {}),
+    ...run.env,
+  }
+  return [
+    '/usr/bin/env',
+    '-i',
+    ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    ...(calibrated ? ['setarch', '-R'] : []),
+    run.nodePath,
+    ...(calibrated ? CALIBRATED_FLAGS : []),
+    ...run.nodeArguments,
+    childMain(),
+    jobPath,
+  ]
+}
+
+function childMain(): string {
+  const compiled = fileURLToPath(new URL('./child/main.js', import.meta.url))
+  return existsSync(compiled) ? compiled : fileURLToPath(new URL('./child/main.ts', import.meta.url))
+}
+
+function start(run: ChildRun, jobPath: string): Promise<ChildResult> {
+  const [command, ...args] = commandOf(run, jobPath)
+  return new Promise((resolve, reject) => {
+    const child = spawn(command!, args, { cwd: run.cwd, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] })
+    let stderr = ''
+    let answer = ''
+    const timer = setTimeout(() => child.kill('SIGKILL'), run.timeoutMs)
+    const abort = (): void => void child.kill('SIGKILL')
+    run.signal.addEventListener('abort', abort)
+    child.stderr!.setEncoding('utf8').on('data', (chunk: string) => {
+      stderr = (stderr + chunk).slice(-MAX_STDERR)
+    })
+    const pipe = child.stdio[3] as NodeJS.ReadableStream
+    pipe.setEncoding('utf8').on('data', (chunk: string) => {
+      if (answer.length < MAX_RESULT) answer += chunk
+    })
+    const settle = (fn: () => void): void => {
+      clearTimeout(timer)
+      run.signal.removeEventListener('abort', abort)
+      fn()
+    }
+    child.on('error', (cause) =>
+      settle(() => reject(childError(run, `it did not start: ${cause.message}`, cause))),
+    )
+    child.on('close', (code, signal) =>
+      settle(() => {
+        if (run.signal.aborted) reject(run.signal.reason as Error)
+        else {
+          const result = parseResult(answer)
+          if (result !== undefined) resolve(result)
+          else reject(childError(run, describeEnd(code, signal, stderr, run.timeoutMs)))
+        }
+      }),
+    )
+  })
+}
+
+function parseResult(text: string): ChildResult | undefined {
+  try {
+    const result = JSON.parse(text) as ChildResult
+    return result.protocol === CHILD_PROTOCOL ? result : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function describeEnd(
+  code: number | null,
+  signal: NodeJS.Signals | null,
+  stderr: string,
+  timeoutMs: number,
+): string {
+  const end = signal === null ? `it ended with code ${code}` : `it ended by ${signal}`
+  const late = signal === 'SIGKILL' ? ` (the limit is ${timeoutMs} ms)` : ''
+  return `${end}${late} without an answer${stderr === '' ? '' : `; stderr: ${stderr.trim()}`}`
+}
+
+function childError(run: ChildRun, what: string, cause?: unknown): ByreError {
+  const subject = run.job.entries.map((e) => e.url).join(', ')
+  return new ByreError(
+    'BYRE_AUDIT_CHILD',
+    `Cannot audit '${subject}': the audited child must answer, got that ${what}. Run the entry with plain node first.`,
+    { cause },
+  )
+}
