@@ -1,11 +1,11 @@
 // Starts one audited child: clean environment, fixed flags, job in a file, answer on fd 3.
 
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { writeFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ByreError } from '../base/errors.ts'
+import { CLEAN_PATH, spawnClean } from '../measure/spawn-clean.ts'
 import { CHILD_PROTOCOL, type ChildJob, type ChildResult } from './child/job.ts'
 
 /** `plain` is the program as people start it; `calibrated` has everything fixed that makes two runs differ. */
@@ -63,19 +63,10 @@ export async function runChild(run: ChildRun): Promise<ChildResult> {
   }
 }
 
-/** The command line of a child, for reports and tests. */
+/** The command of a child without its environment, for reports and tests. */
 export function commandOf(run: ChildRun, jobPath: string): readonly string[] {
   const calibrated = run.mode === 'calibrated'
-  const env = {
-    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
-    HOME: process.env['HOME'] ?? '/',
-    ...(calibrated ? CALIBRATED_ENV : {}),
-    ...run.env,
-  }
   return [
-    '/usr/bin/env',
-    '-i',
-    ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
     ...(calibrated ? ['setarch', '-R'] : []),
     run.nodePath,
     ...(calibrated ? CALIBRATED_FLAGS : []),
@@ -91,9 +82,15 @@ function childMain(): string {
 }
 
 function start(run: ChildRun, jobPath: string): Promise<ChildResult> {
-  const [command, ...args] = commandOf(run, jobPath)
+  const env = {
+    PATH: process.env['PATH'] ?? CLEAN_PATH,
+    HOME: process.env['HOME'] ?? '/',
+    ...(run.mode === 'calibrated' ? CALIBRATED_ENV : {}),
+    ...run.env,
+  }
   return new Promise((resolve, reject) => {
-    const child = spawn(command!, args, { cwd: run.cwd, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] })
+    const stdio = ['ignore', 'ignore', 'pipe', 'pipe'] as const
+    const child = spawnClean(commandOf(run, jobPath), { env, cwd: run.cwd, stdio: [...stdio] })
     let stderr = ''
     let answer = ''
     const timer = setTimeout(() => child.kill('SIGKILL'), run.timeoutMs)

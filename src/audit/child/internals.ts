@@ -5,11 +5,11 @@ import { createRequire, Module } from 'node:module'
 
 /** node:module as CommonJS sees it. */
 export interface ModuleInternals {
-  _load(request: string, parent: CjsModule | undefined, isMain: boolean): unknown
-  _resolveFilename(request: string, parent: CjsModule | undefined, isMain: boolean): string
+  _load: (this: unknown, request: string, parent: CjsModule | undefined, isMain: boolean) => unknown
+  _resolveFilename: (request: string, parent: CjsModule | undefined, isMain: boolean) => string
   _cache: Record<string, CjsModule | undefined>
   isBuiltin(name: string): boolean
-  prototype: { load(this: CjsModule, filename: string): unknown }
+  prototype: { load: (this: CjsModule, filename: string) => unknown }
 }
 
 export interface CjsModule {

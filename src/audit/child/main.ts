@@ -22,7 +22,8 @@ function readJob(): ChildJob {
   const path = process.argv[2]
   if (path === undefined) throw new Error('this module is started by the auditor only')
   const job = JSON.parse(readFileSync(path, 'utf8')) as ChildJob
-  if (job.protocol !== CHILD_PROTOCOL) throw new Error(`job of protocol ${job.protocol}`)
+  if (job.protocol !== CHILD_PROTOCOL)
+    throw new Error('a job of another protocol: auditor and child must be of one version')
   return job
 }
 

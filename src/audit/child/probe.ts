@@ -119,7 +119,7 @@ function hookTranslators(
   seenBuiltins: Set<string>,
   bracket: (url: string, source: unknown) => string,
 ): void {
-  for (const [format, translate] of [...translators]) {
+  for (const [format, translate] of translators) {
     translators.set(format, function (this: unknown, ...args: unknown[]): unknown {
       const url = String(args[0])
       if (ignore(url)) return translate.apply(this, args)
