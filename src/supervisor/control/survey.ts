@@ -69,19 +69,21 @@ export async function survey(socketPaths: readonly string[], timeoutMs: number):
 
 async function askOne(socketPath: string, timeoutMs: number): Promise<Reached | Unreachable> {
   const name = basename(socketPath, '.sock')
+  const malformed = (fact: string): Unreachable => {
+    const reason = `Cannot use the answer of '${socketPath}': it is not the status of a supervisor (${fact}).`
+    return { socketPath, name, code: 'malformed', reason }
+  }
   try {
     const { status, body } = await ask(socketPath, { method: 'GET', path: '/workers', timeoutMs })
     const value: unknown = JSON.parse(body)
-    if (status === 200 && isStatus(value)) return { socketPath, status: value }
-    return {
-      socketPath,
-      name,
-      code: 'malformed',
-      reason: `it answered ${status} with something that is no status`,
-    }
+    return status === 200 && isStatus(value)
+      ? { socketPath, status: value }
+      : malformed(`it answered ${status}`)
   } catch (error) {
-    const code = (error as { details?: { reason?: string } }).details?.reason ?? 'malformed'
-    return { socketPath, name, code, reason: describeThrown(error).message }
+    const { message } = describeThrown(error)
+    const { details } = error as { details?: { reason?: string } }
+    if (details?.reason === undefined) return malformed(message)
+    return { socketPath, name, code: details.reason, reason: message }
   }
 }
 

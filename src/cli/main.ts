@@ -1,0 +1,77 @@
+// Every command but the hot path, by commander: help texts, suggestions, and clear refusals. Built from flags.ts.
+
+import { Argument, Command, CommanderError, Option } from 'commander'
+import { EXIT } from '../base/exit-codes.ts'
+import { camelCase, COMMANDS, toFlagValues } from './flags.ts'
+import type { CommandSpec, FlagValues } from './flags.ts'
+import { print, printError } from './io.ts'
+import { runCommand } from './run-command.ts'
+import { usageText } from './usage.ts'
+import { ownVersion } from './version.ts'
+
+/** Does a command whose line is right; the exit code. */
+type Run = (name: string, args: readonly string[], flags: FlagValues) => Promise<number>
+
+/** Runs `argv`; the exit code. `run` is a seam for tests. */
+export async function main(argv: readonly string[], run: Run = runCommand): Promise<number> {
+  let code: number = EXIT.ok
+  const said = { out: '', err: '' }
+  const program = buildProgram(said, async (spec, command) => {
+    const given = command.opts<Record<string, string | boolean | undefined>>()
+    const raw = Object.fromEntries(spec.flags.map(({ name }) => [name, given[camelCase(name)]]))
+    code = await run(spec.name, command.args, toFlagValues(spec, raw))
+  })
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    code = error.exitCode === 0 ? EXIT.ok : EXIT.usage
+  }
+  if (said.out !== '') await print(said.out)
+  if (said.err !== '') await printError(said.err)
+  return code
+}
+
+/** Commander writes and exits by itself; both are taken from it, so that one place decides about output and codes. */
+function buildProgram(
+  said: { out: string; err: string },
+  act: (spec: CommandSpec, command: Command) => Promise<void>,
+): Command {
+  const program = new Command('byre')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void (said.out += text),
+      writeErr: (text) => void (said.err += text),
+    })
+    .version(ownVersion(), '-V, --version')
+    .helpCommand('help [command]', 'the help of a command')
+    .showHelpAfterError('(byre --help lists the commands)')
+  program.helpInformation = usageText
+  for (const spec of COMMANDS) addCommand(program, spec, act)
+  return program
+}
+
+function addCommand(
+  program: Command,
+  spec: CommandSpec,
+  act: (spec: CommandSpec, command: Command) => Promise<void>,
+): void {
+  const command = program.command(spec.name).description(spec.summary)
+  for (const { name, help, choices } of spec.arguments) {
+    const argument = new Argument(`<${name}>`, help)
+    command.addArgument(choices === undefined ? argument : argument.choices(choices))
+  }
+  for (const flag of spec.flags) {
+    const option = new Option(
+      `--${flag.name}${flag.value === undefined ? '' : ` <${flag.value}>`}`,
+      flag.help,
+    )
+    if (flag.choices !== undefined) option.choices(flag.choices)
+    command.addOption(option.makeOptionMandatory(flag.required === true))
+  }
+  const examples = spec.examples.map(([line, does]) => `  ${line}\n      ${does}`)
+  command
+    .addHelpText('after', `\nExample${examples.length === 1 ? '' : 's'}:\n${examples.join('\n')}`)
+    .showHelpAfterError(`(byre ${spec.name} --help shows its options)`)
+    .action(() => act(spec, command))
+}

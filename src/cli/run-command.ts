@@ -1,0 +1,39 @@
+// From the name of a command to the module that does it, loaded on use.
+
+import { ByreError } from '../base/errors.ts'
+import type { ControlAction } from '../supervisor/status.ts'
+import type { SuperviseFlags } from './commands/supervise.ts'
+import type { FlagValues } from './flags.ts'
+
+/** Runs a command whose line was checked against flags.ts; the exit code. */
+export async function runCommand(name: string, args: readonly string[], flags: FlagValues): Promise<number> {
+  switch (name) {
+    case 'supervise':
+      if (flags['explain'] === true) return (await import('./commands/explain.ts')).explain(flags)
+      return (await import('./commands/supervise.ts')).supervise(flags as SuperviseFlags)
+    case 'run':
+      return (await import('./commands/supervise.ts')).supervise({
+        ...(flags as SuperviseFlags),
+        worker: args[0]!,
+      })
+    case 'status':
+      return (await import('./commands/status.ts')).status(flags)
+    case 'log-level':
+      return (await import('./commands/control.ts')).control(name, args[0]!, { level: args[1]! }, flags)
+    case 'move':
+      return (await import('./commands/control.ts')).control(name, args[0]!, { to: flags['to'] }, flags)
+    case 'start':
+    case 'stop':
+    case 'restart':
+    case 'wake':
+    case 'sleep':
+      return (await import('./commands/control.ts')).control(
+        name satisfies ControlAction,
+        args[0]!,
+        undefined,
+        flags,
+      )
+    default:
+      throw new ByreError('BYRE_INTERNAL', `Cannot run '${name}': it is listed, but nothing does it.`)
+  }
+}
