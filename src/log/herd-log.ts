@@ -63,7 +63,7 @@ export interface LogCounts {
   readonly dropped: number
   /** Lines held back by folding (told as counts). */
   readonly folded: number
-  /** Bytes lost on the way to journald. */
+  /** Bytes dropped because journald was too slow. */
   readonly journalLostBytes: number
   /** Connections to journald open now. */
   readonly journalStreams: number

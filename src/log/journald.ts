@@ -41,7 +41,7 @@ export interface Journal {
   readonly open: number
   /** Calls `done` once the kernel has every line of every stream (also of those closing) or the stream has failed; at once when it has. */
   whenFlushed(done: () => void): void
-  /** Bytes of lines lost since creation: journald too slow, or gone with lines on the way. */
+  /** Bytes of lines dropped since creation because journald was too slow. */
   readonly lostBytes: number
 }
 
@@ -71,9 +71,10 @@ export function createJournal(options: JournalOptions): Journal {
     connect() {
       const due = outage === undefined || clock.monotonic() >= outage.retryAt
       if (connections.size >= maxStreams || !due) return undefined
-      const socket = createConnection({ path })
+      // journald shuts its sending side down at once; without allowHalfOpen that would end the stream
+      const socket = createConnection({ path, allowHalfOpen: true })
       socket.unref()
-      socket.resume() // journald never answers; reading is how its end is noticed
+      socket.resume()
       return socket
     },
     failed(reason) {
@@ -164,7 +165,6 @@ function createStream(shared: Shared, identifier: string): JournalStream {
       connections.delete(mine)
       if (connection === mine) connection = undefined
       if (!closed || mine.early !== undefined) shared.failed(reason)
-      lost.bytes += socket.writableLength
       for (const line of linesOf(mine.early)) options.fallback(line, identifier)
       mine.early = undefined
     })
@@ -179,7 +179,8 @@ function createStream(shared: Shared, identifier: string): JournalStream {
         dropped.bytes += line.length
         lost.bytes += line.length
       } else if (connection.early !== undefined) connection.early += line
-      else connection.socket.write(line)
+      // a journald that is gone shows in the write: the line goes to the fallback, not lost
+      else connection.socket.write(line, (error) => error && options.fallback(line, identifier))
     },
     get flushed() {
       return connection === undefined || connection.queuedBytes() === 0

@@ -38,7 +38,9 @@ async function fakeJournald(t: { teardown(fn: () => unknown): void }, reading = 
     if (stopping !== undefined) await new Promise((resolve) => stopping.close(resolve))
   }
   const listen = async (): Promise<void> => {
-    server = createServer((socket) => {
+    server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.end() // as journald: it never sends
+      socket.on('error', () => {})
       if (!reading) socket.pause()
       connections.push({ socket, lines: reading ? readLines(socket) : (undefined as unknown as Lines) })
     })
@@ -166,13 +168,18 @@ t.test(
 
 t.test('journald restarts: the stream is opened anew with the next line', async (t) => {
   const fake = await fakeJournald(t)
-  const { journal, clock, outages } = kit(fake.path)
+  const { journal, clock, fallen, outages } = kit(fake.path)
   const stream = journal.stream('byre-w')
   stream.write('<6>one\n')
   const first = await fake.next()
   await first.lines.next('<6>one')
   first.socket.destroy()
+  await eventually('the write that fails', async () => {
+    if (fallen.length === 0) stream.write('<6>gone\n')
+    return fallen.length > 0
+  })
   await allClosed(journal)
+  t.same(new Set(fallen), new Set(['byre-w <6>gone\n']))
   clock.advance(1000)
   stream.write('<6>two\n')
   const second = await fake.next()
