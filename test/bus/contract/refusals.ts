@@ -67,7 +67,6 @@ const BAD_PAYLOADS: [string, unknown][] = [
   ],
   ['a revoked proxy', revoked()],
   [`${MAX_DEPTH + 1} levels`, nested(MAX_DEPTH + 1)],
-  ['so deep that the stack ends', nested(1_000_000)],
 ]
 
 function revoked(): object {
@@ -131,6 +130,12 @@ export const refusalLaws: Record<string, Law> = {
     }
     await bus.publish('p', 'good')
     t.same(payloads(await take(1)), ['good'])
+  },
+
+  'a payload so deep that a recursive writer overflows its stack is refused': async (t, bus) => {
+    // newer engines write it without recursion and then find it too large
+    const code = /^BYRE_BUS_PAYLOAD_(INVALID|TOO_LARGE)$/
+    await t.rejects(bus.publish('p', nested(1_000_000) as never), { code })
   },
 
   'a payload as deep as allowed arrives': async (t, bus) => {
