@@ -130,6 +130,7 @@ export const requestLaws: Record<string, Law> = {
     const kept: RawDelivery[] = []
     bus.tap('x', (delivery) => kept.push(delivery))
     const { take } = await listen(bus, 'x')
+    const spy = await listen(bus, '>')
     const request = bus.request('x', 1)
     await take(1)
     const { replyTo } = decodeEnvelope(kept[0]!.envelope, CONTRACT_LIMITS.messageBytes)
@@ -137,5 +138,11 @@ export const requestLaws: Record<string, Law> = {
     await bus.publishSystem(replyTo!, { from: 'a child' })
     t.same(await request, { from: 'a child' })
     await t.resolves(bus.publishSystem(replyTo!, 'again'), 'ignored')
+    await bus.publish('end', null)
+    t.same(
+      (await spy.take(2)).map((m) => m.topic),
+      ['x', 'end'],
+      'and no pattern covers it',
+    )
   },
 }
