@@ -38,7 +38,9 @@ export class BufferedSubscription<I extends object>
   readonly #unlisten: (() => void) | undefined
   #state: 'open' | 'failed' | 'closed' = 'open'
   #dropped = 0
-  /** First and last of the `next()` calls that wait, oldest first. Never set while the queue holds something. */
+  /** The `next()` calls that wait, oldest first: those handed an item they have not opened yet, from `#waiter` on those
+   *  without one, which exist only while the queue is empty. */
+  #firstWaiter: Waiter<I> | undefined = undefined
   #waiter: Waiter<I> | undefined = undefined
   #lastWaiter: Waiter<I> | undefined = undefined
   #gapListeners: Set<(gap: Gap) => void> | undefined = undefined
@@ -90,8 +92,8 @@ export class BufferedSubscription<I extends object>
     const waiter = this.#waiter
     if (waiter !== undefined) {
       this.#waiter = waiter.next
-      this.#owner.handing()
-      waiter.resolve(item)
+      waiter.item = item
+      waiter.resolve?.(waiter.result)
       return
     }
     const lost = this.#queue.offer(item, this.overflow)
@@ -117,12 +119,10 @@ export class BufferedSubscription<I extends object>
   /** With `fail`, what was queued before the overflow is delivered first; then one call rejects, later ones are done. */
   next(): Promise<IteratorResult<Message, undefined>> {
     const item = this.#queue.shift()
-    if (item !== undefined) {
-      this.#owner.handing()
-      return Promise.resolve({ value: this.#owner.open(item), done: false })
-    }
-    if (this.#state === 'open') return this.#wait()
+    if (item !== undefined || this.#state === 'open') return this.#wait(item)
     if (this.#state === 'closed') return Promise.resolve({ value: undefined, done: true })
+    // what earlier calls were handed is theirs; they open it in this turn
+    if (this.#firstWaiter !== undefined) return Promise.resolve().then(() => this.next())
     this.close()
     return Promise.reject(this.#overflowError())
   }
@@ -141,28 +141,52 @@ export class BufferedSubscription<I extends object>
     this.#state = 'closed'
     this.#unlisten?.()
     this.#gapListeners = undefined
-    const unread = this.#queue.drain()
     this.#owner.ended(this)
-    if (unread.length > 0) this.#owner.unread(unread)
-    for (let waiter = this.#waiter; waiter !== undefined; waiter = waiter.next) waiter.resolve(undefined)
-    this.#waiter = this.#lastWaiter = undefined
+    const handed = this.#dismissWaiters()
+    const queued = this.#queue.drain()
+    if (handed.length + queued.length > 0) this.#owner.unread([...handed, ...queued])
   }
 
-  /** The waiter gets the packet and opens it itself: parsing is the consumer's time, not the publisher's. */
-  #wait(): Promise<IteratorResult<Message, undefined>> {
-    const handed = new Promise<I | undefined>((resolve) => {
-      const waiter: Waiter<I> = { resolve, next: undefined }
-      if (this.#waiter === undefined) this.#waiter = waiter
-      else if (this.#lastWaiter !== undefined) this.#lastWaiter.next = waiter
-      this.#lastWaiter = waiter
-    })
-    return handed.then((item) => {
-      if (item === undefined) return { value: undefined, done: true }
-      // Closed between the hand-over and this turn: the consumer has not seen it.
-      if (this.#state === 'closed') this.#owner.unread([item])
-      else return { value: this.#owner.open(item), done: false }
-      return { value: undefined, done: true }
-    })
+  /** Ends every waiting `next()`. Returns the items they were handed and have not opened, oldest first. */
+  #dismissWaiters(): I[] {
+    const unread: I[] = []
+    for (let waiter = this.#firstWaiter; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.item === undefined) waiter.resolve?.(waiter.result)
+      else unread.push(waiter.item)
+      waiter.item = undefined
+    }
+    this.#firstWaiter = this.#waiter = this.#lastWaiter = undefined
+    return unread
+  }
+
+  /**
+   * Whoever resolves the promise, a reaction of its own, attached before any of the consumer's, opens the item in the
+   * turn right before the consumer goes on. So parsing is the consumer's time, and with many consumers `handing` is
+   * followed by the code of its own owner, not of another.
+   */
+  #wait(item: I | undefined): Promise<IteratorResult<Message, undefined>> {
+    const result: Handed = { value: undefined, done: true }
+    const waiter: Waiter<I> = { result, resolve: undefined, item, next: undefined }
+    const waiting =
+      item === undefined
+        ? new Promise<Handed>((resolve) => (waiter.resolve = resolve))
+        : Promise.resolve(result)
+    if (item === undefined) this.#waiter ??= waiter
+    if (this.#lastWaiter !== undefined) this.#lastWaiter.next = waiter
+    this.#firstWaiter ??= waiter
+    this.#lastWaiter = waiter
+    void waiting.then(() => this.#fill(waiter))
+    return waiting as Promise<IteratorResult<Message, undefined>>
+  }
+
+  /** Waiters are filled in the order in which they were handed to, so this is the first one. */
+  #fill(waiter: Waiter<I>): void {
+    if (waiter.item === undefined) return // closed meanwhile, and the item given back
+    this.#firstWaiter = waiter.next
+    if (waiter.next === undefined) this.#lastWaiter = undefined
+    this.#owner.handing()
+    waiter.result.value = this.#owner.open(waiter.item)
+    waiter.result.done = false
   }
 
   #overflowError(): ByreError {
@@ -175,7 +199,16 @@ export class BufferedSubscription<I extends object>
   }
 }
 
+/** What a `next()` that waits resolves with: done, until an item was opened into it. */
+interface Handed {
+  value: Message | undefined
+  done: boolean
+}
+
 interface Waiter<I> {
-  readonly resolve: (item: I | undefined) => void
+  readonly result: Handed
+  /** Undefined when an item was there at once. */
+  resolve: ((result: Handed) => void) | undefined
+  item: I | undefined
   next: Waiter<I> | undefined
 }

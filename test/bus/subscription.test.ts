@@ -1,5 +1,6 @@
 // What the contract cannot see from outside: how a bus drives a subscription, and what it hears back.
 import { AsyncLocalStorage } from 'node:async_hooks'
+import fc from 'fast-check'
 import t from 'tap'
 import type { Gap, Message } from '../../src/bus/bus.ts'
 import { resolveSubscribeOptions } from '../../src/bus/options.ts'
@@ -22,20 +23,21 @@ function make(
     },
     overflowed: (_, lost) => calls.push(`lost ${lost.n}`),
     ended: () => calls.push('ended'),
+    unread: (items) => calls.push(`unread ${items.map((i) => i.n).join()}`),
+    handing: () => calls.push('handing'),
   }
   const sub = new BufferedSubscription('x', resolveSubscribeOptions('x', options, 10), owner, ready)
   return { sub, calls }
 }
 
-t.test('an item is opened when it is taken, not when it is pushed', async (t) => {
+t.test('an item is opened right before its consumer goes on, not when it is pushed', async (t) => {
   const { sub, calls } = make()
   sub.push({ n: 1 })
   const waiting = [sub.next(), sub.next()]
-  t.same(calls, ['open 1'])
   sub.push({ n: 2 })
-  t.same(calls, ['open 1'], 'a consumer that waits opens it on its own time')
+  t.same(calls, [])
   await Promise.all(waiting)
-  t.same(calls, ['open 1', 'open 2'])
+  t.same(calls, ['handing', 'open 1', 'handing', 'open 2'])
 })
 
 t.test('the owner hears of each loss and once of the end', async (t) => {
@@ -49,8 +51,20 @@ t.test('the owner hears of each loss and once of the end', async (t) => {
   })
   await sub.return()
   sub.close()
-  t.same(calls, ['lost 2', 'open 1', 'ended'])
+  t.same(calls, ['lost 2', 'handing', 'open 1', 'ended'])
 })
+
+t.test(
+  'calls made together get what was queued before the failure, then the failure, then the end',
+  async (t) => {
+    const { sub } = make({ buffer: 2, overflow: 'fail' })
+    for (const n of [1, 2, 3]) sub.push({ n })
+    const [one, two, three, four] = await Promise.allSettled([sub.next(), sub.next(), sub.next(), sub.next()])
+    t.match([one, two], [{ value: { value: { payload: 1 } } }, { value: { value: { payload: 2 } } }])
+    t.match(three, { status: 'rejected', reason: { code: 'BYRE_BUS_OVERFLOW' } })
+    t.match(four, { status: 'fulfilled', value: { done: true } })
+  },
+)
 
 t.test('one that is aborted from the start never was open', async (t) => {
   const { sub, calls } = make({ signal: AbortSignal.abort() })
@@ -60,13 +74,84 @@ t.test('one that is aborted from the start never was open', async (t) => {
   t.same(calls, [])
 })
 
-t.test('closing in the same turn as a hand-over wins', async (t) => {
+t.test(
+  'closing in the same turn as a hand-over wins, and gives everything unread back in order',
+  async (t) => {
+    const { sub, calls } = make()
+    const waiting = [sub.next(), sub.next()]
+    for (const n of [1, 2, 3, 4]) sub.push({ n })
+    sub.close()
+    const late = sub.next()
+    for (const result of await Promise.all([...waiting, late]))
+      t.same(result, { value: undefined, done: true })
+    t.same(calls, ['ended', 'unread 1,2,3,4'])
+  },
+)
+
+t.test('closing between two hand-overs gives back only what was not opened', async (t) => {
   const { sub, calls } = make()
-  const waiting = sub.next()
-  sub.push({ n: 1 })
-  sub.close()
-  t.same(await waiting, { value: undefined, done: true })
-  t.same(calls, ['ended'])
+  const waiting = [sub.next(), sub.next(), sub.next()]
+  const first = waiting[0]!.then(() => sub.close())
+  for (const n of [1, 2]) sub.push({ n })
+  await first
+  const values = (await Promise.all(waiting)).map((r) => (r.done === true ? 'done' : r.value.payload))
+  const unread = calls.filter((c) => c.startsWith('unread'))
+  t.same([values, unread], [[1, 'done', 'done'], ['unread 2']])
+})
+
+t.test('with many consumers each hand-over is followed by the code of its own consumer', async (t) => {
+  const log: string[] = []
+  const consumers = ['a', 'b', 'c'].map((name) => {
+    const sub = new BufferedSubscription<Item>(
+      'x',
+      resolveSubscribeOptions('x', {}, 10),
+      {
+        open: ({ n }): Message => ({ id: String(n), topic: 'x', ts: 0, payload: n }),
+        overflowed: () => {},
+        ended: () => {},
+        unread: () => {},
+        handing: () => log.push(`handing ${name}`),
+      },
+      Promise.resolve(),
+    )
+    const done = (async () => {
+      for await (const message of sub) {
+        log.push(`${name} runs ${String(message.payload)}`)
+        if (message.payload === 2) return
+      }
+    })()
+    return { sub, done }
+  })
+  for (const n of [1, 2]) for (const { sub } of consumers) sub.push({ n })
+  log.push('publisher goes on')
+  await Promise.all(consumers.map((c) => c.done))
+  t.equal(log[0], 'publisher goes on')
+  t.equal(log.length, 13)
+  for (let i = 1; i < log.length; i += 2) t.equal(log[i]!.at(-1), log[i + 1]![0], `${log[i]}, ${log[i + 1]}`)
+})
+
+t.test('under any pushes, takes and closing nothing is lost, doubled or reordered', async () => {
+  const step = fc.constantFrom('push', 'push', 'next', 'turn')
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (plan) => {
+      const { sub, calls } = make({ buffer: 100 })
+      const taken: Promise<IteratorResult<Message, undefined>>[] = []
+      let pushed = 0
+      for (const what of plan) {
+        if (what === 'push') sub.push({ n: pushed++ })
+        else if (what === 'next') taken.push(sub.next())
+        else await null
+      }
+      sub.close()
+      const values = (await Promise.all(taken))
+        .filter((r) => r.done !== true)
+        .map((r) => r.value!.payload as number)
+      const unread = calls.find((c) => c.startsWith('unread '))
+      const back = unread === undefined ? [] : unread.slice(7).split(',').map(Number)
+      return [...values, ...back].join() === Array.from({ length: pushed }, (_, n) => n).join()
+    }),
+    { numRuns: 1000 },
+  )
 })
 
 t.test('ready is what the bus says', async (t) => {
