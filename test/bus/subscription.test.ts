@@ -116,7 +116,7 @@ t.test('with many consumers each hand-over is followed by the code of its own co
     )
     const done = (async () => {
       for await (const message of sub) {
-        log.push(`${name} runs ${String(message.payload)}`)
+        log.push(`${name} runs ${String(message.payload as number)}`)
         if (message.payload === 2) return
       }
     })()
@@ -140,7 +140,7 @@ t.test('under any pushes, takes and closing nothing is lost, doubled or reordere
       for (const what of plan) {
         if (what === 'push') sub.push({ n: pushed++ })
         else if (what === 'next') taken.push(sub.next())
-        else await null
+        else await Promise.resolve()
       }
       sub.close()
       const values = (await Promise.all(taken))
