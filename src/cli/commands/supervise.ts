@@ -5,7 +5,14 @@ import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../base/clock.ts'
 import { ByreError, describeThrown } from '../../base/errors.ts'
 import { exitCodeOfSignal } from '../../base/exit-codes.ts'
-import { checkSocketPath, readPlaces, runDirectory, socketPathOf, stateDirectory } from '../../base/places.ts'
+import {
+  checkSocketPath,
+  herdDirectory,
+  readPlaces,
+  runDirectory,
+  socketPathOf,
+  stateDirectory,
+} from '../../base/places.ts'
 import type { SocketOwner } from '../../base/places.ts'
 import { createEmbeddedBus } from '../../bus/embedded.ts'
 import type { HostBus } from '../../bus/bus.ts'
@@ -13,9 +20,11 @@ import { loadHerd } from '../../config/load.ts'
 import type { ResolvedHerd } from '../../config/types.ts'
 import { createHerdLog } from '../../log/herd-log.ts'
 import type { LogLevel } from '../../log/logger.ts'
+import { refuseLiveElsewhere } from '../../supervisor/control/live-elsewhere.ts'
 import { startControlServer } from '../../supervisor/control/server.ts'
 import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
 import { hostedWorkers } from '../../supervisor/roster.ts'
+import type { ControlTarget } from '../../supervisor/status.ts'
 import { createSupervisor } from '../../supervisor/supervisor.ts'
 
 export interface SuperviseFlags {
@@ -70,6 +79,10 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
     socketPath,
     log: log.root,
     clock: systemClock,
+  })
+  await refuseDoubles(herd, socketPath, supervisor, log).catch(async (error: unknown) => {
+    await control.close()
+    throw error
   })
   handleSignals(supervisor, log, async () =>
     (await import('../../config/load-in-child.ts')).loadHerdInChild({ cwd, file: herd.file }),
@@ -139,6 +152,18 @@ function openBus(herd: ResolvedHerd): HostBus {
     'BYRE_UNSUPPORTED',
     `Cannot open bus '${herd.bus.kind}': this version has the embedded bus only. Set bus: 'embedded'.`,
   )
+}
+
+/** After the own socket is there and before a worker starts: of two processes that start at once one sees the other. */
+async function refuseDoubles(
+  herd: ResolvedHerd,
+  socketPath: string,
+  target: ControlTarget,
+  log: SupervisorLog,
+): Promise<void> {
+  const folder = herdDirectory(runDirectory(readPlaces()), herd.name)
+  for (const { name, reason } of await refuseLiveElsewhere({ folder, socketPath, target }))
+    log.root.warn({ event: 'sibling-silent', sibling: name }, `${reason} Its workers may live twice.`)
 }
 
 /** The embedded bus reaches one process: topics that workers elsewhere wait for never arrive here, nor theirs there. */

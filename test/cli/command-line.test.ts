@@ -1,0 +1,196 @@
+// The command line: one table behind both parsers, help without commander, every mistake exit 2 with a remedy.
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
+import t from 'tap'
+import { ByreError } from '../../src/base/errors.ts'
+import { describeExit, exitCodeOf } from '../../src/cli/exit.ts'
+import { COMMANDS, findCommand } from '../../src/cli/flags.ts'
+import type { FlagValues } from '../../src/cli/flags.ts'
+import { main } from '../../src/cli/main.ts'
+import { parseLine } from '../../src/cli/parse.ts'
+import { usageText } from '../../src/cli/usage.ts'
+import { runCleanNode } from '../helpers/clean-node.ts'
+
+const bin = join(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
+const byre = (...args: string[]): ReturnType<typeof runCleanNode> =>
+  runCleanNode([bin, ...args], { cwd: '/', env: { XDG_RUNTIME_DIR: '/nonexistent' } })
+
+type Line = { name: string; args: readonly string[]; flags: FlagValues }
+
+/** What commander makes of a line; undefined when it refuses. Its words go nowhere. */
+async function byCommander(argv: readonly string[]): Promise<Line | undefined> {
+  let line: Line | undefined
+  const write = process.stderr.write.bind(process.stderr)
+  process.stderr.write = ((_text: string, done?: () => void) => {
+    done?.()
+    return true
+  }) as typeof write
+  try {
+    await main(argv, async (name, args, flags) => {
+      line = { name, args: [...args], flags }
+      return 0
+    })
+  } finally {
+    process.stderr.write = write
+  }
+  return line
+}
+
+function byParseArgs([name, ...rest]: readonly string[]): Line | undefined {
+  const line = parseLine(findCommand(name!)!, rest)
+  return line === undefined ? undefined : { name: name!, args: [...line.args], flags: line.flags }
+}
+
+t.test('parseArgs and commander read the same from the same line', async (t) => {
+  const table: [string, object | undefined][] = [
+    ['supervise', { args: [], flags: {} }],
+    ['supervise --config a.js --group batch', { flags: { config: 'a.js', group: 'batch' } }],
+    ['supervise --config=a.js --only a,b,,c', { flags: { config: 'a.js', only: ['a', 'b', 'c'] } }],
+    [
+      'supervise --explain --log-level debug --log-format json',
+      { flags: { explain: true, logLevel: 'debug' } },
+    ],
+    ['supervise --group a --group b', { flags: { group: 'b' } }],
+    ['supervise --group=', { flags: { group: '' } }],
+    ['run mail', { args: ['mail'], flags: {} }],
+    ['run --socket /run/x.sock mail', { args: ['mail'], flags: { socket: '/run/x.sock' } }],
+    ['run -- --mail', { args: ['--mail'] }],
+    ['supervise extra', undefined],
+    ['supervise --wrong', undefined],
+    ['supervise --log-level loud', undefined],
+    ['supervise --config', undefined],
+    ['supervise --explain=yes', undefined],
+    ['run', undefined],
+    ['run a b', undefined],
+    ['run -x a', undefined],
+  ]
+  for (const [text, expected] of table) {
+    const argv = text.split(' ')
+    const [quick, slow] = [byParseArgs(argv), await byCommander(argv)]
+    t.same(quick, slow, text)
+    if (expected === undefined) t.equal(quick, undefined, text)
+    else t.match(quick, expected, text)
+  }
+})
+
+t.test('whatever parseArgs accepts, commander reads the same way', async (t) => {
+  const words = [
+    '--config',
+    '--config=x',
+    '--group',
+    '--only',
+    'a,b',
+    '--explain',
+    '--log-level',
+    'info',
+    '--socket=y',
+    'mail',
+    '--',
+    '-h',
+    '-x',
+    '',
+  ]
+  const argv = fc
+    .tuple(fc.constantFrom('supervise', 'run'), fc.array(fc.constantFrom(...words), { maxLength: 6 }))
+    .map(([name, rest]) => [name, ...rest])
+  let accepted = 0
+  await fc.assert(
+    fc.asyncProperty(argv, async (line) => {
+      const quick = byParseArgs(line)
+      if (quick === undefined) return true
+      accepted++
+      return JSON.stringify(quick) === JSON.stringify(await byCommander(line))
+    }),
+    { numRuns: 400 },
+  )
+  t.ok(accepted > 20, `${accepted} lines were accepted`)
+})
+
+t.test(
+  'every listed command is one commander knows and has an example; nothing else is listed',
+  async (t) => {
+    const usage = usageText()
+    for (const { name, summary, examples } of COMMANDS) {
+      t.match(usage, `  ${name} `)
+      t.match(usage, summary)
+      const { code, stdout } = await byre(name, '--help')
+      t.equal(code, 0)
+      t.match(stdout, `Usage: byre ${name} [options]`)
+      t.match(stdout, /\nExamples?:\n {2}byre /)
+      for (const [line] of examples) t.match(stdout, `  ${line}\n`)
+    }
+  },
+)
+
+t.test('--help and --version print on stdout and exit 0, no command is exit 2', async (t) => {
+  for (const flag of ['--help', '-h', 'help'])
+    t.match(await byre(flag), { code: 0, stdout: usageText(), stderr: '' })
+  for (const flag of ['--version', '-V'])
+    t.match(await byre(flag), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' })
+  t.match(await byre(), { code: 2, stdout: '', stderr: /^Usage: byre/ })
+  t.match(await byre('help', 'run'), { code: 0, stdout: /^Usage: byre run/ })
+})
+
+t.test('a wrong line is exit 2 and names the mistake', async (t) => {
+  const table: [string, RegExp][] = [
+    ['superwise', /unknown command 'superwise'\n\(Did you mean supervise\?\)/],
+    ['--wrong', /unknown option '--wrong'/],
+    ['supervise --wrong', /unknown option '--wrong'[^]*byre supervise --help/],
+    ['supervise one', /too many arguments/],
+    ['supervise --log-level loud', /'loud' is invalid. Allowed choices are trace/],
+    ['run', /missing required argument 'worker'/],
+    ['move mail', /required option '--to <PLACEMENT>' not specified/],
+    ['move mail --to moon', /Allowed choices are shared, thread, process/],
+    ['log-level mail', /missing required argument 'level'/],
+    ['stop', /missing required argument 'worker'/],
+  ]
+  for (const [line, expected] of table) {
+    const { code, stdout, stderr } = await byre(...line.split(' '))
+    t.equal(code, 2, line)
+    t.match(stderr, expected, line)
+    t.equal(stdout, '')
+  }
+})
+
+t.test('the table of exit codes', async (t) => {
+  const table: [unknown, number, RegExp][] = [
+    [new ByreError('BYRE_CONFIG_INVALID', 'no'), 78, /^byre: no\n$/],
+    [new ByreError('BYRE_CONFIG_NOT_FOUND', 'no'), 78, /no/],
+    [new ByreError('BYRE_USAGE', 'no'), 2, /no/],
+    [new ByreError('BYRE_ARGUMENT_INVALID', 'no'), 2, /no/],
+    [new ByreError('BYRE_CONTROL_UNREACHABLE', 'no'), 4, /no/],
+    [new ByreError('BYRE_WORKER_UNKNOWN', 'no'), 4, /no/],
+    [new ByreError('BYRE_SOCKET_IN_USE', 'no'), 1, /no/],
+    [new ByreError('BYRE_WORKER_DUPLICATE', 'no'), 1, /no/],
+    [new ByreError('BYRE_CONTROL_REFUSED', 'no'), 1, /no/],
+    [new ByreError('BYRE_INTERNAL', 'no'), 70, /no\n.*at /s],
+    [
+      Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES', syscall: 'open' }),
+      1,
+      /^byre: EACCES/,
+    ],
+    [new TypeError('x is not a function'), 70, /a mistake in byre itself[^]*x is not a function[^]*at /],
+    [undefined, 70, /undefined/],
+  ]
+  for (const [thrown, code, text] of table) {
+    const exit = describeExit(thrown)
+    t.equal(exit.code, code)
+    t.match(exit.text, text)
+  }
+  t.equal(exitCodeOf('SOMETHING_NEWER'), 1)
+})
+
+t.test('a reader that goes away is no error', async (t) => {
+  const { code, stderr } = await runCleanNode([
+    '-e',
+    `
+    const { spawn } = require('node:child_process')
+    const child = spawn(process.execPath, [${JSON.stringify(bin)}, '--help'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    child.stdout.destroy()
+    child.on('exit', (code) => process.exit(code))
+  `,
+  ])
+  t.equal(stderr, '')
+  t.equal(code, 0)
+})
