@@ -150,7 +150,8 @@ t.test('under any pushes, takes and closing nothing is lost, doubled or reordere
       const back = unread === undefined ? [] : unread.slice(7).split(',').map(Number)
       return [...values, ...back].join() === Array.from({ length: pushed }, (_, n) => n).join()
     }),
-    { numRuns: 1000 },
+    // failed once: two calls together, where the second took a younger message than the first was on its way with
+    { numRuns: 1000, examples: [[['next', 'push', 'push', 'next']]] },
   )
 })
 
