@@ -1,0 +1,138 @@
+// The real thing from the outside: supervise and run with a herd, controlled over their sockets, refusing doubles.
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { SupervisorStatus } from '../../src/supervisor/status.ts'
+import { runCleanNode, startCleanNode } from '../helpers/clean-node.ts'
+import type { CleanResult, RunningNode } from '../helpers/clean-node.ts'
+import { eventually } from '../helpers/events.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+import { call, rawClient, socketFolder } from '../supervisor/control/raw-client.ts'
+
+leakGuard(t)
+
+const bin = join(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
+const runtime = socketFolder(t)
+const cwd = join(runtime, 'project')
+const env = { XDG_RUNTIME_DIR: runtime, XDG_STATE_HOME: join(runtime, 'state') }
+const sockets = join(runtime, 'byre', 'shop')
+mkdirSync(cwd)
+writeFileSync(
+  join(cwd, 'worker.js'),
+  `export const run = (ctx) => new Promise((resolve) => ctx.signal.addEventListener('abort', () => resolve()))`,
+)
+const worker = { module: './worker.js' }
+writeFileSync(
+  join(cwd, 'byre.config.json'),
+  JSON.stringify({
+    name: 'shop',
+    workers: {
+      mail: worker,
+      db: { ...worker, group: 'core' },
+      report: { ...worker, activation: { topics: ['report.>'] } },
+    },
+  }),
+)
+
+const byre = (...args: string[]): Promise<CleanResult> => runCleanNode([bin, ...args], { cwd, env })
+
+async function start(t: { teardown(fn: () => unknown): void }, ...args: string[]): Promise<RunningNode> {
+  const node = startCleanNode([bin, ...args, '--log-format', 'json'], { cwd, env })
+  t.teardown(() => node.kill())
+  await Promise.race([
+    node.stdout.next('"ready"'),
+    node.exit.then(() => {
+      throw new Error(`ended: ${[...node.stdout.all, ...node.stderr.all].join('\n')}`)
+    }),
+  ])
+  return node
+}
+
+t.test('a herd is asked, controlled and watched over its socket, and leaves nothing behind', async (t) => {
+  const node = await start(t, 'supervise')
+  t.same(readdirSync(sockets), ['_all.sock'])
+  const socket = join(sockets, '_all.sock')
+  const { stdout, code } = await byre('status', '--json')
+  t.equal(code, 0)
+  const [s] = (JSON.parse(stdout) as { supervisors: SupervisorStatus[] }).supervisors
+  t.match(s, {
+    herd: 'shop',
+    group: '_all',
+    pid: node.pid,
+    workers: [
+      { name: 'mail', state: 'running' },
+      { name: 'db', state: 'running' },
+      { name: 'report', state: 'dormant' },
+    ],
+  })
+  const events = rawClient(socket, 'GET /events HTTP/1.0\r\n\r\n')
+  await events.receives(/: byre/)
+  t.match(await byre('stop', 'mail'), { code: 0, stdout: /^mail: stop/ })
+  await events.receives(/"worker":"mail","from":"running","to":"stopping"/)
+  await events.receives(/"worker":"mail","from":"stopping","to":"stopped"/)
+  t.match(await byre('start', 'mail'), { code: 0 })
+  await events.receives(/"worker":"mail","from":"[a-z]+","to":"running"/)
+  t.match(await byre('wake', 'report'), { code: 0 })
+  await events.receives(/"worker":"report","from":"[a-z]+","to":"running"/)
+  t.match(await byre('log-level', 'report', 'debug'), { code: 0 })
+  events.socket.destroy()
+  node.child.kill('SIGTERM')
+  t.same(await node.exit, { code: 0, signal: null })
+  t.same(readdirSync(sockets), [])
+  t.match(await byre('status'), { code: 4 })
+})
+
+t.test(
+  'a second supervise of the group, and a worker that is live elsewhere, are refused with the pid',
+  async (t) => {
+    const node = await start(t, 'supervise', '--group', 'core')
+    const pid = new RegExp(`pid ${node.pid} `)
+    t.match(await byre('supervise', '--group', 'core'), {
+      code: 1,
+      stderr: /Cannot listen on the control socket .* already does/,
+    })
+    for (const line of [['supervise'], ['supervise', '--only', 'db'], ['run', 'db']]) {
+      const { code, stderr } = await byre(...line)
+      t.equal(code, 1, line.join(' '))
+      t.match(stderr, /a worker runs once per herd on a host, and 'db' is running in pid/)
+      t.match(stderr, pid)
+    }
+    t.same(readdirSync(sockets), ['core.sock'], 'the refused ones have left no socket')
+    const alone = await start(t, 'run', 'mail')
+    t.same(readdirSync(sockets), ['core.sock', 'run-mail.sock'])
+    t.match(await byre('status'), { code: 0, stdout: /shop\/core [^]*shop\/run-mail / })
+    for (const process of [alone, node]) {
+      process.child.kill('SIGTERM')
+      t.same(await process.exit, { code: 0, signal: null })
+    }
+  },
+)
+
+t.test('the socket of a killed supervise is replaced by the next', async (t) => {
+  const first = await start(t, 'supervise')
+  await first.kill()
+  t.same(readdirSync(sockets), ['_all.sock'])
+  const second = await start(t, 'supervise')
+  t.equal((await call(join(sockets, '_all.sock'), 'GET', '/workers')).json['pid'], second.pid)
+  await second.kill()
+})
+
+t.test('two that start at once over one worker: exactly one goes on', async (t) => {
+  const lines = [
+    ['supervise', '--group', 'core'],
+    ['run', 'db'],
+  ]
+  const nodes = lines.map((line) => startCleanNode([bin, ...line, '--log-format', 'json'], { cwd, env }))
+  t.teardown(() => Promise.all(nodes.map((node) => node.kill())))
+  const ended = await eventually('one of them to give way', () =>
+    nodes.find((node) => node.child.exitCode !== null),
+  )
+  const [stays] = nodes.filter((node) => node !== ended)
+  t.equal(ended.child.exitCode, 1)
+  await ended.stderr.end()
+  t.match(ended.stderr.all.join('\n'), /'db' is [a-z]+ in pid/)
+  await stays!.stdout.next('"ready"')
+  stays!.child.kill('SIGTERM')
+  t.same(await stays!.exit, { code: 0, signal: null })
+})
