@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { formatDurationMs } from '../base/durations.ts'
 import { ByreError, describeThrown } from '../base/errors.ts'
 import { parseJsonText } from './json-text.ts'
+import { DEFAULT_EVALUATE_MS, loadError } from './load-error.ts'
 import { redact, show } from './problems.ts'
 
 export interface EvaluateOptions {
@@ -15,8 +16,6 @@ export interface EvaluateOptions {
   readonly evaluateMs?: number
   readonly clock?: Clock
 }
-
-export const DEFAULT_EVALUATE_MS = 10_000
 
 /** What a config exports, wrapped: returned bare from an async function, an object with a `then` would be called. */
 export interface Exported {
@@ -28,27 +27,6 @@ export interface Exported {
  *  synchronous loop cannot be interrupted from here, only in the child. */
 export async function evaluateFile(file: string, options: EvaluateOptions = {}): Promise<Exported> {
   return extname(file) === '.json' ? readJson(file) : importModule(file, options)
-}
-
-/** The error every failure to load a config becomes. `line` and `column` count from 1. */
-export function loadError(
-  file: string,
-  reason: string,
-  at: { readonly line?: number | undefined; readonly column?: number | undefined } = {},
-  cause?: unknown,
-): ByreError {
-  const where =
-    at.line === undefined ? '' : `line ${at.line}${at.column === undefined ? '' : `, column ${at.column}`}: `
-  const details = {
-    file,
-    ...(at.line === undefined ? {} : { line: at.line }),
-    ...(at.column === undefined ? {} : { column: at.column }),
-  }
-  return new ByreError(
-    'BYRE_CONFIG_INVALID',
-    `Cannot load the config ${show(file, 1024)}: ${where}${reason}`,
-    { details, cause },
-  )
 }
 
 async function readJson(file: string): Promise<Exported> {
