@@ -1,6 +1,6 @@
 // "Did you mean ...?" for a word that is in no list: the nearest known word by edit distance.
 
-/** Longest word compared and most words looked at: one suggestion costs at most a few milliseconds. */
+/** Longest word compared and most words looked at: what bounds the cost of one suggestion. */
 const MAX_WORD = 64
 const MAX_CANDIDATES = 10_000
 
@@ -31,23 +31,26 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
   return near === undefined ? '' : `; did you mean '${near}'?`
 }
 
-/** Optimal string alignment distance (Damerau-Levenshtein without substring edits); limit + 1 when it is larger. */
+/** Optimal string alignment distance (Damerau-Levenshtein without substring edits); limit + 1 when it is larger. Only
+ *  the band of 2 * limit + 1 cells around the diagonal can hold a distance within the limit (Ukkonen 1985). */
 function editDistance(a: string, b: string, limit: number): number {
+  const far = limit + 1
   let beforeLast: number[] = []
-  let last = Array.from({ length: b.length + 1 }, (_, j) => j)
+  let last = Array.from({ length: b.length + 1 }, (_, j) => Math.min(j, far))
   for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    let least = i
-    for (let j = 1; j <= b.length; j++) {
+    const row = Array.from({ length: b.length + 1 }, () => far)
+    row[0] = Math.min(i, far)
+    let least = row[0]
+    for (let j = Math.max(1, i - limit); j <= Math.min(b.length, i + limit); j++) {
       const same = a[i - 1] === b[j - 1] ? 0 : 1
       let cost = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + same)
       if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
         cost = Math.min(cost, beforeLast[j - 2]! + 1)
       }
-      row.push(cost)
-      least = Math.min(least, cost)
+      row[j] = Math.min(cost, far)
+      least = Math.min(least, row[j]!)
     }
-    if (least > limit) return limit + 1
+    if (least >= far) return far
     beforeLast = last
     last = row
   }

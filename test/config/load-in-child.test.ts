@@ -102,7 +102,7 @@ t.test('a grandchild that holds every pipe open delays nothing', async (t) => {
   } finally {
     process.kill(Number(readFileSync(join(cwd, 'pid'), 'utf8')), 'SIGKILL')
   }
-  t.ok(performance.now() - startedAt < 20_000)
+  t.ok(performance.now() - startedAt < 50_000)
 })
 
 t.test('what a config prints reaches the caller once, bounded, and never the result', async (t) => {
