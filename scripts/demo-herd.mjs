@@ -45,18 +45,17 @@ export function byreCommand(dir, url, args) {
 }
 
 /**
- * Starts `byre run <worker>` or `byre supervise --group <group>`, in a session of its own: a Ctrl-C of the terminal
- * reaches this script only, which then stops its children in order.
+ * Starts `byre run <worker>`, `byre supervise --group <group>` or, for 'all', `byre supervise`. In a session of its own:
+ * a Ctrl-C of the terminal reaches this script only, which then stops its children in order.
  * @param {string} dir
  * @param {string} url
- * @param {{ worker: string } | { group: string }} what
+ * @param {{ worker: string } | { group: string } | 'all'} what
  * @returns {Byre}
  */
 export function startByre(dir, url, what) {
-  const name = 'worker' in what ? what.worker : what.group
-  const args = 'worker' in what ? ['run', what.worker] : ['supervise', '--group', what.group]
+  const { name, label, args } = describe(what)
   mkdirSync(join(dir, 'logs'), { recursive: true })
-  const logFile = join(dir, 'logs', `${'worker' in what ? 'run-' : ''}${name}.log`)
+  const logFile = join(dir, 'logs', `${label}.log`)
   const log = openSync(logFile, 'a')
   const child = spawn('/usr/bin/env', byreCommand(dir, url, [...args, '--config', CONFIG]), {
     cwd: ROOT,
@@ -66,8 +65,16 @@ export function startByre(dir, url, what) {
   closeSync(log)
   if (child.pid === undefined) throw new Error(`Cannot start /usr/bin/env for ${name}`)
   const exit = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })))
-  const socket = join(dir, 'run', 'byre', 'demo', `${'worker' in what ? 'run-' : ''}${name}.sock`)
+  const socket = join(dir, 'run', 'byre', 'demo', `${label}.sock`)
   return { name, pid: child.pid, socket, logFile, exit, kill: (signal) => child.kill(signal) }
+}
+
+/** @param {{ worker: string } | { group: string } | 'all'} what */
+function describe(what) {
+  if (what === 'all') return { name: 'the herd', label: '_all', args: ['supervise'] }
+  if ('group' in what)
+    return { name: what.group, label: what.group, args: ['supervise', '--group', what.group] }
+  return { name: what.worker, label: `run-${what.worker}`, args: ['run', what.worker] }
 }
 
 /**

@@ -8,6 +8,7 @@ import { stopped } from '../lib/stopped.js'
 /** @typedef {{ relay: string, from: string, to: string }} Config */
 
 const CHUNK_BYTES = 64 * 1024
+const NEWLINE = 10
 
 /** @param {import('byre/worker').WorkerContext<Config>} ctx */
 export async function run(ctx) {
@@ -18,18 +19,15 @@ export async function run(ctx) {
   /** @type {import('node:fs/promises').FileHandle | undefined} */
   let file
   let offset = 0
-  let partial = ''
 
   const readOn = async () => {
     for (;;) {
       const { bytesRead } = (await file?.read(buffer, 0, CHUNK_BYTES, offset)) ?? { bytesRead: 0 }
       if (bytesRead === 0) return
-      // latin1 keeps every byte as it is, whatever a chunk's end cuts through
-      const lines = (partial + buffer.toString('latin1', 0, bytesRead)).split('\n')
-      partial = (lines.pop() ?? '').slice(0, CHUNK_BYTES)
-      if (lines.length > 0) await appendFile(to, `${lines.join('\n')}\n`, 'latin1')
+      const bytes = buffer.subarray(0, bytesRead)
+      await appendFile(to, bytes) // as they are, whatever the end of a chunk cuts through
       offset += bytesRead
-      client.count(ctx.name, lines.length)
+      client.count(ctx.name, bytes.filter((byte) => byte === NEWLINE).length)
     }
   }
   const follow = async () => {
