@@ -2,15 +2,7 @@
 // orders, pay, write logs, send lines and drop pictures. It is no part of what is measured.
 // By hand: `DEMO_DIR=/tmp/byre-demo node demo/world.mjs` beside `byre supervise`, with the same DEMO_DIR.
 
-import {
-  appendFileSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
@@ -247,9 +239,7 @@ function countLines(file) {
 /** @param {string} folder */
 function countFiles(folder) {
   try {
-    return readdirSync(folder).filter((name) =>
-      statSync(join(folder, name), { throwIfNoEntry: false })?.isFile(),
-    ).length
+    return readdirSync(folder).filter((name) => !name.endsWith('.part')).length
   } catch {
     return 0
   }

@@ -2,6 +2,7 @@
 // by side. Everything it starts and writes lives in a folder of its own below the system's temporary one, and goes with it.
 
 import { execFileSync } from 'node:child_process'
+import { setMaxListeners } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -39,6 +40,7 @@ const say = (/** @type {string} */ text) =>
   void process[options.json ? 'stderr' : 'stdout'].write(`${text}\n`)
 
 const leaving = new AbortController()
+setMaxListeners(0, leaving.signal) // every wait listens to it
 for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.on(name, () => leaving.abort(new Error(`stopped by ${name}`)))
 }

@@ -20,7 +20,10 @@ export async function run(ctx) {
     if (bytes > MAX_BYTES) return ctx.log.warn({ name, bytes }, 'too large')
     const picture = parsePgm(await readFile(join(inbox, name)).catch(() => Buffer.alloc(0)))
     if (picture === undefined) ctx.log.warn({ name }, 'not a PGM picture, or gone')
-    else await writeFile(join(thumbs, name), formatPgm(shrink(picture)))
+    else {
+      await writeFile(join(thumbs, `${name}.part`), formatPgm(shrink(picture)))
+      await rename(join(thumbs, `${name}.part`), join(thumbs, name))
+    }
     await rename(join(inbox, name), join(done, name)).catch(() => {})
   })
 }
