@@ -146,9 +146,10 @@ export function problemsOf(status) {
  */
 export async function stopAll(herd) {
   for (const byre of herd) byre.kill('SIGTERM')
-  const late = new AbortController()
+  const waiting = new AbortController()
+  const late = sleep(STOP_MS, undefined, { signal: waiting.signal }).catch(() => {})
   const problems = herd.map(async (byre) => {
-    const exit = await Promise.race([byre.exit, sleep(STOP_MS, undefined, { signal: late.signal })])
+    const exit = await Promise.race([byre.exit, late])
     if (exit?.code === 0) return []
     if (exit !== undefined)
       return [`${byre.name} ended with ${exit.signal ?? `exit code ${exit.code}`}:\n${tail(byre)}`]
@@ -157,7 +158,7 @@ export async function stopAll(herd) {
     return [`${byre.name} had to be killed ${STOP_MS / 1000} s after SIGTERM:\n${tail(byre)}`]
   })
   const all = (await Promise.all(problems)).flat()
-  late.abort()
+  waiting.abort()
   return all
 }
 

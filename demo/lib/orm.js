@@ -25,12 +25,28 @@ import { entities } from './entities.js'
 export function database(file) {
   return {
     key: `database:${file}`,
-    create: () => open(file),
-    async dispose(db) {
-      await db.save()
-      await db.source.destroy()
+    async create() {
+      await closing.get(file)
+      return open(file)
+    },
+    dispose(db) {
+      const closed = close(db)
+      const settled = closed
+        .catch(() => {})
+        .then(() => void (closing.get(file) === settled && closing.delete(file)))
+      closing.set(file, settled)
+      return closed
     },
   }
+}
+
+/** Files on their way out: a worker woken again at once must not read the file before its last run has written it. @type {Map<string, Promise<void>>} */
+const closing = new Map()
+
+/** @param {Database} db */
+async function close(db) {
+  await db.save()
+  await db.source.destroy()
 }
 
 /** @param {string} file @returns {Promise<Database>} */
