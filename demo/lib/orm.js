@@ -17,36 +17,13 @@ import { entities } from './entities.js'
  */
 
 /**
- * The shared resource behind `ctx.use(database(file))`; saved once more when its last user lets go of it.
- * One process at a time may have a file open: each worker has its own.
+ * The shared resource behind `ctx.use(database(file))`. What a worker wants kept it saves before its run returns; the
+ * release only closes. One process at a time may have a file open: each worker has its own.
  * @param {string} file
  * @returns {import('byre/worker').Resource<Database>}
  */
 export function database(file) {
-  return {
-    key: `database:${file}`,
-    async create() {
-      await closing.get(file)
-      return open(file)
-    },
-    dispose(db) {
-      const closed = close(db)
-      const settled = closed
-        .catch(() => {})
-        .then(() => void (closing.get(file) === settled && closing.delete(file)))
-      closing.set(file, settled)
-      return closed
-    },
-  }
-}
-
-/** Files on their way out: a worker woken again at once must not read the file before its last run has written it. @type {Map<string, Promise<void>>} */
-const closing = new Map()
-
-/** @param {Database} db */
-async function close(db) {
-  await db.save()
-  await db.source.destroy()
+  return { key: `database:${file}`, create: () => open(file), dispose: (db) => db.source.destroy() }
 }
 
 /** @param {string} file @returns {Promise<Database>} */

@@ -16,11 +16,13 @@ export async function run(ctx) {
   const letters = db.rows('dead_letter')
   let nextId = Number((await letters.maximum('id')) ?? 0) + 1
 
-  await drainQueue(ctx, client, 'dead-letters', async (/** @type {Hook} */ hook) => {
+  const taken = await drainQueue(ctx, client, 'dead-letters', async (/** @type {Hook} */ hook) => {
     const attempts = (hook.rounds ?? 0) + 1
     if (attempts > rounds) return appendJson(parked, { at: Date.now(), hook })
     return letters.insert({ id: nextId++, body: JSON.stringify(hook), attempts, dueAt: Date.now() + waitMs })
   })
+
+  if (taken > 0) await db.save()
 
   const due = await letters
     .createQueryBuilder()
@@ -31,4 +33,5 @@ export async function run(ctx) {
     await send(ctx, client, 'webhooks', [{ ...JSON.parse(letter.body), rounds: letter.attempts }])
     await letters.delete({ id: letter.id })
   }
+  if (due.length > 0) await db.save()
 }

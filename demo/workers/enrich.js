@@ -61,4 +61,5 @@ async function seed(db, customers) {
     tier: i % 4 === 0 ? 'gold' : 'standard',
   }))
   await db.rows('customer').insert(rows)
+  await db.save()
 }

@@ -25,6 +25,7 @@ export async function run(ctx) {
 
   const { affected } = await sessions.delete({ expiresAt: LessThanOrEqual(now) })
   const expired = affected ?? 0
+  if (fresh.length > 0 || expired > 0) await db.save()
   client.count(ctx.name, expired)
   ctx.log.debug({ fresh: fresh.length, expired }, 'sessions')
 }

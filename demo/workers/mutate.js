@@ -34,12 +34,19 @@ export async function run(ctx) {
       changed = true
     })
 
-  ctx.every('1s', async () => {
+  const save = async () => {
     if (!changed) return
     changed = false
     const newest = Number((await db.rows('stock_move').maximum('id')) ?? 0)
-    await db.rows('stock_move').delete({ id: LessThanOrEqual(newest - ctx.config.kept) })
+    await db.transaction((rows) =>
+      rows('stock_move').delete({ id: LessThanOrEqual(newest - ctx.config.kept) }),
+    )
     await db.save()
-  })
-  await forEachItem(ctx, client, 'mutations', apply)
+  }
+  ctx.every('1s', save)
+  try {
+    await forEachItem(ctx, client, 'mutations', apply)
+  } finally {
+    await save()
+  }
 }

@@ -37,4 +37,5 @@ async function seed(db, products) {
   await db
     .rows('price_rule')
     .insert(ids.map((id) => ({ id, productId: id, tier: 'gold', discountPermille: 100 })))
+  await db.save()
 }

@@ -30,14 +30,19 @@ export async function run(ctx) {
     changed = true
   }
 
-  ctx.every('1s', async () => {
+  const save = async () => {
     if (!changed) return
     changed = false
     const newest = Number((await db.rows('payment').maximum('id')) ?? 0)
-    await db.rows('payment').delete({ id: LessThanOrEqual(newest - ctx.config.kept) })
+    await db.transaction((rows) => rows('payment').delete({ id: LessThanOrEqual(newest - ctx.config.kept) }))
     await db.save()
-  })
-  await forEachItem(ctx, client, 'payments', reconcile)
+  }
+  ctx.every('1s', save)
+  try {
+    await forEachItem(ctx, client, 'payments', reconcile)
+  } finally {
+    await save()
+  }
 }
 
 /** @param {import('../lib/orm.js').Database} db @param {number} invoices */

@@ -21,5 +21,6 @@ export async function run(ctx) {
   const before = (await db.rows('daily_total').findOneBy({ id })) ?? { orders: 0, cents: 0 }
   const total = { id, day: today, orders: before.orders + orders, cents: before.cents + cents }
   await db.rows('daily_total').save(total)
+  await db.save()
   await writeJson(ctx.config.report, total)
 }
