@@ -19,8 +19,9 @@ const ROTATE_EVERY = 50 // log lines
  * @property {string} url  Where webhooks go.
  * @property {() => Facts} facts  What the world has seen, whatever the workers say.
  * @property {(group: string) => string[]} unfinished  What is still to be done, in words; empty when all is.
- * @property {() => void} pause  No new work from now on.
- * @property {(perSecond?: number) => void} resume  Orders per second, 1 to 10.
+ * @property {(count?: number, perSecond?: number) => void} feed  Gives work for so many orders (without end by default),
+ *   1 to 10 of them per second.
+ * @property {() => boolean} fed  All of it has been given.
  * @property {() => Promise<void>} close
  */
 
@@ -38,7 +39,7 @@ const ROTATE_EVERY = 50 // log lines
  */
 
 /**
- * Starts everything in `dir`; the receiver listens on a loopback port (`port`, or one the kernel chooses).
+ * Starts everything in `dir`, giving no work yet; the receiver listens on a loopback port (`port`, or one the kernel chooses).
  * @param {{ dir: string, port?: number, feeds?: readonly ('main' | 'reports')[] }} options
  * @returns {Promise<World>}
  */
@@ -51,7 +52,7 @@ export async function startWorld({ dir, port = 0, feeds = ['main', 'reports'] })
   const pictures = makePictures(join(dir, 'inbox'))
   let orders = 0
   let readings = 0
-  let paused = false
+  let due = 0
   let beatsPerOrder = 1
 
   const feedMain = () => {
@@ -78,7 +79,8 @@ export async function startWorld({ dir, port = 0, feeds = ['main', 'reports'] })
   }
   let beat = 0
   const timer = setInterval(() => {
-    if (paused || ++beat % beatsPerOrder !== 0) return
+    if (due === 0 || ++beat % beatsPerOrder !== 0) return
+    due--
     if (feeds.includes('main')) feedMain()
     if (feeds.includes('reports')) feedReports()
   }, BEAT_MS)
@@ -103,9 +105,9 @@ export async function startWorld({ dir, port = 0, feeds = ['main', 'reports'] })
         .map(([name, depth]) => `${depth} items are left in queue '${name}'`)
       return group === 'reports' ? queued : [...queued, ...differences(facts())]
     },
-    pause: () => void (paused = true),
-    resume(perSecond = 10) {
-      paused = false
+    fed: () => due === 0,
+    feed(count = Number.POSITIVE_INFINITY, perSecond = 10) {
+      due = count
       beatsPerOrder = Math.max(1, Math.round(1000 / BEAT_MS / perSecond))
     },
     async close() {
@@ -248,6 +250,7 @@ function countFiles(folder) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const dir = process.env['DEMO_DIR'] ?? join(tmpdir(), 'byre-demo')
   const world = await startWorld({ dir, port: 8088 })
+  world.feed()
   process.stdout.write(`The world turns in ${dir}; webhooks go to ${world.url}. Ctrl-C ends it.\n`)
   process.once('SIGINT', () => void world.close())
 }

@@ -19,9 +19,10 @@ import {
 } from './demo-figures.mjs'
 import { byreCommand, problemsOf, readStatus, startByre, stopAll, whenReady } from './demo-herd.mjs'
 
-const USAGE = `usage: scripts/demo [--exit] [--json] [--settle SECONDS]
+const USAGE = `usage: scripts/demo [--exit] [--json] [--orders N] [--settle SECONDS]
   --exit     stop everything at the end; exit 1 when a worker did no work or failed (for CI)
   --json     print the figures as one JSON document; implies --exit
+  --orders   how many orders each phase works through, 20 to 1000 (default 60)
   --settle   seconds of rest between the end of the work and the measuring (default 3)
 `
 const WORK_MS = 60_000
@@ -65,6 +66,7 @@ function readOptions() {
       options: {
         exit: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
+        orders: { type: 'string', default: '60' },
         settle: { type: 'string', default: '3' },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -74,8 +76,13 @@ function readOptions() {
       process.exit(0)
     }
     const settle = Number(values.settle)
-    if (settle >= 0 && settle <= 600) return values
-    throw new Error(`--settle must be 0 to 600 seconds, got '${values.settle}'`)
+    if (!(settle >= 0 && settle <= 600))
+      throw new Error(`--settle must be 0 to 600 seconds, got '${values.settle}'`)
+    const orders = Number(values.orders)
+    // the twentieth webhook is the first that becomes a dead letter
+    if (!Number.isInteger(orders) || orders < 20 || orders > 1000)
+      throw new Error(`--orders must be a whole number from 20 to 1000, got '${values.orders}'`)
+    return values
   } catch (error) {
     process.stderr.write(`scripts/demo: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`)
     process.exit(2)
@@ -102,7 +109,7 @@ async function main() {
     )
     const problems = [...alone.problems, ...(await end(alone))]
     say(`... and housed in one process by byre supervise --group ${group} ...`)
-    const hosted = await runPhase('hosted', group, workers, [{ group }])
+    const hosted = await runPhase('hosted', group, workers, [{ group }], alone.phase.measuredAfterReadyMs)
     problems.push(...hosted.problems)
     if (group === 'main') housed = hosted
     else problems.push(...(await end(hosted)))
@@ -135,9 +142,10 @@ async function main() {
  * @param {'main' | 'reports'} group
  * @param {string[]} workers
  * @param {Start[]} starts
+ * @param {number} [notBeforeMs]  Measures this long after ready at the earliest.
  * @returns {Promise<Run>}
  */
-async function runPhase(label, group, workers, starts) {
+async function runPhase(label, group, workers, starts, notBeforeMs = 0) {
   const { signal } = leaving
   signal.throwIfAborted()
   const dir = join(top, `${group[0]}${label[0]}`) // short: it is part of socket paths
@@ -163,14 +171,15 @@ async function runPhase(label, group, workers, starts) {
   running.push(run)
 
   const readyAt = Math.max(...(await Promise.all(herd.map((byre) => whenReady(byre, signal)))))
-  const idle = await whenWorkDone(world, group, workers, signal)
-  await sleep(settleMs, undefined, { signal })
+  const undone = await whenWorkDone(world, group, workers, signal)
+  const rest = Math.max(settleMs, readyAt + notBeforeMs - Date.now() + 1)
+  await sleep(rest, undefined, { signal })
   const measuredAt = Date.now()
   const memory = await measureTrees(
     herd.map(({ pid }) => pid),
     signal,
   )
-  run.problems.push(...idle)
+  run.problems.push(...undone)
   for (const byre of herd) {
     const status = await readStatus(byre)
     if (status === undefined) run.problems.push(`${byre.name} no longer answers on its control socket`)
@@ -189,7 +198,7 @@ async function runPhase(label, group, workers, starts) {
 }
 
 /**
- * Lets every worker work, then stops the feed and waits until nothing is left to do.
+ * Gives the same work in each phase, and waits until all of it is done and every worker has done some.
  * @param {import('../demo/world.mjs').World} world
  * @param {string} group
  * @param {string[]} workers
@@ -197,13 +206,12 @@ async function runPhase(label, group, workers, starts) {
  * @returns {Promise<string[]>} what was not done in time
  */
 async function whenWorkDone(world, group, workers, signal) {
+  const idle = () => workers.filter((name) => (world.relay.done.get(name) ?? 0) === 0)
+  const done = () => world.fed() && idle().length === 0 && world.unfinished(group).length === 0
   const deadline = Date.now() + WORK_MS
-  const missing = () => workers.filter((name) => (world.relay.done.get(name) ?? 0) === 0)
-  while (missing().length > 0 && Date.now() < deadline) await sleep(50, undefined, { signal })
-  const idle = missing().map((name) => `${name} did no work in ${WORK_MS / 1000} s`)
-  world.pause()
-  while (world.unfinished(group).length > 0 && Date.now() < deadline) await sleep(50, undefined, { signal })
-  return [...idle, ...world.unfinished(group)]
+  world.feed(Number(options.orders))
+  while (!done() && Date.now() < deadline) await sleep(50, undefined, { signal })
+  return [...idle().map((name) => `${name} did no work in ${WORK_MS / 1000} s`), ...world.unfinished(group)]
 }
 
 /** @param {Run} run */
@@ -217,7 +225,7 @@ async function end(run) {
  * @param {Run} run
  */
 async function leaveRunning(run) {
-  run.world.resume(LEAVE_PER_SECOND)
+  run.world.feed(undefined, LEAVE_PER_SECOND)
   const [byre] = run.herd
   if (byre === undefined) throw new Error('no supervisor')
   const at = `--socket ${byre.socket}`
