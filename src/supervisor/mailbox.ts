@@ -50,7 +50,11 @@ export class Mailbox {
   /** Puts back, in front and in order, what a subscription held unread when it closed. */
   giveBack(deliveries: readonly RawDelivery[]): void {
     const returned: Kept[] = []
+    // Two overlapping subscriptions of one run give the same message back twice.
+    const known = new Set(this.#kept.map((kept) => kept.delivery))
     for (const delivery of deliveries) {
+      if (known.has(delivery)) continue
+      known.add(delivery)
       const offers = this.#offers.get(delivery) ?? 1
       if (offers >= OFFERS_MAX) this.unclaimed++
       else returned.push({ delivery, offers, seen: false })

@@ -21,6 +21,7 @@ import type { ResolvedHerd } from '../../config/types.ts'
 import { createHerdLog } from '../../log/herd-log.ts'
 import type { LogLevel } from '../../log/logger.ts'
 import { refuseLiveElsewhere } from '../../supervisor/control/live-elsewhere.ts'
+import { refuseLiveElsewhere } from '../../supervisor/control/live-elsewhere.ts'
 import { startControlServer } from '../../supervisor/control/server.ts'
 import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
 import { hostedWorkers } from '../../supervisor/roster.ts'
@@ -59,7 +60,8 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
     format: flags.logFormat ?? 'auto',
     env: process.env,
   })
-  const bus = openBus(herd)
+  await askNeighbours(hosting, socketPath, log)
+  const bus = openBus(herd, log)
   warnOfPrivateBus(herd, hosting, bus, log)
 
   const supervisor = createSupervisor({
@@ -141,12 +143,33 @@ function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
   return { ...choice, label: group ?? '_all', owner, mode: 'supervise', workers }
 }
 
-function openBus(herd: ResolvedHerd): HostBus {
+async function askNeighbours(hosting: Hosting, ownSocket: string, log: SupervisorLog): Promise<void> {
+  const silent = await refuseLiveElsewhere({
+    folder: dirname(ownSocket),
+    ownSocket,
+    workers: hosting.workers,
+  })
+  if (silent.length === 0) return
+  log.root.warn(
+    { event: 'neighbour-silent', sockets: silent },
+    'a process of this herd did not say which workers it hosts; starting anyway',
+  )
+}
+
+function openBus(herd: ResolvedHerd, log: SupervisorLog): HostBus {
   if (herd.bus.kind === 'embedded')
     return createEmbeddedBus({
       messageBytes: herd.limits.messageBytes,
       buffer: herd.limits.buffer,
       clock: systemClock,
+      onDrop: ({ owner, ...drop }) => {
+        // Folded by the log: a consumer that falls behind drops many.
+        const teller = owner === undefined ? log.root : log.about(owner)
+        teller.warn(
+          { event: 'bus-drop', ...drop },
+          `a subscription overflowed: messages of ${drop.pattern} are dropped`,
+        )
+      },
     })
   throw new ByreError(
     'BYRE_UNSUPPORTED',
