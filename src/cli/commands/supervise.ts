@@ -21,7 +21,6 @@ import type { ResolvedHerd } from '../../config/types.ts'
 import { createHerdLog } from '../../log/herd-log.ts'
 import type { LogLevel } from '../../log/logger.ts'
 import { refuseLiveElsewhere } from '../../supervisor/control/live-elsewhere.ts'
-import { refuseLiveElsewhere } from '../../supervisor/control/live-elsewhere.ts'
 import { startControlServer } from '../../supervisor/control/server.ts'
 import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
 import { hostedWorkers } from '../../supervisor/roster.ts'
@@ -60,7 +59,6 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
     format: flags.logFormat ?? 'auto',
     env: process.env,
   })
-  await askNeighbours(hosting, socketPath, log)
   const bus = openBus(herd, log)
   warnOfPrivateBus(herd, hosting, bus, log)
 
@@ -141,19 +139,6 @@ function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
     return { ...choice, label: `run-${worker}`, owner: { kind: 'run', worker }, mode: 'run', workers }
   const owner: SocketOwner = group === undefined ? { kind: 'all' } : { kind: 'group', group }
   return { ...choice, label: group ?? '_all', owner, mode: 'supervise', workers }
-}
-
-async function askNeighbours(hosting: Hosting, ownSocket: string, log: SupervisorLog): Promise<void> {
-  const silent = await refuseLiveElsewhere({
-    folder: dirname(ownSocket),
-    ownSocket,
-    workers: hosting.workers,
-  })
-  if (silent.length === 0) return
-  log.root.warn(
-    { event: 'neighbour-silent', sockets: silent },
-    'a process of this herd did not say which workers it hosts; starting anyway',
-  )
 }
 
 function openBus(herd: ResolvedHerd, log: SupervisorLog): HostBus {
