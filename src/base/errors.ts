@@ -1,6 +1,8 @@
 // The one error class of byre and the catalogue of its codes. Every error a user can meet carries a stable
 // code, one sentence of fact with the actual value, and the remedy.
 
+import { isNativeError } from 'node:util/types'
+
 /** Stable across releases: `BYRE_<AREA>_<WHAT>`. */
 export type ErrorCode =
   | 'BYRE_ARGUMENT_INVALID'
@@ -67,9 +69,13 @@ export function describeProblems(subject: string, problems: readonly Problem[]):
   return `${subject}: ${problems.length} problem${problems.length === 1 ? '' : 's'}\n${lines.join('\n')}`
 }
 
+/** Longest message and stack in what describeThrown returns, characters; more is cut and says so. */
+const MESSAGE_LENGTH = 2048
+const STACK_LENGTH = 16_384
+
 /**
- * Text of anything that was thrown, for logs and evidence. Never throws: a getter or `toString` that throws
- * is named instead, because a worker may reject with a hostile object.
+ * Text of anything that was thrown, for logs and evidence: bounded, and it never throws. A getter or `toString` that
+ * throws is named instead, because a worker may reject with a hostile object. Errors of other realms count as errors.
  */
 export function describeThrown(thrown: unknown): {
   readonly type: string
@@ -77,30 +83,49 @@ export function describeThrown(thrown: unknown): {
   readonly stack?: string
 } {
   try {
-    if (thrown instanceof Error) {
-      const stack = typeof thrown.stack === 'string' ? thrown.stack : undefined
-      const base = { type: String(thrown.name), message: String(thrown.message) }
-      return stack === undefined ? base : { ...base, stack }
+    if (isNativeError(thrown) || thrown instanceof Error) {
+      const base = {
+        type: cut(String(thrown.name), 256),
+        message: cut(String(thrown.message), MESSAGE_LENGTH),
+      }
+      const { stack } = thrown
+      return typeof stack === 'string' ? { ...base, stack: cutStack(stack, String(thrown.message)) } : base
     }
-    if (typeof thrown === 'string') return { type: 'string', message: thrown }
+    if (typeof thrown === 'string') return { type: 'string', message: cut(thrown, MESSAGE_LENGTH) }
     if (typeof thrown === 'object' && thrown !== null) {
       const message = (thrown as { message?: unknown }).message
-      return { type: 'object', message: typeof message === 'string' ? message : safeJson(thrown) }
+      return {
+        type: 'object',
+        message: typeof message === 'string' ? cut(message, MESSAGE_LENGTH) : safeJson(thrown),
+      }
     }
-    return { type: typeof thrown, message: String(thrown) }
+    return { type: typeof thrown, message: cut(String(thrown), MESSAGE_LENGTH) }
   } catch (error) {
     return { type: typeof thrown, message: `(a value that throws when read: ${safeMessage(error)})` }
   }
 }
 
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`
+}
+
+/** A stack begins with the message: a long one is shortened there, so that the frames are kept. */
+function cutStack(stack: string, message: string): string {
+  if (stack.length <= STACK_LENGTH) return stack
+  const frames = stack.slice(Math.max(0, stack.indexOf(message)) + message.length)
+  return message.length <= MESSAGE_LENGTH || !stack.includes(message)
+    ? cut(stack, STACK_LENGTH)
+    : cut(`${cut(message, MESSAGE_LENGTH)}${frames}`, STACK_LENGTH)
+}
+
 function safeJson(value: object): string {
   const text = JSON.stringify(value)
-  return text === undefined ? Object.prototype.toString.call(value) : text.slice(0, 2048)
+  return text === undefined ? Object.prototype.toString.call(value) : cut(text, MESSAGE_LENGTH)
 }
 
 function safeMessage(error: unknown): string {
   try {
-    return error instanceof Error ? String(error.message) : String(error)
+    return cut(error instanceof Error ? String(error.message) : String(error), MESSAGE_LENGTH)
   } catch {
     return 'unprintable'
   }

@@ -62,6 +62,9 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
   const bus = openBus(herd, log)
   warnOfPrivateBus(herd, hosting, bus, log)
 
+  // Alone, the worker's `env` is in process.env as well; the places above are those of the process itself.
+  if (flags.worker !== undefined)
+    Object.assign(process.env, herd.workers.find(({ name }) => name === flags.worker)?.env)
   const supervisor = createSupervisor({
     herd,
     ...hosting,

@@ -7,12 +7,19 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 export interface ScopeSink {
   /** An error nobody caught. `via` says where it surfaced: 'setTimeout', 'unhandledRejection', ... */
   stray(error: unknown, via: string): void
-  /** process.exit(code) was called; `repeated` when the throw of an earlier call was swallowed. */
-  exitCalled(code: number, repeated: boolean): void
+  /** process.exit(code) was called; `earlier` is the call whose throw was swallowed, if this is not the first. */
+  exitCalled(code: number, earlier: ExitCall | undefined): void
   /** It touched something the process shares; told once per kind and run. */
   touched(kind: string, what: string): void
   /** A line it wrote to stdout, stderr or console. */
   output(stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void
+}
+
+/** A call of the trapped process.exit. */
+export interface ExitCall {
+  readonly code: number
+  /** What it threw has come out of the worker's code; false when the worker swallowed it. */
+  surfaced: boolean
 }
 
 export interface ForeignListener {
@@ -31,14 +38,17 @@ export interface RunScope {
   readonly run: number
   readonly sink: ScopeSink
   ended: boolean
-  exitCode: number | undefined
+  /** Its module is being loaded: what it sets up now belongs to the module and outlives the run. */
+  loading: boolean
+  /** The first call of process.exit; it decides. */
+  exit: ExitCall | undefined
   /** Timers it made and their callbacks; bounded, see wrap-timers. */
   readonly timers: Map<object, (...args: unknown[]) => unknown>
   timersUntracked: number
   foreignListeners: ForeignListener[]
   readonly touchedKinds: Set<string>
   /** Its writes to process.env: undefined marks a deletion. */
-  envOverlay: Map<string, string | undefined> | undefined
+  env: Map<string, string | undefined> | undefined
 }
 
 export function createRunScope(worker: string, index: number, run: number, sink: ScopeSink): RunScope {
@@ -48,12 +58,13 @@ export function createRunScope(worker: string, index: number, run: number, sink:
     run,
     sink,
     ended: false,
-    exitCode: undefined,
+    loading: true,
+    exit: undefined,
     timers: new Map(),
     timersUntracked: 0,
     foreignListeners: [],
     touchedKinds: new Set(),
-    envOverlay: undefined,
+    env: undefined,
   }
 }
 

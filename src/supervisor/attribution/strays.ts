@@ -1,8 +1,7 @@
 // Errors nobody caught: charged to a worker by async context, then by stack; byre's own errors are never charged to
 // a worker; what belongs to nobody is reported as such (law 2).
 
-import { ByreError } from '../../base/errors.ts'
-import { ExitTrap } from './guard-process.ts'
+import { asExitTrap } from './guard-exit.ts'
 import { currentScope, judgeStraysWith } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 import { ownerOfStack } from './stack.ts'
@@ -26,6 +25,8 @@ export type Charge =
 /**
  * Who an error belongs to. The stack overrides the context in one case: the error was thrown in the entry module of
  * exactly one other worker, called back from code that runs in somebody else's context (a shared client's callback).
+ * A stack that ends in byre's own code is byre's only outside every worker: inside one it is misuse of byre's API, an
+ * error from another process, or a forgery, and none of them may take the herd down.
  */
 export function charge(error: unknown, context: RunScope | undefined, options: StrayOptions): Charge {
   const owner = ownerOfStack(stackOf(error), options.owners())
@@ -33,10 +34,8 @@ export function charge(error: unknown, context: RunScope | undefined, options: S
     const scope = options.runOf(owner.worker)
     if (scope !== undefined) return { kind: 'worker', scope, by: 'stack' }
   }
-  // A ByreError is byre telling the worker that it misused the API; it was made in byre's code but is the worker's.
-  if (owner.kind === 'byre' && !(error instanceof ByreError && context !== undefined)) return { kind: 'byre' }
   if (context !== undefined) return { kind: 'worker', scope: context, by: 'context' }
-  return { kind: 'nobody' }
+  return owner.kind === 'byre' ? { kind: 'byre' } : { kind: 'nobody' }
 }
 
 function stackOf(error: unknown): string | undefined {
@@ -51,7 +50,11 @@ function stackOf(error: unknown): string | undefined {
 /** Listens for uncaught exceptions and unhandled rejections of the process; returns its undo. */
 export function catchStrays(options: StrayOptions): () => void {
   const settle = (error: unknown, via: string, context = currentScope()): void => {
-    if (error instanceof ExitTrap) return // told when it was thrown
+    const trap = asExitTrap(error)
+    if (trap !== undefined) {
+      trap.call.surfaced = true // told when it was called
+      return
+    }
     const found = charge(error, context, options)
     switch (found.kind) {
       case 'worker':

@@ -13,9 +13,11 @@ import type { Offloader } from '../../worker/offload.ts'
 import type { ResourcePool } from '../../worker/resources.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
 import { createRunScope, enter, runInScope, strayIn } from '../attribution/run-scope.ts'
-import type { RunScope } from '../attribution/run-scope.ts'
+import type { ExitCall, RunScope } from '../attribution/run-scope.ts'
+import { asExitTrap } from '../attribution/guard-exit.ts'
 import { isAttached } from '../attribution/wrap-events.ts'
 import { clearLeakedTimers } from '../attribution/wrap-timers.ts'
+import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from './placement.ts'
 
 export interface SharedParts {
@@ -40,9 +42,10 @@ const LEFTOVERS_NAMED_MAX = 20
 export function createSharedPlacement(parts: SharedParts): SharedPlacement {
   const loader = createLoader()
   const current = new Map<string, RunScope>()
+  const moduleEnvs = new Map<string, Environment>()
   return {
     runOf: (worker) => current.get(worker),
-    launch: (request) => launchShared(request, parts, loader, current),
+    launch: (request) => launchShared(request, parts, loader, current, moduleEnvs),
   }
 }
 
@@ -90,6 +93,7 @@ function launchShared(
   parts: SharedParts,
   load: Load,
   current: Map<string, RunScope>,
+  moduleEnvs: Map<string, Environment>,
 ): Instance {
   const { spec, events } = request
   const abort = new AbortController()
@@ -98,6 +102,15 @@ function launchShared(
   let run: WorkerModule['run'] | undefined
   let leftovers: Leftovers | undefined
 
+  const log = (): Logger => parts.logOf(spec.name)
+  const tellSwallowed = (call: ExitCall): void => {
+    if (call.surfaced) return
+    call.surfaced = true
+    log().warn(
+      { event: 'exit-swallowed', code: call.code },
+      'what process.exit threw was swallowed; the worker was ended all the same',
+    )
+  }
   const outside = (fn: () => void): void => {
     // A run that was let go of is not heard any more; the runner has moved on.
     if (leftovers === undefined) runInScope(undefined, fn)
@@ -105,35 +118,33 @@ function launchShared(
   const scope = createRunScope(spec.name, request.index, request.run, {
     stray: (error, via) => {
       if (leftovers !== undefined)
-        parts
-          .logOf(spec.name)
-          .warn(
-            { event: 'late-error', via, ...describeThrown(error) },
-            'error of a run that has ended already',
-          )
-      else outside(() => events.charged(strayExit(error, via, scope)))
-    },
-    exitCalled: (code, repeated) => {
-      const log = parts.logOf(spec.name)
-      if (leftovers !== undefined || repeated)
-        log.warn(
-          { event: 'exit-swallowed', code },
-          'called process.exit after the throw of an earlier call was swallowed',
+        log().warn(
+          { event: 'late-error', via, ...describeThrown(error) },
+          'error of a run that has ended already',
         )
+      else outside(() => events.charged(strayExit(error, via, request.run)))
+    },
+    exitCalled: (code, earlier) => {
+      if (leftovers !== undefined)
+        log().warn({ event: 'late-exit', code }, 'process.exit of a run that has ended already')
+      else if (earlier !== undefined) tellSwallowed(earlier)
       else outside(() => events.charged(exitCalled(code)))
     },
-    touched: (kind, what) => parts.logOf(spec.name).warn({ event: 'process-touched', kind }, what),
+    touched: (kind, what) => log().warn({ event: 'process-touched', kind }, what),
     output: (stream, chunk) => parts.output(spec.name, stream, chunk),
   })
+  scope.env = copyOf(moduleEnvs.get(spec.name))
   current.set(spec.name, scope)
 
   void enter(scope, async () => load(spec)).then(
     (loaded) =>
       outside(() => {
         run = loaded.run
+        belongsToModule(scope, moduleEnvs)
         events.loaded({ ms: loaded.loadMs, rssBytes: loaded.rssBytes })
       }),
-    (error: unknown) => outside(() => events.ended(loadExit(error, scope))),
+    (error: unknown) =>
+      outside(() => events.ended(settled(error) ?? loadExit(error, error instanceof NeedsNewProcess))),
   )
 
   const start = (): void => {
@@ -164,9 +175,16 @@ function launchShared(
     const result = settle(scope, () => run?.(ctx))
     if (spec.ready === 'start' && !result.threw) outside(events.ready)
     void result.promise.then(
-      () => outside(() => events.ended(scope.exitCode === undefined ? DONE : exitCalled(scope.exitCode))),
-      (error: unknown) => outside(() => events.ended(rejectedExit(error, scope, abort.signal))),
+      () => outside(() => events.ended(settled(undefined) ?? DONE)),
+      (error: unknown) => outside(() => events.ended(settled(error) ?? rejectedExit(error, abort.signal))),
     )
+  }
+
+  /** The exit of a run that called process.exit, whatever it settled with. */
+  const settled = (error: unknown): Exit | undefined => {
+    const trap = asExitTrap(error) ?? asExitTrap(causeOf(error))
+    if (trap !== undefined) trap.call.surfaced = true
+    return scope.exit === undefined ? undefined : exitCalled(scope.exit.code)
   }
 
   // An abort listener that throws reaches uncaughtException with the context of this call: the worker's own.
@@ -187,10 +205,28 @@ function launchShared(
       bus?.closeAll()
       leftovers = collectLeftovers(scope)
       scope.ended = true
+      // What a promise chain rejects with is told by Node only after the microtasks, so it is asked for a turn later.
+      if (scope.exit !== undefined) setImmediate(tellSwallowed, scope.exit)
       if (current.get(spec.name) === scope) current.delete(spec.name)
       return leftovers
     },
   }
+}
+
+type Environment = ReadonlyMap<string, string | undefined>
+
+function copyOf(env: Environment | undefined): Map<string, string | undefined> | undefined {
+  return env === undefined ? undefined : new Map(env)
+}
+
+/** What the module set up while it loaded is not evaluated again for the next run, so it does not end with this one. */
+function belongsToModule(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
+  if (!scope.loading) return
+  scope.loading = false
+  scope.timers.clear()
+  scope.timersUntracked = 0
+  scope.foreignListeners = []
+  if (scope.env !== undefined) moduleEnvs.set(scope.worker, new Map(scope.env))
 }
 
 /** Calls `fn` in the scope, telling a synchronous throw apart from a rejection. */
@@ -216,69 +252,4 @@ function collectLeftovers(scope: RunScope): Leftovers {
   }
   scope.foreignListeners = []
   return { timers: timers.slice(0, LEFTOVERS_NAMED_MAX), listeners: listeners.slice(0, LEFTOVERS_NAMED_MAX) }
-}
-
-const DONE: Exit = { verdict: 'done', text: 'run() resolved', evidence: {} }
-
-function strayExit(error: unknown, via: string, scope: RunScope): Exit {
-  const thrown = describeThrown(error)
-  const text = `stray ${via === 'unhandledRejection' ? 'rejection' : `throw in ${via}`}: ${thrown.type}: ${thrown.message}`
-  return { verdict: 'threw-stray', text, evidence: { via, run: scope.run, ...evidenceOf(error) } }
-}
-
-function rejectedExit(error: unknown, scope: RunScope, signal: AbortSignal): Exit {
-  if (scope.exitCode !== undefined) return exitCalled(scope.exitCode)
-  if (signal.aborted && (error === signal.reason || isAbort(error))) {
-    return { verdict: 'stopped', text: 'run() ended with its signal', evidence: {} }
-  }
-  const thrown = describeThrown(error)
-  return {
-    verdict: 'failed',
-    text: `run() rejected: ${thrown.type}: ${thrown.message}`,
-    evidence: evidenceOf(error),
-  }
-}
-
-function isAbort(error: unknown): boolean {
-  try {
-    return (error as { name?: unknown } | null)?.name === 'AbortError'
-  } catch {
-    return false
-  }
-}
-
-function loadExit(error: unknown, scope: RunScope): Exit {
-  if (scope.exitCode !== undefined) return exitCalled(scope.exitCode)
-  const text = error instanceof Error ? error.message : describeThrown(error).message
-  return {
-    verdict: 'launch-failed',
-    text,
-    evidence: evidenceOf(error),
-    ...(error instanceof NeedsNewProcess ? { fatal: true } : {}),
-  }
-}
-
-function exitCalled(code: number): Exit {
-  return code === 0
-    ? { verdict: 'done', text: 'process.exit(0)', evidence: { code } }
-    : { verdict: 'failed', text: `process.exit(${code})`, evidence: { code } }
-}
-
-const CAUSES_MAX = 5
-
-/** Type, message, stack and the chain of causes; hostile values are named instead of read. */
-function evidenceOf(error: unknown): Record<string, unknown> {
-  const causes: string[] = []
-  let cause: unknown = error
-  for (let depth = 0; depth < CAUSES_MAX; depth++) {
-    try {
-      cause = cause instanceof Error ? cause.cause : undefined
-    } catch {
-      break // a `cause` getter that throws ends the chain
-    }
-    if (cause === undefined) break
-    const { type, message } = describeThrown(cause)
-    causes.push(`${type}: ${message}`)
-  }
-  return { ...describeThrown(error), ...(causes.length === 0 ? {} : { causes }) }
 }

@@ -1,0 +1,104 @@
+// The ways out of a process: process.exit and signals to oneself end the worker that uses them; process.abort cannot be
+// held back and is only named.
+
+import { constants } from 'node:os'
+import { ByreError } from '../../base/errors.ts'
+import { exitCodeOfSignal } from '../../base/exit-codes.ts'
+import { override } from './override.ts'
+import { currentScope } from './run-scope.ts'
+import type { ExitCall, RunScope } from './run-scope.ts'
+
+/** Thrown by the trapped process.exit; never meant to be caught. */
+export class ExitTrap extends ByreError {
+  readonly call: ExitCall
+
+  constructor(call: ExitCall, how: string) {
+    super('BYRE_PROCESS_EXIT', `${how} ends this worker only: it shares its process with others`)
+    this.call = call
+  }
+}
+
+/** `error` as an ExitTrap. Never throws: a Proxy that was thrown may trap `instanceof`. */
+export function asExitTrap(error: unknown): ExitTrap | undefined {
+  try {
+    return error instanceof ExitTrap ? error : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export interface ExitGuardOptions {
+  /** Whose code called, by its stack: the innermost frame that is the entry module of one worker. */
+  readonly ownerByStack: (error: Error) => RunScope | undefined
+  /** process.exit that no worker can be charged with. */
+  readonly onUnattributedExit: (code: number, stack: string | undefined) => void
+  /** Last words before process.abort really ends the process. */
+  readonly beforeAbort: (scope: RunScope | undefined) => void
+}
+
+/** Installs the traps; returns their undo. */
+export function guardExit(options: ExitGuardOptions): () => void {
+  const undos = [trapExit(options), trapKill(options), nameAbort(options)]
+  return () => {
+    for (const undo of undos) undo()
+  }
+}
+
+function trapExit(options: ExitGuardOptions): () => void {
+  return override('exit', (code?: number | string) => {
+    const status = Number(code ?? process.exitCode ?? 0) || 0
+    leave(status, `process.exit(${status})`, options)
+  })
+}
+
+/**
+ * First abort the signal, then throw: a run that swallows the throw is stopped all the same. The stack goes before the
+ * context, as with errors: a callback called by a sibling's client ends its own worker.
+ */
+function leave(code: number, how: string, options: ExitGuardOptions): never {
+  const call: ExitCall = { code, surfaced: false }
+  const trap = new ExitTrap(call, how)
+  const scope = options.ownerByStack(trap) ?? currentScope()
+  if (scope === undefined) options.onUnattributedExit(code, trap.stack)
+  else {
+    const earlier = scope.exit
+    scope.exit ??= call
+    scope.sink.exitCalled(code, earlier)
+  }
+  throw trap
+}
+
+/** Sent to oneself these end or stop a process that does not handle them (signal(7)). */
+const HARMLESS = new Set(['SIGCHLD', 'SIGCONT', 'SIGURG', 'SIGWINCH', 'SIGUSR1'])
+
+/** `process.kill(process.pid, 'SIGTERM')` is how many programs end themselves. */
+function trapKill(options: ExitGuardOptions): () => void {
+  const original = process.kill.bind(process)
+  return override('kill', (pid: number, signal: NodeJS.Signals | number = 'SIGTERM') => {
+    const number = typeof signal === 'number' ? signal : constants.signals[signal]
+    const oneself = pid === process.pid || pid === 0 || pid === -process.pid
+    if (
+      !oneself ||
+      currentScope() === undefined ||
+      number === undefined ||
+      number === 0 ||
+      isHarmless(number)
+    )
+      return original(pid, signal)
+    return leave(exitCodeOfSignal(number), `process.kill(${pid}, ${String(signal)})`, options)
+  })
+}
+
+function isHarmless(number: number): boolean {
+  for (const name of HARMLESS) if (constants.signals[name as NodeJS.Signals] === number) return true
+  return false
+}
+
+/** Out of reach: it ends the process. The breadcrumb names who called it. */
+function nameAbort(options: ExitGuardOptions): () => void {
+  const original = process.abort.bind(process)
+  return override('abort', () => {
+    options.beforeAbort(options.ownerByStack(new Error('process.abort')) ?? currentScope())
+    original()
+  })
+}

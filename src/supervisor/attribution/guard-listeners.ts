@@ -1,0 +1,91 @@
+// Signal and error handlers of the process are byre's: a worker's are not attached, and it can remove only its own.
+
+import type { EventEmitter } from 'node:events'
+import { override, touch } from './override.ts'
+import { currentScope, noteEntry } from './run-scope.ts'
+import type { RunScope } from './run-scope.ts'
+
+type Method = (this: unknown, event: string | symbol, ...rest: unknown[]) => unknown
+
+const ATTACH = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const
+const DETACH = ['off', 'removeListener'] as const
+const ERRORS = new Set([
+  'uncaughtException',
+  'unhandledRejection',
+  'uncaughtExceptionMonitor',
+  'rejectionHandled',
+  'multipleResolves',
+])
+
+/** Installs the guards on `process`; returns their undo. */
+export function guardListeners(): () => void {
+  const host = process as unknown as Record<string, Method>
+  const undos: (() => void)[] = []
+  /** Replaces the method for workers and process-wide events; anything else goes through. */
+  const guard = (
+    method: string,
+    instead: (scope: RunScope, event: string, rest: readonly unknown[]) => unknown,
+  ): void => {
+    const original = host[method] as Method
+    undos.push(
+      override(method, (event: string | symbol, ...rest: unknown[]) => {
+        const scope = currentScope()
+        return scope === undefined || !isProcessWide(event)
+          ? original.call(process, event, ...rest)
+          : instead(scope, event, rest)
+      }),
+    )
+  }
+  for (const method of ATTACH)
+    guard(method, (scope, event) => {
+      touch(
+        scope,
+        `on:${event}`,
+        `process.on('${event}') not attached: use ctx.signal, or placement 'process'`,
+      )
+      return process
+    })
+  for (const method of DETACH)
+    guard(method, (scope, event) => {
+      touch(
+        scope,
+        `removeListener:${event}`,
+        `process.removeListener('${event}') ignored: the listeners are byre's`,
+      )
+      return process
+    })
+  const emit = host['emit'] as Method
+  guard('emit', (scope, event, rest) => {
+    if (!event.startsWith('SIG')) return emit.call(process, event, ...rest) // an error it hands over is its own
+    touch(scope, `emit:${event}`, `process.emit('${event}') ignored: to end the worker, return from run()`)
+    return false
+  })
+  undos.push(guardRemoveAll())
+  return () => {
+    for (const undo of undos) undo()
+  }
+}
+
+function guardRemoveAll(): () => void {
+  const removeAll = process.removeAllListeners.bind(process)
+  return override('removeAllListeners', (event?: string | symbol) => {
+    const scope = currentScope()
+    if (scope === undefined) return event === undefined ? removeAll() : removeAll(event)
+    noteEntry(scope)
+    const argument = event === undefined ? '' : `'${String(event)}'`
+    touch(
+      scope,
+      'removeAllListeners',
+      `process.removeAllListeners(${argument}) removed only the worker's own`,
+    )
+    for (const entry of scope.foreignListeners) {
+      if ((entry.emitter.deref() as EventEmitter | undefined) !== process) continue
+      if (event === undefined || entry.event === event) entry.remove()
+    }
+    return process
+  })
+}
+
+function isProcessWide(event: string | symbol): event is string {
+  return typeof event === 'string' && (/^SIG[A-Z0-9]+$/.test(event) || ERRORS.has(event))
+}

@@ -1,0 +1,89 @@
+// How a run ended, told as an Exit: the verdict, one sentence, and the evidence. Whatever was thrown may be hostile.
+
+import { describeThrown } from '../../base/errors.ts'
+import type { Exit } from './placement.ts'
+
+export const DONE: Exit = { verdict: 'done', text: 'run() resolved', evidence: {} }
+
+/** An error of the run that nobody caught. */
+export function strayExit(error: unknown, via: string, run: number): Exit {
+  const { type, message } = describeThrown(error)
+  const text = `stray ${via === 'unhandledRejection' ? 'rejection' : `throw in ${via}`}: ${type}: ${message}`
+  return { verdict: 'threw-stray', text, evidence: { via, run, ...evidenceOf(error) } }
+}
+
+/** run() rejected or threw; after the abort, with the signal's reason or an AbortError, it is a stop. */
+export function rejectedExit(error: unknown, signal: AbortSignal): Exit {
+  if (signal.aborted && (error === signal.reason || isAbort(error)))
+    return { verdict: 'stopped', text: 'run() ended with its signal', evidence: {} }
+  const { type, message } = describeThrown(error)
+  return { verdict: 'failed', text: `run() rejected: ${type}: ${message}`, evidence: evidenceOf(error) }
+}
+
+/** The module could not be loaded. The evidence is that of what was thrown, not of byre's sentence about it. */
+export function loadExit(error: unknown, fatal: boolean): Exit {
+  const thrown = causeOf(error) ?? error
+  return {
+    verdict: 'launch-failed',
+    text: describeThrown(error).message,
+    evidence: evidenceOf(thrown),
+    ...(fatal ? { fatal } : {}),
+  }
+}
+
+/** process.exit(code). */
+export function exitCalled(code: number): Exit {
+  return code === 0
+    ? { verdict: 'done', text: 'process.exit(0)', evidence: { code } }
+    : { verdict: 'failed', text: `process.exit(${code})`, evidence: { code } }
+}
+
+const CAUSES_MAX = 5
+const CODE_LENGTH = 128
+
+/** Type, message, stack, code and the chain of causes (at most 5); hostile values are named instead of read. */
+export function evidenceOf(error: unknown): Record<string, unknown> {
+  const seen: unknown[] = [error]
+  for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) {
+    if (seen.length > CAUSES_MAX || seen.includes(cause)) break
+    seen.push(cause)
+  }
+  const causes = seen.slice(1).map((cause) => {
+    const { type, message } = describeThrown(cause)
+    return `${type}: ${message}`
+  })
+  const code = codeOf(error)
+  return {
+    ...describeThrown(error),
+    ...(code === undefined ? {} : { code }),
+    ...(causes.length === 0 ? {} : { causes }),
+  }
+}
+
+/** The `cause` of an Error. Never throws. */
+export function causeOf(error: unknown): unknown {
+  try {
+    return error instanceof Error ? error.cause : undefined
+  } catch {
+    return undefined // a `cause` getter that throws ends the chain
+  }
+}
+
+/** What Node and most libraries put on an Error to tell it from others. */
+function codeOf(error: unknown): string | number | undefined {
+  try {
+    const code = (error as { code?: unknown } | null | undefined)?.code
+    if (typeof code === 'string') return code.slice(0, CODE_LENGTH)
+    return typeof code === 'number' ? code : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  try {
+    return (error as { name?: unknown } | null)?.name === 'AbortError'
+  } catch {
+    return false
+  }
+}
