@@ -59,7 +59,7 @@ t.test('kinds are bounded: the least recently seen is told and forgotten', async
 })
 
 t.test('counts add up: passed + told = input, whatever the times, kinds and options', async () => {
-  const steps = fc.array(fc.tuple(fc.nat(7), fc.nat(400), fc.boolean()), { maxLength: 300 })
+  const steps = fc.array(fc.tuple(fc.nat(7), fc.nat(400), fc.boolean()), { maxLength: 300, size: 'max' })
   fc.assert(
     fc.property(steps, fc.nat(4), fc.integer({ min: 1, max: 500 }), fc.integer({ min: 1, max: 6 }), check),
     { numRuns: 500 },
