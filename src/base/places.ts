@@ -1,6 +1,7 @@
 // Where things of a running herd live on this host: run directory, state directory, control sockets. Pure but for
-// readPlaces(), which reads the environment once.
+// readPlaces() and listSockets().
 
+import { readdirSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { ByreError } from './errors.ts'
@@ -70,6 +71,23 @@ export function checkSocketPath(path: string): string {
       'Pass --socket with a shorter path, or set RUNTIME_DIRECTORY or XDG_RUNTIME_DIR to a shorter directory.',
     { details: { path, bytes } },
   )
+}
+
+/** More than any herd has groups; a folder full of other files must not start ten thousand connections. */
+const MAX_SOCKETS = 256
+
+/** The sockets in `folder`, sorted by name; none when there is no such folder. Throws on any other error of readdir. */
+export function listSockets(folder: string): string[] {
+  try {
+    const names = readdirSync(folder).filter((name) => name.endsWith('.sock') && !name.startsWith('.'))
+    return names
+      .toSorted()
+      .slice(0, MAX_SOCKETS)
+      .map((name) => join(folder, name))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }
 
 function socketName(owner: SocketOwner): string {

@@ -3,9 +3,8 @@
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { ByreError, describeThrown } from '../base/errors.ts'
-import { checkSocketPath, herdDirectory, readPlaces, runDirectory } from '../base/places.ts'
+import { checkSocketPath, herdDirectory, listSockets, readPlaces, runDirectory } from '../base/places.ts'
 import type { PlacesInput } from '../base/places.ts'
-import { listSockets } from '../supervisor/control/survey.ts'
 
 /** The flags every command that talks to a supervisor has. */
 export interface ControlFlags {

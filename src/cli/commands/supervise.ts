@@ -8,6 +8,7 @@ import { exitCodeOfSignal } from '../../base/exit-codes.ts'
 import {
   checkSocketPath,
   herdDirectory,
+  listSockets,
   readPlaces,
   runDirectory,
   socketPathOf,
@@ -20,7 +21,6 @@ import { loadHerd } from '../../config/load.ts'
 import type { ResolvedHerd } from '../../config/types.ts'
 import { createHerdLog } from '../../log/herd-log.ts'
 import type { LogLevel } from '../../log/logger.ts'
-import { refuseLiveElsewhere } from '../../supervisor/control/live-elsewhere.ts'
 import { startControlServer } from '../../supervisor/control/server.ts'
 import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
 import { hostedWorkers } from '../../supervisor/roster.ts'
@@ -173,6 +173,8 @@ async function refuseDoubles(
   log: SupervisorLog,
 ): Promise<void> {
   const folder = herdDirectory(runDirectory(readPlaces()), herd.name)
+  if (listSockets(folder).every((path) => path === socketPath)) return
+  const { refuseLiveElsewhere } = await import('../../supervisor/control/live-elsewhere.ts')
   for (const { name, reason } of await refuseLiveElsewhere({ folder, socketPath, target }))
     log.root.warn({ event: 'sibling-silent', sibling: name }, `${reason} Its workers may live twice.`)
 }

@@ -16,7 +16,6 @@ import { systemClock } from '../../base/clock.ts'
 import type { Clock } from '../../base/clock.ts'
 import { ByreError } from '../../base/errors.ts'
 import { checkSocketPath } from '../../base/places.ts'
-import { ask, presence } from './ask.ts'
 
 export interface SocketClaim {
   /** Removes the socket file if it is still ours. Idempotent. */
@@ -66,6 +65,7 @@ async function linkWhenFree(temporary: string, path: string, clock: Clock): Prom
     if (linkIfFree(temporary, path) === 'linked') return
     const inode = socketInode(path)
     if (inode === undefined) continue // gone since
+    const { presence } = await import('./ask.ts') // almost always the path is free, and this module not needed
     if ((await presence(path)) === 'live') throw await inUse(path)
     const claim = `${path}.${inode}.dead`
     const claimed = linkIfFree(path, claim)
@@ -81,6 +81,7 @@ async function linkWhenFree(temporary: string, path: string, clock: Clock): Prom
 async function removeDead(path: string, inode: number, claim: string): Promise<void> {
   try {
     if (inodeOf(claim) !== inode) return // the path changed before the claim
+    const { presence } = await import('./ask.ts')
     if ((await presence(path)) === 'dead' && inodeOf(path) === inode) unlinkIfThere(path)
   } finally {
     unlinkIfThere(claim)
@@ -183,6 +184,7 @@ async function inUse(path: string): Promise<ByreError> {
 /** What the live owner says of itself; undefined when it says nothing usable within 1 s. */
 async function ownerOf(path: string): Promise<{ pid: number; herd: string; group: string } | undefined> {
   try {
+    const { ask } = await import('./ask.ts')
     const { body } = await ask(path, { method: 'GET', path: '/workers', timeoutMs: OWNER_ANSWER_MS })
     const { pid, herd, group } = JSON.parse(body) as Record<string, unknown>
     return Number.isInteger(pid)

@@ -4,8 +4,9 @@
 
 import { resolve } from 'node:path'
 import { ByreError } from '../../base/errors.ts'
+import { listSockets } from '../../base/places.ts'
 import type { ControlTarget, SupervisorStatus, WorkerStatus } from '../status.ts'
-import { listSockets, survey } from './survey.ts'
+import { survey } from './survey.ts'
 import type { Unreachable } from './survey.ts'
 
 /** A worker this process wants to host and another one hosts already. */

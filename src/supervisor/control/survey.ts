@@ -1,8 +1,7 @@
 // Asks every supervise process of a herd on this host for its status: the sockets in the herd's run directory are the
 // only register there is. Bounded in time, and by how many are asked at once.
 
-import { readdirSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename } from 'node:path'
 import { describeThrown } from '../../base/errors.ts'
 import { isRecord } from '../../base/check.ts'
 import type { SupervisorStatus } from '../status.ts'
@@ -29,23 +28,7 @@ export interface Survey {
   readonly unreachable: readonly Unreachable[]
 }
 
-/** More than any herd has groups; a folder full of other files must not start ten thousand connections. */
-const MAX_SOCKETS = 256
 const AT_ONCE = 16
-
-/** The sockets in `folder`, sorted by name; none when there is no such folder. Throws on any other error of readdir. */
-export function listSockets(folder: string): string[] {
-  try {
-    const names = readdirSync(folder).filter((name) => name.endsWith('.sock') && !name.startsWith('.'))
-    return names
-      .toSorted()
-      .slice(0, MAX_SOCKETS)
-      .map((name) => join(folder, name))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
-  }
-}
 
 /** Asks all of `socketPaths`; each has `timeoutMs` to answer. Never rejects: who does not answer is in `unreachable`. */
 export async function survey(socketPaths: readonly string[], timeoutMs: number): Promise<Survey> {
