@@ -4,6 +4,7 @@
 import { levelOfNumber } from './levels.ts'
 import type { LogLevel } from './logger.ts'
 import { formatFields, parseRecord, printable } from './record.ts'
+import type { LogRecord } from './record.ts'
 
 export interface PrettyOptions {
   /** ANSI colours. */
@@ -34,11 +35,19 @@ export function formatPretty(line: string, options: PrettyOptions): string {
     paint(COLOURS[level], level.toUpperCase().padEnd(5)),
     paint(36, printable(record.worker ?? 'byre')),
     printable(first),
-    paint(90, printable(formatFields(record.fields))),
+    paint(90, printable(formatFields(shownFields(record.fields)))),
   ]
   const head = `${parts[0]} ${parts[1]} ${parts.slice(2).filter(Boolean).join('  ')}`
   const below = [...more, ...(record.stack?.split('\n') ?? [])].map((l) => `\n    ${printable(l)}`)
   return `${head}${below.join('')}\n`
+}
+
+/** A transition's message says all of these already. */
+const TRANSITION_FIELDS = new Set(['event', 'from', 'to', 'reason'])
+
+function shownFields(fields: LogRecord['fields']): LogRecord['fields'] {
+  const isTransition = fields.some(([key, value]) => key === 'event' && value === 'transition')
+  return isTransition ? fields.filter(([key]) => !TRANSITION_FIELDS.has(key)) : fields
 }
 
 /** HH:MM:SS.mmm in local time. */

@@ -51,6 +51,22 @@ const TABLE: readonly [string, string, string, string][] = [
     String.raw`<2>one\ntwo\x1b[31m\x0d "odd key"="\u0007" deep.a={"b":1} none={}` + '\n',
   ],
   ['no message', json({ level: 20, time: at, a: null }), '03:04:05.006 DEBUG byre  a=null\n', '<7>a=null\n'],
+  [
+    'a transition',
+    json({
+      level: 30,
+      time: at,
+      worker: 'w',
+      event: 'transition',
+      from: 'a',
+      to: 'b',
+      reason: 'r',
+      ms: 1,
+      msg: 'a -> b: r',
+    }),
+    '03:04:05.006 INFO  w  a -> b: r  ms=1\n',
+    '<6>[w] a -> b: r event=transition from=a to=b reason=r ms=1\n',
+  ],
   ['no JSON', 'plain\n', '--:--:--.--- INFO  byre  plain\n', '<6>plain\n'],
   ['no object', '[1]\n', '--:--:--.--- INFO  byre  [1]\n', '<6>[1]\n'],
 ]
