@@ -11,7 +11,7 @@ const REQUESTS = 1000
 const WARM_UP = 50
 const KINDS = {
   // A level it has already: the action goes the whole way and changes nothing for the next round.
-  act: { method: 'POST', path: '/workers/w0001/log-level', body: '{"level":"info"}' },
+  act: { method: 'POST', path: '/workers/w0001/log-level', body: '{"args":{"level":"info"}}' },
   read: { method: 'GET', path: '/workers' },
 }
 

@@ -1,4 +1,5 @@
 // The command lines of the scripts that measure: what is wrong is refused before anything starts.
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { runCleanNode } from '../helpers/clean-node.ts'
@@ -32,4 +33,10 @@ t.test('a wrong command line exits 2 and says what was wrong', async (t) => {
     t.equal(stdout, '')
     t.match(stderr, message)
   }
+})
+
+t.test('the hosted lanes run under the V8 flags of the launcher', async (t) => {
+  const flags = /V8_FLAGS = \['([^']+)'\]/.exec(readFileSync(script('benches/lib/flags.mjs'), 'utf8'))![1]!
+  const launcher = readFileSync(script('../units/byre'), 'utf8')
+  t.match(launcher, `BYRE_NODE_FLAGS-${flags}}`)
 })

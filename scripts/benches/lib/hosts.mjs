@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { spawnClean } from '../../../dist/measure/spawn-clean.js'
-import { V8_FLAGS } from './flags.mjs'
+import { CALIBRATED_FLAGS, V8_FLAGS } from './flags.mjs'
 
 const BY_HAND = fileURLToPath(new URL('../hosts/by-hand.mjs', import.meta.url))
 const BYRE = fileURLToPath(new URL('../../../dist/bin.js', import.meta.url))
@@ -36,16 +36,24 @@ export function startCompanion(node) {
   return startBare(node)
 }
 
-function startHost(label, node, command, herd, { loopDelay = false }) {
+/** `calibrated`: as repeatable as a node can be made (no address randomisation, one thread, fixed seeds, one malloc
+ *  arena). Its figures are not those of a plain process; only differences between calibrated lanes mean something. */
+function startHost(label, node, command, herd, { loopDelay = false, calibrated = false }) {
   const preload = loopDelay ? ['--import', LOOP_DELAY] : []
+  const flags = [...V8_FLAGS, ...(calibrated ? CALIBRATED_FLAGS : [])]
   const env = { XDG_RUNTIME_DIR: herd.folder, XDG_STATE_HOME: herd.folder }
-  return start(label, [node, ...V8_FLAGS, ...preload, ...command], env)
+  return start(
+    label,
+    [node, ...flags, ...preload, ...command],
+    calibrated ? { ...env, MALLOC_ARENA_MAX: '1' } : env,
+    calibrated ? ['setarch', '-R'] : [],
+  )
 }
 
 /** Resolves when the child printed its ready line: {pid, readyMs (wall, from spawn), reportedReadyMs, channel, stop()}. */
-async function start(label, command, env) {
+async function start(label, command, env, prefix = []) {
   const startedAt = performance.now()
-  const child = spawnClean(command, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  const child = spawnClean(command, { env, prefix, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   const closed = once(child, 'close')
   const output = []
   const ready = new Promise((resolve, reject) => {

@@ -4,5 +4,6 @@ import { readTreeMemory } from '../../../dist/measure/tree-memory.js'
 export function memoryOf(host) {
   const { anonBytes, pssBytes, ussBytes, rssBytes, count, unreadable } = readTreeMemory(host.pid)
   if (count === 0 || unreadable.length > 0) throw new Error(`${host.label}: its memory cannot be read`)
-  return { anonBytes, pssBytes, ussBytes, rssBytes, processCount: count }
+  if (count > 1) throw new Error(`${host.label}: ${count} processes, one was expected`)
+  return { anonBytes, pssBytes, ussBytes, rssBytes }
 }

@@ -1,6 +1,5 @@
 // From runs to figures: medians with spread, differences of interleaved pairs, claims with their limit, and the table.
 import { cpus, loadavg, release, totalmem } from 'node:os'
-import { formatMegabytes } from '../../../dist/base/bytes.js'
 import { summarize } from '../../../dist/measure/stats.js'
 import { V8_FLAGS } from './flags.mjs'
 
@@ -66,14 +65,13 @@ export function buildResult(name, options, { settings = {}, figures, claims = []
 /** Columns: lane, metric, median, spread. */
 export function tableOf(result) {
   const rows = [['lane', 'metric', 'median', 'MAD', 'min', 'max', 'n']]
-  for (const figure of result.figures) {
-    const show = (value) => formatFigure(figure.metric, value)
-    const { median, mad, min, max, n } = figure
-    rows.push([figure.lane, figure.metric, show(median), show(mad), show(min), show(max), String(n)])
+  for (const { lane, metric, n, ...figure } of result.figures) {
+    const values = [figure.median, figure.mad, figure.min, figure.max]
+    rows.push([lane, metric, ...formatFigures(metric, values), String(n)])
   }
   const lines = alignColumns(rows)
   for (const one of result.claims) {
-    const [value, limit] = [one.median, one.limit].map((number) => formatFigure(one.metric, number))
+    const [value, limit] = formatFigures(one.metric, [one.median, one.limit])
     lines.push(`${one.holds ? 'holds ' : 'BROKEN'}  ${one.claim}: ${value}, ${one.direction} ${limit}`)
   }
   return [
@@ -83,11 +81,17 @@ export function tableOf(result) {
   ]
 }
 
-function formatFigure(metric, value) {
-  if (metric.endsWith('Bytes'))
-    return Math.abs(value) < 100_000 ? `${(value / 1024).toFixed(2)} KiB` : formatMegabytes(value)
-  if (metric.endsWith('Ms')) return `${value.toFixed(Math.abs(value) < 10 ? 2 : 0)} ms`
-  return String(Number(value.toFixed(2)))
+/** All of one row in one unit, that of its largest value. */
+function formatFigures(metric, values) {
+  const largest = Math.max(...values.map(Math.abs))
+  const [unit, divisor] = !metric.endsWith('Bytes')
+    ? [metric.endsWith('Ms') ? ' ms' : '', 1]
+    : largest < 1e6
+      ? [' KiB', 1024]
+      : [' MB', 1e6]
+  const digits =
+    metric.endsWith('Count') && values.every(Number.isInteger) ? 0 : largest / divisor < 10 ? 2 : 1
+  return values.map((value) => `${(value / divisor).toFixed(digits)}${unit}`)
 }
 
 function alignColumns(rows) {
