@@ -142,6 +142,7 @@ function kindOf(name: string, wrapper: boolean, trace: Trace): ModuleKind {
   if (name.startsWith('node:')) return 'builtin'
   if (trace.esModules.has(name)) return 'esm'
   const path = name.replace(/[?#].*$/, '')
+  if (/\.m[jt]s$/.test(path)) return 'esm'
   if (path.endsWith('.json')) return 'json'
   if (path.endsWith('.node')) return 'addon'
   if (path.endsWith('.wasm')) return 'wasm'

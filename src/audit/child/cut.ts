@@ -70,6 +70,21 @@ function cutImports(
       return redirect(parent, result)
     }
   }
+  cutRequiredEsm(loader, byParent)
+}
+
+/** See hookRequiredEsm in probe.ts: Node 20 only. */
+function cutRequiredEsm(loader: Internals['loader'], byParent: ReadonlyMap<string, unknown>): void {
+  const original = loader['getModuleJobForRequire']
+  const resolveSync = loader['resolveSync']
+  if (typeof original !== 'function' || typeof resolveSync !== 'function') return
+  loader['getModuleJobForRequire'] = function (this: unknown, ...args: unknown[]): unknown {
+    const { parent } = resolveArguments(args)
+    if (parent === undefined || !byParent.has(parent)) return original.apply(this, args)
+    const { url } = resolveSync.apply(this, args) as { url: string }
+    // resolveSync above is the hooked one: a cut edge already comes back as the stub's URL.
+    return original.apply(this, url.startsWith('data:') ? [url, ...args.slice(1)] : args)
+  }
 }
 
 function stubModuleUrl(names: readonly string[]): string {

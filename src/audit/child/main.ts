@@ -10,7 +10,7 @@ import { loadInternals, type Internals } from './internals.ts'
 import { CHILD_PROTOCOL, type ChildJob, type ChildResult, type EntryJob, type Snapshot } from './job.ts'
 import { installProbe, noteTree } from './probe.ts'
 import { createRecorder, type Recorder } from './recorder.ts'
-import { collectPlainly, collectStrongly, monotonicMs, takeSnapshot } from './snapshot.ts'
+import { collectPlainly, monotonicMs, takeSettledSnapshot, takeSnapshot } from './snapshot.ts'
 
 const RESULT_FD = 3
 const own = new URL('.', import.meta.url).href
@@ -41,8 +41,7 @@ async function run(job: ChildJob): Promise<void> {
 
   await rehearse(job)
   recorder?.restart()
-  if (job.collect) collectStrongly()
-  const before = takeSnapshot()
+  const before = job.collect ? takeSettledSnapshot() : takeSnapshot()
   const startedAt = monotonicMs()
 
   let done = false
@@ -85,9 +84,8 @@ async function rehearse(job: ChildJob): Promise<void> {
   }
   for (let i = 0; i < 2; i++) {
     await loadEntries([{ url: `data:text/javascript,export const rehearsal=${i}`, how: 'import' }])
-    takeSnapshot()
     collectPlainly()
-    collectStrongly()
+    takeSettledSnapshot()
   }
 }
 
@@ -133,9 +131,7 @@ function measureAfter(
   collectPlainly()
   collectPlainly()
   const collected = takeSnapshot()
-  collectStrongly()
-  collectStrongly()
-  return { ...result, collected, settled: takeSnapshot() }
+  return { ...result, collected, settled: takeSettledSnapshot() }
 }
 
 /** Own keys of every loaded module, without calling a getter. What a stub of it has to carry. */

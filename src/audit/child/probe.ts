@@ -173,6 +173,26 @@ function hookResolve({ loader }: Internals, recorder: Recorder, ignore: (url: st
       return result
     }
   }
+  hookRequiredEsm(loader, recorder, ignore, noteEdge)
+}
+
+/** Inside an ES module that was loaded by require(), Node 20 resolves by itself; its job names what it found. */
+function hookRequiredEsm(
+  loader: Internals['loader'],
+  recorder: Recorder,
+  ignore: (url: string) => boolean,
+  noteEdge: (parent: string, specifier: string, resolved: unknown) => void,
+): void {
+  const original = loader['getModuleJobForRequire']
+  if (typeof original !== 'function') return
+  loader['getModuleJobForRequire'] = function (this: unknown, ...args: unknown[]): unknown {
+    const { parent, specifier } = resolveArguments(args)
+    if (parent === undefined || specifier === undefined || ignore(parent)) return original.apply(this, args)
+    recorder.mark(EVENT.resolve, recorder.name(parent))
+    const job = original.apply(this, args)
+    noteEdge(parent, specifier, job)
+    return job
+  }
 }
 
 /** (specifier, parentURL, attributes) up to Node 22, (parentURL, {specifier, ...}) since Node 24. */

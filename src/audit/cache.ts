@@ -1,0 +1,68 @@
+// An audit is remembered by the contents of every file it loaded: nothing changed, nothing measured again.
+
+import { createHash } from 'node:crypto'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { isRecord } from '../base/check.ts'
+import { CHILD_PROTOCOL } from './child/job.ts'
+import type { ResolvedAuditOptions } from './options.ts'
+import { AUDIT_VERSION, type AuditResult } from './result.ts'
+
+interface Remembered {
+  readonly files: Readonly<Record<string, string>>
+  readonly result: AuditResult
+}
+
+/** The result of the same audit when no loaded file differs from then, marked `cached`. */
+export async function readCached(options: ResolvedAuditOptions): Promise<AuditResult | undefined> {
+  const path = cachePath(options)
+  if (path === undefined) return undefined
+  try {
+    const value: unknown = JSON.parse(await readFile(path, 'utf8'))
+    if (!isRecord(value)) return undefined
+    const { files, result } = value as unknown as Remembered
+    for (const [file, hash] of Object.entries(files)) if ((await hashFile(file)) !== hash) return undefined
+    return { ...result, cached: true }
+  } catch {
+    return undefined // absent or unreadable: measure
+  }
+}
+
+/** Written to the side and renamed, so that two audits at once never tear it. A full disk only costs the memory. */
+export async function writeCached(options: ResolvedAuditOptions, result: AuditResult): Promise<void> {
+  const path = cachePath(options)
+  if (path === undefined) return
+  const urls = result.modules.filter((m) => m.url.startsWith('file:') && m.kind !== 'wrapper')
+  const files: Record<string, string> = {}
+  for (const { url } of urls) {
+    const file = fileURLToPath(url)
+    const hash = await hashFile(file)
+    if (hash !== undefined) files[file] = hash
+  }
+  try {
+    await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
+    const aside = `${path}.${process.pid}`
+    await writeFile(aside, JSON.stringify({ files, result }))
+    await rename(aside, path)
+  } catch {
+    // nothing is lost but time
+  }
+}
+
+function cachePath(options: ResolvedAuditOptions): string | undefined {
+  if (options.cacheFolder === false) return undefined
+  const { onProgress: _p, signal: _s, cacheFolder, childTimeoutMs: _t, parallel: _l, ...key } = options
+  const text = JSON.stringify([AUDIT_VERSION, CHILD_PROTOCOL, process.version, key])
+  return join(cacheFolder, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.json`)
+}
+
+async function hashFile(file: string): Promise<string | undefined> {
+  try {
+    return createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,124 @@
+// Before a runtime is believed: modules of known size. The instruments sit on Node internals; on a version where a hook
+// moved, the figures would be wrong in silence. A passed test is remembered per node version in the cache folder.
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ByreError } from '../base/errors.ts'
+import { CHILD_PROTOCOL, type ChildResult } from './child/job.ts'
+import { gainedBytes } from './confirm.ts'
+import type { ModuleGraph } from './module-graph.ts'
+import { savingOf } from './savings.ts'
+
+const MIB = 1024 * 1024
+
+export interface SelfTestCase {
+  readonly file: string
+  readonly source: string
+  /** What the module itself holds; absent when only its edges matter. */
+  readonly expectedBytes?: number
+}
+
+/** 20 MiB outside the heap, 10 MiB in it, 3 MB of source, a diamond, a cycle, CommonJS under ES modules, JSON. */
+export const SELF_TEST_CASES: readonly SelfTestCase[] = [
+  {
+    file: 'main.mjs',
+    source: `import './buffer.mjs'; import './doubles.cjs'; import './left.mjs'; import './right.mjs';
+import './loop-a.mjs'; import './tree.cjs'; await import('./late.mjs')`,
+  },
+  {
+    file: 'buffer.mjs',
+    source: 'export const b = new Uint8Array(20 * 1024 * 1024).fill(1)',
+    expectedBytes: 20 * MIB,
+  },
+  { file: 'doubles.cjs', source: 'exports.d = new Array(10 * 131072).fill(1.5)', expectedBytes: 10 * MIB },
+  {
+    file: 'source.cjs',
+    source: `exports.f = function () { return 1 }\n//${'x'.repeat(3_000_000)}`,
+    expectedBytes: 3_000_000,
+  },
+  { file: 'left.mjs', source: `import './shared.cjs'` },
+  { file: 'right.mjs', source: `import './shared.cjs'` },
+  { file: 'shared.cjs', source: 'exports.d = new Array(4 * 131072).fill(1.5)', expectedBytes: 4 * MIB },
+  { file: 'loop-a.mjs', source: `import './loop-b.mjs'; export const a = 1` },
+  { file: 'loop-b.mjs', source: `import { a } from './loop-a.mjs'; export const f = () => a` },
+  { file: 'tree.cjs', source: `require('./leaf.cjs'); require('./data.json'); require('./source.cjs')` },
+  { file: 'leaf.cjs', source: 'exports.d = new Array(2 * 131072).fill(1.5)', expectedBytes: 2 * MIB },
+  { file: 'data.json', source: JSON.stringify({ a: [1, 2, 3] }) },
+  {
+    file: 'late.mjs',
+    source: 'export const d = new Array(131072).fill(1.5)',
+    expectedBytes: MIB,
+  },
+]
+
+/** Writes the program and returns the URL of its entry. */
+export function writeSelfTest(folder: string): string {
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'package.json'), '{}')
+  for (const { file, source } of SELF_TEST_CASES) writeFileSync(join(folder, file), source)
+  return pathToFileURL(join(folder, 'main.mjs')).href
+}
+
+/** What the instruments got wrong, as sentences; empty when they are to be believed. */
+export function judgeSelfTest(graph: ModuleGraph, bare: ChildResult, probed: ChildResult): string[] {
+  const wrong: string[] = []
+  const near = (what: string, got: number, expected: number): void => {
+    const tolerance = Math.max(expected * 0.02, 128 * 1024)
+    if (!(Math.abs(got - expected) <= tolerance))
+      wrong.push(`${what}: ${kib(expected)} KiB expected, ${kib(got)} KiB measured`)
+  }
+  for (const { file, expectedBytes } of SELF_TEST_CASES) {
+    const node = graph.nodes.find((n) => n.url.endsWith(`/${file}`) && n.kind !== 'wrapper')
+    if (node === undefined) wrong.push(`${file}: not seen`)
+    else if (expectedBytes !== undefined) near(file, node.selfBytes, expectedBytes)
+  }
+  if (wrong.length > 0) return wrong
+  near('the whole program, bare and probed', gainedBytes(probed), gainedBytes(bare))
+  near('the parts and the whole', graph.totalBytes, gainedBytes(bare))
+  const edge = (from: string, to: string): number =>
+    graph.edges.findIndex(
+      (e) => graph.nodes[e.from]!.url.endsWith(`/${from}`) && graph.nodes[e.to]!.url.endsWith(`/${to}`),
+    )
+  const [left, right, leaf] = [
+    edge('left.mjs', 'shared.cjs'),
+    edge('right.mjs', 'shared.cjs'),
+    edge('tree.cjs', 'leaf.cjs'),
+  ]
+  if (left < 0 || right < 0 || leaf < 0) return [...wrong, 'an import edge was not seen']
+  near('one edge of a diamond', savingOf(graph, [left]), 0)
+  near('both edges of a diamond', savingOf(graph, [left, right]), 4 * MIB)
+  near('an edge of a CommonJS tree', savingOf(graph, [leaf]), 2 * MIB)
+  return wrong
+}
+
+export function selfTestError(nodeVersion: string, wrong: readonly string[]): ByreError {
+  return new ByreError(
+    'BYRE_AUDIT_RUNTIME',
+    `Cannot audit with Node ${nodeVersion}: modules of known size must be measured right, got ${wrong.length} wrong ` +
+      `(${wrong.join('; ')}). Use Node 20, 22, 24 or 26, or report this version.`,
+    { details: { nodeVersion, wrong } },
+  )
+}
+
+/** Whether this runtime passed before. */
+export function isTrusted(cacheFolder: string, nodeVersion: string): boolean {
+  try {
+    return readFileSync(stampPath(cacheFolder, nodeVersion), 'utf8') === 'passed'
+  } catch {
+    return false
+  }
+}
+
+export function trust(cacheFolder: string, nodeVersion: string): void {
+  mkdirSync(cacheFolder, { recursive: true, mode: 0o700 })
+  writeFileSync(stampPath(cacheFolder, nodeVersion), 'passed')
+}
+
+function stampPath(cacheFolder: string, nodeVersion: string): string {
+  return join(cacheFolder, `self-test-${nodeVersion}-${process.arch}-p${CHILD_PROTOCOL}`)
+}
+
+function kib(bytes: number): number {
+  return Math.round(bytes / 1024)
+}

@@ -1,0 +1,117 @@
+// One audit's children: a temporary folder, the fixed ways to start them, a count and a clock.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { attribute } from './attribute.ts'
+import type { ChildResult, CutEdge, EntryJob } from './child/job.ts'
+import { buildModuleGraph, type ModuleGraph } from './module-graph.ts'
+import type { AuditProgress, ResolvedAuditOptions } from './options.ts'
+import { runChild, type ChildMode } from './start-child.ts'
+import { readTrace } from './trace.ts'
+import { writeWarmUp } from './warm-up.ts'
+
+export interface Probed {
+  readonly result: ChildResult
+  readonly graph: ModuleGraph
+  readonly ms: number
+}
+
+export interface Session {
+  readonly folder: string
+  readonly children: number
+  plain(entries: readonly EntryJob[]): Promise<ChildResult>
+  bare(entries: readonly EntryJob[], cuts?: readonly CutEdge[]): Promise<ChildResult>
+  probed(entries: readonly EntryJob[], nodeVersion: string): Promise<Probed>
+  /** Runs the tasks, at most `parallel` at once, reporting each. Results in the order of the tasks. */
+  all<T>(stage: AuditProgress['stage'], tasks: readonly (() => Promise<T>)[], parallel: number): Promise<T[]>
+  close(): void
+}
+
+export function openSession(options: ResolvedAuditOptions): Session {
+  const folder = mkdtempSync(join(tmpdir(), 'byre-audit-'))
+  const warmUpUrl = writeWarmUp(join(folder, 'warm-up'))
+  let children = 0
+  const start = (
+    mode: ChildMode,
+    entries: readonly EntryJob[],
+    more: { cuts?: readonly CutEdge[]; probe?: Parameters<typeof runChild>[0]['job']['probe'] } = {},
+  ): Promise<ChildResult> => {
+    children++
+    const collect = mode === 'calibrated'
+    return runChild({
+      mode,
+      nodePath: options.nodePath,
+      nodeArguments: options.nodeArguments,
+      env: options.env,
+      cwd: options.cwd,
+      folder,
+      timeoutMs: options.childTimeoutMs,
+      signal: options.signal,
+      job: {
+        entries,
+        collect,
+        cuts: more.cuts ?? [],
+        arguments: options.arguments,
+        ...(collect ? { warmUpUrl } : {}),
+        ...(more.probe === undefined ? {} : { probe: more.probe }),
+      },
+    })
+  }
+  return {
+    folder,
+    get children() {
+      return children
+    },
+    plain: (entries) => start('plain', entries),
+    bare: (entries, cuts = []) => start('calibrated', entries, { cuts }),
+    async probed(entries, nodeVersion) {
+      const [eventsPath, namesPath] = [join(folder, `${children}.events`), join(folder, `${children}.names`)]
+      const startedAt = performance.now()
+      const probe = { eventsPath, namesPath, ...samplingFor(nodeVersion, options.thresholdBytes) }
+      const result = await start('calibrated', entries, { probe })
+      const ms = performance.now() - startedAt
+      const trace = await readTrace(eventsPath, namesPath)
+      return { result, ms, graph: buildModuleGraph(trace, attribute(trace), entries) }
+    },
+    all: (stage, tasks, parallel) => runAll(stage, tasks, parallel, options.onProgress),
+    close: () => rmSync(folder, { recursive: true, force: true }),
+  }
+}
+
+/** How to sample on this runtime. Node 20 has no last-resort collection, and there a full one costs more. */
+export function samplingFor(
+  nodeVersion: string,
+  thresholdBytes: number,
+): { readonly collection: 'strong' | 'plain'; readonly thresholdBytes: number } {
+  const strong = Number.parseInt(nodeVersion, 10) >= 22
+  return {
+    collection: strong ? 'strong' : 'plain',
+    thresholdBytes: thresholdBytes > 0 ? thresholdBytes : (strong ? 256 : 128) * 1024,
+  }
+}
+
+async function runAll<T>(
+  stage: AuditProgress['stage'],
+  tasks: readonly (() => Promise<T>)[],
+  parallel: number,
+  onProgress: (progress: AuditProgress) => void,
+): Promise<T[]> {
+  const results: T[] = []
+  const startedAt = performance.now()
+  let next = 0
+  let done = 0
+  const total = tasks.length
+  onProgress({ stage, done, total })
+  const lane = async (): Promise<void> => {
+    while (next < total) {
+      const i = next++
+      results[i] = await tasks[i]!()
+      done++
+      const leftMs = ((performance.now() - startedAt) / done) * (total - done)
+      onProgress({ stage, done, total, leftMs })
+    }
+  }
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(parallel, total)) }, lane))
+  return results
+}
