@@ -177,7 +177,7 @@ t.test('an interrupted audit keeps what it has', async (t) => {
 })
 
 function near(
-  t: { ok(value: unknown, message?: string): boolean },
+  t: { ok(value: boolean, message: string): boolean },
   got: number,
   expected: number,
   what = '',
