@@ -9,11 +9,21 @@ import { runCommand } from './run-command.ts'
 import { usageText } from './usage.ts'
 import { ownVersion } from './version.ts'
 
+/** Where help and refusals go. */
+export interface Io {
+  print(text: string): Promise<void>
+  printError(text: string): Promise<void>
+}
+
 /** Does a command whose line is right; the exit code. */
 type Run = (name: string, args: readonly string[], flags: FlagValues) => Promise<number>
 
-/** Runs `argv`; the exit code. `run` is a seam for tests. */
-export async function main(argv: readonly string[], run: Run = runCommand): Promise<number> {
+/** Runs `argv`; the exit code. `run` and `io` are seams for tests. */
+export async function main(
+  argv: readonly string[],
+  run: Run = runCommand,
+  io: Io = { print, printError },
+): Promise<number> {
   let code: number = EXIT.ok
   const said = { out: '', err: '' }
   const program = buildProgram(said, async (spec, command) => {
@@ -27,8 +37,8 @@ export async function main(argv: readonly string[], run: Run = runCommand): Prom
     if (!(error instanceof CommanderError)) throw error
     code = error.exitCode === 0 ? EXIT.ok : EXIT.usage
   }
-  if (said.out !== '') await print(said.out)
-  if (said.err !== '') await printError(said.err)
+  if (said.out !== '') await io.print(said.out)
+  if (said.err !== '') await io.printError(said.err)
   return code
 }
 

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { ByreError } from '../../src/base/errors.ts'
 import { describeExit, exitCodeOf } from '../../src/cli/exit.ts'
-import { COMMANDS, findCommand } from '../../src/cli/flags.ts'
+import { camelCase, COMMANDS, findCommand } from '../../src/cli/flags.ts'
 import type { FlagValues } from '../../src/cli/flags.ts'
 import { main } from '../../src/cli/main.ts'
 import { parseLine } from '../../src/cli/parse.ts'
@@ -21,19 +21,17 @@ type Line = { name: string; args: readonly string[]; flags: FlagValues }
 /** What commander makes of a line; undefined when it refuses. Its words go nowhere. */
 async function byCommander(argv: readonly string[]): Promise<Line | undefined> {
   let line: Line | undefined
-  const write = process.stderr.write.bind(process.stderr)
-  process.stderr.write = ((_text: string, done?: () => void) => {
-    done?.()
-    return true
-  }) as typeof write
-  try {
-    await main(argv, async (name, args, flags) => {
+  const nowhere = { print: () => Promise.resolve(), printError: () => Promise.resolve() }
+  const code = await main(
+    argv,
+    async (name, args, flags) => {
       line = { name, args: [...args], flags }
       return 0
-    })
-  } finally {
-    process.stderr.write = write
-  }
+    },
+    nowhere,
+  )
+  if (code !== 0 && (code !== 2 || line !== undefined))
+    throw new Error(`exit code ${code} for ${argv.join(' ')}`)
   return line
 }
 
@@ -105,6 +103,52 @@ t.test('whatever parseArgs accepts, commander reads the same way', async (t) => 
     { numRuns: 400 },
   )
   t.ok(accepted > 20, `${accepted} lines were accepted`)
+})
+
+t.test('no line reaches a command unless every word of it is in the table', async (t) => {
+  const names = COMMANDS.map(({ name }) => name)
+  const word = fc.oneof(
+    fc.constantFrom(
+      '--to',
+      '--to=thread',
+      '--json',
+      '--config',
+      'debug',
+      '--level',
+      '-hV',
+      '---',
+      '=',
+      '--=',
+    ),
+    fc.string({ unit: 'binary', maxLength: 20 }),
+    fc.constantFrom(
+      '__proto__',
+      '--__proto__',
+      '--constructor=x',
+      'x'.repeat(100_000),
+      '--no-json',
+      '-',
+      '\0',
+    ),
+  )
+  const name = fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...names) }, word)
+  let reached = 0
+  await fc.assert(
+    fc.asyncProperty(name, fc.array(word, { maxLength: 4 }), async (first, rest) => {
+      const seen = await byCommander([first, ...rest])
+      if (seen === undefined) return true
+      reached++
+      const spec = findCommand(seen.name)!
+      const flags = spec.flags.map((flag) => camelCase(flag.name))
+      if (!Object.keys(seen.flags).every((flag) => flags.includes(flag))) return false
+      if (seen.name === 'move' && !['shared', 'thread', 'process'].includes(String(seen.flags['to'])))
+        return false
+      return seen.args.length === spec.arguments.length
+    }),
+    { numRuns: 1000 },
+  )
+  t.ok(reached > 5, `${reached} lines were right`)
+  t.equal(({} as { x?: unknown }).x, undefined)
 })
 
 t.test(

@@ -75,7 +75,8 @@ function isStatus(value: unknown): value is SupervisorStatus {
   if (!isRecord(value) || !Array.isArray(value['workers'])) return false
   const workers: readonly unknown[] = value['workers']
   const texts = typeof value['herd'] === 'string' && typeof value['group'] === 'string'
-  return texts && typeof value['pid'] === 'number' && isRecord(value['process']) && workers.every(isWorker)
+  const parts = [value['process'], value['bus'], value['phases']].every(isRecord)
+  return texts && parts && typeof value['pid'] === 'number' && workers.every(isWorker)
 }
 
 function isWorker(value: unknown): boolean {

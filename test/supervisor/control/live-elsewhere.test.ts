@@ -108,7 +108,14 @@ t.test(
 t.test('a survey tells reached from unreachable, whatever answers', async (t) => {
   const folder = socketFolder(t)
   await sibling(t, folder, 'batch', [worker('mail')])
-  const bodies = ['{}', 'null', '{"workers":[1],"herd":"a","group":"b","pid":1,"process":{}}', 'x', '']
+  const bodies = [
+    '{}',
+    'null',
+    '{"workers":[1],"herd":"a","group":"b","pid":1,"process":{},"bus":{},"phases":{}}',
+    '{"workers":[],"herd":"a","group":"b","pid":1}',
+    'x',
+    '',
+  ]
   for (const [i, body] of bodies.entries()) {
     const server = createServer((socket) => {
       socket.on('error', () => {}).resume()
