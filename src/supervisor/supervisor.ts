@@ -15,6 +15,7 @@ import { logTransition } from '../log/transition.ts'
 import { createOffloader } from '../worker/offload.ts'
 import type { Offloader } from '../worker/offload.ts'
 import { createResourcePool } from '../worker/resources.ts'
+import type { ResourcePool } from '../worker/resources.ts'
 import { createAdmission } from './admission.ts'
 import { noteEntry, runInScope } from './attribution/run-scope.ts'
 import type { StackOwners } from './attribution/stack.ts'
@@ -61,6 +62,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #scheduler: Scheduler
   readonly #gauge: LatenessGauge
   readonly #offloader: Offloader
+  readonly #resources: ResourcePool
   readonly #shared: SharedPlacement
   readonly #captures: Captures
   readonly #settler: Settler
@@ -90,17 +92,21 @@ class Herd implements Supervisor, ControlTarget {
     this.#offloader = createOffloader(asNobody)
     this.#codeWatch = createCodeWatch(this.#clock.monotonic)
     this.#settler = createSettler({ scheduler: this.#scheduler, clock: this.#clock, log: options.log.root })
+    this.#resources = createResourcePool({
+      asNobody,
+      clock: this.#clock,
+      onDisposeError: (key, error) =>
+        options.log.root.error(
+          { event: 'dispose-failed', resource: key, ...describeThrown(error) },
+          'a shared resource was not disposed',
+        ),
+    })
     this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
     this.#shared = createSharedPlacement({
       clock: this.#clock,
       random: options.random,
       scheduler: this.#scheduler,
-      resources: createResourcePool(asNobody, (key, error) =>
-        options.log.root.error(
-          { event: 'dispose-failed', resource: key, ...describeThrown(error) },
-          'a shared resource could not be disposed',
-        ),
-      ),
+      resources: this.#resources,
       offloader: this.#offloader,
       logOf: (worker) => options.log.worker(worker),
       busOf: (worker) => (this.#roster.get(worker) as Runner).openBus(),
@@ -373,6 +379,7 @@ class Herd implements Supervisor, ControlTarget {
     const unstopped = await drain(this.#roster.levels(), 'shutdown')
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
+    await this.#resources.whenIdle() // each dispose is bounded by itself
     log.root.info({ event: 'stopped', code, unstopped }, 'herd is down')
     await withinMs(this.#clock, SINK_MS, Promise.allSettled([bus.close(), this.#offloader.close()]))
     this.#stopBeats()

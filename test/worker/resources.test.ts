@@ -1,30 +1,33 @@
 import t from 'tap'
+import type { Clock } from '../../src/base/clock.ts'
+import { systemClock } from '../../src/base/clock.ts'
 import { createResourcePool } from '../../src/worker/resources.ts'
+import { fakeClock } from '../helpers/fake-clock.ts'
 
-const asNobody = <R>(fn: () => R): R => fn()
+const pool = (onDisposeError: (key: string, error: unknown) => void, clock: Clock = systemClock) =>
+  createResourcePool({ asNobody: (fn) => fn(), clock, onDisposeError })
 
 t.test('one value for all, disposed after the last release', async (t) => {
   const disposed: number[] = []
   let created = 0
-  const pool = createResourcePool(asNobody, () => t.fail('no error'))
+  const resources = pool(() => t.fail('no error'))
   const resource = { key: 'db', create: async () => ++created, dispose: (n: number) => void disposed.push(n) }
-  const [a, b] = [pool.acquire(resource), pool.acquire(resource)]
+  const [a, b] = [resources.acquire(resource), resources.acquire(resource)]
   t.equal(await a.value, 1)
   t.equal(await b.value, 1)
   a.release()
   a.release()
   t.same(disposed, [], 'a second release of one lease does not count')
   b.release()
-  await Promise.resolve()
-  await Promise.resolve()
+  await resources.whenIdle()
   t.same(disposed, [1])
-  t.equal(await pool.acquire(resource).value, 2, 'a later use creates anew')
+  t.equal(await resources.acquire(resource).value, 2, 'a later use creates anew')
 })
 
 t.test('a failed create is told to those who waited and tried again by the next', async (t) => {
   let tries = 0
   const errors: string[] = []
-  const pool = createResourcePool(asNobody, (key) => errors.push(key))
+  const resources = pool((key) => errors.push(key))
   const resource = {
     key: 'db',
     create: async () => {
@@ -32,17 +35,17 @@ t.test('a failed create is told to those who waited and tried again by the next'
       return tries
     },
   }
-  const first = pool.acquire(resource)
+  const first = resources.acquire(resource)
   await t.rejects(first.value, { message: 'down' })
   first.release()
-  t.equal(await pool.acquire(resource).value, 2)
+  t.equal(await resources.acquire(resource).value, 2)
   t.same(errors, [], 'nothing was there to dispose')
 })
 
 t.test('a dispose that throws is reported with the key', async (t) => {
   const reported = new Promise((resolve) => {
-    const pool = createResourcePool(asNobody, (key, error) => resolve([key, (error as Error).message]))
-    const lease = pool.acquire({
+    const resources = pool((key, error) => resolve([key, (error as Error).message]))
+    const lease = resources.acquire({
       key: 'x',
       create: () => 1,
       dispose: () => {
@@ -52,4 +55,44 @@ t.test('a dispose that throws is reported with the key', async (t) => {
     void lease.value.then(lease.release)
   })
   t.same(await reported, ['x', 'no'])
+})
+
+t.test(
+  'a use after the last release waits for the dispose, so that two values never live at once',
+  async (t) => {
+    const resources = pool(() => t.fail('no error'))
+    const order: string[] = []
+    let finish: () => void = () => {}
+    const resource = {
+      key: 'db',
+      create: () => void order.push('create'),
+      dispose: async () => {
+        order.push('dispose')
+        await new Promise<void>((resolve) => (finish = resolve))
+        order.push('disposed')
+      },
+    }
+    const first = resources.acquire(resource)
+    await first.value
+    first.release()
+    const second = resources.acquire(resource)
+    while (order.length < 2) await Promise.resolve()
+    finish()
+    await second.value
+    t.same(order, ['create', 'dispose', 'disposed', 'create'])
+  },
+)
+
+t.test('a dispose that never ends is reported after 5 s and holds nobody up any more', async (t) => {
+  const clock = fakeClock()
+  const told: string[] = []
+  const resources = pool((key) => told.push(key), clock)
+  const resource = { key: 'db', create: () => 1, dispose: async () => new Promise<void>(() => {}) }
+  const first = resources.acquire(resource)
+  await first.value
+  first.release()
+  while (clock.armed === 0) await Promise.resolve()
+  clock.advance(5000)
+  t.equal(await resources.acquire(resource).value, 1)
+  t.same(told, ['db'])
 })
