@@ -80,6 +80,14 @@ function resolvePackage(name: string, cwd: string): string | undefined {
   }
 }
 
+/** Whether a package of this name is installed where `cwd` would find it. */
+export function packageExists(name: string, cwd: string): boolean {
+  for (let at = cwd; ; at = dirname(at)) {
+    if (existsSync(join(at, 'node_modules', name, 'package.json'))) return true
+    if (at === dirname(at)) return false
+  }
+}
+
 function resolveInPackage(
   folder: string,
   manifest: Record<string, unknown>,

@@ -17,6 +17,8 @@ export interface Argument {
   readonly name: string
   readonly help: string
   readonly choices?: readonly string[]
+  /** None, one or several; the last argument only. */
+  readonly variadic?: boolean
 }
 
 export interface CommandSpec {
@@ -115,6 +117,42 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     ...control('log-level', 'set the log level of one worker while it runs', 'byre log-level webhook debug'),
     arguments: [WORKER, { name: 'level', help: 'the lowest level it logs', choices: LEVELS }],
+  },
+  {
+    name: 'audit',
+    summary: 'show what each import costs, what a cut would save, and gate it',
+    arguments: [
+      {
+        name: 'entry',
+        help: 'a file, a worker of the config, a package, a bin, or byre; none: all of the floor file',
+        variadic: true,
+      },
+    ],
+    flags: [
+      { name: 'check', help: 'gate on byre.floor.json; exits 3 when a rule is broken' },
+      { name: 'update', help: 'record lists and budget in byre.floor.json' },
+      { name: 'floor', value: 'FILE', help: 'instead of byre.floor.json' },
+      { name: 'cut', value: 'A,B', help: 'the fewest imports that keep these out, proven', list: true },
+      { name: 'why', value: 'A,B', help: 'the chain that loads these, and what to cut', list: true },
+      { name: 'what-if', value: 'EDGE', help: "what one lazy import saves: 'a.js -> b.js'" },
+      { name: 'everywhere', help: 'propose imports inside packages too' },
+      { name: 'diff', value: 'FILE', help: 'compare with an earlier --json' },
+      { name: 'node', value: 'PATH', help: 'audit with this node' },
+      { name: 'runs', value: 'N', help: 'plain runs (default: 5; 1 for --check without a ceiling)' },
+      { name: 'proofs', value: 'N', help: 'proposals to prove (default: 10; 0 for --check)' },
+      { name: 'env', value: 'K=V,K=V', help: 'environment of the audited program', list: true },
+      { name: 'fresh', help: 'measure even if nothing changed' },
+      { name: 'html', value: 'FILE', help: 'write a page to look around in' },
+      { name: 'speedscope', value: 'FILE', help: 'write a profile for speedscope' },
+      { name: 'trace', value: 'FILE', help: 'write trace events for Chrome and Perfetto' },
+      { name: 'markdown', help: 'print a comment for a pull request' },
+      JSON_OUTPUT,
+    ],
+    examples: [
+      ['byre audit dist/cli.js', 'what it is made of, and what would help'],
+      ['byre audit webhook --cut typeorm', 'the fewest imports to make lazy, proven by running'],
+      ['byre audit --check', 'the gate, for CI'],
+    ],
   },
 ]
 

@@ -67,8 +67,8 @@ function addCommand(
   act: (spec: CommandSpec, command: Command) => Promise<void>,
 ): void {
   const command = program.command(spec.name).description(spec.summary)
-  for (const { name, help, choices } of spec.arguments) {
-    const argument = new Argument(`<${name}>`, help)
+  for (const { name, help, choices, variadic } of spec.arguments) {
+    const argument = new Argument(variadic === true ? `[${name}...]` : `<${name}>`, help)
     command.addArgument(choices === undefined ? argument : argument.choices(choices))
   }
   for (const flag of spec.flags) {

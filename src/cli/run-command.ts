@@ -33,6 +33,8 @@ export async function runCommand(name: string, args: readonly string[], flags: F
         undefined,
         flags,
       )
+    case 'audit':
+      return (await import('./commands/audit.ts')).audit(args, flags)
     default:
       throw new ByreError('BYRE_INTERNAL', `Cannot run '${name}': it is listed, but nothing does it.`)
   }

@@ -155,8 +155,8 @@ t.test('the file: written sorted, read back the same, refused with all problems 
     const text = (error as Error).message
     for (const part of [
       'version: must be 1',
-      "heavyByte: is unknown, did you mean 'heavyBytes'",
-      "entries.a.js.alow: is unknown, did you mean 'allow'",
+      "heavyByte: is unknown; did you mean 'heavyBytes'",
+      "entries.a.js.alow: is unknown; did you mean 'allow'",
       'entries.a.js.allow.orm: must be one of',
       'entries.a.js.may: must be a list',
       'entries.a.js.budgets.24.calibratedBytes: must be a whole number',
@@ -192,7 +192,7 @@ t.test('a diff names what came, went and grew', async (t) => {
   const packages = after.packages
     .filter((p) => p.name !== 'late')
     .map((p) => (p.name === 'orm' ? { ...p, selfBytes: p.selfBytes + MIB } : p))
-  const extra = { ...packages[0]!, name: 'fresh', selfBytes: 2 * MIB }
+  const extra = { ...packages[0]!, name: 'fresh', selfBytes: 3 * MIB }
   const diff = diffResults(before, { ...after, packages: [...packages, extra] })
   t.same(
     diff.packages.map((p) => `${p.change} ${p.name}`),

@@ -39,6 +39,7 @@ async function run(job: ChildJob): Promise<void> {
   const end = (process as unknown as { reallyExit(code: number): never }).reallyExit.bind(process)
   process.argv = [process.execPath, entryPath(job.entries[0]), ...job.arguments]
 
+  recorder?.restart()
   await rehearse(job)
   recorder?.restart()
   const before = job.collect ? takeSettledSnapshot() : takeSnapshot()

@@ -41,6 +41,8 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
   let nameLength = 0
   let last = 0
   let stopped = false
+  // Warming the loader up is not sampled: hundreds of collections that nobody reads.
+  let quiet = true
   let collecting = false
 
   const flushEvents = (): void => {
@@ -72,7 +74,7 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
       if (stopped || collecting) return
       const raw = bytesNow()
       let settled = -1
-      if (force || Math.abs(raw - last) >= job.thresholdBytes) {
+      if (!quiet && (force || Math.abs(raw - last) >= job.thresholdBytes)) {
         collecting = true
         const startedAt = monotonicMs()
         collect()
@@ -87,6 +89,7 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
       if (!stopped) put(type, a, b, c)
     },
     restart() {
+      quiet = false
       counts.collections = counts.collectionsMs = 0
       put(0, 0, 0, 0)
       this.mark(EVENT.sample, -1, true)

@@ -1,0 +1,243 @@
+// `byre audit`: measures entries, answers questions about them, and gates them on byre.floor.json.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { audit as runAudit } from '../../audit/audit.ts'
+import { diffResults, type FloorDiff } from '../../audit/diff.ts'
+import { entryOfFile, packageExists, resolveEntry, type Entry } from '../../audit/entry.ts'
+import { emptyFloorEntry, FLOOR_FILE, readFloorFile, writeFloorFile } from '../../audit/floor-file.ts'
+import { judgeFloor, updateFloor, type Verdict } from '../../audit/gate.ts'
+import type { AuditOptions, AuditProgress } from '../../audit/options.ts'
+import type { AuditResult } from '../../audit/result.ts'
+import { ByreError } from '../../base/errors.ts'
+import { EXIT, type ExitCode } from '../../base/exit-codes.ts'
+import { auditText } from '../../report/audit-text.ts'
+import { diffText, gateAnnotations, gateMarkdown, gateText } from '../../report/audit-gate.ts'
+import type { FlagValues } from '../flags.ts'
+import { columns, print, printError } from '../io.ts'
+
+/** Audits each entry in turn; 0, or 3 when --check found a broken rule. */
+export async function audit(names: readonly string[], flags: FlagValues): Promise<ExitCode> {
+  const cwd = process.cwd()
+  const floorPath = resolve(cwd, text(flags, 'floor') ?? FLOOR_FILE)
+  const checking = flags['check'] === true
+  // Read before minutes are spent: a broken file is said at once.
+  const floor = checking || flags['update'] === true ? readFloorFile(floorPath, !checking) : undefined
+  const base = readBase(text(flags, 'diff'))
+  const wanted = names.length > 0 ? names : Object.keys(floor?.entries ?? {})
+  if (wanted.length === 0)
+    throw new ByreError(
+      'BYRE_USAGE',
+      `Cannot audit nothing: name an entry, or record one with --update in ${floorPath}.`,
+    )
+
+  const entries = await Promise.all(wanted.map((name) => findEntry(name, cwd)))
+  const { signal, release } = interruptible()
+  const results: AuditResult[] = []
+  try {
+    for (const entry of entries) {
+      const ceiling = hasCeiling(floor?.entries[entry.name]?.budgets)
+      results.push(await runAudit(optionsOf(entry, flags, { checking, ceiling, signal })))
+    }
+  } finally {
+    release()
+    if (process.stderr.isTTY) await printError('\r\x1b[K')
+  }
+  const verdicts = floor === undefined || !checking ? [] : judgeAll(results, entries, floor, cwd)
+  if (floor !== undefined && flags['update'] === true) {
+    writeFloorFile(
+      floorPath,
+      results.reduce((file, result, i) => updateFloor(file, entries[i]!.name, result), floor),
+    )
+    await printError(`byre: recorded ${wanted.join(', ')} in ${floorPath}\n`)
+  }
+  await writeFiles(results[0]!, flags)
+  await report(results, verdicts, base === undefined ? [] : results.map((r) => diffResults(base, r)), flags)
+  return verdicts.some((v) => v.findings.length > 0) ? EXIT.budget : EXIT.ok
+}
+
+function optionsOf(
+  entry: Entry,
+  flags: FlagValues,
+  { checking, ceiling, signal }: { checking: boolean; ceiling: boolean; signal: AbortSignal },
+): AuditOptions {
+  const why = list(flags, 'why')
+  const nodePath = text(flags, 'node')
+  const number = (name: string): number | undefined => wholeNumber(flags, name)
+  const [runs, proofs] = [number('runs'), number('proofs')]
+  return {
+    entries: [entry],
+    signal,
+    // A check needs no proofs, and plain runs only where a ceiling stands.
+    runs: runs ?? (checking && !ceiling ? 1 : 5),
+    proofs: proofs ?? (checking ? 0 : 10),
+    cut: [...list(flags, 'cut'), ...why],
+    whatIf: flags['whatIf'] === undefined ? [] : [text(flags, 'whatIf')!],
+    everywhere: flags['everywhere'] === true,
+    env: {
+      ...Object.fromEntries(list(flags, 'env').map(splitVariable)),
+      ...(process.env['BYRE_EAGER'] === undefined ? {} : { BYRE_EAGER: process.env['BYRE_EAGER'] }),
+    },
+    ...(nodePath === undefined ? {} : { nodePath: resolve(nodePath) }),
+    ...(flags['fresh'] === true ? { cacheFolder: false } : {}),
+    onProgress: showProgress,
+  }
+}
+
+/** A file, a worker of the config, a package, a bin, or `byre`. */
+async function findEntry(name: string, cwd: string): Promise<Entry> {
+  if (name === 'byre') return entryOfFile(name, join(dirname(fileURLToPath(import.meta.url)), '../../bin.js'))
+  try {
+    return resolveEntry(name, cwd)
+  } catch (error) {
+    const worker = await findWorker(name, cwd)
+    if (worker === undefined) throw error
+    return { ...entryOfFile(name, worker), how: 'import' }
+  }
+}
+
+/** The module of a worker of the config in this folder; undefined when there is no config or no such worker. */
+async function findWorker(name: string, cwd: string): Promise<string | undefined> {
+  const { findConfig } = await import('../../config/find.ts')
+  let file: string
+  try {
+    file = findConfig(undefined, cwd)
+  } catch {
+    return undefined
+  }
+  const { loadHerd } = await import('../../config/load.ts')
+  const herd = await loadHerd({ file, cwd })
+  const found = herd.workers.find((w) => w.name === name)
+  return found?.source.path
+}
+
+function judgeAll(
+  results: readonly AuditResult[],
+  entries: readonly Entry[],
+  floor: ReturnType<typeof readFloorFile>,
+  cwd: string,
+): Verdict[] {
+  return results.map((result, i) => {
+    const { name } = entries[i]!
+    const block = floor.entries[name]
+    const verdict = judgeFloor(result, name, block ?? emptyFloorEntry(), floor.heavyBytes, {
+      exists: (packageName) => packageName.startsWith('node:') || packageExists(packageName, cwd),
+    })
+    return block === undefined
+      ? { ...verdict, notes: [`${name} has no block yet; record it with --update`, ...verdict.notes] }
+      : verdict
+  })
+}
+
+async function report(
+  results: readonly AuditResult[],
+  verdicts: readonly Verdict[],
+  diffs: readonly FloorDiff[],
+  flags: FlagValues,
+): Promise<void> {
+  const checking = flags['check'] === true
+  if (flags['json'] === true) {
+    const value = {
+      version: 1,
+      results,
+      ...(checking ? { verdicts } : {}),
+      ...(diffs.length > 0 ? { diffs } : {}),
+    }
+    return print(`${JSON.stringify(value, undefined, 2)}\n`)
+  }
+  if (flags['markdown'] === true) return print(gateMarkdown(verdicts, results, diffs))
+  const width = columns()
+  const texts = checking
+    ? [gateText(verdicts)]
+    : results.map((r) => auditText(r, width === undefined ? {} : { width }))
+  if (checking && process.env['GITHUB_ACTIONS'] === 'true') texts.push(gateAnnotations(verdicts))
+  await print([...texts, ...diffs.map(diffText)].join('\n'))
+}
+
+async function writeFiles(result: AuditResult, flags: FlagValues): Promise<void> {
+  const [speedscopePath, tracePath, htmlPath] = ['speedscope', 'trace', 'html'].map((name) =>
+    text(flags, name),
+  )
+  if (speedscopePath !== undefined || tracePath !== undefined) {
+    const { chromeTrace, speedscope } = await import('../../report/audit-profile.ts')
+    if (speedscopePath !== undefined) writeFileSync(speedscopePath, speedscope(result))
+    if (tracePath !== undefined) writeFileSync(tracePath, chromeTrace(result))
+  }
+  if (htmlPath !== undefined) {
+    const { auditHtml } = await import('../../report/audit-html.ts')
+    writeFileSync(htmlPath, auditHtml(result))
+  }
+}
+
+/** One line that is overwritten, on a terminal only. */
+function showProgress({ stage, done, total, leftMs }: AuditProgress): void {
+  if (!process.stderr.isTTY) return
+  const left = leftMs === undefined || done === total ? '' : `, ${Math.ceil(leftMs / 1000)} s left`
+  process.stderr.write(`\r\x1b[K${stage}: ${done} of ${total}${left}`)
+}
+
+/** The first Ctrl-C keeps what has been measured, the second ends. */
+function interruptible(): { signal: AbortSignal; release(): void } {
+  const controller = new AbortController()
+  const abort = (): void => {
+    process.removeListener('SIGINT', abort)
+    controller.abort(
+      new ByreError(
+        'BYRE_AUDIT_INTERRUPTED',
+        'Cannot finish the audit: it was interrupted before anything could be kept. Run it again.',
+      ),
+    )
+  }
+  process.once('SIGINT', abort)
+  return { signal: controller.signal, release: () => process.removeListener('SIGINT', abort) }
+}
+
+function readBase(path: string | undefined): AuditResult | undefined {
+  if (path === undefined) return undefined
+  try {
+    const value = JSON.parse(readFileSync(path, 'utf8')) as { results?: AuditResult[] } & AuditResult
+    const result = value.results?.[0] ?? value
+    if (Array.isArray(result.packages) && result.version === 1) return result
+  } catch (cause) {
+    throw new ByreError(
+      'BYRE_USAGE',
+      `Cannot compare with '${path}': it must be what byre audit --json printed, got ${(cause as Error).message}. Record it anew.`,
+      { cause },
+    )
+  }
+  throw new ByreError(
+    'BYRE_USAGE',
+    `Cannot compare with '${path}': it must be what byre audit --json printed, got another JSON. Record it anew.`,
+  )
+}
+
+function hasCeiling(
+  budgets: Readonly<Record<string, { readonly maxAnonBytes?: number }>> | undefined,
+): boolean {
+  return Object.values(budgets ?? {}).some((b) => b.maxAnonBytes !== undefined)
+}
+
+function wholeNumber(flags: FlagValues, name: string): number | undefined {
+  const value = text(flags, name)
+  if (value === undefined) return undefined
+  if (!/^\d{1,4}$/.test(value))
+    throw new ByreError('BYRE_USAGE', `Cannot use --${name}: it must be a whole number, got '${value}'.`)
+  return Number(value)
+}
+
+function splitVariable(text: string): [string, string] {
+  const at = text.indexOf('=')
+  if (at < 1) throw new ByreError('BYRE_USAGE', `Cannot use --env: it must be NAME=value, got '${text}'.`)
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+function text(flags: FlagValues, name: string): string | undefined {
+  const value = flags[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+function list(flags: FlagValues, name: string): readonly string[] {
+  const value = flags[name]
+  return Array.isArray(value) ? (value as string[]) : []
+}

@@ -1,0 +1,116 @@
+import t from 'tap'
+import { gateAnnotations, gateMarkdown, gateText, diffText } from '../../src/report/audit-gate.ts'
+import { chromeTrace, speedscope } from '../../src/report/audit-profile.ts'
+import { auditText } from '../../src/report/audit-text.ts'
+import type { Verdict } from '../../src/audit/gate.ts'
+import { resultOf } from '../audit/results.ts'
+
+const chain = [{ label: 'src/a,b.js', line: 3 }, { label: 'orm/index.js' }]
+const verdict: Verdict = {
+  entry: 'main.js',
+  nodeMajor: '24',
+  phase: 'load',
+  findings: [
+    { rule: 'not-allowed', packageName: 'orm', retainedBytes: 7e6, chain },
+    { rule: 'stale-allow', packageName: 'gone' },
+  ],
+  notes: ['the floor is 100 KiB below its budget'],
+}
+
+t.test('the terminal report fits its width and prints no prediction as a saving', async (t) => {
+  for (const width of [60, 100, 200]) {
+    const lines = auditText(resultOf(), { width }).split('\n')
+    const table = lines.slice(lines.findIndex((l) => l.startsWith('PACKAGE')))
+    for (const line of table.slice(0, 5)) t.ok(line.length <= width, `${width}: ${line}`)
+  }
+  const text = auditText(resultOf())
+  t.match(text, '97.0 % named')
+  t.match(text, /7\.4 MB proven in 2 runs \(predicted 7\.3 MB\) +main\.js:1 -> orm\/index\.js/)
+  t.match(text, /not proven {2}main\.js -> late\/index\.js: the program threw/)
+  t.notMatch(text, '\x1b', 'no colour')
+  t.match(
+    auditText({ ...resultOf(), partial: 'interrupted after 1 of 2 proofs', warnings: ['w'] }),
+    /INCOMPLETE.*\nnote: w/,
+  )
+})
+
+t.test('answers name the cut, its alternatives and what still reaches', async (t) => {
+  const [saving] = resultOf().savings
+  const text = auditText({
+    ...resultOf(),
+    answers: [
+      {
+        kind: 'cut',
+        question: 'orm',
+        saving: { ...saving!, alternatives: [[{ from: 'x.js', to: 'y.js' }]] },
+        complete: false,
+      },
+      {
+        kind: 'what-if',
+        question: 'a -> b',
+        saving: { ...saving!, proof: { kind: 'not-run' } },
+        stillReachedBy: chain,
+      },
+      { kind: 'no-cut', question: 'z', reason: 'it is not reached', chain: [] },
+    ],
+  })
+  t.match(text, /CUT orm: 1 import to make lazy, 7\.4 MB proven/)
+  t.match(text, '  or: x.js -> y.js')
+  t.match(text, 'and more cuts of this size')
+  t.match(text, 'not proven yet')
+  t.match(text, 'still reached: src/a,b.js:3 -> orm/index.js')
+  t.match(text, 'CUT z: none, it is not reached')
+})
+
+t.test('annotations carry file and line, and nothing breaks out of them', async (t) => {
+  const [first, second] = gateAnnotations([{ ...verdict, entry: 'a\n::b' }])
+    .trim()
+    .split('\n')
+  t.match(first, '::error file=src/a%2Cb.js,line=3,title=byre audit%3A not-allowed::a%0A::b: orm (7.0 MB)')
+  t.match(second, '::error title=byre audit%3A stale-allow::')
+  t.equal(gateAnnotations([{ ...verdict, findings: [] }]), '')
+})
+
+t.test('a comment escapes what Markdown would read', async (t) => {
+  const text = gateMarkdown([{ ...verdict, entry: '<script>|' }], [resultOf()], [undefined])
+  t.match(text, '### Import floor: a rule was broken')
+  t.match(text, '**\\<script\\>\\|**')
+  t.match(gateText([{ ...verdict, findings: [] }]), 'main.js on Node 24: keeps its floor')
+  const diff = {
+    calibratedBytes: { before: 1e6, after: 3e6 },
+    packages: [{ name: 'orm', change: 'added', selfBytesBefore: 0, selfBytesAfter: 2e6 }],
+    modulesAdded: 4,
+    modulesRemoved: 1,
+  } as const
+  t.match(diffText(diff), /floor 1\.0 MB to 3\.0 MB \(2\.0 MB\), 4 modules more, 1 fewer\n {2}added {4}orm/)
+})
+
+t.test('speedscope: as many weights as samples, frames that exist, the sum of what is held', async (t) => {
+  const file = JSON.parse(speedscope(resultOf()))
+  const [profile] = file.profiles
+  t.equal(file.$schema, 'https://www.speedscope.app/file-format-schema.json')
+  t.equal(profile.samples.length, profile.weights.length)
+  t.equal(profile.endValue, resultOf().modules[0]!.retainedBytes)
+  for (const sample of profile.samples) for (const frame of sample) t.ok(frame < file.shared.frames.length)
+  t.same(profile.samples[2], [0, 1, 2, 3], 'the driver hangs below the orm')
+})
+
+t.test('trace events nest: every module lies within its dominator', async (t) => {
+  const { traceEvents } = JSON.parse(chromeTrace(resultOf()))
+  const of = (name: string) => traceEvents.find((e: { name: string }) => e.name === name)
+  const [outer, inner] = [of('orm/index.js'), of('driver/index.js')]
+  t.ok(inner.ts >= outer.ts && inner.ts + inner.dur <= outer.ts + outer.dur)
+  t.equal(of('(program)').dur, resultOf().modules[0]!.retainedBytes)
+})
+
+t.test('the page holds its data, and no name of a module can become markup', async (t) => {
+  const { auditHtml } = await import('../../src/report/audit-html.ts')
+  const evil = '</script><img src=x onerror=alert(1)>'
+  const base = resultOf()
+  const page = auditHtml({ ...base, entries: [{ ...base.entries[0]!, name: evil }], warnings: [evil] })
+  t.notMatch(page, '<img')
+  const json = /id="data">(.*?)<\/script>/s.exec(page)?.[1]
+  t.equal(JSON.parse(json!).warnings[0], evil)
+  t.notMatch(page, /(?:src|href)="?https?:/, 'nothing is loaded from elsewhere')
+  t.match(page, "default-src 'none'")
+})
