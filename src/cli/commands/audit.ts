@@ -178,7 +178,7 @@ function showProgress({ stage, done, total, leftMs }: AuditProgress): void {
 }
 
 /** The first Ctrl-C keeps what has been measured, the second ends. */
-function interruptible(): { signal: AbortSignal; release(): void } {
+function interruptible(): { readonly signal: AbortSignal; readonly release: () => void } {
   const controller = new AbortController()
   const abort = (): void => {
     process.removeListener('SIGINT', abort)
