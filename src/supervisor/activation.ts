@@ -7,6 +7,8 @@ import { slackMs, startPeriod } from '../worker/every.ts'
 import { runInScope } from './attribution/run-scope.ts'
 import type { Runner } from './runner.ts'
 
+const SYSTEM = 'system.'
+
 export interface ActivationDeps {
   readonly bus: HostBus
   readonly clock: Clock
@@ -18,10 +20,15 @@ export interface ActivationDeps {
 export async function armActivation(runner: Runner, deps: ActivationDeps): Promise<() => void> {
   const { activation } = runner.spec
   if (activation.kind === 'eager') return () => {}
-  const releases = activation.topics.map((pattern) =>
-    // The tap is called in the publisher's context; the woken worker must not inherit it.
-    deps.bus.tap(pattern, (delivery) => runInScope(undefined, () => runner.deliver(delivery))),
-  )
+  const releases = activation.topics.map((pattern) => {
+    const asked = pattern.startsWith(SYSTEM)
+    return deps.bus.tap(pattern, (delivery) => {
+      // `>` does not mean byre's own events: a worker would be woken by the news that it fell asleep.
+      if (!asked && delivery.topic.startsWith(SYSTEM)) return
+      // The tap is called in the publisher's context; the woken worker must not inherit it.
+      runInScope(undefined, () => runner.deliver(delivery))
+    })
+  })
   if (activation.everyMs !== undefined) {
     releases.push(
       startPeriod(

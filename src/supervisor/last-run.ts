@@ -28,8 +28,9 @@ export interface FatalReport {
 /** Reads and removes the diagnostic report V8 left on a fatal error (process.report.reportOnFatalError). */
 export function takeFatalReport(path: string): FatalReport | undefined {
   try {
-    const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'))
+    const text = readFileSync(path, 'utf8')
     rmSync(path, { force: true })
+    const parsed: unknown = JSON.parse(text)
     if (!isRecord(parsed)) return undefined
     const header = parsed['header'] as { event?: string } | undefined
     const js = parsed['javascriptStack'] as { message?: string; stack?: string[] } | undefined
@@ -47,12 +48,16 @@ export function takeFatalReport(path: string): FatalReport | undefined {
   }
 }
 
-/** Who took the last process down, or undefined when it ended as it should or nothing names anybody. */
+/**
+ * Who took the last process down, or undefined when it ended as it should or nothing names anybody. When a process died
+ * is known to nobody after it: a note older than HELD_MS may also be a kill in the middle of a callback and a long
+ * pause before this start. The times are ms since the epoch.
+ */
 export function explainLastRun(
   crumb: Crumb | undefined,
   report: FatalReport | undefined,
   owners: StackOwners,
-  now: number,
+  { now, bootedAt }: { readonly now: number; readonly bootedAt: number },
 ): LastRun | undefined {
   if (report !== undefined) {
     const owner = ownerOfStack(report.stack, owners)
@@ -64,6 +69,7 @@ export function explainLastRun(
   if (crumb.state === 'abort') {
     return last(crumb, 'killed', 'called process.abort(), which ended the whole process', evidence, true)
   }
+  if (crumb.at < bootedAt) return undefined // the machine went down, and everybody with it
   const heldMs = now - crumb.at
   const certain = crumb.state === 'fatal' || heldMs >= HELD_MS
   const text = `the process died while its loop was inside this worker, entered ${heldMs} ms before this start`

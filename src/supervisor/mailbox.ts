@@ -3,7 +3,7 @@
 
 import type { RawDelivery } from '../bus/bus.ts'
 
-/** A message is offered to this many runs that take it and give it back unread; then it counts as unclaimed. */
+/** A message is offered to this many runs that read nothing of what they took; then it counts as unclaimed. */
 export const OFFERS_MAX = 3
 
 interface Kept {
@@ -19,6 +19,8 @@ export class Mailbox {
   readonly #capacity: number
   /** How often a claimed message has been in hand, for the day it comes back. */
   readonly #offers = new WeakMap<RawDelivery, number>()
+  /** Of what the current run claimed, how much it has not given back. */
+  #taken = 0
   /** Dropped because the mailbox was full (oldest first). */
   dropped = 0
   /** Offered to a whole run and claimed by none of its subscriptions. */
@@ -44,9 +46,11 @@ export class Mailbox {
     if (taken.length > 0) {
       this.#kept = this.#kept.filter((kept) => !covers(kept.delivery.topic))
       for (const kept of taken) this.#offers.set(kept.delivery, kept.offers + 1)
+      this.#taken += taken.length
     }
     return taken.map((kept) => kept.delivery)
   }
+
   /** Puts back, in front and in order, what a subscription held unread when it closed. */
   giveBack(deliveries: readonly RawDelivery[]): void {
     const returned: Kept[] = []
@@ -55,9 +59,9 @@ export class Mailbox {
     for (const delivery of deliveries) {
       if (known.has(delivery)) continue
       known.add(delivery)
-      const offers = this.#offers.get(delivery) ?? 1
-      if (offers >= OFFERS_MAX) this.unclaimed++
-      else returned.push({ delivery, offers, seen: false })
+      const offers = this.#offers.get(delivery)
+      if (offers !== undefined) this.#taken--
+      returned.push({ delivery, offers: offers ?? 1, seen: false })
     }
     this.#kept = [...returned, ...this.#kept]
     this.#trim()
@@ -66,12 +70,19 @@ export class Mailbox {
   /** A run is about to begin: what is here now is offered to it. */
   offer(): void {
     for (const kept of this.#kept) kept.seen = true
+    this.#taken = 0
   }
 
-  /** The run ended: what it was offered and never claimed is dropped and counted. Returns how many. */
-  settle(): number {
+  /**
+   * The run ended. What it was offered and never claimed is dropped and counted, and so is what came back from
+   * OFFERS_MAX runs in a row that read nothing. After a failure all is kept: the restart is to have it. Returns how
+   * many were dropped.
+   */
+  settle(failed = false): number {
+    if (failed) return 0
     const before = this.#kept.length
-    this.#kept = this.#kept.filter((kept) => !kept.seen)
+    if (this.#taken > 0) for (const kept of this.#kept) kept.offers = 0 // it reads, if only some at a time
+    this.#kept = this.#kept.filter((kept) => !kept.seen && kept.offers < OFFERS_MAX)
     const lost = before - this.#kept.length
     this.unclaimed += lost
     return lost

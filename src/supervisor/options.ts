@@ -49,6 +49,8 @@ export interface Supervisor {
   readonly exited: Promise<ExitCode>
   /** Graceful: reverse start order, each bounded by its stopTimeout; names the unstopped. */
   stop(by: string): Promise<void>
+  /** The process ends in this very turn, by a second signal: the next start is to blame nobody. */
+  abandon(): void
   /** Gives the process back: takes down guards and error handlers. Last of all, right before the process exits: until
    *  then an error of an unstopped worker must not be what ends it. */
   release(): void

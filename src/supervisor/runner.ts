@@ -11,6 +11,7 @@ import type { Wake } from '../worker/contract.ts'
 import { StopReason } from '../worker/stop-reason.ts'
 import type { StopKind } from '../worker/stop-reason.ts'
 import type { Admission, Ticket } from './admission.ts'
+import { tellLeftovers } from './leftovers.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Exit, Instance, LoadFigures, Placement } from './placement/placement.ts'
 import { WorkerRecord } from './record.ts'
@@ -255,6 +256,7 @@ export class Runner {
         this.#launch()
         return
       case 'run':
+        this.#mailbox?.offer() // with what came while it loaded
         this.#instance?.run()
         return
       case 'abort':
@@ -299,7 +301,6 @@ export class Runner {
     this.#ticket = this.#deps.admission.enter(() => {
       if (this.#record.runs !== run || this.state.kind !== 'loading') return
       this.#record.startedAt = this.#deps.clock.now()
-      this.#mailbox?.offer()
       this.#instance = this.#deps.placementOf(this.spec).launch({
         spec: this.spec,
         index: this.index,
@@ -331,8 +332,7 @@ export class Runner {
   #ended(exit: Exit): void {
     this.#ticket?.leave()
     const told = this.#cause ?? exit
-    this.#note(told)
-    this.#release()
+    this.#release(this.#note(told))
     this.#apply({ type: 'ended', ...told })
   }
 
@@ -371,26 +371,23 @@ export class Runner {
       this.#log().error({ event: 'unstopped', stopTimeoutMs: this.spec.stopTimeoutMs }, exit.text)
       this.#record.unstopped = true
     }
-    this.#release()
+    this.#release(true)
   }
 
-  #note(exit: Exit): void {
+  /** Returns whether it was a failure. */
+  #note(exit: Exit): boolean {
     const failed = this.#record.exited(exit, this.#deps.clock.now())
     if (failed)
       this.#log().error({ event: 'exit', verdict: exit.verdict, evidence: exit.evidence }, exit.text)
+    return failed
   }
 
-  #release(): void {
+  #release(failed: boolean): void {
     const leftovers = this.#instance?.release()
     this.#instance = undefined
     this.#bus = undefined
-    if (leftovers !== undefined && (leftovers.timers.length > 0 || leftovers.listeners.length > 0)) {
-      this.#log().warn(
-        { event: 'leftovers', timers: leftovers.timers, listeners: leftovers.listeners },
-        'the ended run left timers or listeners behind; they were cleared',
-      )
-    }
-    const lost = this.#mailbox?.settle() ?? 0
+    if (leftovers !== undefined) tellLeftovers(this.#log(), leftovers)
+    const lost = this.#mailbox?.settle(failed) ?? 0
     if (lost > 0)
       this.#log().warn(
         { event: 'unclaimed', count: lost },

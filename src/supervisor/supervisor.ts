@@ -28,7 +28,7 @@ import { createCodeWatch } from './code-changed.ts'
 import type { CodeWatch } from './code-changed.ts'
 import { act } from './commands.ts'
 import { drain } from './drain.ts'
-import { explainLastRun, takeFatalReport } from './last-run.ts'
+import { isolateCulprit } from './culprit.ts'
 import type { Supervisor, SupervisorOptions } from './options.ts'
 import { createSharedPlacement } from './placement/shared.ts'
 import type { SharedPlacement } from './placement/shared.ts'
@@ -147,7 +147,14 @@ class Herd implements Supervisor, ControlTarget {
   async start(): Promise<void> {
     this.#phase = 'starting'
     this.#take()
-    this.#isolateCulprit()
+    isolateCulprit(this.#lastCrumb, {
+      stateFolder: this.#options.stateFolder,
+      label: this.#options.label,
+      log: this.#options.log.root,
+      owners: this.#stackOwners(),
+      now: this.#clock.now(),
+      runnerOf: (worker) => this.#roster.get(worker),
+    })
     this.#stopBeats = startBeats({
       bus: this.#options.bus,
       clock: this.#clock,
@@ -167,6 +174,10 @@ class Herd implements Supervisor, ControlTarget {
 
   async stop(by: string): Promise<void> {
     await this.#shutDown(EXIT.ok, `asked by ${by}`)
+  }
+
+  abandon(): void {
+    this.#breadcrumb?.close()
   }
 
   release(): void {
@@ -232,7 +243,12 @@ class Herd implements Supervisor, ControlTarget {
     const { stateFolder, label: name } = this.#options
     const crumbFile = join(stateFolder, `${name}.breadcrumb`)
     this.#lastCrumb = readBreadcrumb(crumbFile)
-    this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt)
+    this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, (error) =>
+      this.#options.log.root.error(
+        { event: 'breadcrumb-failed', ...describeThrown(error) },
+        'cannot note whose code runs: after a crash nobody will be named',
+      ),
+    )
     this.#undoProcess = takeProcess({
       owners: () => this.#stackOwners(),
       runOf: (worker) => this.#shared.runOf(worker),
@@ -249,20 +265,6 @@ class Herd implements Supervisor, ControlTarget {
     return (
       runner.loadedAt !== undefined && this.#codeWatch.changedSince(runner.spec.source.path, runner.loadedAt)
     )
-  }
-
-  #isolateCulprit(): void {
-    const { stateFolder, label, log } = this.#options
-    const report = takeFatalReport(join(stateFolder, `${label}.report.json`))
-    const last = explainLastRun(this.#lastCrumb, report, this.#stackOwners(), this.#clock.now())
-    const runner = last === undefined ? undefined : this.#roster.get(last.worker)
-    if (last === undefined || runner === undefined) return
-    runner.recordExit(last.exit)
-    log.root.error(
-      { event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit },
-      'the last process was taken down by a worker',
-    )
-    if (last.certain) runner.isolate(`${last.exit.reason}. Start it with: byre start ${last.worker}`)
   }
 
   #stackOwners(): StackOwners {

@@ -53,6 +53,35 @@ t.test('what was claimed and came back unread is offered again, a bounded number
   t.equal(box.unclaimed, 1)
 })
 
+t.test('runs that read some of what they took are given the rest, however many it takes', async (t) => {
+  const box = new Mailbox(100)
+  for (let i = 0; i < 50; i++) box.keep(message('a', i))
+  const read: string[] = []
+  for (let run = 1; run <= 50; run++) {
+    box.offer()
+    const [first, ...unread] = box.claim(() => true)
+    read.push(first!.envelope)
+    box.giveBack(unread)
+    t.equal(box.settle(), 0)
+  }
+  t.same(
+    read,
+    Array.from({ length: 50 }, (_, i) => String(i)),
+  )
+  t.equal(box.unclaimed, 0)
+})
+
+t.test('a run that failed drops nothing: its restart is offered all of it', async (t) => {
+  const box = new Mailbox(10)
+  box.keep(message('a', 0))
+  for (let run = 0; run < 10; run++) {
+    box.offer()
+    t.equal(box.settle(true), 0)
+  }
+  box.offer()
+  t.equal(box.claim(() => true).length, 1)
+})
+
 t.test('property: nothing is lost or doubled without being counted', async () => {
   const op = fc.constantFrom('keep-a', 'keep-b', 'claim-a', 'claim-all', 'give-back', 'offer', 'settle')
   fc.assert(

@@ -203,7 +203,10 @@ function handleSignals(
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (stopping) exitNow(exitCodeOfSignal(SIGNAL_NUMBERS[signal]))
+      if (stopping) {
+        supervisor.abandon()
+        exitNow(exitCodeOfSignal(SIGNAL_NUMBERS[signal]))
+      }
       stopping = true
       void supervisor.stop(signal)
     })

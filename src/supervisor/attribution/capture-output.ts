@@ -1,6 +1,6 @@
 // What a worker writes to stdout, stderr or console becomes its log lines, told apart by async context.
 
-import { currentScope } from './run-scope.ts'
+import { currentScope, runInScope } from './run-scope.ts'
 
 type Write = (chunk: string | Uint8Array, ...rest: unknown[]) => boolean
 
@@ -17,8 +17,9 @@ export function captureOutput(): () => void {
       enumerable: true,
       get: () => {
         if (patched === undefined) {
-          patched = (
-            descriptor.get === undefined ? descriptor.value : descriptor.get.call(process)
+          // Made as nobody: the stream and its own listeners belong to the process, not to who asks first.
+          patched = runInScope(undefined, () =>
+            descriptor.get === undefined ? descriptor.value : descriptor.get.call(process),
           ) as NodeJS.WriteStream
           original = (patched as unknown as { readonly write: Write }).write
           patched.write = writer(patched, original, name) as typeof patched.write
@@ -41,8 +42,10 @@ function writer(stream: NodeJS.WriteStream, original: Write, name: 'stdout' | 's
     const scope = currentScope()
     if (scope === undefined) return original.call(stream, chunk, ...rest)
     scope.sink.output(name, chunk)
-    const callback = rest.find((argument) => typeof argument === 'function') as (() => void) | undefined
-    if (callback !== undefined) process.nextTick(callback)
+    const callback = rest.find((argument) => typeof argument === 'function') as
+      | ((error: null) => void)
+      | undefined
+    if (callback !== undefined) process.nextTick(callback, null)
     return true
   }
 }

@@ -83,6 +83,8 @@ export function runInScope<T>(scope: RunScope | undefined, fn: () => T): T {
 /** What is told of each entry into a worker's code; the breadcrumb. Replaced once by the supervisor. */
 export interface EntryWatch {
   entered(scope: RunScope): void
+  /** Its module is being evaluated, in turns of the loop nobody can tell beforehand, until `done` is called. */
+  loading(scope: RunScope): { done(): void }
 }
 let watch: EntryWatch | undefined
 
@@ -93,6 +95,11 @@ export function watchEntries(next: EntryWatch | undefined): void {
 /** Notes that code of `scope` is about to run. Cheap: one call and, in the watcher, a compare. */
 export function noteEntry(scope: RunScope): void {
   watch?.entered(scope)
+}
+
+/** Notes that the module of `scope` is being loaded; the caller ends it. */
+export function noteLoading(scope: RunScope): { done(): void } | undefined {
+  return watch?.loading(scope)
 }
 
 /** Decides whose an error is that surfaced in `scope`; set once by the supervisor. */

@@ -12,7 +12,7 @@ import { loadWorker } from '../../worker/load.ts'
 import type { Offloader } from '../../worker/offload.ts'
 import type { ResourcePool } from '../../worker/resources.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
-import { createRunScope, enter, runInScope, strayIn } from '../attribution/run-scope.ts'
+import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../attribution/run-scope.ts'
 import type { ExitCall, RunScope } from '../attribution/run-scope.ts'
 import { asExitTrap } from '../attribution/guard-exit.ts'
 import { isAttached } from '../attribution/wrap-events.ts'
@@ -136,9 +136,11 @@ function launchShared(
   scope.env = copyOf(moduleEnvs.get(spec.name))
   current.set(spec.name, scope)
 
+  const loading = noteLoading(scope)
   void enter(scope, async () => load(spec)).then(
     (loaded) =>
       outside(() => {
+        loading?.done()
         run = loaded.run
         belongsToModule(scope, moduleEnvs)
         events.loaded({ ms: loaded.loadMs, rssBytes: loaded.rssBytes })
@@ -203,6 +205,7 @@ function launchShared(
       abortWith(new StopReason('stop', 'supervisor', 'The run has ended'))
       for (const release of releases.reverse()) release()
       bus?.closeAll()
+      loading?.done()
       leftovers = collectLeftovers(scope)
       scope.ended = true
       // What a promise chain rejects with is told by Node only after the microtasks, so it is asked for a turn later.

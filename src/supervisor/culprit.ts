@@ -1,0 +1,42 @@
+// What the next start does about the worker that took the last process down: the siblings come up, the culprit does not.
+
+import { uptime } from 'node:os'
+import { join } from 'node:path'
+import type { Logger } from '../log/logger.ts'
+import type { StackOwners } from './attribution/stack.ts'
+import type { Crumb } from './breadcrumb.ts'
+import { explainLastRun, takeFatalReport } from './last-run.ts'
+import type { ExitRecord } from './status.ts'
+
+export interface CulpritDeps {
+  readonly stateFolder: string
+  /** As in the names of the files: the group, `_all`, or `run-<worker>`. */
+  readonly label: string
+  readonly log: Logger
+  readonly owners: StackOwners
+  /** Milliseconds since the epoch. */
+  readonly now: number
+  readonly runnerOf: (worker: string) => Isolable | undefined
+}
+
+interface Isolable {
+  recordExit(exit: ExitRecord): void
+  isolate(why: string): void
+}
+
+/** Names and isolates whom the note and V8's report of the last process prove; a mere suspect is only named. */
+export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): void {
+  const report = takeFatalReport(join(deps.stateFolder, `${deps.label}.report.json`))
+  const bootedAt = deps.now - uptime() * 1000
+  const last = explainLastRun(crumb, report, deps.owners, { now: deps.now, bootedAt })
+  const runner = last === undefined ? undefined : deps.runnerOf(last.worker)
+  if (last === undefined || runner === undefined) return
+  const facts = { event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit }
+  if (!last.certain) {
+    deps.log.warn(facts, 'the last process died inside a worker, perhaps by chance')
+    return
+  }
+  deps.log.error(facts, 'the last process was taken down by a worker')
+  runner.recordExit(last.exit)
+  runner.isolate(`${last.exit.reason}. Start it with: byre start ${last.worker}`)
+}
