@@ -1,0 +1,33 @@
+import t from 'tap'
+import { plugin } from '../../src/tap.ts'
+import { importFloor } from '../../src/audit/import-floor.ts'
+import { doubles, writeProgram } from './fixtures.ts'
+
+t.test('importFloor: one assertion for any runner, a plugin for tap', async (t) => {
+  const cacheFolder = t.testdir({})
+  const cwd = writeProgram(`${cacheFolder}/p`, {
+    'node_modules/heavy/package.json': '{"name":"heavy","main":"i.js"}',
+    'node_modules/heavy/i.js': `exports.d = ${doubles(2)}`,
+    'app.cjs': `require('heavy')`,
+  })
+  const options = { cwd, cacheFolder }
+  t.match((await importFloor('app.cjs', { ...options, max: '3MiB', allow: ['heavy'] })).packages, [
+    { name: 'heavy' },
+  ])
+  await t.rejects(importFloor('app.cjs', { ...options, max: '1MiB', deny: ['heavy'] }), {
+    code: 'BYRE_AUDIT_FLOOR',
+    message:
+      /2 rules are broken:\n {2}heavy is loaded: app\.cjs:1 -> heavy\/i\.js\n {2}the floor is \d+ bytes, over 1048576/,
+  })
+  await t.rejects(importFloor('app.cjs', { ...options, allow: [] }), { code: 'BYRE_AUDIT_FLOOR' })
+  await t.rejects(importFloor('app.cjs', { ...options, max: 'much' }), { code: 'BYRE_ARGUMENT_INVALID' })
+
+  const said: string[] = []
+  const { importFloor: assertFloor } = plugin({
+    pass: (message) => said.push(`pass ${message}`) > 0,
+    fail: (message) => said.push(`fail ${message}`) < 0,
+  })
+  t.equal(await assertFloor('app.cjs', options), true)
+  t.equal(await assertFloor('app.cjs', { ...options, deny: ['heavy'] }), false)
+  t.match(said, [/^pass import floor of app\.cjs/, /^fail .*heavy is loaded: app\.cjs:1 -> heavy/])
+})
