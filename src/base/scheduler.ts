@@ -74,6 +74,7 @@ export function createScheduler(clock: Clock, onLateness?: (ms: number) => void)
         cancel() {
           if (entry.fn === undefined) return
           entry.fn = undefined
+          if (entry.index < 0) return // taken out to fire in this very turn, after who cancels it
           const wasFirst = entry.index === 0
           removeAt(heap, entry.index)
           if (wasFirst) arm()

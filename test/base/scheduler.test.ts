@@ -70,3 +70,37 @@ t.test(
     )
   },
 )
+
+t.test(
+  'property: an entry that cancels another, due in the same turn or not, takes nobody else away',
+  async () => {
+    const entry = fc.record({
+      delay: fc.nat(20),
+      slack: fc.nat(5),
+      cancels: fc.array(fc.nat(19), { maxLength: 3 }),
+    })
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 20 }), (entries) => {
+        const clock = fakeClock()
+        const scheduler = createScheduler(clock)
+        const [fired, cancelled] = [new Set<number>(), new Set<number>()]
+        const timers = entries.map(({ delay, slack, cancels }, i) =>
+          scheduler.after(
+            delay,
+            () => {
+              fired.add(i)
+              for (const other of cancels) {
+                if (!fired.has(other)) cancelled.add(other)
+                timers[other]?.cancel()
+              }
+            },
+            slack,
+          ),
+        )
+        clock.advance(100)
+        return scheduler.size === 0 && entries.every((_, i) => fired.has(i) !== cancelled.has(i))
+      }),
+      { numRuns: 1000 },
+    )
+  },
+)
