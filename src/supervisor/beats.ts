@@ -1,9 +1,12 @@
-// The herd's one heartbeat: `system.<worker>.health` every 10 s from a single timer, only for those who listen.
+// What the herd tells on the bus: `system.<worker>.event` for each transition, and its one heartbeat: `system.<worker>.health` every 10 s from a single timer, only for those who listen.
 
 import type { Clock } from '../base/clock.ts'
+import { describeThrown } from '../base/errors.ts'
 import type { Scheduler } from '../base/scheduler.ts'
 import type { HostBus } from '../bus/bus.ts'
+import type { Logger } from '../log/logger.ts'
 import type { Runner } from './runner.ts'
+import type { TransitionEvent } from './status.ts'
 
 export const BEAT_MS = 10_000
 /** A beat may wait this long to share a wake-up with something else. */
@@ -36,4 +39,16 @@ export function startBeats(deps: BeatDeps): () => void {
     timer = deps.scheduler.after(BEAT_MS, beat, BEAT_SLACK_MS)
   }
   return () => timer.cancel()
+}
+
+/** Tells one transition to those who listen. */
+export function publishTransition(bus: HostBus, log: Logger, event: TransitionEvent): void {
+  const topic = `system.${event.worker}.event`
+  if (!bus.hasSubscribers(topic)) return
+  bus.publishSystem(topic, { ...event }).catch((error: unknown) => {
+    log.warn(
+      { event: 'event-not-published', worker: event.worker, ...describeThrown(error) },
+      'transition event not published',
+    )
+  })
 }

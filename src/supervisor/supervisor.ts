@@ -2,7 +2,7 @@
 
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import type { Clock } from '../base/clock.ts'
+import type { Clock, Timer } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { describeThrown } from '../base/errors.ts'
 import { EXIT } from '../base/exit-codes.ts'
@@ -18,8 +18,9 @@ import { createResourcePool } from '../worker/resources.ts'
 import type { ResourcePool } from '../worker/resources.ts'
 import { createAdmission } from './admission.ts'
 import { noteEntry, runInScope } from './attribution/run-scope.ts'
+import { stackOwners } from './attribution/stack.ts'
 import type { StackOwners } from './attribution/stack.ts'
-import { startBeats } from './beats.ts'
+import { publishTransition, startBeats } from './beats.ts'
 import { openBreadcrumb, readBreadcrumb } from './breadcrumb.ts'
 import type { Breadcrumb } from './breadcrumb.ts'
 import { createCaptures } from './captures.ts'
@@ -51,6 +52,8 @@ import type {
 
 /** Tear-down waits this long for the log and the bus. */
 const SINK_MS = 500
+/** How long a drain after an error of byre's own code may take. */
+const INTERNAL_DRAIN_MS = 10_000
 
 export function createSupervisor(options: SupervisorOptions): Supervisor & ControlTarget {
   return new Herd(options)
@@ -79,6 +82,9 @@ class Herd implements Supervisor, ControlTarget {
   #breadcrumb: Breadcrumb | undefined
   #phase: 'new' | 'starting' | 'up' | 'draining' | 'down' = 'new'
   #readyMs: number | undefined
+  /** The first reason to end decides; an error of byre's own code overrides it. */
+  #code: ExitCode | undefined
+  #deadline: Timer | undefined
   #unattributed = 0
 
   constructor(options: SupervisorOptions) {
@@ -147,14 +153,6 @@ class Herd implements Supervisor, ControlTarget {
   async start(): Promise<void> {
     this.#phase = 'starting'
     this.#take()
-    isolateCulprit(this.#lastCrumb, {
-      stateFolder: this.#options.stateFolder,
-      label: this.#options.label,
-      log: this.#options.log.root,
-      owners: this.#stackOwners(),
-      now: this.#clock.now(),
-      runnerOf: (worker) => this.#roster.get(worker),
-    })
     this.#stopBeats = startBeats({
       bus: this.#options.bus,
       clock: this.#clock,
@@ -240,11 +238,11 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   #take(): void {
-    const { stateFolder, label: name } = this.#options
+    const { stateFolder, label: name, log } = this.#options
     const crumbFile = join(stateFolder, `${name}.breadcrumb`)
-    this.#lastCrumb = readBreadcrumb(crumbFile)
+    const crumb = readBreadcrumb(crumbFile)
     this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, (error) =>
-      this.#options.log.root.error(
+      log.root.error(
         { event: 'breadcrumb-failed', ...describeThrown(error) },
         'cannot note whose code runs: after a crash nobody will be named',
       ),
@@ -258,8 +256,15 @@ class Herd implements Supervisor, ControlTarget {
       onUnattributed: (error, via) => this.#unattributedError(error, via),
       onInternal: (error, via) => this.#internalError(error, via),
     })
+    isolateCulprit(crumb, {
+      stateFolder,
+      label: name,
+      log: log.root,
+      owners: this.#stackOwners(),
+      now: this.#startedAt,
+      runnerOf: (worker) => this.#roster.get(worker),
+    })
   }
-  #lastCrumb: ReturnType<typeof readBreadcrumb>
 
   #codeChanged(runner: Runner): boolean {
     return (
@@ -269,13 +274,7 @@ class Herd implements Supervisor, ControlTarget {
 
   #stackOwners(): StackOwners {
     if (this.#owners !== undefined) return this.#owners
-    const byModule = new Map<string, string[]>()
-    for (const spec of hostedWorkers(this.#herd, this.#options)) {
-      const names = byModule.get(spec.source.path) ?? []
-      names.push(spec.name)
-      byModule.set(spec.source.path, names)
-    }
-    this.#owners = { byModule, ownRoot: this.#options.ownRoot }
+    this.#owners = stackOwners(hostedWorkers(this.#herd, this.#options), this.#options.ownRoot)
     return this.#owners
   }
 
@@ -288,15 +287,7 @@ class Herd implements Supervisor, ControlTarget {
       this.#captures.end(event.worker)
       log.deactivate(event.worker)
     }
-    const topic = `system.${event.worker}.event`
-    if (bus.hasSubscribers(topic)) {
-      bus.publishSystem(topic, { ...event }).catch((error: unknown) => {
-        log.root.warn(
-          { event: 'event-not-published', worker: event.worker, ...describeThrown(error) },
-          'transition event not published',
-        )
-      })
-    }
+    publishTransition(bus, log.root, event)
     for (const listener of this.#listeners) listener(event)
     // After the runner has acted on its own transition: others may start because of it, the herd may be ready or done.
     process.nextTick(() => this.#settle(runner))
@@ -361,6 +352,9 @@ class Herd implements Supervisor, ControlTarget {
       { event: 'internal-error', via, ...describeThrown(error) },
       "an error of byre's own code; please report it",
     )
+    this.#code = EXIT.internal
+    // What is broken may be what the drain stands on: past the deadline the process ends all the same.
+    this.#deadline ??= this.#clock.setTimer(INTERNAL_DRAIN_MS, () => this.#exited.resolve(EXIT.internal))
     void this.#shutDown(EXIT.internal, "an error of byre's own code")
   }
 
@@ -370,10 +364,14 @@ class Herd implements Supervisor, ControlTarget {
       return
     }
     this.#phase = 'draining'
-    await runInScope(undefined, async () => this.#takeDown(code, why))
+    this.#code ??= code
+    await runInScope(undefined, async () => this.#takeDown(why)).catch((error: unknown) => {
+      this.#internalError(error, 'shutdown')
+      this.#exited.resolve(EXIT.internal)
+    })
   }
 
-  async #takeDown(code: ExitCode, why: string): Promise<void> {
+  async #takeDown(why: string): Promise<void> {
     const { log, bus } = this.#options
     log.root.info({ event: 'draining', why }, `stopping the herd: ${why}`)
     this.#roster.disarm()
@@ -382,14 +380,15 @@ class Herd implements Supervisor, ControlTarget {
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
     await this.#resources.whenIdle() // each dispose is bounded by itself
-    log.root.info({ event: 'stopped', code, unstopped }, 'herd is down')
+    log.root.info({ event: 'stopped', code: this.#code, unstopped }, 'herd is down')
     await withinMs(this.#clock, SINK_MS, Promise.allSettled([bus.close(), this.#offloader.close()]))
     this.#stopBeats()
     this.#scheduler.close()
     this.#breadcrumb?.close()
     this.#phase = 'down'
     await log.flush(SINK_MS)
+    this.#deadline?.cancel()
     this.#ready.resolve()
-    this.#exited.resolve(code)
+    this.#exited.resolve(this.#code ?? EXIT.ok)
   }
 }

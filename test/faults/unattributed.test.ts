@@ -1,6 +1,7 @@
 // Law 2: errors of nobody, and errors of byre's own code, are never charged to a worker.
+import { writeFileSync } from 'node:fs'
 import t from 'tap'
-import { startHerd } from '../helpers/herd.ts'
+import { herdFolder, startHerd } from '../helpers/herd.ts'
 import type { HerdOptions } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 
@@ -49,3 +50,52 @@ t.test('a process.exit of nobody drains the herd like an error', async (t) => {
   t.same(await exiting.exit, { code: 1, signal: null })
   t.match(await exiting.line({ event: 'unattributed' }), { via: 'process.exit', stack: /nobody\.mjs/ })
 })
+
+/**
+ * A preload that breaks an intrinsic once a file is there: the next piece of byre that needs it throws a TypeError in a
+ * frame of its own, called by nobody's code. `accesses` is how often it stays broken.
+ */
+const breaker = (when: string, accesses: number): string => `
+import { existsSync } from 'node:fs'
+const ceil = Math.ceil
+let left = ${accesses}
+const broken = { configurable: true, get: () => (new Error().stack.includes('scheduler.js') && left-- > 0 ? undefined : ceil) }
+const timer = setInterval(() => {
+  if (!existsSync(${JSON.stringify(when)})) return
+  clearInterval(timer)
+  Object.defineProperty(Math, 'ceil', broken)
+}, 5)
+timer.unref()`
+
+for (const [accesses, how] of [
+  [1, 'that happens once'],
+  [Infinity, 'that the drain meets as well'],
+] as const)
+  t.test(
+    `an error of byre's own code ${how} drains the herd, exits 70 and is charged to nobody`,
+    async (t) => {
+      const folder = herdFolder(t)
+      const ticks = `export const run = (ctx) => { ctx.every(20, () => {}); return new Promise((resolve) => ctx.signal.addEventListener('abort', resolve)) }`
+      const broken = await startHerd(t, {
+        folder,
+        files: { 'break.mjs': breaker(`${folder}/now`, accesses) },
+        workers: { one: ticks, two: ticks },
+        nodeArgs: ['--import', `${folder}/break.mjs`],
+      })
+      writeFileSync(`${folder}/now`, '')
+      t.same(await broken.exit, { code: 70, signal: null })
+      t.match(await broken.line({ event: 'internal-error' }), {
+        level: 60,
+        message: /ceil is not a function/,
+        stack: /scheduler\.js/,
+      })
+      t.same(broken.matching({ event: 'exit' }), [], 'no worker was charged')
+      if (accesses === 1)
+        for (const worker of ['one', 'two'])
+          t.same(
+            broken.matching({ event: 'transition', worker, to: 'stopped' }).length,
+            1,
+            'each was stopped in order',
+          )
+    },
+  )

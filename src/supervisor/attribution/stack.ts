@@ -34,6 +34,20 @@ export interface StackOwners {
   readonly ownRoot: string
 }
 
+/** The owners for these workers; `ownRoot` is byre's own folder with a trailing slash. */
+export function stackOwners(
+  workers: Iterable<{ readonly name: string; readonly source: { readonly path: string } }>,
+  ownRoot: string,
+): StackOwners {
+  const byModule = new Map<string, string[]>()
+  for (const { name, source } of workers) {
+    const names = byModule.get(source.path) ?? []
+    names.push(name)
+    byModule.set(source.path, names)
+  }
+  return { byModule, ownRoot }
+}
+
 export type StackOwner =
   | { readonly kind: 'worker'; readonly worker: string }
   /** The innermost frame outside node: is byre's own code. */

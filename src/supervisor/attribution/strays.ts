@@ -67,11 +67,19 @@ export function catchStrays(options: StrayOptions): () => void {
         options.onUnattributed(error, via)
     }
   }
-  const onException = (error: unknown, origin: string): void => {
-    if (origin !== 'unhandledRejection') settle(error, 'uncaughtException')
+  // What byre makes of the error may fail itself; thrown from here it would end the process without a word.
+  const judge = (error: unknown, via: string, context?: RunScope): void => {
+    try {
+      settle(error, via, context)
+    } catch (ownError) {
+      options.onInternal(ownError, via)
+    }
   }
-  const onRejection = (reason: unknown): void => settle(reason, 'unhandledRejection')
-  judgeStraysWith(settle)
+  const onException = (error: unknown, origin: string): void => {
+    if (origin !== 'unhandledRejection') judge(error, 'uncaughtException')
+  }
+  const onRejection = (reason: unknown): void => judge(reason, 'unhandledRejection')
+  judgeStraysWith(judge)
   process.on('uncaughtException', onException)
   process.on('unhandledRejection', onRejection)
   return () => {
