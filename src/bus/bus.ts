@@ -102,7 +102,8 @@ export interface Job<P = Json> {
 /** The bus a worker sees as `ctx.bus`; what the worker opened through it is closed with the worker. */
 export interface Bus {
   /** Topic: dot-separated tokens, no wildcards, not under `system.` for workers. Rejects: BYRE_BUS_TOPIC_INVALID,
-   *  _TOPIC_RESERVED, _PAYLOAD_INVALID (not JSON), _PAYLOAD_TOO_LARGE (limits.message, 1 MiB), _CLOSED. */
+   *  _TOPIC_RESERVED, _PAYLOAD_INVALID (not JSON), _PAYLOAD_TOO_LARGE (limits.message, 1 MiB), _CLOSED; on a network
+   *  also _UNAVAILABLE (`details.sent`: false or 'unknown') and _REFUSED. */
   publish(topic: string, payload: Json, options?: PublishOptions): Promise<void>
   /** Pattern: `*` is one token, a last `>` is one or more tokens (NATS rules). Throws BYRE_BUS_TOPIC_INVALID, _CLOSED. */
   subscribe<P = Json>(pattern: string, options?: SubscribeOptions): Subscription<P>
@@ -119,11 +120,45 @@ export interface RawDelivery {
   readonly envelope: string
 }
 
+/** What a bus on a network has to tell: a line of the log each. Texts are redacted. */
+export type BusEvent =
+  | { readonly event: 'bus-down'; readonly connection: string; readonly reason: string }
+  /** `downMs` is absent for the first connection. */
+  | {
+      readonly event: 'bus-up'
+      readonly connection: string
+      readonly attempts: number
+      readonly downMs?: number
+    }
+  /** Messages may be missing: the subscriber connection was lost and is there again. */
+  | ({ readonly event: 'bus-gap'; readonly gaps: number } & Gap)
+  /** The server refused a subscription. */
+  | { readonly event: 'bus-refused'; readonly pattern: string; readonly reason: string }
+  /** Something else than an envelope arrived on a channel of this herd. */
+  | { readonly event: 'bus-malformed'; readonly topic: string; readonly reason: string }
+
+/** How the network behind a bus does. */
+export interface BusHealth {
+  /** Both connections work. */
+  readonly up: boolean
+  /** Lost subscriber connections so far, those not re-established yet included. */
+  readonly gaps: number
+  readonly lastGap?: Gap
+  /** Messages that wait to be sent or to be acknowledged. */
+  readonly unsent: number
+  /** Messages rejected with BYRE_BUS_UNAVAILABLE so far. */
+  readonly rejected: number
+  /** Deliveries that were no envelope so far. */
+  readonly malformed: number
+}
+
 /** The bus as the supervisor holds it: one for all workers. */
 export interface HostBus extends Bus {
   readonly kind: 'embedded' | 'redis'
   /** Upstream network connections held now. */
   readonly connections: number
+  /** Absent where there is no network behind it. */
+  readonly health?: BusHealth
   /** As publish, but may use `system.>`, and with an envelope's `replyTo` as topic it answers that request (for whoever
    *  relays messages to a thread or a child). */
   publishSystem(topic: string, payload: Json, options?: PublishOptions): Promise<void>

@@ -51,6 +51,11 @@ export class Packet implements RawDelivery {
   }
 }
 
+/** Whether it never left this process. What crossed as JSON has no methods. */
+export function isPacket(delivery: RawDelivery): delivery is Packet {
+  return typeof (delivery as Partial<Packet>).open === 'function'
+}
+
 /** The packet of a decoded envelope that arrived under `topic`. */
 export function packetOf(topic: string, envelope: Envelope): Packet {
   return new Packet(

@@ -55,7 +55,7 @@ export class PendingRequests {
     if (count >= MAX_PENDING) return Promise.reject(tooMany(topic))
     this.#countByOwner.set(owner, count + 1)
     return new Promise((resolve, reject) => {
-      const replyTo = `${INBOX}.${this.#prefix}.${++this.#last}`
+      const replyTo = `${this.inbox}.${++this.#last}`
       let heard: number | undefined
       const fail = (reason: unknown): void => {
         release()
@@ -84,6 +84,21 @@ export class PendingRequests {
   /** Gives the reply in `body` (JSON text) to whoever waits on `replyTo`: nobody does after the first, or too late. */
   settle(replyTo: string, body: string): void {
     this.#waiting.get(replyTo)?.resolve(JSON.parse(body) as Json)
+  }
+
+  /** As settle, with a payload that is nobody else's. */
+  settleWith(replyTo: string, payload: Json): void {
+    this.#waiting.get(replyTo)?.resolve(payload)
+  }
+
+  /** Rejects what waits on `replyTo`: its request could not be sent. */
+  fail(replyTo: string, reason: unknown): void {
+    this.#waiting.get(replyTo)?.reject(reason)
+  }
+
+  /** Topics replies come to: `_inbox.<prefix>.<n>`. */
+  get inbox(): string {
+    return `${INBOX}.${this.#prefix}`
   }
 
   /** Rejects all that `owner` waits for with what `reason` makes of each topic. */

@@ -4,10 +4,11 @@
 import type { Clock, Random } from '../base/clock.ts'
 import { ByreError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
+import type { Carrier } from './carrier.ts'
 import type { OverflowPolicy, PublishOptions, RawDelivery } from './bus.ts'
 import { decodeEnvelope, encodePayload } from './codec.ts'
 import { assertPublishOptions } from './options.ts'
-import { Packet, packetOf } from './packet.ts'
+import { isPacket, Packet, packetOf } from './packet.ts'
 import { PendingRequests } from './requests.ts'
 import type { BufferedSubscription } from './subscription.ts'
 import { assertPattern, assertTopic, isInbox, isReserved, reserved } from './topics.ts'
@@ -49,7 +50,7 @@ export interface PublishRights {
   readonly replyTo?: string
 }
 
-export class Router {
+export class Router implements Carrier {
   readonly options: EmbeddedBusOptions
   readonly requests: PendingRequests
   readonly #idPrefix: string
@@ -91,6 +92,20 @@ export class Router {
     if (packet.replyTo !== undefined) this.requests.settle(packet.replyTo, body)
   }
 
+  /** For a network: a packet that came in, to all whose pattern covers its topic. Throws BYRE_BUS_TOPIC_INVALID. */
+  receive(packet: Packet): void {
+    const route = this.#routeOf(packet.topic)
+    if (this.#backlog === undefined) this.#deliver(packet, route)
+    else this.#backlog.push(packet)
+  }
+
+  noStreams(verb: string, name: unknown): ByreError {
+    return new ByreError(
+      'BYRE_BUS_UNSUPPORTED',
+      `Cannot ${verb} '${String(name)}': durable streams need the Redis bus, and this herd runs on the embedded one. Set bus: 'redis://host:6379' in the config.`,
+    )
+  }
+
   /** Whether any subscription or tap covers `topic`. Throws BYRE_BUS_TOPIC_INVALID. */
   isHeard(topic: string): boolean {
     const route = this.#routeOf(topic)
@@ -122,7 +137,7 @@ export class Router {
   packets(deliveries: readonly RawDelivery[]): Packet[] {
     const packets: Packet[] = []
     for (const delivery of deliveries) {
-      if (delivery instanceof Packet) packets.push(delivery)
+      if (isPacket(delivery)) packets.push(delivery)
       else this.guard(() => packets.push(this.#read(delivery)))
     }
     return packets

@@ -1,6 +1,5 @@
-// The embedded bus as one owner sees it: what was opened through it ends with it.
+// A bus as one owner sees it: what was opened through it ends with it.
 
-import { ByreError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
 import type {
   Job,
@@ -12,17 +11,18 @@ import type {
   SubscribeOptions,
   Subscription,
 } from './bus.ts'
+import type { Carrier } from './carrier.ts'
 import { resolveRequestOptions, resolveSubscribeOptions } from './options.ts'
 import type { Packet } from './packet.ts'
 import { closedError } from './router.ts'
-import type { Drop, PacketSubscription, Router } from './router.ts'
+import type { Drop, PacketSubscription } from './router.ts'
 import { BufferedSubscription } from './subscription.ts'
 import type { SubscriptionOwner } from './subscription.ts'
 import { assertPattern, assertTopic, covers } from './topics.ts'
 
 /** Also what its subscriptions call back into. */
 export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
-  readonly #router: Router
+  readonly #router: Carrier
   /** The worker's name; undefined for the supervisor itself. */
   readonly #name: string | undefined
   readonly #hooks: ScopedBusOptions
@@ -32,7 +32,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   #closed = false
 
   constructor(
-    router: Router,
+    router: Carrier,
     name: string | undefined,
     hooks: ScopedBusOptions,
     onClosed: (scope: Scope) => void,
@@ -68,7 +68,8 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     assertPattern(pattern)
     if (this.#closed) throw closedError('subscribe to', pattern)
     const resolved = resolveSubscribeOptions(pattern, options, this.#router.options.buffer)
-    const subscription = new BufferedSubscription<Packet>(pattern, resolved, this, ACKNOWLEDGED)
+    const announced = resolved.signal?.aborted === true ? undefined : this.#router.register?.(pattern)
+    const subscription = new BufferedSubscription<Packet>(pattern, resolved, this, announced ?? ACKNOWLEDGED)
     if (!subscription.closed) {
       this.#open.add(subscription)
       this.#preload(subscription)
@@ -82,7 +83,12 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     try {
       assertTopic(topic)
       const timeoutMs = resolveRequestOptions(topic, options)
-      const send = (replyTo: string): number => this.#router.publish(topic, payload, options, { replyTo })
+      const send = (replyTo: string): number | undefined => {
+        const sent = this.#router.publish(topic, payload, options, { replyTo })
+        if (typeof sent === 'number') return sent
+        sent.catch((error: unknown) => this.#router.requests.fail(replyTo, error))
+        return undefined
+      }
       const plan = { topic, timeoutMs, signal: options?.signal, send }
       return this.#router.requests.open(this, plan) as Promise<P>
     } catch (error) {
@@ -91,12 +97,12 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   }
 
   enqueue(stream: string, _payload?: Json): Promise<string> {
-    return Promise.reject(noStreams('enqueue to stream', stream))
+    return Promise.reject(this.#router.noStreams('enqueue to stream', stream))
   }
 
   /** An iterable whose first `next()` rejects. */
   stream<P = Json>(stream: string): AsyncIterable<Job<P>> {
-    const next = (): Promise<never> => Promise.reject(noStreams('read stream', stream))
+    const next = (): Promise<never> => Promise.reject(this.#router.noStreams('read stream', stream))
     return { [Symbol.asyncIterator]: () => ({ next }) }
   }
 
@@ -163,8 +169,8 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   ): Promise<void> {
     if (this.#closed) return Promise.reject(closedError('publish to', topic))
     try {
-      this.#router.publish(topic, payload, options, rights)
-      return ACKNOWLEDGED
+      const sent = this.#router.publish(topic, payload, options, rights)
+      return typeof sent === 'number' ? ACKNOWLEDGED : sent
     } catch (error) {
       return Promise.reject(error)
     }
@@ -183,8 +189,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   #reply(packet: Packet, payload: Json): Promise<void> {
     if (this.#closed) return Promise.reject(closedError('reply to', packet.topic))
     try {
-      this.#router.reply(packet, payload)
-      return ACKNOWLEDGED
+      return this.#router.reply(packet, payload) ?? ACKNOWLEDGED
     } catch (error) {
       return Promise.reject(error)
     }
@@ -192,12 +197,5 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
 }
 
 const PRIVILEGED = { privileged: true } as const
-/** In one process, accepted is acknowledged. */
+/** Where nobody else has to accept it, accepted is acknowledged. */
 const ACKNOWLEDGED: Promise<void> = Promise.resolve()
-
-function noStreams(verb: string, name: unknown): ByreError {
-  return new ByreError(
-    'BYRE_BUS_UNSUPPORTED',
-    `Cannot ${verb} '${String(name)}': durable streams need the Redis bus, and this herd runs on the embedded one. Set bus: 'redis://host:6379' in the config.`,
-  )
-}

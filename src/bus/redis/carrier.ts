@@ -1,0 +1,256 @@
+// What the scopes of a Redis bus stand on: messages go out through the outbox and come back, like everybody else's,
+// through the subscriber connection into a router that only routes.
+
+import type { Redis } from 'ioredis'
+import type { Clock, Random } from '../../base/clock.ts'
+import { ByreError, describeThrown } from '../../base/errors.ts'
+import type { Json } from '../../base/json.ts'
+import type { Redact } from '../../base/redact.ts'
+import type { BusEvent, BusHealth, Gap, PublishOptions, RawDelivery } from '../bus.ts'
+import type { Carrier } from '../carrier.ts'
+import { encodeEnvelope, encodePayload } from '../codec.ts'
+import { assertPublishOptions } from '../options.ts'
+import type { Packet } from '../packet.ts'
+import { closedError, Router } from '../router.ts'
+import type { EmbeddedBusOptions, PacketSubscription, PublishRights } from '../router.ts'
+import { assertPattern, assertTopic, isInbox, isReserved, reserved } from '../topics.ts'
+import { channelPrefix } from './channels.ts'
+import { Inbound } from './inbound.ts'
+import { Link } from './link.ts'
+import type { Loss } from './link.ts'
+import { Outbox } from './outbox.ts'
+import { readPacket } from './wire-packet.ts'
+
+export interface RedisCarrierOptions extends EmbeddedBusOptions {
+  readonly herd: string
+  readonly createClient: (name: 'commands' | 'subscriber') => Redis
+  readonly redact: Redact
+  readonly onEvent?: ((event: BusEvent) => void) | undefined
+}
+
+/** What was written gets this long to be acknowledged when the bus closes, milliseconds. */
+const CLOSE_MS = 250
+
+export class RedisCarrier implements Carrier {
+  readonly options: RedisCarrierOptions
+  readonly #router: Router
+  readonly #prefix: string
+  readonly #idPrefix: string
+  readonly #clock: Clock
+  readonly #commands: Link
+  readonly #subscriber: Link
+  readonly #outbox: Outbox
+  readonly #inbound: Inbound
+  readonly #attached = new Set<PacketSubscription>()
+  #lastId = 0
+  #inboxAsked = false
+  #gaps = 0
+  #lastGap: Gap | undefined
+  #malformed = 0
+  #closed = false
+
+  constructor(options: RedisCarrierOptions) {
+    const { clock, redact, random = Math.random } = options
+    this.options = options
+    this.#clock = clock
+    this.#router = new Router(options)
+    this.#prefix = channelPrefix(options.herd)
+    this.#idPrefix = `${this.#router.requests.inbox.slice(this.#router.requests.inbox.indexOf('.') + 1)}-`
+    this.#inbound = new Inbound({
+      prefix: this.#prefix,
+      redact,
+      onMessage: (topic, text) => this.#arrive(topic, text),
+      onPassed: () => this.#outbox.pump(),
+      onRefused: (pattern, reason) => this.#tell({ event: 'bus-refused', pattern, reason }),
+    })
+    this.#commands = this.#link('commands', random, {
+      onUp: () => this.#outbox.pump(),
+      onDown: () => {},
+    })
+    this.#subscriber = this.#link('subscriber', random, {
+      onUp: (client, loss) => void this.#subscribed(client, loss),
+      onDown: () => {
+        this.#gaps++
+        this.#inbound.disconnect()
+      },
+    })
+    this.#outbox = new Outbox({
+      clock,
+      redact,
+      client: () => this.#commands.client,
+      passed: (fence) => this.#inbound.passed(fence),
+    })
+  }
+
+  get requests(): Router['requests'] {
+    return this.#router.requests
+  }
+
+  get connections(): number {
+    return Number(this.#commands.connected) + Number(this.#subscriber.connected)
+  }
+
+  get health(): BusHealth {
+    const up = this.#commands.client !== undefined && this.#subscriber.client !== undefined
+    return {
+      up,
+      gaps: this.#gaps,
+      ...(this.#lastGap === undefined ? {} : { lastGap: this.#lastGap }),
+      unsent: this.#outbox.size,
+      rejected: this.#outbox.rejected,
+      malformed: this.#malformed,
+    }
+  }
+
+  open(): void {
+    this.#commands.open()
+    this.#subscriber.open()
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#router.removeTaps()
+    this.#outbox.close((topic) => closedError('publish to', topic))
+    const written = this.#outbox.whenEmpty()
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.setTimer(CLOSE_MS, resolve)
+      void written.then(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+    this.#inbound.close(() => closedError('subscribe on', 'a closed bus'))
+    this.#commands.close()
+    this.#subscriber.close()
+  }
+
+  publish(
+    topic: string,
+    payload: Json,
+    options: PublishOptions | undefined,
+    rights?: PublishRights,
+  ): Promise<void> {
+    assertTopic(topic)
+    if (isReserved(topic) && rights?.privileged !== true) throw reserved('publish to', topic)
+    if (options !== undefined) assertPublishOptions(topic, options)
+    if (rights?.replyTo !== undefined) this.#openInbox()
+    const body = encodePayload(payload, this.options.messageBytes, topic)
+    return this.#send(topic, body, options, rights?.replyTo)
+  }
+
+  reply(packet: Packet, payload: Json): Promise<void> {
+    const body = encodePayload(payload, this.options.messageBytes, packet.topic)
+    return packet.replyTo === undefined
+      ? Promise.resolve()
+      : this.#send(packet.replyTo, body, undefined, undefined)
+  }
+
+  register(pattern: string): Promise<void> {
+    return this.#inbound.acquire(pattern)
+  }
+
+  attach(subscription: PacketSubscription): void {
+    this.#attached.add(subscription)
+    this.#router.attach(subscription)
+  }
+
+  detach(subscription: PacketSubscription): void {
+    if (!this.#attached.delete(subscription)) return
+    this.#router.detach(subscription)
+    this.#release(subscription.pattern)
+  }
+
+  tap(pattern: string, deliver: (delivery: RawDelivery) => void): () => void {
+    assertPattern(pattern)
+    const release = this.#router.tap(pattern, deliver)
+    void this.#inbound.acquire(pattern)
+    let released = false
+    return () => {
+      if (released) return
+      released = true
+      release()
+      this.#release(pattern)
+    }
+  }
+
+  packets(deliveries: readonly RawDelivery[]): Packet[] {
+    return this.#router.packets(deliveries)
+  }
+
+  guard(fn: () => unknown): void {
+    this.#router.guard(fn)
+  }
+
+  noStreams(verb: string, name: unknown): ByreError {
+    return new ByreError(
+      'BYRE_BUS_UNSUPPORTED',
+      `Cannot ${verb} '${String(name)}': this version's Redis bus has topics and requests, not yet durable streams. Use publish() and subscribe() where a loss is bearable.`,
+    )
+  }
+
+  #link(
+    name: 'commands' | 'subscriber',
+    random: Random,
+    on: { onUp: (client: Redis, loss: Loss | undefined) => void; onDown: (loss: Loss) => void },
+  ): Link {
+    const { createClient, clock, redact } = this.options
+    const onEvent = (event: BusEvent): void => this.#tell(event)
+    return new Link({ name, createClient: () => createClient(name), clock, random, redact, onEvent, ...on })
+  }
+
+  #send(
+    topic: string,
+    body: string,
+    options: PublishOptions | undefined,
+    replyTo: string | undefined,
+  ): Promise<void> {
+    const text = encodeEnvelope({
+      id: this.#idPrefix + ++this.#lastId,
+      ts: this.#clock.now(),
+      body,
+      type: options?.type,
+      replyTo,
+      traceparent: options?.headers?.traceparent,
+    })
+    return this.#outbox.send(topic, this.#prefix + topic, text, this.#inbound.fence)
+  }
+
+  /** One glob for the replies to all requests of this process, from the first on. */
+  #openInbox(): void {
+    if (this.#inboxAsked) return
+    this.#inboxAsked = true
+    void this.#inbound.acquire(`${this.requests.inbox}.*`)
+  }
+
+  #release(pattern: string): void {
+    this.#inbound.release(pattern, () => closedError('subscribe to', pattern))
+  }
+
+  async #subscribed(client: Redis, loss: Loss | undefined): Promise<void> {
+    await this.#inbound.connect(client)
+    // lost again meanwhile: the next connection closes this gap as well as its own
+    if (loss === undefined || this.#subscriber.client !== client) return
+    const gap: Gap = { from: loss.from, until: this.#clock.now(), reason: loss.reason }
+    this.#lastGap = gap
+    this.#tell({ event: 'bus-gap', gaps: this.#gaps, ...gap })
+    for (const subscription of this.#attached) this.guard(() => subscription.reportGap(gap))
+  }
+
+  #arrive(topic: string, text: string): void {
+    try {
+      const packet = readPacket(topic, text, this.options.messageBytes)
+      if (isInbox(topic)) return this.requests.settleWith(topic, packet.take())
+      this.#router.receive(packet)
+    } catch (error) {
+      this.#malformed++
+      const reason = this.options.redact(describeThrown(error).message)
+      this.#tell({ event: 'bus-malformed', topic: topic.slice(0, 256), reason })
+    }
+  }
+
+  #tell(event: BusEvent): void {
+    const { onEvent } = this.options
+    if (onEvent !== undefined && !this.#closed) this.guard(() => onEvent(event))
+  }
+}

@@ -1,0 +1,44 @@
+// What the Redis bus refuses with. No text of the server or the client library leaves here unredacted, and their error
+// objects are never passed on: ioredis puts the command with its arguments, AUTH included, on them.
+
+import { ByreError, describeThrown } from '../../base/errors.ts'
+import type { Redact } from '../../base/redact.ts'
+
+/** One line about what was thrown, without secrets. */
+export function describeFailure(error: unknown, redact: Redact): string {
+  const { message } = describeThrown(error)
+  // of a host with several addresses Node reports an AggregateError without a message
+  const text = message === '' ? aggregated(error) : message
+  return redact(text.split('\n', 1)[0] ?? '').slice(0, 300)
+}
+
+/** Whether the server itself said no, as opposed to a connection that broke. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError'
+}
+
+/** BYRE_BUS_UNAVAILABLE. `sent` false: the message certainly did not leave; 'unknown': it may have been delivered. */
+export function unavailable(topic: string, why: string, sent: false | 'unknown'): ByreError {
+  const outcome = sent === false ? 'It was not sent.' : 'It may have been delivered.'
+  return new ByreError(
+    'BYRE_BUS_UNAVAILABLE',
+    `Cannot publish to '${topic}': ${why}. ${outcome} Publish again when the server is back, or treat it as lost.`,
+    { details: { topic, sent } },
+  )
+}
+
+/** BYRE_BUS_REFUSED: the server answered with an error, already redacted. */
+export function refused(verb: string, name: string, answer: string): ByreError {
+  return new ByreError(
+    'BYRE_BUS_REFUSED',
+    `Cannot ${verb} '${name}': the Redis server answered "${answer}". Check its ACL and configuration.`,
+    { details: { topic: name, answer } },
+  )
+}
+
+function aggregated(error: unknown): string {
+  const errors = (error as { errors?: unknown }).errors
+  const first: unknown = Array.isArray(errors) ? errors[0] : undefined
+  const code = (error as { code?: unknown }).code
+  return first === undefined ? String(code ?? 'no reason given') : describeThrown(first).message
+}

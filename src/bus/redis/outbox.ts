@@ -1,0 +1,152 @@
+// What this process publishes, until the server accepted it: one queue in order, bounded in number, size and time. It
+// is also where a message waits for the subscriptions that were opened before it, so that a process hears itself on
+// two connections as it would on one.
+
+import type { Redis } from 'ioredis'
+import type { Clock, Timer } from '../../base/clock.ts'
+import type { Redact } from '../../base/redact.ts'
+import { describeFailure, isRefusal, refused, unavailable } from './errors.ts'
+
+/** Most messages neither acknowledged nor rejected. */
+export const MAX_UNSENT = 10_000
+/** Most characters of envelopes among them; one message always has room. */
+export const MAX_UNSENT_LENGTH: number = 16 * 1024 * 1024
+/** How long a message waits for a connection, milliseconds. One that was written waits for the heartbeat's verdict. */
+export const MAX_WAIT_MS = 10_000
+
+export interface OutboxOptions {
+  readonly clock: Clock
+  readonly redact: Redact
+  readonly client: () => Redis | undefined
+  /** Whether every subscription up to number `fence` was acknowledged. */
+  readonly passed: (fence: number) => boolean
+}
+
+interface Item {
+  readonly topic: string
+  readonly channel: string
+  readonly text: string
+  readonly fence: number
+  /** Monotonic: rejected then, if it still waits. */
+  readonly until: number
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions
+  readonly #held: Item[] = []
+  #count = 0
+  #length = 0
+  #rejected = 0
+  #timer: Timer | undefined
+  #whenEmpty: (() => void) | undefined
+
+  constructor(options: OutboxOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#count
+  }
+
+  /** Rejected with BYRE_BUS_UNAVAILABLE so far. */
+  get rejected(): number {
+    return this.#rejected
+  }
+
+  /** Resolves when the server accepted it. Rejects BYRE_BUS_UNAVAILABLE and BYRE_BUS_REFUSED. */
+  send(topic: string, channel: string, text: string, fence: number): Promise<void> {
+    if (this.#count >= MAX_UNSENT || (this.#count > 0 && this.#length + text.length > MAX_UNSENT_LENGTH)) {
+      this.#rejected++
+      const why = `${this.#count} messages (${this.#length} characters) wait for the Redis server already`
+      return Promise.reject(unavailable(topic, why, false))
+    }
+    this.#count++
+    this.#length += text.length
+    const until = this.#options.clock.monotonic() + MAX_WAIT_MS
+    return new Promise((resolve, reject) => {
+      const item: Item = { topic, channel, text, fence, until, resolve, reject }
+      if (this.#held.length > 0 || !this.#write(item)) this.#hold(item)
+    })
+  }
+
+  /** Something it waits for may be there. */
+  pump(): void {
+    let written = 0
+    for (const item of this.#held) {
+      if (!this.#write(item)) break
+      written++
+    }
+    this.#held.splice(0, written)
+  }
+
+  /** Resolves when nothing waits any more. */
+  whenEmpty(): Promise<void> {
+    if (this.#count === 0) return Promise.resolve()
+    return new Promise((resolve) => (this.#whenEmpty = resolve))
+  }
+
+  /** Rejects what was not written with what `reason` makes of each topic. */
+  close(reason: (topic: string) => unknown): void {
+    this.#timer?.cancel()
+    for (const item of this.#held.splice(0)) {
+      this.#done(item)
+      item.reject(reason(item.topic))
+    }
+  }
+
+  #write(item: Item): boolean {
+    const { client, passed, redact } = this.#options
+    const redis = client()
+    if (redis === undefined || !passed(item.fence)) return false
+    redis.publish(item.channel, item.text).then(
+      () => {
+        this.#done(item)
+        item.resolve()
+      },
+      (error: unknown) => {
+        this.#done(item)
+        const why = describeFailure(error, redact)
+        if (isRefusal(error)) return item.reject(refused('publish to', item.topic, why))
+        this.#rejected++
+        item.reject(
+          unavailable(item.topic, `the connection broke before it was acknowledged (${why})`, 'unknown'),
+        )
+      },
+    )
+    return true
+  }
+
+  #hold(item: Item): void {
+    this.#held.push(item)
+    if (this.#held.length === 1) this.#arm(item)
+  }
+
+  /** One timer, for the oldest. */
+  #arm(oldest: Item): void {
+    const { clock } = this.#options
+    this.#timer?.cancel()
+    this.#timer = clock.setTimer(Math.max(0, oldest.until - clock.monotonic()), () => this.#expire())
+  }
+
+  #expire(): void {
+    const now = this.#options.clock.monotonic()
+    const fresh = this.#held.findIndex((item) => item.until > now)
+    for (const item of this.#held.splice(0, fresh === -1 ? this.#held.length : fresh)) {
+      this.#done(item)
+      this.#rejected++
+      item.reject(
+        unavailable(item.topic, `there was no connection to the Redis server for ${MAX_WAIT_MS} ms`, false),
+      )
+    }
+    const oldest = this.#held[0]
+    if (oldest !== undefined) this.#arm(oldest)
+  }
+
+  #done(item: Item): void {
+    this.#count--
+    this.#length -= item.text.length
+    if (this.#count === 0) this.#whenEmpty?.()
+  }
+}

@@ -1,0 +1,108 @@
+// A real redis-server for one test file: a random port, nothing on disk, ended by its pid.
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Redis } from 'ioredis'
+
+const BINARY = '/usr/bin/redis-server'
+
+/** Why tests on a real server cannot run here, or false: what tap's `skip` takes. */
+export const noRedis: string | false = existsSync(BINARY)
+  ? false
+  : `${BINARY} is not there (apt install redis-server)`
+
+export interface TestRedis {
+  readonly port: number
+  readonly url: string
+  readonly pid: number
+  /** Ends it with the signal (SIGKILL unless given) and waits until it is gone. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** The same port again. */
+  start(): Promise<void>
+  signal(signal: NodeJS.Signals): void
+  /** One command on a connection of its own. */
+  call(command: string, ...args: (string | number)[]): Promise<unknown>
+  /** Ends it and removes its folder. */
+  stop(): Promise<void>
+}
+
+/** `args` are added to the command line. It listens when this resolves, unless `absent`. */
+export async function startRedis(
+  options: { args?: string[]; absent?: boolean; password?: string } = {},
+): Promise<TestRedis> {
+  const folder = mkdtempSync(join(tmpdir(), 'byre-redis-'))
+  const port = await freePort()
+  let child: ChildProcess | undefined
+  const server: TestRedis = {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    get pid() {
+      return child!.pid!
+    },
+    async start() {
+      child = spawn(
+        BINARY,
+        [
+          ...['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', ''],
+          ...['--unixsocket', join(folder, 's'), '--appendonly', 'no', ...(options.args ?? [])],
+        ],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      )
+      const lines = createInterface({ input: child.stdout! })
+      const all: string[] = []
+      await new Promise<void>((resolve, reject) => {
+        lines.on('line', (line) => {
+          all.push(line)
+          if (line.includes('Ready to accept connections')) resolve()
+        })
+        child!.once('exit', () => reject(new Error(`redis-server ended:\n${all.join('\n')}`)))
+        child!.once('error', reject)
+      })
+    },
+    async kill(signal = 'SIGKILL') {
+      const ended = child
+      child = undefined
+      if (ended === undefined || ended.exitCode !== null || ended.signalCode !== null) return
+      const exit = once(ended, 'exit')
+      ended.kill(signal)
+      await exit
+    },
+    signal: (signal) => void child!.kill(signal),
+    async call(command, ...args) {
+      const client = new Redis({
+        path: join(folder, 's'),
+        lazyConnect: true,
+        retryStrategy: () => null,
+        ...(options.password === undefined ? {} : { password: options.password }),
+      })
+      try {
+        await client.connect()
+        return await client.call(command, ...args)
+      } finally {
+        client.disconnect()
+      }
+    },
+    async stop() {
+      await server.kill()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+  if (options.absent !== true) await server.start()
+  return server
+}
+
+/** Free now; nobody else asks for one of the ephemeral range in between but by bad luck. */
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const { port } = probe.address() as AddressInfo
+  probe.close()
+  await once(probe, 'close')
+  return port
+}
