@@ -48,10 +48,10 @@ export async function startRedis(
     async start() {
       child = spawn(
         BINARY,
-        [
-          ...['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', ''],
-          ...['--unixsocket', join(folder, 's'), '--appendonly', 'no', ...(options.args ?? [])],
-        ],
+        ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, '--save', ''].concat(
+          ['--unixsocket', join(folder, 's'), '--appendonly', 'no'],
+          options.args ?? [],
+        ),
         { stdio: ['ignore', 'pipe', 'inherit'] },
       )
       const lines = createInterface({ input: child.stdout! })

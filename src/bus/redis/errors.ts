@@ -39,6 +39,6 @@ export function refused(verb: string, name: string, answer: string): ByreError {
 function aggregated(error: unknown): string {
   const errors = (error as { errors?: unknown }).errors
   const first: unknown = Array.isArray(errors) ? errors[0] : undefined
-  const code = (error as { code?: unknown }).code
-  return first === undefined ? String(code ?? 'no reason given') : describeThrown(first).message
+  const { code } = error as { code?: string }
+  return first === undefined ? (code ?? 'no reason given') : describeThrown(first).message
 }

@@ -4,7 +4,7 @@
 import type { Json } from '../../base/json.ts'
 import type { Message } from '../bus.ts'
 import { decodeEnvelope } from '../codec.ts'
-import { Packet } from '../packet.ts'
+import type { Packet } from '../packet.ts'
 
 /** Throws BYRE_CODEC_INVALID. The result is a Packet in all that a bus and its subscriptions do with one. */
 export function readPacket(topic: string, text: string, limitBytes: number): WirePacket {
