@@ -182,7 +182,13 @@ export interface ScopedBusOptions {
   readonly delivering?: () => void
 }
 
+/** A subscription whose messages nobody has opened: for relaying them to a thread or a child. */
+export type RawSubscription = Omit<Subscription, typeof Symbol.asyncIterator> & AsyncIterable<RawDelivery>
+
 export interface ScopedBus extends Bus {
+  /** As subscribe, with `claim` and `returned`, but yields the deliveries as they came; `delivering` is not told, and a
+   *  request among them is answered through HostBus.publishSystem. */
+  subscribeRaw(pattern: string, options?: SubscribeOptions): RawSubscription
   /** One of its open subscriptions covers `topic`. */
   covers(topic: string): boolean
   /** Ends its open iterations; publish and request go on. For a worker whose signal has aborted. */

@@ -44,6 +44,12 @@ export class BoundedQueue<T extends object> {
     for (const item of items) this.#append(item)
   }
 
+  /** As preload, for one item of several that arrive one by one, and into a queue that others may be in already. */
+  keep(item: T): void {
+    this.#extra++
+    this.#append(item)
+  }
+
   shift(): T | undefined {
     if (this.#size === 0) return undefined
     const item = this.#take()

@@ -5,6 +5,7 @@ import type {
   Job,
   Message,
   PublishOptions,
+  RawSubscription,
   RequestOptions,
   ScopedBus,
   ScopedBusOptions,
@@ -65,17 +66,29 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   }
 
   subscribe<P = Json>(pattern: string, options?: SubscribeOptions): Subscription<P> {
+    return this.#subscribe(pattern, options, this) as unknown as Subscription<P>
+  }
+
+  subscribeRaw(pattern: string, options?: SubscribeOptions): RawSubscription {
+    return this.#subscribe(pattern, options, new RawOwner(this)) as unknown as RawSubscription
+  }
+
+  #subscribe(
+    pattern: string,
+    options: SubscribeOptions | undefined,
+    owner: SubscriptionOwner<Packet>,
+  ): PacketSubscription {
     assertPattern(pattern)
     if (this.#closed) throw closedError('subscribe to', pattern)
     const resolved = resolveSubscribeOptions(pattern, options, this.#router.options.buffer)
     const announced = resolved.signal?.aborted === true ? undefined : this.#router.register?.(pattern)
-    const subscription = new BufferedSubscription<Packet>(pattern, resolved, this, announced ?? ACKNOWLEDGED)
+    const subscription = new BufferedSubscription<Packet>(pattern, resolved, owner, announced ?? ACKNOWLEDGED)
     if (!subscription.closed) {
       this.#open.add(subscription)
       this.#preload(subscription)
       this.#router.attach(subscription)
     }
-    return subscription as unknown as Subscription<P>
+    return subscription
   }
 
   request<P = Json>(topic: string, payload: Json, options?: RequestOptions): Promise<P> {
@@ -194,6 +207,28 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
       return Promise.reject(error)
     }
   }
+}
+
+/** Opens nothing: the packet itself is what the consumer gets. */
+class RawOwner implements SubscriptionOwner<Packet> {
+  readonly #scope: Scope
+
+  constructor(scope: Scope) {
+    this.#scope = scope
+  }
+  open(packet: Packet): Message {
+    return packet as unknown as Message
+  }
+  overflowed(subscription: PacketSubscription, packet: Packet): void {
+    this.#scope.overflowed(subscription, packet)
+  }
+  ended(subscription: PacketSubscription): void {
+    this.#scope.ended(subscription)
+  }
+  unread(packets: readonly Packet[]): void {
+    this.#scope.unread(packets)
+  }
+  handing(): void {}
 }
 
 const PRIVILEGED = { privileged: true } as const

@@ -86,21 +86,35 @@ export class BufferedSubscription<I extends object>
     this.#queue.preload(items)
   }
 
+  /** As preload, for one of several that arrive one by one: handed to the consumer that waits, else kept beyond the
+   *  buffer's size. Ignored once ended. Never throws. */
+  pushKept(item: I): void {
+    if (this.#state === 'open' && !this.#hand(item)) this.#queue.keep(item)
+  }
+
   /** For the bus: hands `item` to the consumer that waits, else queues it. Ignored once ended. Never throws. */
   push(item: I): void {
-    if (this.#state !== 'open') return
-    const waiter = this.#waiter
-    if (waiter !== undefined) {
-      this.#waiter = waiter.next
-      waiter.item = item
-      waiter.resolve?.(waiter.result)
-      return
-    }
+    if (this.#state !== 'open' || this.#hand(item)) return
     const lost = this.#queue.offer(item, this.overflow)
     if (lost === undefined) return
     this.#dropped++
     if (this.overflow === 'fail') this.#state = 'failed'
     this.#owner.overflowed(this, lost)
+  }
+
+  /** For a bus that relays another: upstream the policy took `count` more. With `fail` this ends it, as if here. */
+  lostUpstream(count: number): void {
+    this.#dropped += count
+    if (this.overflow === 'fail' && this.#state === 'open') {
+      this.#state = 'failed'
+      // whoever waits has been given everything there was: it is the one call that rejects
+      const waiter = this.#waiter
+      if (waiter === undefined) return
+      this.#waiter = waiter.next
+      waiter.resolve?.(Promise.reject(this.#overflowError()))
+      waiter.resolve = undefined
+      this.close()
+    }
   }
 
   /** For the bus: tells the listeners of a lost connection, each in the async context that registered it. */
@@ -147,6 +161,16 @@ export class BufferedSubscription<I extends object>
     if (handed.length + queued.length > 0) this.#owner.unread([...handed, ...queued])
   }
 
+  /** To the first `next()` that waits; false when none does. */
+  #hand(item: I): boolean {
+    const waiter = this.#waiter
+    if (waiter === undefined) return false
+    this.#waiter = waiter.next
+    waiter.item = item
+    waiter.resolve?.(waiter.result)
+    return true
+  }
+
   /** Ends every waiting `next()`. Returns the items they were handed and have not opened, oldest first. */
   #dismissWaiters(): I[] {
     const unread: I[] = []
@@ -169,13 +193,15 @@ export class BufferedSubscription<I extends object>
     const waiter: Waiter<I> = { result, resolve: undefined, item, next: undefined }
     const waiting =
       item === undefined
-        ? new Promise<Handed>((resolve) => (waiter.resolve = resolve))
+        ? new Promise<Handed>(
+            (resolve) => (waiter.resolve = resolve as (result: Handed | Promise<never>) => void),
+          )
         : Promise.resolve(result)
     if (item === undefined) this.#waiter ??= waiter
     if (this.#lastWaiter !== undefined) this.#lastWaiter.next = waiter
     this.#firstWaiter ??= waiter
     this.#lastWaiter = waiter
-    void waiting.then(() => this.#fill(waiter))
+    void waiting.then(() => this.#fill(waiter), rejected)
     return waiting as Promise<IteratorResult<Message, undefined>>
   }
 
@@ -199,6 +225,9 @@ export class BufferedSubscription<I extends object>
   }
 }
 
+/** The consumer is told; byre's own reaction has nothing to do then. */
+function rejected(): void {}
+
 /** What a `next()` that waits resolves with: done, until an item was opened into it. */
 interface Handed {
   value: Message | undefined
@@ -208,7 +237,7 @@ interface Handed {
 interface Waiter<I> {
   readonly result: Handed
   /** Undefined when an item was there at once. */
-  resolve: ((result: Handed) => void) | undefined
+  resolve: ((result: Handed | Promise<never>) => void) | undefined
   item: I | undefined
   next: Waiter<I> | undefined
 }

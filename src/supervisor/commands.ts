@@ -55,7 +55,7 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
       const stale = deps.codeChanged(runner)
       if (runner.live) runner.stop('restart', { kind: 'start', wake })
       else runner.start(wake)
-      return accept(command, runner, stale ? STALE_CODE : undefined)
+      return accept(command, runner, stale && runner.spec.placement === 'shared' ? STALE_CODE : undefined)
     }
     case 'sleep':
       return sleep(command, runner)
@@ -69,6 +69,7 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
           "Cannot set the log level: 'args.level' is missing.",
         )
       deps.log.setLevel(runner.name, level)
+      runner.setLevel(level)
       return accept(command, runner)
     }
     case 'move':
@@ -93,7 +94,12 @@ function sleep(command: ControlCommand, runner: Runner): ControlReply {
     return refuse(command, 409, 'BYRE_CONTROL_REFUSED', message)
   }
   runner.stop('sleep', { kind: 'rest' })
-  return accept(command, runner, 'In placement shared its module stays loaded; only its run ends.')
+  const stays = runner.spec.placement === 'shared'
+  return accept(
+    command,
+    runner,
+    stays ? 'In placement shared its module stays loaded; only its run ends.' : undefined,
+  )
 }
 
 function accept(command: ControlCommand, runner: Runner, warning?: string): ControlReply {

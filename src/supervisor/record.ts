@@ -1,9 +1,19 @@
 // What is remembered about one worker for status: counters, stamps, the last exit. Nothing here decides anything.
 
+import type { ResolvedWorker } from '../config/types.ts'
 import type { Wake } from '../worker/contract.ts'
-import type { Exit, LoadFigures } from './placement/placement.ts'
+import type { Exit, LoadFigures, Whereabouts } from './placement/placement.ts'
 import type { WorkerState } from './state.ts'
 import type { ExitRecord, WorkerStatus } from './status.ts'
+
+/** What a status has besides what is remembered. */
+export interface Current {
+  /** Of the run there is, when that is not the supervisor's own thread. */
+  readonly where: Whereabouts | undefined
+  readonly waitingFor: readonly string[]
+  readonly unclaimed: number
+  readonly busDropped: number
+}
 
 export class WorkerRecord {
   /** Runs begun (and abandoned ones, to tell their late reports apart). */
@@ -54,9 +64,19 @@ export class WorkerRecord {
     return failed
   }
 
-  /** The part of a worker's status that comes from here. */
-  status(state: WorkerState): Partial<WorkerStatus> & Pick<WorkerStatus, 'restarts' | 'failures' | 'wakes'> {
+  /** `now` is what only its runner knows. */
+  status(spec: ResolvedWorker, state: WorkerState, now: Current): WorkerStatus {
+    const { where, waitingFor, unclaimed } = now
+    const busDropped = now.busDropped + this.refused
     return {
+      name: spec.name,
+      state: state.kind,
+      placement: spec.placement,
+      activation: spec.activation.kind,
+      ...(where ?? { pid: process.pid }),
+      ...(waitingFor.length === 0 ? {} : { waitingFor }),
+      ...(unclaimed === 0 ? {} : { unclaimed }),
+      ...(busDropped === 0 ? {} : { busDropped }),
       restarts: this.restarts,
       failures: this.failures,
       wakes: this.wakes,

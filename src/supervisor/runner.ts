@@ -6,13 +6,13 @@ import type { Clock, Random, Timer } from '../base/clock.ts'
 import type { Scheduler } from '../base/scheduler.ts'
 import type { RawDelivery, ScopedBus } from '../bus/bus.ts'
 import type { ResolvedWorker } from '../config/types.ts'
-import type { Logger } from '../log/logger.ts'
+import type { Logger, LogLevel } from '../log/logger.ts'
 import type { Wake } from '../worker/contract.ts'
 import { StopReason } from '../worker/stop-reason.ts'
 import type { StopKind } from '../worker/stop-reason.ts'
 import type { Admission, Ticket } from './admission.ts'
+import { Inbox } from './inbox.ts'
 import { tellLeftovers } from './leftovers.ts'
-import { Mailbox } from './mailbox.ts'
 import type { Exit, Instance, LoadFigures, Placement } from './placement/placement.ts'
 import { WorkerRecord } from './record.ts'
 import { startTimeoutExit, unstoppedExit } from './time-outs.ts'
@@ -37,6 +37,9 @@ export interface RunnerDeps {
   readonly onEscalate: (runner: Runner, why: string) => void
 }
 
+/** How long the end of a killed process may take before the worker is named as unstopped. */
+const KILL_GRACE_MS = 5000
+
 export class Runner {
   spec: ResolvedWorker
   readonly index: number
@@ -47,12 +50,14 @@ export class Runner {
   #ticket: Ticket | undefined
   /** The one time-out or backoff of its state; no state has two. */
   #timer: Timer | undefined
-  #mailbox: Mailbox | undefined
+  readonly #inbox: Inbox
   /** Asked to start, held back by its gate. */
   #pending: Wake | undefined
   /** Verdict of the run being stopped, when the stop was caused by one. */
   #cause: Exit | undefined
   #ignoredSignal = false
+  /** Its instance was ended because it did not stop. */
+  #killed = false
   readonly #record = new WorkerRecord()
   #settled: (() => void)[] | undefined
 
@@ -60,6 +65,7 @@ export class Runner {
     this.spec = spec
     this.index = index
     this.#deps = deps
+    this.#inbox = new Inbox(deps.bufferCapacity, () => this.#log())
     this.#supervised = { state: { kind: this.lazy ? 'dormant' : 'stopped' }, history: NO_FAILURES }
   }
 
@@ -131,24 +137,16 @@ export class Runner {
       return
     }
     if (this.#bus?.covers(delivery.topic) === true) return
-    this.#mailbox ??= new Mailbox(this.#deps.bufferCapacity)
-    if (!this.#mailbox.keep(delivery)) {
-      this.#log().warn(
-        { event: 'mailbox-overflow', dropped: this.#mailbox.dropped },
-        'kept messages overflowed: the oldest was dropped',
-      )
-    }
+    this.#inbox.keep(delivery)
     if (kind === 'dormant') this.start(this.#wake('topic'))
   }
 
   /** For the scoped bus: hands kept messages to a subscription, and takes back what one held unread. */
   claim(covers: (topic: string) => boolean): readonly RawDelivery[] {
-    return this.#mailbox?.claim(covers) ?? []
+    return this.#inbox.claim(covers)
   }
   giveBack(deliveries: readonly RawDelivery[]): void {
-    if (deliveries.length === 0) return
-    this.#mailbox ??= new Mailbox(this.#deps.bufferCapacity)
-    this.#mailbox.giveBack(deliveries)
+    this.#inbox.giveBack(deliveries)
   }
 
   /** Its last stop ran into the time-out. */
@@ -181,6 +179,11 @@ export class Runner {
     this.#record.failures++
   }
 
+  /** The herd's log has another level for it from now on. */
+  setLevel(level: LogLevel): void {
+    this.#instance?.setLevel?.(level)
+  }
+
   /** Resolves when nothing of it runs any more. */
   async whenDown(): Promise<void> {
     if (!this.live) return
@@ -191,21 +194,13 @@ export class Runner {
   }
 
   status(): WorkerStatus {
-    const { state, spec } = this
-    const waitingFor = this.#pending === undefined ? [] : this.#deps.gate(this)
-    const unclaimed = this.#mailbox?.unclaimed ?? 0
-    const busDropped = (this.#mailbox?.dropped ?? 0) + (this.#bus?.dropped ?? 0) + this.#record.refused
-    return {
-      name: spec.name,
-      state: state.kind,
-      placement: spec.placement,
-      activation: this.lazy ? 'lazy' : 'eager',
-      pid: process.pid,
-      ...(waitingFor.length === 0 ? {} : { waitingFor }),
-      ...(unclaimed === 0 ? {} : { unclaimed }),
-      ...(busDropped === 0 ? {} : { busDropped }),
-      ...this.#record.status(state),
-    }
+    const { unclaimed, dropped } = this.#inbox
+    return this.#record.status(this.spec, this.state, {
+      where: this.#instance?.whereabouts,
+      waitingFor: this.#pending === undefined ? [] : this.#deps.gate(this),
+      unclaimed,
+      busDropped: dropped + (this.#bus?.dropped ?? 0),
+    })
   }
 
   #log(): Logger {
@@ -245,7 +240,7 @@ export class Runner {
       this.#settled = undefined
       for (const resolve of waiting) resolve()
     }
-    if (this.state.kind === 'dormant' && (this.#mailbox?.size ?? 0) > 0) {
+    if (this.state.kind === 'dormant' && this.#inbox.size > 0) {
       this.start(this.#wake('topic'))
     }
   }
@@ -256,7 +251,7 @@ export class Runner {
         this.#launch()
         return
       case 'run':
-        this.#mailbox?.offer() // with what came while it loaded
+        this.#inbox.offer() // with what came while it loaded
         this.#instance?.run()
         return
       case 'abort':
@@ -296,6 +291,7 @@ export class Runner {
     const { state } = this
     if (state.kind !== 'loading') return
     this.#cause = undefined
+    this.#killed = false
     this.#record.launched(state.wake)
     const run = this.#record.runs
     this.#ticket = this.#deps.admission.enter(() => {
@@ -356,6 +352,13 @@ export class Runner {
   }
 
   #stopTimedOut(): void {
+    // A thread or process can be ended; its end comes as the end of the run, unless the kernel is stuck as well.
+    if (this.#instance?.kill !== undefined && !this.#killed) {
+      this.#killed = true
+      this.#instance.kill()
+      this.#arm(KILL_GRACE_MS, () => this.#stopTimedOut())
+      return
+    }
     this.#ignoredSignal = true
     this.#apply({ type: 'stop-timeout' })
     this.#ignoredSignal = false
@@ -387,11 +390,6 @@ export class Runner {
     this.#instance = undefined
     this.#bus = undefined
     if (leftovers !== undefined) tellLeftovers(this.#log(), leftovers)
-    const lost = this.#mailbox?.settle(failed) ?? 0
-    if (lost > 0)
-      this.#log().warn(
-        { event: 'unclaimed', count: lost },
-        'kept messages that no subscription of the run covered were dropped',
-      )
+    this.#inbox.settle(failed)
   }
 }

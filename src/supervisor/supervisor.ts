@@ -10,7 +10,7 @@ import type { ExitCode } from '../base/exit-codes.ts'
 import { createScheduler } from '../base/scheduler.ts'
 import type { Scheduler } from '../base/scheduler.ts'
 import { diffHerd } from '../config/diff.ts'
-import type { ResolvedHerd } from '../config/types.ts'
+import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { logTransition } from '../log/transition.ts'
 import { createOffloader } from '../worker/offload.ts'
 import type { Offloader } from '../worker/offload.ts'
@@ -31,6 +31,7 @@ import { act } from './commands.ts'
 import { drain } from './drain.ts'
 import { isolateCulprit } from './culprit.ts'
 import type { Supervisor, SupervisorOptions } from './options.ts'
+import { createPlacements } from './placement/placements.ts'
 import { createSharedPlacement } from './placement/shared.ts'
 import type { SharedPlacement } from './placement/shared.ts'
 import { detached, withinMs } from './detached-clock.ts'
@@ -108,6 +109,7 @@ class Herd implements Supervisor, ControlTarget {
         ),
     })
     this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
+    const runnerOf = (worker: string): Runner => this.#roster.get(worker) as Runner
     this.#shared = createSharedPlacement({
       clock: this.#clock,
       random: options.random,
@@ -115,15 +117,28 @@ class Herd implements Supervisor, ControlTarget {
       resources: this.#resources,
       offloader: this.#offloader,
       logOf: (worker) => options.log.worker(worker),
-      busOf: (worker) => (this.#roster.get(worker) as Runner).openBus(),
+      busOf: (worker) => runnerOf(worker).openBus(),
       output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
     })
+    const placementOf = createPlacements(this.#shared, () => ({
+      clock: this.#clock,
+      logOf: (worker) => options.log.worker(worker),
+      busOf: (worker) => runnerOf(worker).openBus(),
+      giveBack: (worker, deliveries) => runnerOf(worker).giveBack(deliveries),
+      answer: (replyTo, payload) => options.bus.publishSystem(replyTo, payload),
+      output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
+      onInternal: (error, via) => this.#internalError(error, via),
+      limits: options.herd.limits,
+      ownRoot: options.ownRoot,
+      reportFolder: options.stateFolder,
+      label: options.label,
+    }))
     const runnerDeps = {
       clock: this.#clock,
       random: options.random,
       scheduler: this.#scheduler,
       admission: createAdmission(1, this.#scheduler),
-      placementOf: () => this.#shared,
+      placementOf: (spec: ResolvedWorker) => placementOf(spec.placement),
       logOf: (worker: string) => options.log.worker(worker),
       bufferCapacity: options.herd.limits.buffer,
       openBus: (runner: Runner) =>

@@ -2,6 +2,7 @@
 // the placement acts and reports back.
 
 import type { ResolvedWorker } from '../../config/types.ts'
+import type { LogLevel } from '../../log/logger.ts'
 import type { Wake } from '../../worker/contract.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
 import type { Verdict } from '../status.ts'
@@ -36,6 +37,12 @@ export interface Leftovers {
   readonly listeners: readonly string[]
 }
 
+export interface Whereabouts {
+  readonly pid: number
+  /** The kernel's id of its thread. */
+  readonly tid?: number
+}
+
 /** One run of one worker, from loading to release. */
 export interface Instance {
   /** Calls run(); once, after `loaded`. */
@@ -44,6 +51,12 @@ export interface Instance {
   /** Lets go of it: closes its bus, periods and resources, clears and names what it left. Idempotent; after it the
    *  instance reports nothing any more. */
   release(): Leftovers
+  /** Where it lives, when that is not the supervisor's own thread. */
+  readonly whereabouts?: Whereabouts | undefined
+  /** Ends it whatever it does, and reports that as its end. Absent where nothing can: in the shared loop. */
+  kill?(): void
+  /** The herd set another log level for it. */
+  setLevel?(level: LogLevel | 'silent'): void
 }
 
 export interface LaunchRequest {

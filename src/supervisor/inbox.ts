@@ -1,0 +1,64 @@
+// The mailbox of one worker with what is said about it: made for the first message that has to wait, since most workers
+// never need one.
+
+import type { RawDelivery } from '../bus/bus.ts'
+import type { Logger } from '../log/logger.ts'
+import { Mailbox } from './mailbox.ts'
+
+export class Inbox {
+  #mailbox: Mailbox | undefined
+  readonly #capacity: number
+  readonly #log: () => Logger
+
+  constructor(capacity: number, log: () => Logger) {
+    this.#capacity = capacity
+    this.#log = log
+  }
+
+  get size(): number {
+    return this.#mailbox?.size ?? 0
+  }
+  get dropped(): number {
+    return this.#mailbox?.dropped ?? 0
+  }
+  get unclaimed(): number {
+    return this.#mailbox?.unclaimed ?? 0
+  }
+
+  keep(delivery: RawDelivery): void {
+    const mailbox = this.#made()
+    if (mailbox.keep(delivery)) return
+    this.#log().warn(
+      { event: 'mailbox-overflow', dropped: mailbox.dropped },
+      'kept messages overflowed: the oldest was dropped',
+    )
+  }
+
+  claim(covers: (topic: string) => boolean): readonly RawDelivery[] {
+    return this.#mailbox?.claim(covers) ?? []
+  }
+
+  giveBack(deliveries: readonly RawDelivery[]): void {
+    if (deliveries.length > 0) this.#made().giveBack(deliveries)
+  }
+
+  /** A run is about to begin: what is here now is offered to it. */
+  offer(): void {
+    this.#mailbox?.offer()
+  }
+
+  /** The run ended: what it was offered and never claimed is dropped, counted and told; after a failure all is kept. */
+  settle(failed: boolean): void {
+    const count = this.#mailbox?.settle(failed) ?? 0
+    if (count > 0)
+      this.#log().warn(
+        { event: 'unclaimed', count },
+        'kept messages that no subscription of the run covered were dropped',
+      )
+  }
+
+  #made(): Mailbox {
+    this.#mailbox ??= new Mailbox(this.#capacity)
+    return this.#mailbox
+  }
+}

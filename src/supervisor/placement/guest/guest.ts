@@ -1,0 +1,174 @@
+// A worker's half of placements thread and process: the same launch as in the supervisor's own loop, with a bus and a
+// log that speak to the host. Nobody else lives here, so every error nobody caught is the worker's, or byre's own.
+
+import { readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
+import { systemClock } from '../../../base/clock.ts'
+import { describeThrown } from '../../../base/errors.ts'
+import { createScheduler } from '../../../base/scheduler.ts'
+import type { LogLevel } from '../../../log/logger.ts'
+import { createOffloader } from '../../../worker/offload.ts'
+import { createResourcePool } from '../../../worker/resources.ts'
+import { StopReason } from '../../../worker/stop-reason.ts'
+import type { StopKind } from '../../../worker/stop-reason.ts'
+import { guardExit } from '../../attribution/guard-exit.ts'
+import { runInScope } from '../../attribution/run-scope.ts'
+import { catchStrays } from '../../attribution/strays.ts'
+import { wrapEvents } from '../../attribution/wrap-events.ts'
+import { wrapTimers } from '../../attribution/wrap-timers.ts'
+import { exitCalled, strayExit } from '../exits.ts'
+import type { Exit, Instance } from '../placement.ts'
+import { createSharedPlacement } from '../shared.ts'
+import type { SharedPlacement } from '../shared.ts'
+import { Link } from '../wire/link.ts'
+import type { Transport } from '../wire/link.ts'
+import { clip, clipExit, line, packError, WIRE_VERSION } from '../wire/protocol.ts'
+import type { Init, WireLine } from '../wire/protocol.ts'
+import { GuestBus } from './bus.ts'
+import { createGuestLog } from './log.ts'
+import type { GuestLog } from './log.ts'
+
+/** What the thread or process gives its guest. */
+export interface GuestSeat {
+  readonly transport: Transport
+  /** Ends the thread or process once everything written has gone out. */
+  leave(code: number): void
+}
+
+const EXIT_INTERNAL = 70
+
+export class Guest {
+  readonly link: Link
+  readonly #seat: GuestSeat
+  #init: Init | undefined
+  #log: GuestLog | undefined
+  #bus: GuestBus | undefined
+  #instance: Instance | undefined
+  #aborted = false
+  #left = false
+
+  constructor(seat: GuestSeat) {
+    this.#seat = seat
+    this.link = new Link(seat.transport, Number.POSITIVE_INFINITY, {
+      onLine: (heard) => this.#heard(heard),
+      onBroken: (error) => this.#fault(error),
+      beforeFlush: () => this.#bus?.tellTaken(),
+    })
+  }
+
+  /** Milliseconds the worker may take to stop; 0 before it is known. */
+  get stopTimeoutMs(): number {
+    return this.#init?.spec.stopTimeoutMs ?? 0
+  }
+  get aborted(): boolean {
+    return this.#aborted
+  }
+
+  abort(reason: StopReason): void {
+    this.#aborted = true
+    this.#instance?.abort(reason)
+    if (this.#instance === undefined) this.#seat.leave(0)
+  }
+
+  #heard(heard: WireLine): void {
+    if (this.#bus?.heard(heard) === true) return
+    const [tag, ...values] = heard
+    if (tag === 'init') this.#begin(values[0] as Init)
+    else if (tag === 'run') this.#instance?.run()
+    else if (tag === 'abort')
+      this.abort(new StopReason(values[0] as StopKind, String(values[1]), String(values[2])))
+    else if (tag === 'level') this.#log?.setLevel(values[0] as LogLevel | 'silent')
+  }
+
+  #begin(init: Init): void {
+    this.link.send(line('hello', WIRE_VERSION, process.pid, threadId()))
+    if (init.v !== WIRE_VERSION) {
+      this.#seat.leave(EXIT_INTERNAL)
+      return
+    }
+    this.#init = init
+    this.#log = createGuestLog(this.link, init.level, systemClock.now)
+    this.#bus = new GuestBus(this.link, init)
+    const placement = this.#placement(this.#bus, this.#log)
+    this.#install(init, placement)
+    this.#instance = placement.launch({
+      spec: init.spec,
+      index: init.index,
+      run: init.run,
+      wake: init.wake,
+      events: {
+        loaded: ({ ms, rssBytes }) => this.link.send(line('loaded', ms, rssBytes)),
+        ready: () => this.link.send('["ready"]'),
+        ended: (exit) => this.#ended(exit),
+        charged: (exit) => this.link.send(line('charged', clipExit(exit))),
+      },
+    })
+  }
+
+  #placement(bus: GuestBus, log: GuestLog): SharedPlacement {
+    const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
+    return createSharedPlacement({
+      clock: systemClock,
+      random: Math.random,
+      scheduler: createScheduler(systemClock),
+      resources: createResourcePool(asNobody, (key, error) =>
+        log.logger.error(
+          { event: 'dispose-failed', resource: key, ...describeThrown(error) },
+          'a shared resource could not be disposed',
+        ),
+      ),
+      offloader: createOffloader(asNobody),
+      logOf: () => log.logger,
+      busOf: () => bus,
+      output: (_worker, stream, chunk) => void process[stream].write(chunk),
+    })
+  }
+
+  #install(init: Init, placement: SharedPlacement): void {
+    const { name, source } = init.spec
+    const stray = (error: unknown, via: string): void => {
+      this.link.send(line('charged', clipExit(strayExit(error, via, init.run))))
+    }
+    wrapEvents()
+    wrapTimers()
+    guardExit({
+      ownerByStack: () => placement.runOf(name),
+      onUnattributedExit: (code) => this.#ended(exitCalled(code)),
+      beforeAbort: () => {},
+    })
+    catchStrays({
+      owners: () => ({ byModule: new Map([[source.path, [name]]]), ownRoot: init.ownRoot }),
+      runOf: (worker) => placement.runOf(worker),
+      onUnattributed: stray,
+      onInternal: (error) => this.#fault(error),
+    })
+  }
+
+  #ended(exit: Exit): void {
+    const leftovers = this.#instance?.release() ?? { timers: [], listeners: [] }
+    // What leaves is said first; disposing of resources may take another turn.
+    this.#say(line('ended', { exit: clipExit(exit), leftovers }), 0)
+  }
+
+  #fault(error: unknown): void {
+    const { stack } = describeThrown(error)
+    this.#say(line('fault', { ...packError(error), stack: clip(stack ?? '') }), EXIT_INTERNAL)
+  }
+
+  #say(last: string, code: number): void {
+    if (this.#left) return
+    this.#left = true
+    this.link.send(last)
+    this.link.flush()
+    this.#seat.leave(code)
+  }
+}
+
+/** The kernel's id of this thread, where there is a /proc. */
+function threadId(): number | undefined {
+  try {
+    return Number(basename(readlinkSync('/proc/thread-self')))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,41 @@
+// Entry of a process that hosts one worker. Descriptor 3 is the wire; when it ends the supervisor is gone, and so is
+// this process.
+
+import { Socket } from 'node:net'
+import { StopReason } from '../../../worker/stop-reason.ts'
+import { socketTransport } from '../wire/socket-transport.ts'
+import { Guest } from './guest.ts'
+
+const WIRE_FD = 3
+// Taken before the worker's guards: a worker's process.exit ends its run, this one the process.
+const exitNow = process.exit.bind(process)
+const { setTimeout: hostSetTimeout } = globalThis
+
+const socket = new Socket({ fd: WIRE_FD, readable: true, writable: true })
+const transport = socketTransport(socket)
+let leaving = false
+const guest = new Guest({
+  transport,
+  leave(code) {
+    leaving = true
+    transport.end(() => exitNow(code))
+  },
+})
+transport.listen({
+  text: (text) => guest.link.receive(text),
+  drained: () => guest.link.drained(),
+  ended() {
+    if (leaving) return
+    guest.link.close()
+    hostSetTimeout(() => exitNow(1), guest.stopTimeoutMs)
+    guest.abort(new StopReason('shutdown', 'supervisor', 'The supervisor is gone'))
+  },
+})
+
+// The first is a wish, as in a unit of its own; after the abort it is the supervisor's last word before SIGKILL.
+process.on('SIGTERM', () => {
+  if (guest.aborted) exitNow(143)
+  guest.abort(new StopReason('stop', 'SIGTERM'))
+})
+// A terminal's Ctrl-C reaches every process of the job; the supervisor stops its workers in order.
+process.on('SIGINT', () => {})

@@ -1,0 +1,11 @@
+// Loaded before an unmodified script in a process of its own: ends the process when descriptor 3 does, since the
+// supervisor is gone then. Keeps nothing alive.
+
+import { Socket } from 'node:net'
+
+const exitNow = process.exit.bind(process)
+const socket = new Socket({ fd: 3, readable: true, writable: false })
+socket.on('error', () => {})
+socket.on('close', () => exitNow(1))
+socket.resume()
+socket.unref()

@@ -1,0 +1,65 @@
+// A durable stream read by a guest: it pulls, so the host reads no further than the guest has asked for.
+
+import type { Json } from '../../../base/json.ts'
+import type { Job, StreamOptions } from '../../../bus/bus.ts'
+import type { Calls } from './calls.ts'
+
+/** What the host answers a pull with: a job, or null at the end. */
+interface PulledJob {
+  readonly id: string
+  readonly payload: Json
+  readonly deliveries: number
+}
+
+/** The jobs of `stream`, until the options' signal or `ending` aborts. The first pull opens it. */
+export function guestStream<P>(
+  calls: Calls,
+  id: number,
+  stream: string,
+  options: StreamOptions | undefined,
+  ending: AbortSignal,
+): AsyncIterable<Job<P>> {
+  const { signal, group, concurrency } = options ?? {}
+  const settings = JSON.stringify({
+    ...(group === undefined ? {} : { group }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+  })
+  const until = signal === undefined ? ending : AbortSignal.any([signal, ending])
+  let over = false
+  const close = (): void => {
+    if (over) return
+    over = true
+    calls.ask('stream-close', String(id)).catch(() => {}) // the host closes it with the guest at the latest
+  }
+  const settle = async (method: string, job: string, options?: object): Promise<void> => {
+    await calls.ask(method, `${id},${JSON.stringify(job)},${JSON.stringify(options ?? null)}`)
+  }
+  const next = async (): Promise<IteratorResult<Job<P>, undefined>> => {
+    if (over || until.aborted) return { value: undefined, done: true }
+    const answer = (await calls.ask(
+      'stream-next',
+      `${id},${JSON.stringify(stream)},${settings}`,
+    )) as unknown as PulledJob | null
+    if (answer === null || over) {
+      over = true
+      return { value: undefined, done: true }
+    }
+    const value: Job<P> = {
+      ...answer,
+      payload: answer.payload as P,
+      ack: () => settle('stream-ack', answer.id),
+      nack: (how) => settle('stream-nack', answer.id, how),
+    }
+    return { value, done: false }
+  }
+  until.addEventListener('abort', close, { once: true })
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next,
+      return: async () => {
+        close()
+        return { value: undefined, done: true }
+      },
+    }),
+  }
+}

@@ -1,0 +1,60 @@
+// From the `placement` of a worker to the code that does it. Threads and processes are loaded with the first worker that
+// lives in one: most herds have none, and node:worker_threads and node:child_process are not free.
+
+import { describeThrown } from '../../base/errors.ts'
+import type { Placement as PlacementName } from '../../config/types.ts'
+import type { Instance, LaunchRequest, Placement } from './placement.ts'
+import type { RemoteParts } from './remote.ts'
+
+export type PlacementOf = (name: PlacementName) => Placement
+
+export function createPlacements(shared: Placement, parts: () => RemoteParts): PlacementOf {
+  const thread = late(async () => (await import('./thread.ts')).createThreadPlacement(parts()))
+  const separate = late(async () => (await import('./process.ts')).createProcessPlacement(parts()))
+  const table: Readonly<Record<PlacementName, Placement>> = { shared, thread, process: separate }
+  return (name) => table[name]
+}
+
+/** A placement whose code comes with its first launch. */
+function late(load: () => Promise<Placement>): Placement {
+  let loaded: Placement | undefined
+  return {
+    launch(request) {
+      if (loaded !== undefined) return loaded.launch(request)
+      return launchLate(request, async () => {
+        loaded ??= await load()
+        return loaded
+      })
+    },
+  }
+}
+
+/** Until the code is there, an instance of which nothing exists yet. */
+function launchLate(request: LaunchRequest, load: () => Promise<Placement>): Instance {
+  let inner: Instance | undefined
+  let released = false
+  load().then(
+    (placement) => {
+      if (!released) inner = placement.launch(request)
+    },
+    (error: unknown) => {
+      const { type, message } = describeThrown(error)
+      const text = `its placement could not be loaded: ${type}: ${message}`
+      if (!released)
+        request.events.ended({ verdict: 'launch-failed', text, evidence: { ...describeThrown(error) } })
+    },
+  )
+  return {
+    run: () => inner?.run(),
+    abort: (reason) => inner?.abort(reason),
+    kill: () => inner?.kill?.(),
+    setLevel: (level) => inner?.setLevel?.(level),
+    get whereabouts() {
+      return inner?.whereabouts
+    },
+    release() {
+      released = true
+      return inner?.release() ?? { timers: [], listeners: [] }
+    },
+  }
+}

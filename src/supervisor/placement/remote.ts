@@ -1,0 +1,279 @@
+// What placements thread and process have in common: a guest at the other end of a wire, seen by the runner as an
+// Instance like any other. The end of the thread or process is the end of the run, never the guest's word alone.
+
+import type { Clock, Timer } from '../../base/clock.ts'
+import { formatDurationMs } from '../../base/durations.ts'
+import { describeThrown } from '../../base/errors.ts'
+import type { Json } from '../../base/json.ts'
+import type { RawDelivery, ScopedBus } from '../../bus/bus.ts'
+import { levelOfNumber } from '../../log/levels.ts'
+import type { LogLevel, Logger } from '../../log/logger.ts'
+import type { StopReason } from '../../worker/stop-reason.ts'
+import { runInScope } from '../attribution/run-scope.ts'
+import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Whereabouts } from './placement.ts'
+import { Relay } from './relay.ts'
+import { Link } from './wire/link.ts'
+import type { Transport } from './wire/link.ts'
+import { line, lineLimit, unpackError, WIRE_VERSION } from './wire/protocol.ts'
+import type { Ended, Init, WireLine } from './wire/protocol.ts'
+
+export interface RemoteParts {
+  readonly clock: Clock
+  readonly logOf: (worker: string) => Logger
+  /** A bus scoped to one run. */
+  readonly busOf: (worker: string) => ScopedBus
+  /** Puts messages the run had in hand back in front of what is kept for the worker. */
+  readonly giveBack: (worker: string, deliveries: readonly RawDelivery[]) => void
+  /** HostBus.publishSystem, for replies. */
+  readonly answer: (replyTo: string, payload: Json) => Promise<void>
+  readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
+  /** An error of byre's own code in a guest. */
+  readonly onInternal: (error: unknown, via: string) => void
+  readonly limits: { readonly messageBytes: number; readonly buffer: number }
+  readonly ownRoot: string
+  /** Where V8's fatal reports go. */
+  readonly reportFolder: string
+  readonly label: string
+}
+
+/** What the thread or process tells of itself. */
+export interface SeatEvents {
+  /** It exists. */
+  readonly up: (whereabouts: Whereabouts) => void
+  readonly text: (text: string) => void
+  readonly drained: () => void
+  /** It is gone, for good; called once. `explain` is how that reads when the guest said nothing about it. */
+  readonly gone: (explain: () => Exit) => void
+}
+
+/** A thread or a process. */
+export interface Seat {
+  /** Undefined for a script, which nobody talks to. */
+  readonly transport: Transport | undefined
+  /** Asks it to end, where that can be asked: SIGTERM. */
+  interrupt(): void
+  /** Ends it: SIGKILL, terminate(). Idempotent. */
+  kill(): void
+  /** No text will be heard any more; the wire may close. */
+  close(): void
+}
+
+export type OpenSeat = (request: LaunchRequest, parts: RemoteParts, events: SeatEvents) => Seat
+
+/** A guest that has said its last word may take this long to be gone. */
+const LEAVE_MS = 1000
+/** Share of stopTimeout after which a process that does not stop is sent SIGTERM. */
+const INTERRUPT_AFTER = 0.75
+
+export function createRemotePlacement(kind: Init['kind'], open: OpenSeat, parts: RemoteParts): Placement {
+  return {
+    launch: (request) =>
+      runInScope(undefined, () => {
+        try {
+          return new RemoteInstance(kind, open, request, parts)
+        } catch (error) {
+          return neverBegan(kind, request, error)
+        }
+      }),
+  }
+}
+
+/** What cannot even be asked for (an argument the kernel refuses, no memory for a thread) ends like what fails later. */
+function neverBegan(kind: Init['kind'], request: LaunchRequest, error: unknown): Instance {
+  const { type, message } = describeThrown(error)
+  const text = `its ${kind} could not be started: ${type}: ${message}`
+  process.nextTick(() =>
+    request.events.ended({ verdict: 'launch-failed', text, evidence: { ...describeThrown(error) } }),
+  )
+  return { run: () => {}, abort: () => {}, release: () => ({ timers: [], listeners: [] }) }
+}
+
+class RemoteInstance implements Instance {
+  readonly #request: LaunchRequest
+  readonly #parts: RemoteParts
+  readonly #kind: Init['kind']
+  readonly #launchedAt: number
+  readonly #seat: Seat
+  readonly #link: Link | undefined
+  #relay: Relay | undefined
+  #timer: Timer | undefined
+  #said: Ended | undefined
+  #stopping: StopReason | undefined
+  #killed = false
+  #released = false
+  whereabouts: Whereabouts | undefined
+
+  constructor(kind: Init['kind'], open: OpenSeat, request: LaunchRequest, parts: RemoteParts) {
+    this.#request = request
+    this.#parts = parts
+    this.#kind = kind
+    this.#launchedAt = parts.clock.monotonic()
+    this.#seat = open(request, parts, {
+      up: (whereabouts) => this.#up(whereabouts),
+      text: (text) => this.#link?.receive(text),
+      drained: () => this.#link?.drained(),
+      gone: (explain) => this.#gone(explain),
+    })
+    const { transport } = this.#seat
+    if (transport === undefined) return
+    this.#link = new Link(transport, lineLimit(parts.limits.messageBytes), {
+      onLine: (heard) => this.#heard(heard),
+      onBroken: (error) => {
+        parts.logOf(request.spec.name).error({ event: 'wire-broken', ...error.details }, error.message)
+        this.#seat.kill()
+      },
+    })
+    this.#link.send(line('init', this.#init(kind)))
+    this.#link.flush()
+  }
+
+  run(): void {
+    if (this.#link === undefined) {
+      this.#request.events.ready() // a script runs from its first line
+      return
+    }
+    const { name } = this.#request.spec
+    this.#relay = new Relay({
+      link: this.#link,
+      bus: this.#parts.busOf(name),
+      answer: this.#parts.answer,
+      giveBack: (deliveries) => this.#parts.giveBack(name, deliveries),
+    })
+    this.#link.send('["run"]')
+    this.#link.flush()
+  }
+
+  abort(reason: StopReason): void {
+    if (this.#stopping !== undefined) return
+    this.#stopping = reason
+    this.#link?.send(line('abort', reason.kind, reason.by, reason.message))
+    this.#link?.flush()
+    const { stopTimeoutMs } = this.#request.spec
+    if (this.#link === undefined) this.#seat.interrupt()
+    else this.#after(stopTimeoutMs * INTERRUPT_AFTER, () => this.#seat.interrupt())
+  }
+
+  kill(): void {
+    this.#killed = true
+    this.#seat.kill()
+  }
+
+  setLevel(level: LogLevel | 'silent'): void {
+    this.#link?.send(line('level', level))
+  }
+
+  release(): Leftovers {
+    if (!this.#released) {
+      this.#released = true
+      this.#timer?.cancel()
+      this.#seat.kill()
+      this.#close(false)
+    }
+    return this.#said?.leftovers ?? { timers: [], listeners: [] }
+  }
+
+  #after(delayMs: number, fn: () => void): void {
+    this.#timer?.cancel()
+    this.#timer = this.#parts.clock.setTimer(delayMs, fn, { unref: true })
+  }
+
+  #init(kind: Init['kind']): Init {
+    const { spec, index, run, wake } = this.#request
+    const { limits, ownRoot, logOf } = this.#parts
+    const { level } = logOf(spec.name)
+    return { v: WIRE_VERSION, kind, spec, index, run, wake, level, ...limits, ownRoot }
+  }
+
+  #up(whereabouts: Whereabouts): void {
+    this.whereabouts = whereabouts
+    if (this.#released || this.#request.spec.source.kind !== 'script') return
+    this.#request.events.loaded({ ms: this.#parts.clock.monotonic() - this.#launchedAt })
+  }
+
+  #heard(heard: WireLine): void {
+    if (this.#released || this.#relay?.heard(heard) === true) return
+    const [tag, first, second, third] = heard
+    const { events, spec } = this.#request
+    switch (tag) {
+      case 'hello':
+        if (typeof third === 'number') this.whereabouts = { pid: second as number, tid: third }
+        if (first !== WIRE_VERSION) this.#seat.kill()
+        return
+      case 'loaded':
+        events.loaded({ ms: first as number, rssBytes: second as number })
+        return
+      case 'ready':
+        events.ready()
+        return
+      case 'charged':
+        events.charged(first as Exit)
+        return
+      case 'ended':
+        this.#said = first as Ended
+        this.#after(LEAVE_MS, () => this.#seat.kill())
+        return
+      case 'fault':
+        this.#parts.onInternal(
+          Object.assign(unpackError(first), { stack: (first as { stack?: string }).stack }),
+          `${this.#kind} of worker ${spec.name}`,
+        )
+        return
+      case 'log':
+        this.#log(first as Record<string, unknown>)
+        return
+      case 'lvl':
+        this.#parts.logOf(spec.name).level = first as LogLevel | 'silent'
+        return
+      default:
+        this.#parts
+          .logOf(spec.name)
+          .warn({ event: 'wire-unknown', tag }, 'a guest said what nobody understands')
+    }
+  }
+
+  #log(record: Record<string, unknown>): void {
+    const { level, time: _, msg, ...fields } = record
+    const logger = this.#parts.logOf(this.#request.spec.name)
+    logger[levelOfNumber(Number(level))](fields, typeof msg === 'string' ? msg : undefined)
+  }
+
+  #gone(explain: () => Exit): void {
+    this.#timer?.cancel()
+    if (this.#released) return
+    const exit = this.#explain(explain)
+    const lost = this.#close(this.#said !== undefined)
+    this.#request.events.ended(
+      lost === 0 ? exit : { ...exit, evidence: { ...exit.evidence, lostInHand: lost } },
+    )
+  }
+
+  /** What the guest said of its end counts; then what was done to it; then what the kernel says. */
+  #explain(explain: () => Exit): Exit {
+    if (this.#said !== undefined) return this.#said.exit
+    const exit = explain()
+    if (this.#stopping === undefined) return exit
+    const { stopTimeoutMs, name } = this.#request.spec
+    const evidence = { ...exit.evidence, stopTimeoutMs }
+    if (!this.#killed) return { verdict: 'stopped', text: 'ended with its signal', evidence }
+    const text = `ignored its signal for ${formatDurationMs(stopTimeoutMs)}: its ${this.#kind} was ended`
+    this.#parts.logOf(name).warn({ event: 'killed', stopTimeoutMs }, text)
+    return { verdict: 'stopped', text, evidence: { ...evidence, killed: true } }
+  }
+
+  /** Lets go of wire and bus. Returns how many messages were lost with the guest. */
+  #close(inOrder: boolean): number {
+    const { name } = this.#request.spec
+    const lost = this.#relay?.close(inOrder) ?? 0
+    this.#relay = undefined
+    this.#link?.close()
+    this.#seat.close()
+    if (lost > 0)
+      this.#parts
+        .logOf(name)
+        .warn(
+          { event: 'lost-in-hand', count: lost },
+          `up to ${lost} messages it had in hand were lost with its ${this.#kind}`,
+        )
+    return lost
+  }
+}
