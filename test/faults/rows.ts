@@ -3,7 +3,7 @@
 // worker may have changed.
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import type { WorkerConfig } from '../../src/config/types.ts'
+import type { Placement, WorkerConfig } from '../../src/config/types.ts'
 import type { SupervisorStatus, WorkerStatus } from '../../src/supervisor/status.ts'
 import { eventually } from '../helpers/events.ts'
 import { herdFolder, matches, show, startHerd } from '../helpers/herd.ts'
@@ -45,9 +45,14 @@ export interface Fault {
   /** Just before it is set off. */
   readonly before?: (herd: Herd) => unknown
   readonly expect: Expected
+  /** In a thread or a process of its own: what differs, or why the row has no meaning there. */
+  readonly elsewhere?: Partial<Expected> | string
   /** After everything else holds. */
   readonly also?: (t: Test, world: World) => Promise<unknown>
 }
+
+/** Where the faulty workers of a table live; elsewhere.test.ts runs the tables again with another. */
+export const PLACEMENT = (process.env['BYRE_TEST_PLACEMENT'] ?? 'shared') as Placement
 
 export interface World {
   readonly herd: Herd
@@ -77,8 +82,9 @@ export async function runRows(t: Test, rows: readonly Fault[]): Promise<void> {
     const herd = await hostRows(t, left)
     return { herd, clerk: new Clerk(herd) }
   }
-  for (const [index, row] of rows.entries()) {
-    await t.test(row.law, async (t) => {
+  for (const [index, row] of rows.map(placed).entries()) {
+    const meaningless = PLACEMENT === 'shared' || typeof row.elsewhere !== 'string' ? false : row.elsewhere
+    await t.test(row.law, { skip: meaningless }, async (t) => {
       // A row that took the process down is red; the rows after it get a new one.
       world ??= await start(rows.slice(index))
       const { herd, clerk } = world
@@ -101,6 +107,11 @@ export async function runRows(t: Test, rows: readonly Fault[]): Promise<void> {
 export async function hostRows(t: Test, rows: readonly Fault[], args: readonly string[] = []): Promise<Herd> {
   const folder = herdFolder(t)
   const lazy = { activation: { topics: ['never'] } }
+  const away = { ...lazy, placement: PLACEMENT }
+  const entry = ({ name, wake, config }: Fault): [string, WorkerConfig] => [
+    name,
+    { ...(PLACEMENT === 'shared' ? (wake ? lazy : {}) : away), ...config },
+  ]
   return startHerd(t, {
     folder,
     args,
@@ -112,15 +123,26 @@ export async function hostRows(t: Test, rows: readonly Fault[], args: readonly s
     config: {
       workers: {
         ...healthyConfig(folder),
-        ...Object.fromEntries(rows.map((row) => [row.name, { ...(row.wake ? lazy : {}), ...row.config }])),
+        ...Object.fromEntries(rows.map(entry)),
       },
     },
   })
 }
 
+/** The row as it reads where the table runs. Elsewhere a worker starts for its own row only, so it rests as dormant. */
+function placed(row: Fault): Fault {
+  if (PLACEMENT === 'shared' || typeof row.elsewhere === 'string') return row
+  const rests = row.expect.state === 'stopped' ? { state: 'dormant' } : {}
+  return { ...row, expect: { ...row.expect, ...rests, ...row.elsewhere } }
+}
+
 async function runRow(t: Test, herd: Herd, clerk: Clerk, row: Fault): Promise<void> {
   const { expect } = row
   await row.before?.(herd)
+  if (PLACEMENT !== 'shared' && !row.wake) {
+    await herd.act(row.name, 'wake')
+    await herd.untilWorker(row.name, (worker) => worker.state === 'running')
+  }
   const before = await herd.status()
   await clerk.reset()
   const from = herd.mark()
@@ -132,6 +154,9 @@ async function runRow(t: Test, herd: Herd, clerk: Clerk, row: Fault): Promise<vo
   for (const match of expect.log ?? []) await herd.line({ worker: row.name, ...match }, from, 5000)
   await checkOthers(t, herd, clerk, before, row)
   await row.also?.(t, { herd, clerk, row, from })
+  if (PLACEMENT === 'shared') return
+  await herd.act(row.name, 'stop')
+  await herd.untilWorker(row.name, (worker) => /^(stopped|quarantined)$/.test(worker.state))
 }
 
 function isSettled(worker: WorkerStatus, expect: Expected): boolean {

@@ -49,6 +49,7 @@ export function run(ctx) {
   return stopped(ctx)
 }`,
     expect: { verdict: 'failed', evidence: { type: 'RangeError', message: 'at once' } },
+    elsewhere: 'module state does not outlive the run there',
   },
   {
     name: 'timeout',
@@ -247,6 +248,8 @@ export function run(ctx) {
       stack: false,
       log: [{ event: 'late-error', message: 'too late' }],
     },
+    // The end of the run is the end of its process: nothing is left to throw.
+    elsewhere: { log: [] },
   },
   {
     name: 'stackless',

@@ -153,6 +153,7 @@ export class GuestBus implements ScopedBus {
     this.#closed = true
     this.closeSubscriptions()
     this.#ending.abort()
+    this.#calls.close((method) => closedError('await the answer to', method))
   }
 
   /** For the link's beforeFlush: one line for each subscription that took something. */

@@ -9,6 +9,7 @@ import { unpackError } from '../wire/protocol.ts'
 export const CALLS_MAX = 100_000
 
 interface Waiting {
+  readonly method: string
   resolve(value: unknown): void
   reject(error: unknown): void
 }
@@ -35,6 +36,7 @@ export class Calls {
       signal?.addEventListener('abort', onAbort, { once: true })
       const release = (): void => signal?.removeEventListener('abort', onAbort)
       this.#waiting.set(id, {
+        method,
         resolve: (value) => {
           release()
           resolve(value as Json)
@@ -46,6 +48,15 @@ export class Calls {
       })
       this.#link.send(`["c",${id},"${method}",${values}]`)
     })
+  }
+
+  /** The worker's bus is closed: what was sent is with the host, what was asked for is not awaited any more. */
+  close(error: (method: string) => ByreError): void {
+    for (const waiting of this.#waiting.values()) {
+      if (waiting.method === 'publish' || waiting.method === 'reply') waiting.resolve(undefined)
+      else waiting.reject(error(waiting.method))
+    }
+    this.#waiting.clear()
   }
 
   answered(id: number, value: unknown): void {
