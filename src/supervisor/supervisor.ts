@@ -120,19 +120,13 @@ class Herd implements Supervisor, ControlTarget {
       busOf: (worker) => runnerOf(worker).openBus(),
       output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
     })
-    const placementOf = createPlacements(this.#shared, () => ({
+    const placementOf = createPlacements(this.#shared, {
       clock: this.#clock,
-      logOf: (worker) => options.log.worker(worker),
-      busOf: (worker) => runnerOf(worker).openBus(),
-      giveBack: (worker, deliveries) => runnerOf(worker).giveBack(deliveries),
-      answer: (replyTo, payload) => options.bus.publishSystem(replyTo, payload),
-      output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
+      options,
+      runnerOf,
+      captures: this.#captures,
       onInternal: (error, via) => this.#internalError(error, via),
-      limits: options.herd.limits,
-      ownRoot: options.ownRoot,
-      reportFolder: options.stateFolder,
-      label: options.label,
-    }))
+    })
     const runnerDeps = {
       clock: this.#clock,
       random: options.random,

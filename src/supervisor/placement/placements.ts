@@ -1,18 +1,48 @@
 // From the `placement` of a worker to the code that does it. Threads and processes are loaded with the first worker that
 // lives in one: most herds have none, and node:worker_threads and node:child_process are not free.
 
+import type { Clock } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
 import type { Placement as PlacementName } from '../../config/types.ts'
+import type { Captures } from '../captures.ts'
+import type { SupervisorOptions } from '../options.ts'
+import type { Runner } from '../runner.ts'
 import type { Instance, LaunchRequest, Placement } from './placement.ts'
 import type { RemoteParts } from './remote.ts'
 
 export type PlacementOf = (name: PlacementName) => Placement
 
-export function createPlacements(shared: Placement, parts: () => RemoteParts): PlacementOf {
-  const thread = late(async () => (await import('./thread.ts')).createThreadPlacement(parts()))
-  const separate = late(async () => (await import('./process.ts')).createProcessPlacement(parts()))
+/** What the supervisor gives for workers outside its loop. */
+export interface Hosting {
+  readonly clock: Clock
+  readonly options: SupervisorOptions
+  readonly runnerOf: (worker: string) => Pick<Runner, 'openBus' | 'giveBack'>
+  readonly captures: Captures
+  readonly onInternal: (error: unknown, via: string) => void
+}
+
+export function createPlacements(shared: Placement, hosting: Hosting): PlacementOf {
+  const thread = late(async () => (await import('./thread.ts')).createThreadPlacement(partsOf(hosting)))
+  const separate = late(async () => (await import('./process.ts')).createProcessPlacement(partsOf(hosting)))
   const table: Readonly<Record<PlacementName, Placement>> = { shared, thread, process: separate }
   return (name) => table[name]
+}
+
+function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): RemoteParts {
+  const { log, bus, herd, ownRoot, stateFolder, label } = options
+  return {
+    clock,
+    logOf: (worker) => log.worker(worker),
+    busOf: (worker) => runnerOf(worker).openBus(),
+    giveBack: (worker, deliveries) => runnerOf(worker).giveBack(deliveries),
+    answer: (replyTo, payload) => bus.publishSystem(replyTo, payload),
+    output: (worker, stream, chunk) => captures.write(worker, stream, chunk),
+    onInternal,
+    limits: herd.limits,
+    ownRoot,
+    reportFolder: stateFolder,
+    label,
+  }
 }
 
 /** A placement whose code comes with its first launch. */

@@ -9,6 +9,7 @@ import { createScheduler } from '../../../base/scheduler.ts'
 import type { LogLevel } from '../../../log/logger.ts'
 import { createOffloader } from '../../../worker/offload.ts'
 import { createResourcePool } from '../../../worker/resources.ts'
+import type { ResourcePool } from '../../../worker/resources.ts'
 import { StopReason } from '../../../worker/stop-reason.ts'
 import type { StopKind } from '../../../worker/stop-reason.ts'
 import { guardExit } from '../../attribution/guard-exit.ts'
@@ -44,6 +45,7 @@ export class Guest {
   #log: GuestLog | undefined
   #bus: GuestBus | undefined
   #instance: Instance | undefined
+  #resources: ResourcePool | undefined
   #aborted = false
   #left = false
 
@@ -111,17 +113,25 @@ export class Guest {
       clock: systemClock,
       random: Math.random,
       scheduler: createScheduler(systemClock),
-      resources: createResourcePool(asNobody, (key, error) =>
-        log.logger.error(
-          { event: 'dispose-failed', resource: key, ...describeThrown(error) },
-          'a shared resource could not be disposed',
-        ),
-      ),
+      resources: this.#openResources(log),
       offloader: createOffloader(asNobody),
       logOf: () => log.logger,
       busOf: () => bus,
       output: (_worker, stream, chunk) => void process[stream].write(chunk),
     })
+  }
+
+  #openResources(log: GuestLog): ResourcePool {
+    this.#resources = createResourcePool({
+      asNobody: (fn) => runInScope(undefined, fn),
+      clock: systemClock,
+      onDisposeError: (key, error) =>
+        log.logger.error(
+          { event: 'dispose-failed', resource: key, ...describeThrown(error) },
+          'a resource was not disposed',
+        ),
+    })
+    return this.#resources
   }
 
   #install(init: Init, placement: SharedPlacement): void {
@@ -146,8 +156,10 @@ export class Guest {
 
   #ended(exit: Exit): void {
     const leftovers = this.#instance?.release() ?? { timers: [], listeners: [] }
-    // What leaves is said first; disposing of resources may take another turn.
-    this.#say(line('ended', { exit: clipExit(exit), leftovers }), 0)
+    // The end of the thread or process must not cut off what the last release disposes of.
+    void (this.#resources?.whenIdle() ?? Promise.resolve()).then(() =>
+      this.#say(line('ended', { exit: clipExit(exit), leftovers }), 0),
+    )
   }
 
   #fault(error: unknown): void {
