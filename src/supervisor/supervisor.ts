@@ -17,7 +17,7 @@ import type { Offloader } from '../worker/offload.ts'
 import { createResourcePool } from '../worker/resources.ts'
 import type { ResourcePool } from '../worker/resources.ts'
 import { createAdmission } from './admission.ts'
-import { noteEntry, runInScope } from './attribution/run-scope.ts'
+import { runInScope } from './attribution/run-scope.ts'
 import { stackOwners } from './attribution/stack.ts'
 import type { StackOwners } from './attribution/stack.ts'
 import { publishTransition, startBeats } from './beats.ts'
@@ -31,7 +31,7 @@ import { act } from './commands.ts'
 import { drain } from './drain.ts'
 import { isolateCulprit } from './culprit.ts'
 import type { Supervisor, SupervisorOptions } from './options.ts'
-import { createPlacements } from './placement/placements.ts'
+import { createPlacements, openBus } from './placement/placements.ts'
 import { createSharedPlacement } from './placement/shared.ts'
 import type { SharedPlacement } from './placement/shared.ts'
 import { detached, withinMs } from './detached-clock.ts'
@@ -135,15 +135,7 @@ class Herd implements Supervisor, ControlTarget {
       placementOf: (spec: ResolvedWorker) => placementOf(spec.placement),
       logOf: (worker: string) => options.log.worker(worker),
       bufferCapacity: options.herd.limits.buffer,
-      openBus: (runner: Runner) =>
-        options.bus.scoped(runner.name, {
-          claim: (covers) => runner.claim(covers),
-          returned: (deliveries) => runner.giveBack(deliveries),
-          delivering: () => {
-            const scope = this.#shared.runOf(runner.name)
-            if (scope !== undefined) noteEntry(scope)
-          },
-        }),
+      openBus: (runner: Runner) => openBus(options.bus, runner, this.#shared),
       onTransition: (runner: Runner, event: TransitionEvent) => this.#onTransition(runner, event),
       onEscalate: (runner: Runner, why: string) => this.#escalate(runner, why),
     }

@@ -4,11 +4,14 @@
 import type { Clock } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
 import type { Placement as PlacementName } from '../../config/types.ts'
+import type { HostBus, ScopedBus } from '../../bus/bus.ts'
+import { noteEntry } from '../attribution/run-scope.ts'
 import type { Captures } from '../captures.ts'
 import type { SupervisorOptions } from '../options.ts'
 import type { Runner } from '../runner.ts'
 import type { Instance, LaunchRequest, Placement } from './placement.ts'
 import type { RemoteParts } from './remote.ts'
+import type { SharedPlacement } from './shared.ts'
 
 export type PlacementOf = (name: PlacementName) => Placement
 
@@ -43,6 +46,18 @@ function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): R
     reportFolder: stateFolder,
     label,
   }
+}
+
+/** The bus of one run of `runner`, with what is kept for it. */
+export function openBus(bus: HostBus, runner: Runner, shared: SharedPlacement): ScopedBus {
+  return bus.scoped(runner.name, {
+    claim: (covers) => runner.claim(covers),
+    returned: (deliveries) => runner.giveBack(deliveries),
+    delivering: () => {
+      const scope = shared.runOf(runner.name)
+      if (scope !== undefined) noteEntry(scope)
+    },
+  })
 }
 
 /** A placement whose code comes with its first launch. */
