@@ -11,8 +11,8 @@ import { cutEdges, gainedBytes, judgeProof } from './confirm.ts'
 import type { ModuleGraph } from './module-graph.ts'
 import { resolveAuditOptions, type AuditOptions, type ResolvedAuditOptions } from './options.ts'
 import { askCut, askWhatIf, type Question } from './questions.ts'
-import type { Answer, AuditResult, Proof } from './result.ts'
-import { rankSavings, type Saving } from './savings.ts'
+import type { Answer, AuditResult, Proof, UsageReport } from './result.ts'
+import { distinctSavings, packageCosts, rankSavings, type Saving } from './savings.ts'
 import { isTrusted, judgeSelfTest, selfTestError, trust, writeSelfTest } from './self-test.ts'
 import { openSession, type Session } from './session.ts'
 
@@ -97,7 +97,7 @@ async function judge(
 ): Promise<AuditResult> {
   const { graph } = measured.probed
   const labeller = createLabeller(graph, options.cwd)
-  const ranked = distinct(rankSavings(graph, options))
+  const ranked = distinctSavings(graph, rankSavings(graph, options))
   const questions: Question[] = [
     ...options.whatIf.map((text) => askWhatIf(graph, text, options.cwd)),
     ...options.cut.map((target) => askCut(graph, target, options.everywhere, labeller)),
@@ -105,6 +105,8 @@ async function judge(
   const asked = questions.map((q) => (q.kind === 'no-cut' ? undefined : q.saving))
   const wanted = [...asked.filter((s) => s !== undefined), ...ranked.slice(0, options.proofs)]
   const { proofs, partial } = await proveAll(session, options, measured, wanted)
+  const usage =
+    partial === undefined && options.proofs > 0 ? await witness(session, options, graph) : undefined
   const proofOf = (saving: Saving): Proof => proofs.get(saving) ?? { kind: 'not-run' }
   return composeResult(measured, options, {
     savings: ranked.slice(0, 50).map((s) => composeSaving(graph, labeller, s, proofOf(s))),
@@ -119,23 +121,39 @@ async function judge(
       children: session.children,
       totalMs: Math.round(performance.now() - startedAt),
     },
+    ...(usage === undefined ? {} : { usage }),
     ...(partial === undefined ? {} : { partial }),
   })
 }
 
-/** One proposal per outcome: of a chain of edges that save nearly the same, the one with the most to save stays. */
-function distinct(ranked: readonly Saving[]): Saving[] {
-  const kept: Saving[] = []
-  for (const saving of ranked) {
-    const twin = kept.some(
-      (k) =>
-        k.edges.length === saving.edges.length &&
-        Math.abs(k.predictedBytes - saving.predictedBytes) < 0.02 * k.predictedBytes &&
-        (k.target === undefined || saving.target === undefined || k.target === saving.target),
-    )
-    if (!twin) kept.push(saving)
+const MAX_WATCHED = 20
+
+/** Whether the heavy packages are used while the program loads. A program that does not bear the witness is
+ *  no failed audit: the report is left out. */
+async function witness(
+  session: Session,
+  options: ResolvedAuditOptions,
+  graph: ModuleGraph,
+): Promise<UsageReport | undefined> {
+  const names = packageCosts(graph)
+    .filter((p) => p.retainedBytes >= options.heavyBytes && !p.name.startsWith('node:'))
+    .slice(0, MAX_WATCHED)
+    .map((p) => p.name)
+  if (names.length === 0) return undefined
+  try {
+    const [run] = await session.all('usage', [() => session.watched(options.entries, names)], 1)
+    const found = run?.error === undefined ? run?.witness : undefined
+    if (found === undefined) return undefined
+    const packages = names.map((name) => {
+      const firstUse = found.firstUse[name]
+      if (firstUse !== undefined) return { name, verdict: 'touched', firstUse } as const
+      return { name, verdict: found.seen.includes(name) ? 'untouched' : 'unseen' } as const
+    })
+    return { until: 'loaded', packages }
+  } catch (error) {
+    if (error instanceof ByreError || options.signal.aborted) return undefined
+    throw error
   }
-  return kept
 }
 
 async function proveAll(

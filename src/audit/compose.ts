@@ -124,7 +124,7 @@ export function composeSaving(
 export function composeResult(
   measured: Measured,
   options: ResolvedAuditOptions,
-  rest: Pick<AuditResult, 'savings' | 'answers' | 'warnings' | 'instrument' | 'partial'>,
+  rest: Pick<AuditResult, 'savings' | 'answers' | 'warnings' | 'instrument' | 'partial' | 'usage'>,
 ): AuditResult {
   const { graph } = measured.probed
   const labeller = createLabeller(graph, options.cwd)

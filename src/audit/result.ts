@@ -141,11 +141,13 @@ export type Answer =
 export interface UsageReport {
   readonly packages: readonly {
     readonly name: string
-    /** 'untouched': imported eagerly and no export was read before ready. */
+    /** 'untouched': imported eagerly, and nothing used an export before `until`; 'unseen': not imported where the
+     *  witness can see it. */
     readonly verdict: 'untouched' | 'touched' | 'unseen'
     /** First export that was read, where known. */
     readonly firstUse?: string
   }[]
+  /** 'loaded': all imports of the entry are done. */
   readonly until: string
 }
 

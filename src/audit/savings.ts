@@ -108,6 +108,30 @@ export function rankSavings(
   )
 }
 
+/** One proposal per outcome: of edges on one chain that save nearly the same (each lies behind the one before), the one
+ *  with the most to save stays. */
+export function distinctSavings(graph: ModuleGraph, ranked: readonly Saving[]): Saving[] {
+  const { idom, root } = dominators(graph.graph, 0)
+  const isBehind = (node: number, dominator: number): boolean => {
+    let v = node
+    while (v !== dominator && v !== root) v = idom[v]!
+    return v === dominator
+  }
+  const only = (saving: Saving): number | undefined =>
+    saving.edges.length === 1 ? graph.edges[saving.edges[0]!]!.to : undefined
+  const kept: Saving[] = []
+  for (const saving of ranked) {
+    const to = only(saving)
+    const twin = kept.some((k) => {
+      const other = only(k)
+      if (Math.abs(k.predictedBytes - saving.predictedBytes) >= 0.02 * k.predictedBytes) return false
+      return to !== undefined && other !== undefined && (isBehind(to, other) || isBehind(other, to))
+    })
+    if (!twin) kept.push(saving)
+  }
+  return kept
+}
+
 /** An edge saves what its target retains exactly when every other way into the target comes from behind the target. */
 function singleEdges(
   graph: ModuleGraph,

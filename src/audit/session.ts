@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { attribute } from './attribute.ts'
-import type { ChildResult, CutEdge, EntryJob } from './child/job.ts'
+import type { ChildResult, CutEdge, EntryJob, ProbeJob } from './child/job.ts'
 import { buildModuleGraph, type ModuleGraph } from './module-graph.ts'
 import type { AuditProgress, ResolvedAuditOptions } from './options.ts'
 import { runChild, type ChildMode } from './start-child.ts'
@@ -22,6 +22,8 @@ export interface Session {
   readonly children: number
   plain(entries: readonly EntryJob[]): Promise<ChildResult>
   bare(entries: readonly EntryJob[], cuts?: readonly CutEdge[]): Promise<ChildResult>
+  /** A plain run in which `packages` are watched for their first use. */
+  watched(entries: readonly EntryJob[], packages: readonly string[]): Promise<ChildResult>
   probed(entries: readonly EntryJob[], nodeVersion: string): Promise<Probed>
   /** Runs the tasks, at most `parallel` at once, reporting each. Results in the order of the tasks. */
   all<T>(stage: AuditProgress['stage'], tasks: readonly (() => Promise<T>)[], parallel: number): Promise<T[]>
@@ -35,7 +37,11 @@ export function openSession(options: ResolvedAuditOptions): Session {
   const start = (
     mode: ChildMode,
     entries: readonly EntryJob[],
-    more: { cuts?: readonly CutEdge[]; probe?: Parameters<typeof runChild>[0]['job']['probe'] } = {},
+    more: {
+      cuts?: readonly CutEdge[]
+      probe?: ProbeJob
+      witness?: readonly string[]
+    } = {},
   ): Promise<ChildResult> => {
     children++
     const collect = mode === 'calibrated'
@@ -55,6 +61,7 @@ export function openSession(options: ResolvedAuditOptions): Session {
         arguments: options.arguments,
         ...(collect ? { warmUpUrl } : {}),
         ...(more.probe === undefined ? {} : { probe: more.probe }),
+        ...(more.witness === undefined ? {} : { witness: more.witness }),
       },
     })
   }
@@ -64,6 +71,7 @@ export function openSession(options: ResolvedAuditOptions): Session {
       return children
     },
     plain: (entries) => start('plain', entries),
+    watched: (entries, packages) => start('plain', entries, { witness: packages }),
     bare: (entries, cuts = []) => start('calibrated', entries, { cuts }),
     async probed(entries, nodeVersion) {
       const [eventsPath, namesPath] = [join(folder, `${children}.events`), join(folder, `${children}.names`)]
@@ -87,7 +95,7 @@ export function samplingFor(
   const strong = Number.parseInt(nodeVersion, 10) >= 22
   return {
     collection: strong ? 'strong' : 'plain',
-    thresholdBytes: thresholdBytes > 0 ? thresholdBytes : (strong ? 256 : 128) * 1024,
+    thresholdBytes: thresholdBytes > 0 ? thresholdBytes : 128 * 1024,
   }
 }
 

@@ -28,8 +28,10 @@ export interface ChildJob {
   readonly cuts: readonly CutEdge[]
   /** Take stable snapshots (strong collections) or leave the heap alone. */
   readonly collect: boolean
-  /** Load everything lazy at once, see BYRE_EAGER. */
+  /** process.argv after the entry. */
   readonly arguments: readonly string[]
+  /** Packages to watch for their first use; such a run is not measured. */
+  readonly witness?: readonly string[]
 }
 
 export interface ProbeJob {
@@ -77,6 +79,8 @@ export interface ChildResult {
   readonly collectionsMs?: number
   /** Names exported per URL, of ESM and CommonJS modules. Only with a probe. */
   readonly exportNames?: Readonly<Record<string, readonly string[]>>
+  /** Of the packages watched: first use, and which were imported where it can be seen. */
+  readonly witness?: { readonly firstUse: Readonly<Record<string, string>>; readonly seen: readonly string[] }
   /** Cut edges that the run met, as `from\nto`. */
   readonly cutsMet: readonly string[]
   /** Only when a program under test opened something: NODE_OPTIONS seen, which must be empty. */

@@ -29,6 +29,8 @@ function readJob(): ChildJob {
 
 async function run(job: ChildJob): Promise<void> {
   // Bare and probed children differ in the hooks alone, so both reach for the internals.
+  const witness =
+    job.witness === undefined ? undefined : await (await import('./witness.ts')).installWitness(job.witness)
   const internals = job.collect ? loadInternals() : undefined
   const met = new Set<string>()
   if (internals !== undefined) installCuts(internals, job.cuts, met)
@@ -62,6 +64,11 @@ async function run(job: ChildJob): Promise<void> {
   const measure = (): void => {
     if (measured !== undefined) return
     measured = measureAfter(job, before, monotonicMs() - startedAt, recorder, met)
+    if (witness !== undefined)
+      measured = {
+        ...measured,
+        witness: { firstUse: Object.fromEntries(witness.firstUse), seen: [...witness.seen] },
+      }
     if (internals !== undefined && recorder !== undefined) noteTree(internals, recorder, ignore)
   }
   // process.exit() while loading ends the program: what it holds then is its floor.
