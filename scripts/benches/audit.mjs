@@ -42,7 +42,10 @@ export const table = tableOf
 export async function run(options) {
   const folder = installPackages()
   const names = PACKAGES.map((p) => p.replace(/(.)@.*/, '$1'))
-  const programs = [...names.map((name) => [name, [name]]), ['all in one', names]]
+  const programs = [
+    ...names.map((name) => ({ name, imports: [name] })),
+    { name: 'all in one', imports: names },
+  ]
   const audit = resolveAuditOptions({
     entries: [],
     cwd: folder,
@@ -56,7 +59,7 @@ export async function run(options) {
     const { nodeVersion } = await session.plain([])
     const wrong = await selfTest(session, nodeVersion)
     if (wrong.length > 0) throw new Error(`Cannot bench: the self-test failed: ${wrong.join('; ')}`)
-    for (const [name, imports] of programs) {
+    for (const { name, imports } of programs) {
       const entry = writeEntry(folder, name, imports)
       const one = await measureProgram(session, entry, nodeVersion)
       measured.push({ name, ...one })
@@ -163,7 +166,7 @@ function resultOf(options, measured, repeats, totalMs) {
     settings: {
       packages: PACKAGES,
       edges,
-      programs: measured.map(({ edges: _, ...m }) => m),
+      programs: measured.map((m) => ({ ...m, edges: m.edges.length })),
       totalMs: Math.round(totalMs),
     },
     figures: [
