@@ -189,6 +189,9 @@ export interface ScopedBus extends Bus {
   /** As subscribe, with `claim` and `returned`, but yields the deliveries as they came; `delivering` is not told, and a
    *  request among them is answered through HostBus.publishSystem. */
   subscribeRaw(pattern: string, options?: SubscribeOptions): RawSubscription
+  /** Resolves when upstream acknowledged or refused every subscription opened here so far; undefined when none
+   *  waits, and in a thread or child, whose subscriptions the supervisor holds. */
+  readonly acknowledged?: Promise<void> | undefined
   /** One of its open subscriptions covers `topic`. */
   covers(topic: string): boolean
   /** Ends its open iterations; publish and request go on. For a worker whose signal has aborted. */

@@ -29,6 +29,8 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   readonly #hooks: ScopedBusOptions
   readonly #onClosed: (scope: Scope) => void
   readonly #open = new Set<PacketSubscription>()
+  /** What upstream has not acknowledged yet. */
+  readonly #announced = new Set<Promise<void>>()
   #dropped = 0
   #closed = false
 
@@ -50,6 +52,11 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
 
   get dropped(): number {
     return this.#dropped
+  }
+
+  get acknowledged(): Promise<void> | undefined {
+    if (this.#announced.size === 0) return undefined
+    return Promise.allSettled(this.#announced).then(() => {})
   }
 
   get closed(): boolean {
@@ -82,6 +89,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     if (this.#closed) throw closedError('subscribe to', pattern)
     const resolved = resolveSubscribeOptions(pattern, options, this.#router.options.buffer)
     const announced = resolved.signal?.aborted === true ? undefined : this.#router.register?.(pattern)
+    if (announced !== undefined) this.#await(announced)
     const subscription = new BufferedSubscription<Packet>(pattern, resolved, owner, announced ?? ACKNOWLEDGED)
     if (!subscription.closed) {
       this.#open.add(subscription)
@@ -187,6 +195,12 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  #await(announced: Promise<void>): void {
+    this.#announced.add(announced)
+    const forget = (): void => void this.#announced.delete(announced)
+    announced.then(forget, forget)
   }
 
   /** Before the subscription is routed to: what was kept comes first, and nothing can come between. */

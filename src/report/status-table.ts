@@ -44,7 +44,7 @@ function headline(status: SupervisorStatus, now: number): string {
     `${status.herd}/${status.group}`,
     `pid ${status.pid}`,
     `up ${age(now - status.startedAt)}`,
-    bus.connections === 0 ? `${bus.kind} bus` : `${bus.kind} bus, ${bus.connections} connections`,
+    describeBus(bus),
   ]
   if (figures.pssBytes !== undefined) parts.push(`pss ${formatMegabytes(figures.pssBytes)}`)
   else if (figures.rssBytes !== undefined) parts.push(`rss ${formatMegabytes(figures.rssBytes)}`)
@@ -52,6 +52,14 @@ function headline(status: SupervisorStatus, now: number): string {
   if (figures.loopDelayP99Ms !== undefined) parts.push(`loop p99 ${formatDurationMs(figures.loopDelayP99Ms)}`)
   parts.push(phases.readyMs === undefined ? 'starting' : `ready in ${formatDurationMs(phases.readyMs)}`)
   return printable(parts.join('  '))
+}
+
+function describeBus(bus: SupervisorStatus['bus']): string {
+  const parts = [`${bus.kind} bus`]
+  if (bus.kind !== 'embedded') parts.push(`${bus.connections} connections`)
+  if (bus.up === false) parts.push('down')
+  if (bus.gaps !== undefined && bus.gaps > 0) parts.push(`${bus.gaps} gaps`)
+  return parts.join(', ')
 }
 
 function row(worker: WorkerStatus, now: number): string[] {

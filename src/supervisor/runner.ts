@@ -8,6 +8,7 @@ import type { RawDelivery, ScopedBus } from '../bus/bus.ts'
 import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger, LogLevel } from '../log/logger.ts'
 import type { Wake } from '../worker/contract.ts'
+import { awaited, whenHeard } from './bus-wait.ts'
 import { StopReason } from '../worker/stop-reason.ts'
 import type { StopKind } from '../worker/stop-reason.ts'
 import type { Admission, Ticket } from './admission.ts'
@@ -29,7 +30,6 @@ export interface RunnerDeps {
   readonly placementOf: (spec: ResolvedWorker) => Placement
   readonly logOf: (worker: string) => Logger
   readonly bufferCapacity: number
-  /** A bus scoped to one run of the worker. */
   readonly openBus: (runner: Runner) => ScopedBus
   /** What `after` and `requires` still wait for. */
   readonly gate: (runner: Runner) => readonly string[]
@@ -197,7 +197,7 @@ export class Runner {
     const { unclaimed, dropped } = this.#inbox
     return this.#record.status(this.spec, this.state, {
       where: this.#instance?.whereabouts,
-      waitingFor: this.#pending === undefined ? [] : this.#deps.gate(this),
+      waitingFor: awaited(this.#pending === undefined ? [] : this.#deps.gate(this), this.#bus),
       unclaimed,
       busDropped: dropped + (this.#bus?.dropped ?? 0),
     })
@@ -304,7 +304,8 @@ export class Runner {
         wake: state.wake,
         events: {
           loaded: (figures) => this.#loaded(run, figures),
-          ready: () => this.#record.runs === run && this.#apply({ type: 'ready' }),
+          ready: () =>
+            whenHeard(this.#bus, () => this.#record.runs === run && this.#apply({ type: 'ready' })),
           ended: (exit) => this.#record.runs === run && this.#ended(exit),
           charged: (exit) => this.#record.runs === run && this.#charged(exit),
         },
@@ -321,8 +322,7 @@ export class Runner {
 
   /** The placement calls it when the run wants a bus. */
   openBus(): ScopedBus {
-    this.#bus = this.#deps.openBus(this)
-    return this.#bus
+    return (this.#bus = this.#deps.openBus(this))
   }
 
   #ended(exit: Exit): void {
@@ -345,6 +345,9 @@ export class Runner {
   }
 
   #startTimedOut(): void {
+    if (this.#bus?.acknowledged !== undefined)
+      // not the worker's failure
+      return this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
     const loading = this.state.kind === 'loading'
     this.#cause = startTimeoutExit(this.spec, loading)
     if (loading) this.#note(this.#cause)

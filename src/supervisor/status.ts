@@ -1,6 +1,7 @@
 // What `GET /workers`, `byre status --json` and SSE print: plain data, stable names. Bytes are integers named
 // ...Bytes, times ...Ms; what could not be measured is absent, with its reason in `unavailable`.
 
+import type { BusHealth } from '../bus/bus.ts'
 import type { Placement } from '../config/types.ts'
 import type { LogLevel } from '../log/logger.ts'
 
@@ -75,7 +76,8 @@ export interface SupervisorStatus {
   readonly group: string
   readonly pid: number
   readonly startedAt: number
-  readonly bus: { readonly kind: 'embedded' | 'redis'; readonly connections: number }
+  /** `connections` are those held upstream now; the rest is there with a bus behind a network. */
+  readonly bus: { readonly kind: 'embedded' | 'redis'; readonly connections: number } & Partial<BusHealth>
   readonly process: {
     readonly rssBytes?: number
     readonly pssBytes?: number

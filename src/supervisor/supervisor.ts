@@ -210,7 +210,7 @@ class Herd implements Supervisor, ControlTarget {
       group: label,
       pid: process.pid,
       startedAt: this.#startedAt,
-      bus: { kind: bus.kind, connections: bus.connections },
+      bus: { kind: bus.kind, connections: bus.connections, ...bus.health },
       process: await processFigures(this.#gauge),
       phases: { ...phases, ...(this.#readyMs === undefined ? {} : { readyMs: this.#readyMs }) },
       workers: [...this.#roster.runners()].map((runner) => {

@@ -17,6 +17,7 @@ import {
 import type { SocketOwner } from '../../base/places.ts'
 import { createEmbeddedBus } from '../../bus/embedded.ts'
 import type { HostBus } from '../../bus/bus.ts'
+import type { EmbeddedBusOptions } from '../../bus/router.ts'
 import { loadHerd } from '../../config/load.ts'
 import type { ResolvedHerd } from '../../config/types.ts'
 import { createHerdLog } from '../../log/herd-log.ts'
@@ -59,7 +60,7 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
     format: flags.logFormat ?? 'auto',
     env: process.env,
   })
-  const bus = openBus(herd, log)
+  const bus = await openBus(herd, log)
   warnOfPrivateBus(herd, hosting, bus, log)
 
   // Alone, the worker's `env` is in process.env as well; the places above are those of the process itself.
@@ -144,25 +145,23 @@ function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
   return { ...choice, label: group ?? '_all', owner, mode: 'supervise', workers }
 }
 
-function openBus(herd: ResolvedHerd, log: SupervisorLog): HostBus {
-  if (herd.bus.kind === 'embedded')
-    return createEmbeddedBus({
-      messageBytes: herd.limits.messageBytes,
-      buffer: herd.limits.buffer,
-      clock: systemClock,
-      onDrop: ({ owner, ...drop }) => {
-        // Folded by the log: a consumer that falls behind drops many.
-        const teller = owner === undefined ? log.root : log.about(owner)
-        teller.warn(
-          { event: 'bus-drop', ...drop },
-          `a subscription overflowed: messages of ${drop.pattern} are dropped`,
-        )
-      },
-    })
-  throw new ByreError(
-    'BYRE_UNSUPPORTED',
-    `Cannot open bus '${herd.bus.kind}': this version has the embedded bus only. Set bus: 'embedded'.`,
-  )
+async function openBus(herd: ResolvedHerd, log: SupervisorLog): Promise<HostBus> {
+  const options: EmbeddedBusOptions = {
+    messageBytes: herd.limits.messageBytes,
+    buffer: herd.limits.buffer,
+    clock: systemClock,
+    onDrop: ({ owner, ...drop }) => {
+      // Folded by the log: a consumer that falls behind drops many.
+      const teller = owner === undefined ? log.root : log.about(owner)
+      teller.warn(
+        { event: 'bus-drop', ...drop },
+        `a subscription overflowed: messages of ${drop.pattern} are dropped`,
+      )
+    },
+  }
+  if (herd.bus.kind === 'embedded') return createEmbeddedBus(options)
+  const { openSharedBus } = await import('../shared-bus.ts')
+  return openSharedBus(herd, log, options)
 }
 
 /** After the own socket is there and before a worker starts: of two processes that start at once one sees the other. */
