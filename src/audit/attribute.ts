@@ -31,21 +31,24 @@ export function attribute(trace: Trace): Attribution {
   let raw = first.settledBytes
   let settled = first.settledBytes
   let linking = false
+  let loading = false
   let loadedSinceLink: string[] = []
   const top = (): string => stack.at(-1) ?? LOADER
 
   for (const event of events.slice(1)) {
-    ledger.allocated(linking ? LINK : owner, Math.max(0, event.rawBytes - raw))
+    ledger.allocated(linking ? LINK : owner, Math.max(0, event.rawBytes - raw), !linking && loading)
     raw = event.rawBytes
     if (event.settledBytes !== undefined) {
       ledger.settle(event.settledBytes - settled, linking ? LINK : owner)
       raw = settled = event.settledBytes
     }
     const name = event.name ?? LOADER
+    loading = false
     switch (event.type) {
       case EVENT.resolve:
       case EVENT.load:
         owner = name
+        loading = event.type === EVENT.load
         if (event.type === EVENT.load && trace.esModules.has(name)) loadedSinceLink.push(name)
         break
       case EVENT.enterEsm:
@@ -72,6 +75,7 @@ export function attribute(trace: Trace): Attribution {
         owner = top()
     }
   }
+  ledger.shareReturned()
   const selfBytes = new Map([...ledger.bytes].filter(([name]) => name !== LOADER && name !== LINK))
   const loaderBytes = (ledger.bytes.get(LOADER) ?? 0) + (ledger.bytes.get(LINK) ?? 0)
   return { selfBytes, loaderBytes, totalBytes: settled - first.settledBytes, overlapping: [...overlapping] }
@@ -81,28 +85,50 @@ const LINK = '\0link'
 
 interface Ledger {
   readonly bytes: Map<string, number>
-  allocated(owner: string, bytes: number): void
+  allocated(owner: string, bytes: number, loading: boolean): void
   /** What the stretch since the last call left, after a collection. */
   settle(bytes: number, current: string): void
   /** Linking is done for all modules loaded since the last one at once: shared by the bytes their loading left. */
   shareLinking(modules: readonly string[]): void
+  /** Files are read into buffers that count as the module's while it loads and are given back while the loader works:
+   *  a negative balance of the loader is taken from what loading left, in proportion. */
+  shareReturned(): void
 }
 
 function createLedger(): Ledger {
   const bytes = new Map<string, number>()
   const add = (owner: string, amount: number): void => void bytes.set(owner, (bytes.get(owner) ?? 0) + amount)
+  const loadBytes = new Map<string, number>()
   let stretch = new Map<string, number>()
+  let loadStretch = new Map<string, number>()
+  const note = (map: Map<string, number>, owner: string, amount: number): void =>
+    void map.set(owner, (map.get(owner) ?? 0) + amount)
   return {
     bytes,
-    allocated(owner, amount) {
-      if (amount > 0) stretch.set(owner, (stretch.get(owner) ?? 0) + amount)
+    allocated(owner, amount, loading) {
+      if (amount <= 0) return
+      note(stretch, owner, amount)
+      if (loading) note(loadStretch, owner, amount)
     },
     settle(left, current) {
       let sum = 0
       for (const amount of stretch.values()) sum += amount
       if (sum === 0) add(current, left)
-      else for (const [owner, amount] of stretch) add(owner, (left * amount) / sum)
+      else {
+        for (const [owner, amount] of stretch) add(owner, (left * amount) / sum)
+        for (const [owner, amount] of loadStretch) note(loadBytes, owner, (left * amount) / sum)
+      }
       stretch = new Map()
+      loadStretch = new Map()
+    },
+    shareReturned() {
+      const returned = bytes.get(LOADER) ?? 0
+      const holders = [...loadBytes].filter(([owner, amount]) => owner !== LOADER && amount > 0)
+      const sum = holders.reduce((total, [, amount]) => total + amount, 0)
+      if (returned >= 0 || sum <= 0) return
+      const share = Math.max(-1, returned / sum)
+      for (const [owner, amount] of holders) add(owner, amount * share)
+      bytes.set(LOADER, returned - sum * share)
     },
     shareLinking(modules) {
       const amount = bytes.get(LINK) ?? 0

@@ -44,6 +44,7 @@ export function buildModuleGraph(
   trace: Trace,
   attribution: Attribution,
   entries: readonly { readonly url: string; readonly how: 'import' | 'require' }[],
+  options: { readonly sharedSources?: boolean } = {},
 ): ModuleGraph {
   const index = new Map<string, number>([['', 0]])
   const idOf = (name: string): number => {
@@ -59,7 +60,9 @@ export function buildModuleGraph(
     names.length,
     wired.map((e) => [e.from, e.to] as const),
   )
-  const nodes = names.map((name, id) => describeNode(id, name, trace, attribution.selfBytes.get(name) ?? 0))
+  const selfBytes =
+    options.sharedSources === true ? moveSharedSources(names, wired, attribution) : attribution.selfBytes
+  const nodes = names.map((name, id) => describeNode(id, name, trace, selfBytes.get(name) ?? 0))
   const { loaderBytes, totalBytes, overlapping } = attribution
   return { nodes, edges: inOrder(wired, names.length), graph, loaderBytes, totalBytes, overlapping }
 }
@@ -122,6 +125,25 @@ function wireUnseen(size: number, edges: readonly ImportEdge[]): ImportEdge[] {
       for (let w = 0; w < size; w++) if (more[w] === 1) reached[w] = 1
     }
   return all
+}
+
+/** On Node 20 a wrapper and its module hold one copy of the source. Where others import the module too, the copy does not
+ *  go with the wrapper: it is the module's. */
+function moveSharedSources(
+  names: readonly string[],
+  edges: readonly ImportEdge[],
+  attribution: Attribution,
+): Map<string, number> {
+  const waysIn = new Map<number, number>()
+  for (const { to } of edges) waysIn.set(to, (waysIn.get(to) ?? 0) + 1)
+  const bytes = new Map(attribution.selfBytes)
+  for (const { from, to, kind } of edges) {
+    if (kind !== 'wrapped' || (waysIn.get(to) ?? 0) < 2) continue
+    const [wrapper, module] = [names[from]!, names[to]!]
+    bytes.set(module, (bytes.get(module) ?? 0) + (bytes.get(wrapper) ?? 0))
+    bytes.set(wrapper, 0)
+  }
+  return bytes
 }
 
 function inOrder(edges: readonly ImportEdge[], size: number): ImportEdge[] {

@@ -80,7 +80,8 @@ export function openSession(options: ResolvedAuditOptions): Session {
       const result = await start('calibrated', entries, { probe })
       const ms = performance.now() - startedAt
       const trace = await readTrace(eventsPath, namesPath)
-      return { result, ms, graph: buildModuleGraph(trace, attribute(trace), entries) }
+      const sharedSources = Number.parseInt(nodeVersion, 10) < 22
+      return { result, ms, graph: buildModuleGraph(trace, attribute(trace), entries, { sharedSources }) }
     },
     all: (stage, tasks, parallel) => runAll(stage, tasks, parallel, options.onProgress),
     close: () => rmSync(folder, { recursive: true, force: true }),

@@ -87,6 +87,20 @@ t.test('what linking leaves is shared by the modules loaded since the last link'
   t.equal(result.loaderBytes, 0)
 })
 
+t.test('a buffer that is given back while the loader works is taken from what loading left', async (t) => {
+  const result = attribute(
+    traceOf([
+      ['sample', undefined, 0, 0],
+      ['load', 'a', 0, 0],
+      ['loadEnd', undefined, 400, 400],
+      ['sample', undefined, 300, 300],
+      ['sample', undefined, 300, 300],
+    ]),
+  )
+  t.same([...result.selfBytes], [['a', 300]])
+  t.equal(result.loaderBytes, 0)
+})
+
 t.test('overlapping top-level awaits are detected', async (t) => {
   const { overlapping } = attribute(
     traceOf([
