@@ -110,7 +110,9 @@ async function measureProgram(session, entry, nodeVersion) {
     if (result.error !== undefined || result.cutsMet.length !== cuts.length) continue
     const provenBytes = floorBytes - gainedBytes(result)
     const offBytes = Math.abs(saving.predictedBytes - provenBytes)
-    const [{ from, to }] = cuts
+    const [from, to] = [cuts[0].from, cuts[0].to].map((url) =>
+      url.replace(/.*\/(?:node_modules\/|(?=entry-))/, ''),
+    )
     edges.push({
       from,
       to,

@@ -114,3 +114,15 @@ t.test('the page holds its data, and no name of a module can become markup', asy
   t.notMatch(page, /(?:src|href)="?https?:/, 'nothing is loaded from elsewhere')
   t.match(page, "default-src 'none'")
 })
+
+t.test('the schema names every key of a result, and no other', async (t) => {
+  const { readFileSync } = await import('node:fs')
+  const schema = JSON.parse(
+    readFileSync(new URL('../../../schema/audit.schema.json', import.meta.url), 'utf8'),
+  )
+  for (const key of Object.keys(resultOf())) t.ok(key in schema.properties, key)
+  for (const key of schema.required) t.ok(key in resultOf(), key)
+  for (const key of schema.properties.parts.required) t.ok(key in resultOf().parts, key)
+  for (const key of schema.properties.instrument.required) t.ok(key in resultOf().instrument, key)
+  for (const key of schema.properties.modules.items.required) t.ok(key in resultOf().modules[0]!, key)
+})
