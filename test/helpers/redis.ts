@@ -98,7 +98,7 @@ export async function startRedis(
 }
 
 /** Free now; nobody else asks for one of the ephemeral range in between but by bad luck. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const { port } = probe.address() as AddressInfo

@@ -163,6 +163,8 @@ export class Link {
 
 /** Its socket is closed at once: one that no longer answers would never close by itself. */
 function discard(client: Redis): void {
+  // ioredis would wait for the close of a socket that is closed already, on a timer
+  if (client.stream?.destroyed === true) return
   client.disconnect()
   client.stream?.destroy()
 }
