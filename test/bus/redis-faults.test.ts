@@ -45,10 +45,10 @@ interface Made {
   readonly bus: HostBus
   readonly events: BusEvent[]
   /** The first event that fits, past or to come. */
-  event<K extends BusEvent['event']>(
+  readonly event: <K extends BusEvent['event']>(
     kind: K,
     fits?: (event: Extract<BusEvent, { event: K }>) => boolean,
-  ): Promise<Extract<BusEvent, { event: K }>>
+  ) => Promise<Extract<BusEvent, { event: K }>>
 }
 
 async function open(t: Test, server: TestRedis, options: Partial<RedisBusOptions> = {}): Promise<Made> {
