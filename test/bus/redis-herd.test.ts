@@ -5,6 +5,10 @@ import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
 
 const IDLE = "export const run = ({ signal }) => new Promise((r) => signal.addEventListener('abort', r))"
+const LATER = `export const run = async ({ signal, log }) => {
+  setTimeout(() => log.info('later'), 1500)
+  await new Promise((r) => signal.addEventListener('abort', r))
+}`
 const LISTENS = `export const run = async ({ bus, log }) => {
   const sub = bus.subscribe('work.*')
   sub.onGap((gap) => log.info({ gap }, 'gap'))
@@ -62,14 +66,15 @@ else {
     const herd = await startHerd(t, {
       config: {
         bus: server.url,
-        workers: { listens: { startTimeout: '200ms' }, late: { activation: { topics: ['wake.>'] } } },
+        workers: { listens: { startTimeout: '1s' }, late: { activation: { topics: ['wake.>'] } } },
       },
-      workers: { idle: IDLE, listens: LISTENS, late: DORMANT },
+      workers: { idle: LATER, listens: LISTENS, late: DORMANT },
       ready: false,
     })
     await herd.line({ worker: 'idle', to: 'running' })
     await herd.line({ event: 'bus-down', connection: 'subscriber', reason: /ECONNREFUSED/ })
     await herd.line({ worker: 'listens', to: 'starting' })
+    await herd.line({ worker: 'idle', msg: 'later' }) // and with it the start time-out has passed
     const status = await herd.status()
     t.match(status.bus, { kind: 'redis', connections: 0, up: false })
     t.match(await herd.worker('listens'), { state: 'starting', waitingFor: ['bus'], failures: 0 })
