@@ -1,4 +1,5 @@
-// What the herd tells on the bus: `system.<worker>.event` for each transition, and its one heartbeat: `system.<worker>.health` every 10 s from a single timer, only for those who listen.
+// What the herd tells on the bus, to those who listen only: `system.<worker>.event` for each transition, and its one
+// heartbeat, `system.<worker>.health` every 10 s from a single timer.
 
 import type { Clock } from '../base/clock.ts'
 import { describeThrown } from '../base/errors.ts'

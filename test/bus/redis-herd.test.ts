@@ -125,7 +125,7 @@ else {
         workers: { idle: IDLE },
         ready: false,
       })
-      const { code } = await herd.exit
+      const { code } = await herd.exit()
       t.not(code, 0)
       t.match(JSON.stringify(herd.lines), /not in this version|this version has/)
       t.same(herd.matching({ to: 'running' }), [])

@@ -126,7 +126,7 @@ for (const row of ROWS)
       },
       config: { workers: { bad: { restart: 'never', env: { GO: 'now', EXTRA: 'e' } } } },
     })
-    t.same(await herd.exit, { code: row.code, signal: null })
+    t.same(await herd.exit(), { code: row.code, signal: null })
     await herd.kill()
     if (row.verdict !== undefined && row.code !== 0)
       t.match(herd.matching({ event: 'exit' }), [
@@ -157,7 +157,7 @@ t.test('alone: a worker that gives up at its limit ends the process with 1', asy
     workers: { bad: `export const run = async () => { throw new Error('always') }` },
     config: { workers: { bad: { limit: { failures: 2, within: '5m' }, backoff: { base: '10ms' } } } },
   })
-  t.same(await herd.exit, { code: 1, signal: null })
+  t.same(await herd.exit(), { code: 1, signal: null })
 })
 
 t.test('alone: a lazy worker is woken by its period', async (t) => {

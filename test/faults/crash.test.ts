@@ -147,7 +147,7 @@ t.test('a herd is brought up after each of these, without the one that took it d
         await held(herd)
         herd.signal(row.kill)
       }
-      const ended = await herd.exit
+      const ended = await herd.exit()
       t.ok(typeof row.died === 'function' ? row.died(ended) : true, JSON.stringify(ended))
       if (typeof row.died === 'object') t.match(ended, row.died)
       await nextStart(t, folder, row.found)
@@ -164,7 +164,7 @@ t.test('an endless loop at the start of run, or while loading, names its worker'
       await herd.act('bad', 'wake')
       await held(herd)
       herd.signal('SIGKILL')
-      await herd.exit
+      await herd.exit()
       await nextStart(
         t,
         folder,
@@ -201,7 +201,7 @@ t.test('a second signal blames nobody', async (t) => {
   herd.signal('SIGTERM')
   await herd.line({ event: 'transition', worker: 'bad', to: 'stopping' })
   herd.signal('SIGTERM')
-  t.equal((await herd.exit).code, 143)
+  t.equal((await herd.exit()).code, 143)
   await nextStart(t, folder, undefined)
 })
 

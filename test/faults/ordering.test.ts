@@ -133,7 +133,7 @@ export async function run(ctx) {
     // Jitter multiplies by [1, 1.5); a loaded machine may only add.
     t.ok(delays[1]! >= 58 && delays[2]! >= 98, `then 60 and 100 ms at least: ${delays.join(', ')}`)
     t.match(await herd.worker('good'), { state: 'running', restarts: 0, failures: 0 })
-    t.equal((await herd.act('bad', 'wake')).status, 202)
+    t.equal((await herd.act('bad', 'start')).status, 202)
     await herd.untilWorker('bad', (worker) => worker.state === 'running')
     t.equal((await herd.worker('bad')).quarantine, undefined)
     await herd.stop()
@@ -201,7 +201,7 @@ t.test('a critical worker that is lost takes the herd down in order, exit 1', as
       workers: { vital: { critical: true, limit: { failures: 2, within: '5m' }, backoff: { base: '10ms' } } },
     },
   })
-  t.same(await herd.exit, { code: 1, signal: null })
+  t.same(await herd.exit(), { code: 1, signal: null })
   t.match(await herd.line({ event: 'escalate' }), { worker: 'vital', level: 60 })
   t.same(transitions(herd, 'good').slice(-2), ['stopping', 'stopped'])
 })
@@ -212,7 +212,7 @@ t.test(`onLimit: 'exit' takes the herd down, exit 1`, async (t) => {
     workers: { good: STAYS, bad: FAILS },
     config: { workers: { bad: { onLimit: 'exit', limit: { failures: 1, within: '5m' } } } },
   })
-  t.same(await herd.exit, { code: 1, signal: null })
+  t.same(await herd.exit(), { code: 1, signal: null })
   t.match(await herd.line({ event: 'stopped' }), { code: 1 })
 })
 

@@ -159,7 +159,7 @@ t.test('SIGTERM and SIGINT end a healthy herd with 0', async (t) => {
       config: { workers: { lazy: { activation: { topics: ['x'] } } } },
     })
     herd.signal(signal)
-    t.same(await herd.exit, { code: 0, signal: null }, signal)
+    t.same(await herd.exit(), { code: 0, signal: null }, signal)
   }
 })
 
@@ -176,7 +176,7 @@ t.test('a second signal ends the process at once with 128+n', async (t) => {
     await herd.line({ event: 'transition', worker: 'deaf', to: 'stopping' })
     const at = performance.now()
     herd.signal(signal)
-    t.same(await herd.exit, { code, signal: null })
+    t.same(await herd.exit(), { code, signal: null })
     t.ok(performance.now() - at < 2000, 'at once')
   }
 })

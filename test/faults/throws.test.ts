@@ -58,6 +58,40 @@ export function run(ctx) {
     expect: stray('setTimeout', 'late', { reason: /late/ }),
   },
   {
+    name: 'timeout-twin',
+    law: 'of two workers with one module, the one whose code threw is charged',
+    config: { module: './workers/timeout.mjs' },
+    expect: {
+      verdict: 'threw-stray',
+      stack: false,
+      evidence: { message: 'late', stack: /workers\/timeout\.mjs/ },
+    },
+  },
+  {
+    name: 'thenable',
+    law: 'a thenable that run returns is called as the worker',
+    wake: true,
+    source: `
+import { stopped } from '../lib/go.mjs'
+let runs = 0
+export function run(ctx) {
+  if (runs++ > 0) return stopped(ctx)
+  return { then() { setTimeout(() => { throw new Error('in then') }, 1) } }
+}`,
+    config: { stopTimeout: '100ms' },
+    expect: stray('setTimeout', 'in then', { reason: /unstopped/ }),
+  },
+  {
+    name: 'hostile-thenable',
+    law: 'a run may return an object whose then throws when read',
+    wake: true,
+    source: `
+import { stopped } from '../lib/go.mjs'
+let runs = 0
+export const run = (ctx) => runs++ > 0 ? stopped(ctx) : { get then() { throw new Error('no then') } }`,
+    expect: { verdict: 'failed', evidence: { message: 'no then' } },
+  },
+  {
     name: 'interval',
     law: 'a throw in setInterval is charged to the worker that set it, and the interval ends with the run',
     fault: `setInterval(() => { throw new Error('again') }, 1)`,

@@ -18,7 +18,7 @@ const herd: HerdOptions = { files, configPreamble: NOBODY, workers: { one: STAYS
 
 t.test(`onUnattributed: 'drain' stops every worker in order and exits 1`, async (t) => {
   const drained = await startHerd(t, herd)
-  t.same(await drained.exit, { code: 1, signal: null })
+  t.same(await drained.exit(), { code: 1, signal: null })
   t.match(await drained.line({ event: 'unattributed' }), {
     level: 50,
     via: 'uncaughtException',
@@ -47,7 +47,7 @@ t.test('a process.exit of nobody drains the herd like an error', async (t) => {
     ...herd,
     files: { 'lib/nobody.mjs': `export const later = () => setTimeout(() => process.exit(0), 600)` },
   })
-  t.same(await exiting.exit, { code: 1, signal: null })
+  t.same(await exiting.exit(), { code: 1, signal: null })
   t.match(await exiting.line({ event: 'unattributed' }), { via: 'process.exit', stack: /nobody\.mjs/ })
 })
 
@@ -83,7 +83,7 @@ for (const [accesses, how] of [
         nodeArgs: ['--import', `${folder}/break.mjs`],
       })
       writeFileSync(`${folder}/now`, '')
-      t.same(await broken.exit, { code: 70, signal: null })
+      t.same(await broken.exit(), { code: 70, signal: null })
       t.match(await broken.line({ event: 'internal-error' }), {
         level: 60,
         message: /ceil is not a function/,

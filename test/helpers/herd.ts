@@ -89,7 +89,8 @@ export interface Herd {
     args?: object,
   ): Promise<{ readonly status: number; readonly body: Record<string, unknown> }>
   signal(signal: NodeJS.Signals): void
-  readonly exit: Promise<Ended>
+  /** The end of the process; rejects at the deadline. */
+  exit(timeoutMs?: number): Promise<Ended>
   /** SIGTERM, then the end. */
   stop(timeoutMs?: number): Promise<Ended>
   kill(): Promise<void>
@@ -256,7 +257,7 @@ function observe(
       ),
     act: (name, action, args) => ask(socketPath, 'POST', `/workers/${name}/${action}`, args),
     signal: (signal) => void child.kill(signal),
-    exit,
+    exit: (timeoutMs) => within(exit, 'the end of the process', timeoutMs, seen),
     async stop(timeoutMs = WAIT_MS) {
       child.kill('SIGTERM')
       const result = await within(exit, 'the end after SIGTERM', timeoutMs, seen)

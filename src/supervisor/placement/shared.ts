@@ -238,7 +238,8 @@ function settle(
   fn: () => unknown,
 ): { readonly promise: Promise<unknown>; readonly threw: boolean } {
   try {
-    return { promise: Promise.resolve(enter(scope, fn)), threw: false }
+    // Resolved inside: a thenable that run() returned is called as the worker, not as nobody.
+    return { promise: enter(scope, () => Promise.resolve(fn())), threw: false }
   } catch (error) {
     return { promise: Promise.reject(error), threw: true }
   }
