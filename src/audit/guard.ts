@@ -23,9 +23,6 @@ export interface GuardOptions {
   readonly warn: boolean
 }
 
-/** byre's placements look for the guard under this symbol of globalThis and call ready() when the worker is ready. */
-export const GUARD_SYMBOL: unique symbol = Symbol.for('byre.guard') as never
-
 /** The guard the environment asks for: BYRE_GUARD names the floor file, BYRE_GUARD_ENTRY the block (default: the program
  *  by its path from the file's folder), BYRE_GUARD_MODE=warn only says. Undefined without BYRE_GUARD. Throws
  *  BYRE_AUDIT_FLOOR_FILE on a broken file, BYRE_AUDIT_GUARD when there is no such block. */

@@ -6,6 +6,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { describeThrown } from '../base/errors.ts'
 import { EXIT } from '../base/exit-codes.ts'
+import { liftGuard } from '../base/guard-signal.ts'
 import type { ExitCode } from '../base/exit-codes.ts'
 import { createScheduler } from '../base/scheduler.ts'
 import type { Scheduler } from '../base/scheduler.ts'
@@ -310,6 +311,7 @@ class Herd implements Supervisor, ControlTarget {
     const eager = [...this.#roster.runners()].filter((runner) => !runner.lazy)
     if (!eager.every((runner) => runner.state.kind === 'running' || runner.settledDown)) return
     this.#phase = 'up'
+    liftGuard()
     this.#settler.loaded()
     this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
     const notReady = eager

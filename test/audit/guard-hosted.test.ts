@@ -1,0 +1,65 @@
+// `byre run` under the guard: what the worker imports eagerly is judged, what it imports after ready is not.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { runCleanNode } from '../helpers/clean-node.ts'
+import { writeProgram } from './fixtures.ts'
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../src')
+
+t.test('a hosted worker is guarded until it is ready', async (t) => {
+  const cwd = writeProgram(t.testdir({}), {
+    'package.json': '{"type":"module"}',
+    'node_modules/orm/package.json': '{"name":"orm","main":"i.js"}',
+    'node_modules/orm/i.js': 'exports.d = 1',
+    'byre.config.json': JSON.stringify({
+      name: 'guarded',
+      workers: {
+        early: { module: './early.js', limit: { failures: 1, within: '1m' } },
+        late: { module: './late.js' },
+      },
+    }),
+    'early.js': `import 'orm'; export const run = async () => { console.log('early ran') }`,
+    'late.js': `import { setTimeout } from 'node:timers/promises'
+export const run = async () => { while (globalThis[Symbol.for('byre.guard')].lifted !== true) await setTimeout(5); const { default: m } = await import('orm'); console.log('late has', m.d); process.exit(0) }`,
+    // Ready is what the supervisor says; the worker waits until it has said so.
+    'watch.mjs': `const g = globalThis[Symbol.for('byre.guard')]; const ready = g.ready; g.ready = () => { ready(); g.lifted = true }`,
+  })
+  writeFileSync(
+    join(cwd, 'byre.floor.json'),
+    JSON.stringify({ version: 1, entries: { herd: { allow: {}, may: [], deny: ['orm'], budgets: {} } } }),
+  )
+  // A socket path has at most 107 bytes.
+  const runtime = mkdtempSync(join(tmpdir(), 'byre-'))
+  t.teardown(() => rmSync(runtime, { recursive: true, force: true }))
+  const run = (worker: string) =>
+    runCleanNode(
+      [
+        '--no-warnings',
+        '--import',
+        join(root, 'guard.js'),
+        '--import',
+        join(cwd, 'watch.mjs'),
+        join(root, 'bin.js'),
+        'run',
+        worker,
+      ],
+      {
+        cwd,
+        env: {
+          BYRE_GUARD: 'byre.floor.json',
+          BYRE_GUARD_ENTRY: 'herd',
+          XDG_RUNTIME_DIR: runtime,
+          XDG_STATE_HOME: cwd,
+          HOME: cwd,
+        },
+      },
+    )
+  const late = await run('late')
+  t.match(late.stdout, /late has 1/, late.stderr)
+  const early = await run('early')
+  t.notMatch(early.stdout, 'early ran')
+  t.match(early.stdout + early.stderr, /Cannot load 'orm' before ready: it is denied for 'herd'/)
+})
