@@ -32,10 +32,11 @@ function refuseMissing(herd: ResolvedHerd): void {
       : []),
     ...(lease === undefined ? [] : [`workers.${name}.lease`]),
   ])
+  if (Object.keys(herd.control).length > 0) missing.push('control')
   if (missing.length === 0) return
   throw new ByreError(
     'BYRE_UNSUPPORTED',
-    `Cannot host this herd: durable streams and leases are not in this version yet, got ${missing.join(', ')}. Remove them, or use 'topics'.`,
+    `Cannot host this herd: durable streams, leases and control over Redis are not in this version yet, got ${missing.join(', ')}. Remove them; topics and the control socket are there.`,
   )
 }
 

@@ -9,7 +9,9 @@ import type { Test } from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
 import type { Clock } from '../../src/base/clock.ts'
 import type { ByreError } from '../../src/base/errors.ts'
+import { createRedactor } from '../../src/base/redact.ts'
 import type { BusEvent, Gap, HostBus } from '../../src/bus/bus.ts'
+import { describeFailure } from '../../src/bus/redis/errors.ts'
 import { MAX_UNSENT, MAX_WAIT_MS } from '../../src/bus/redis/outbox.ts'
 import { openRedisBus } from '../../src/bus/redis.ts'
 import type { RedisBusOptions } from '../../src/bus/redis.ts'
@@ -315,6 +317,15 @@ else {
       (error as ByreError).details,
     ])
     for (const secret of [right, wrong, encodeURIComponent(wrong)]) t.notOk(texts.includes(secret), secret)
+  })
+
+  t.test('whatever the server or the client says, an error of the bus holds no secret', async (t) => {
+    const redact = createRedactor(['geheim'])
+    const cause = new Error('connect to redis://me:geheim@host:1 failed: AUTH geheim')
+    const hostile = new AggregateError([cause], '')
+    for (const thrown of [cause, hostile, 'geheim', { message: 'geheim' }])
+      t.notMatch(describeFailure(thrown, redact), /geheim/)
+    t.match(describeFailure(hostile, redact), 'connect to redis://***@host:1 failed: AUTH ***')
   })
 
   t.test('no password where one is needed is told as such', async (t) => {
