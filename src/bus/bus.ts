@@ -198,6 +198,8 @@ export interface ScopedBus extends Bus {
   closeSubscriptions(): void
   closeAll(): void
   readonly openSubscriptions: number
+  /** Of the open subscriptions, in the order they were opened. */
+  readonly patterns: readonly string[]
   /** Sum over all subscriptions ever opened here. */
   readonly dropped: number
 }

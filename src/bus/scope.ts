@@ -50,6 +50,10 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     return this.#open.size
   }
 
+  get patterns(): readonly string[] {
+    return Array.from(this.#open, (subscription) => subscription.pattern)
+  }
+
   get dropped(): number {
     return this.#dropped
   }

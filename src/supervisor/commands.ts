@@ -2,6 +2,8 @@
 
 import { assertNever } from '../base/check.ts'
 import type { Clock } from '../base/clock.ts'
+import type { Placement, ResolvedWorker } from '../config/types.ts'
+import type { Residence } from './residence.ts'
 import type { Runner } from './runner.ts'
 import type { ControlCommand, ControlReply } from './status.ts'
 import type { SupervisorLog } from './options.ts'
@@ -13,6 +15,9 @@ export interface CommandDeps {
   readonly clock: Clock
   /** The herd is going down. */
   readonly draining: () => boolean
+  readonly residence: Residence
+  /** Keeps what is published for it until its next run is there to take it. */
+  readonly hold: (runner: Runner) => void
   /** Files of the worker changed since it was loaded. */
   readonly codeChanged: (runner: Runner) => boolean
 }
@@ -55,10 +60,14 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
       const stale = deps.codeChanged(runner)
       if (runner.live) runner.stop('restart', { kind: 'start', wake })
       else runner.start(wake)
-      return accept(command, runner, stale && runner.spec.placement === 'shared' ? STALE_CODE : undefined)
+      return accept(
+        command,
+        runner,
+        stale && deps.residence.of(runner.spec) === 'shared' ? STALE_CODE : undefined,
+      )
     }
     case 'sleep':
-      return sleep(command, runner)
+      return sleep(command, runner, deps.residence.of(runner.spec) === 'shared')
     case 'log-level': {
       const level = command.args?.level
       if (level === undefined)
@@ -73,12 +82,7 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
       return accept(command, runner)
     }
     case 'move':
-      return refuse(
-        command,
-        409,
-        'BYRE_UNSUPPORTED',
-        `Cannot move '${runner.name}': this version hosts every worker in 'shared'. Set its group in the config, or run it alone with byre run.`,
-      )
+      return move(command, runner, deps)
     default:
       return assertNever(command.action)
   }
@@ -88,13 +92,38 @@ const STALE_CODE =
   'Its files changed since they were loaded, and a restart in the same process runs the loaded code again. ' +
   'Restart the unit for the new code.'
 
-function sleep(command: ControlCommand, runner: Runner): ControlReply {
+/** The old run ends before the new one begins; what is published for it meanwhile is kept. */
+function move(command: ControlCommand, runner: Runner, deps: CommandDeps): ControlReply {
+  const to = command.args?.to
+  if (to === undefined)
+    return refuse(command, 400, 'BYRE_ARGUMENT_INVALID', "Cannot move: 'args.to' is missing.")
+  const { spec } = runner
+  const why = immovable(spec, to)
+  if (why !== undefined)
+    return refuse(command, 409, 'BYRE_CONTROL_REFUSED', `Cannot move '${spec.name}' to ${to}: ${why}.`)
+  if (deps.residence.of(spec) === to) return accept(command, runner, `It lives in ${to} already.`)
+  deps.residence.move(spec, to, 'hand', `asked by ${command.by}`)
+  if (runner.live) {
+    deps.hold(runner)
+    runner.stop('move', { kind: 'start', wake: { by: 'manual', at: deps.clock.now() } })
+  }
+  return accept(command, runner)
+}
+
+/** Why `spec` cannot live in `to`. */
+function immovable(spec: ResolvedWorker, to: Placement): string | undefined {
+  if (to === 'shared' && spec.source.kind === 'script')
+    return 'a script has no run() to call in the shared loop'
+  if (to !== 'process' && spec.cwd !== undefined) return "its 'cwd' needs a process of its own"
+  return undefined
+}
+
+function sleep(command: ControlCommand, runner: Runner, stays: boolean): ControlReply {
   if (!runner.lazy) {
     const message = `Cannot put '${runner.name}' to sleep: it is eager, so nothing would wake it. Use stop.`
     return refuse(command, 409, 'BYRE_CONTROL_REFUSED', message)
   }
   runner.stop('sleep', { kind: 'rest' })
-  const stays = runner.spec.placement === 'shared'
   return accept(
     command,
     runner,

@@ -2,6 +2,7 @@
 
 import { uptime } from 'node:os'
 import { join } from 'node:path'
+import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
 import type { StackOwners } from './attribution/stack.ts'
 import type { Crumb } from './breadcrumb.ts'
@@ -16,12 +17,15 @@ export interface CulpritDeps {
   readonly owners: StackOwners
   /** Milliseconds since the epoch. */
   readonly now: number
+  /** Gives it a process of its own, if its config allows that (onLimit: 'eject'). */
+  readonly eject: (spec: ResolvedWorker, why: string) => boolean
   readonly runnerOf: (worker: string) => Isolable | undefined
 }
 
 interface Isolable {
   recordExit(exit: ExitRecord): void
   isolate(why: string): void
+  readonly spec: ResolvedWorker
 }
 
 /** Names and isolates whom the note and V8's report of the last process prove; a mere suspect is only named. */
@@ -38,5 +42,6 @@ export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): voi
   }
   deps.log.error(facts, 'the last process was taken down by a worker')
   runner.recordExit(last.exit)
+  if (deps.eject(runner.spec, last.exit.reason)) return
   runner.isolate(`${last.exit.reason}. Start it with: byre start ${last.worker}`)
 }

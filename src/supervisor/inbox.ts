@@ -7,6 +7,7 @@ import { Mailbox } from './mailbox.ts'
 
 export class Inbox {
   #mailbox: Mailbox | undefined
+  #last: RawDelivery | undefined
   readonly #capacity: number
   readonly #log: () => Logger
 
@@ -25,7 +26,10 @@ export class Inbox {
     return this.#mailbox?.unclaimed ?? 0
   }
 
+  /** The same delivery twice in a row is one that several taps saw. */
   keep(delivery: RawDelivery): void {
+    if (delivery === this.#last) return
+    this.#last = delivery
     const mailbox = this.#made()
     if (mailbox.keep(delivery)) return
     this.#log().warn(

@@ -16,6 +16,7 @@ import { Inbox } from './inbox.ts'
 import { tellLeftovers } from './leftovers.ts'
 import type { Exit, Instance, LoadFigures, Placement } from './placement/placement.ts'
 import { WorkerRecord } from './record.ts'
+import type { Residence } from './residence.ts'
 import { startTimeoutExit, unstoppedExit } from './time-outs.ts'
 import { NO_FAILURES } from './restart.ts'
 import { isLive, transition } from './state.ts'
@@ -35,6 +36,7 @@ export interface RunnerDeps {
   readonly gate: (runner: Runner) => readonly string[]
   readonly onTransition: (runner: Runner, event: TransitionEvent) => void
   readonly onEscalate: (runner: Runner, why: string) => void
+  readonly residence: Residence
 }
 
 /** How long the end of a killed process may take before the worker is named as unstopped. */
@@ -43,6 +45,8 @@ const KILL_GRACE_MS = 5000
 export class Runner {
   spec: ResolvedWorker
   readonly index: number
+  /** What is kept for it; its bus claims from it and gives back. */
+  readonly inbox: Inbox
   readonly #deps: RunnerDeps
   #supervised: Supervised
   #instance: Instance | undefined
@@ -50,7 +54,6 @@ export class Runner {
   #ticket: Ticket | undefined
   /** The one time-out or backoff of its state; no state has two. */
   #timer: Timer | undefined
-  readonly #inbox: Inbox
   /** Asked to start, held back by its gate. */
   #pending: Wake | undefined
   /** Verdict of the run being stopped, when the stop was caused by one. */
@@ -65,7 +68,7 @@ export class Runner {
     this.spec = spec
     this.index = index
     this.#deps = deps
-    this.#inbox = new Inbox(deps.bufferCapacity, () => this.#log())
+    this.inbox = new Inbox(deps.bufferCapacity, () => this.#log())
     this.#supervised = { state: { kind: this.lazy ? 'dormant' : 'stopped' }, history: NO_FAILURES }
   }
 
@@ -84,6 +87,10 @@ export class Runner {
   /** When its module was loaded, ms since the epoch; undefined before. */
   get loadedAt(): number | undefined {
     return this.#record.loadedAt
+  }
+  /** The number of its latest run, and what that is subscribed to now. */
+  get listening(): { readonly run: number; readonly patterns: readonly string[] } {
+    return { run: this.#record.runs, patterns: this.#bus?.patterns ?? [] }
   }
   /** Waiting for its gate. */
   get pending(): boolean {
@@ -137,16 +144,8 @@ export class Runner {
       return
     }
     if (this.#bus?.covers(delivery.topic) === true) return
-    this.#inbox.keep(delivery)
+    this.inbox.keep(delivery)
     if (kind === 'dormant') this.start(this.#wake('topic'))
-  }
-
-  /** For the scoped bus: hands kept messages to a subscription, and takes back what one held unread. */
-  claim(covers: (topic: string) => boolean): readonly RawDelivery[] {
-    return this.#inbox.claim(covers)
-  }
-  giveBack(deliveries: readonly RawDelivery[]): void {
-    this.#inbox.giveBack(deliveries)
   }
 
   /** Its last stop ran into the time-out. */
@@ -194,7 +193,7 @@ export class Runner {
   }
 
   status(): WorkerStatus {
-    const { unclaimed, dropped } = this.#inbox
+    const { unclaimed, dropped } = this.inbox
     return this.#record.status(this.spec, this.state, {
       where: this.#instance?.whereabouts,
       waitingFor: awaited(this.#pending === undefined ? [] : this.#deps.gate(this), this.#bus),
@@ -216,6 +215,7 @@ export class Runner {
       limit: spec.limit,
       onLimit: spec.onLimit,
       critical: spec.critical,
+      ejectable: this.#deps.residence.of(spec) !== 'process',
       lazy: this.lazy,
       now: this.#deps.clock.monotonic(),
       random: this.#deps.random,
@@ -240,7 +240,7 @@ export class Runner {
       this.#settled = undefined
       for (const resolve of waiting) resolve()
     }
-    if (this.state.kind === 'dormant' && this.#inbox.size > 0) {
+    if (this.state.kind === 'dormant' && this.inbox.size > 0) {
       this.start(this.#wake('topic'))
     }
   }
@@ -251,7 +251,7 @@ export class Runner {
         this.#launch()
         return
       case 'run':
-        this.#inbox.offer() // with what came while it loaded
+        this.inbox.offer() // with what came while it loaded
         this.#instance?.run()
         return
       case 'abort':
@@ -276,6 +276,9 @@ export class Runner {
         return
       case 'escalate':
         this.#deps.onEscalate(this, effect.why)
+        return
+      case 'eject':
+        this.#deps.residence.move(this.spec, 'process', 'eject', effect.why)
         return
       default:
         assertNever(effect)
@@ -393,6 +396,6 @@ export class Runner {
     this.#instance = undefined
     this.#bus = undefined
     if (leftovers !== undefined) tellLeftovers(this.#log(), leftovers)
-    this.#inbox.settle(failed)
+    this.inbox.settle(failed)
   }
 }

@@ -63,10 +63,14 @@ export type Effect =
   | { readonly type: 'disarm-backoff' }
   /** The worker is lost and its config says that the herd goes with it. */
   | { readonly type: 'escalate'; readonly why: string }
+  /** From now on it lives in a process of its own. */
+  | { readonly type: 'eject'; readonly why: string }
 
 export interface TransitionContext extends RestartPolicyInput {
   readonly onLimit: OnLimit
   readonly critical: boolean
+  /** It can be given a process of its own, and has none. */
+  readonly ejectable: boolean
   /** Rests as dormant instead of stopped. */
   readonly lazy: boolean
   /** Monotonic ms. */
@@ -196,7 +200,7 @@ function ended(
   if (state.kind !== 'loading' && state.kind !== 'starting' && state.kind !== 'running') return stay(current)
   const upMs = state.kind === 'running' ? ctx.now - state.readyAt : 0
   const failed = event.verdict !== 'done' && event.verdict !== 'stopped'
-  if (event.fatal === true) return prepend(disarm, giveUp(current, event.text, ctx))
+  if (event.fatal === true) return prepend(disarm, giveUp(current, event.text, state.wake, ctx))
   return prepend(disarm, rest(current, { failed, upMs, wake: state.wake, text: event.text }, ctx))
 }
 
@@ -227,7 +231,7 @@ function rest(current: Supervised, end: End, ctx: TransitionContext): Step {
     }
     case 'limit': {
       const ends = `${decision.failures} ${end.failed ? 'failures' : 'ends'} within ${ctx.limit.withinMs / 1000} s`
-      return giveUp(next, `${ends}, the last: ${end.text}`, ctx)
+      return giveUp(next, `${ends}, the last: ${end.text}`, end.wake, ctx)
     }
     default:
       return assertNever(decision)
@@ -238,7 +242,9 @@ function resting(ctx: TransitionContext): WorkerState {
   return ctx.lazy ? { kind: 'dormant' } : { kind: 'stopped' }
 }
 
-function giveUp(current: Supervised, why: string, ctx: TransitionContext): Step {
+function giveUp(current: Supervised, why: string, wake: Wake, ctx: TransitionContext): Step {
+  if (ctx.onLimit === 'eject' && ctx.ejectable)
+    return prepend([{ type: 'eject', why }], launch(clean(current), wake, `ejected: ${why}`))
   const escalate = ctx.critical || ctx.onLimit === 'exit'
   return to(current, { kind: 'quarantined', why }, escalate ? [{ type: 'escalate', why }] : [], why)
 }

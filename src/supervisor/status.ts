@@ -40,6 +40,17 @@ export interface ExitRecord {
   readonly at: number
 }
 
+/** A worker that does not live where its config says. */
+export interface MovedStatus {
+  readonly to: Placement
+  /** 'hand': byre move. 'eject': onLimit, or it took the last process down. */
+  readonly by: 'hand' | 'eject'
+  readonly why: string
+  /** Milliseconds since the epoch; after `until` the next start is where the config says. */
+  readonly at: number
+  readonly until?: number
+}
+
 export interface WorkerStatus {
   readonly name: string
   readonly state: WorkerStateName
@@ -67,6 +78,7 @@ export interface WorkerStatus {
   readonly lastExit?: ExitRecord
   /** Why it is quarantined, in one sentence. */
   readonly quarantine?: string
+  readonly moved?: MovedStatus
 }
 
 export interface SupervisorStatus {

@@ -39,6 +39,9 @@ import { detached, withinMs } from './detached-clock.ts'
 import { createLatenessGauge, processFigures } from './process-figures.ts'
 import type { LatenessGauge } from './process-figures.ts'
 import { takeProcess } from './process-wide.ts'
+import { holdMessages } from './hold.ts'
+import { openResidence } from './residence.ts'
+import type { Residence } from './residence.ts'
 import { hostedWorkers, Roster } from './roster.ts'
 import type { Runner } from './runner.ts'
 import { createSettler } from './settle.ts'
@@ -68,6 +71,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #gauge: LatenessGauge
   readonly #offloader: Offloader
   readonly #resources: ResourcePool
+  readonly #residence: Residence
   readonly #shared: SharedPlacement
   readonly #captures: Captures
   readonly #settler: Settler
@@ -110,6 +114,7 @@ class Herd implements Supervisor, ControlTarget {
         ),
     })
     this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
+    this.#residence = openResidence(options, this.#clock)
     const runnerOf = (worker: string): Runner => this.#roster.get(worker) as Runner
     this.#shared = createSharedPlacement({
       clock: this.#clock,
@@ -133,19 +138,16 @@ class Herd implements Supervisor, ControlTarget {
       random: options.random,
       scheduler: this.#scheduler,
       admission: createAdmission(1, this.#scheduler),
-      placementOf: (spec: ResolvedWorker) => placementOf(spec.placement),
+      placementOf: (spec: ResolvedWorker) => placementOf(this.#residence.of(spec)),
+      residence: this.#residence,
       logOf: (worker: string) => options.log.worker(worker),
       bufferCapacity: options.herd.limits.buffer,
       openBus: (runner: Runner) => openBus(options.bus, runner, this.#shared),
       onTransition: (runner: Runner, event: TransitionEvent) => this.#onTransition(runner, event),
       onEscalate: (runner: Runner, why: string) => this.#escalate(runner, why),
     }
-    this.#roster = new Roster(hostedWorkers(options.herd, options), runnerDeps, {
-      bus: options.bus,
-      clock: this.#clock,
-      scheduler: this.#scheduler,
-      random: options.random,
-    })
+    const specs = hostedWorkers(options.herd, options)
+    this.#roster = new Roster(specs, runnerDeps, { ...runnerDeps, bus: options.bus })
   }
 
   get exited(): Promise<ExitCode> {
@@ -198,6 +200,8 @@ class Herd implements Supervisor, ControlTarget {
         clock: this.#clock,
         draining: () => this.#phase === 'draining' || this.#phase === 'down',
         codeChanged: (runner) => this.#codeChanged(runner),
+        residence: this.#residence,
+        hold: (runner) => holdMessages(runner, this.#options.bus, this.#scheduler),
       }),
     )
   }
@@ -215,7 +219,7 @@ class Herd implements Supervisor, ControlTarget {
       process: await processFigures(this.#gauge),
       phases: { ...phases, ...(this.#readyMs === undefined ? {} : { readyMs: this.#readyMs }) },
       workers: [...this.#roster.runners()].map((runner) => {
-        const status = runner.status()
+        const status = { ...runner.status(), ...this.#residence.status(runner.spec) }
         return this.#codeChanged(runner) ? { ...status, codeChanged: true } : status
       }),
     }
@@ -265,6 +269,7 @@ class Herd implements Supervisor, ControlTarget {
       owners: this.#stackOwners(),
       now: this.#startedAt,
       runnerOf: (worker) => this.#roster.get(worker),
+      eject: (spec, why) => this.#residence.eject(spec, why),
     })
   }
 

@@ -12,6 +12,7 @@ const context = (over: Partial<TransitionContext> = {}): TransitionContext => ({
   limit: { failures: 3, withinMs: 300_000 },
   onLimit: 'quarantine',
   critical: false,
+  ejectable: true,
   lazy: false,
   now: 1000,
   random: () => 0,
@@ -233,6 +234,27 @@ t.test('the limit quarantines, and escalates when critical or exit', async (t) =
     t.equal(step.next.state.kind, expected)
     current = step.next
   }
+  const eject = transition(
+    at(running),
+    { ...failure, fatal: true } as WorkerEvent,
+    context({ onLimit: 'eject', critical: true }),
+  )
+  t.equal(eject.next.state.kind, 'loading', 'eject: it starts again, elsewhere')
+  t.equal(eject.next.history, NO_FAILURES, 'with a clean slate')
+  t.same(
+    eject.effects.map((effect) => effect.type),
+    ['disarm-start-timeout', 'eject', 'arm-start-timeout', 'load'],
+    'moved before it is loaded',
+  )
+  t.equal(
+    transition(
+      at(running),
+      { ...failure, fatal: true } as WorkerEvent,
+      context({ onLimit: 'eject', ejectable: false }),
+    ).next.state.kind,
+    'quarantined',
+    'what is ejected already is quarantined',
+  )
   for (const over of [{ critical: true }, { onLimit: 'exit' as const }]) {
     const step = transition(
       at(running),

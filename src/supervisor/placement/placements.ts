@@ -19,7 +19,7 @@ export type PlacementOf = (name: PlacementName) => Placement
 export interface Hosting {
   readonly clock: Clock
   readonly options: SupervisorOptions
-  readonly runnerOf: (worker: string) => Pick<Runner, 'openBus' | 'giveBack'>
+  readonly runnerOf: (worker: string) => Pick<Runner, 'openBus' | 'inbox'>
   readonly captures: Captures
   readonly onInternal: (error: unknown, via: string) => void
 }
@@ -37,7 +37,7 @@ function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): R
     clock,
     logOf: (worker) => log.worker(worker),
     busOf: (worker) => runnerOf(worker).openBus(),
-    giveBack: (worker, deliveries) => runnerOf(worker).giveBack(deliveries),
+    giveBack: (worker, deliveries) => runnerOf(worker).inbox.giveBack(deliveries),
     answer: (replyTo, payload) => bus.publishSystem(replyTo, payload),
     output: (worker, stream, chunk) => captures.write(worker, stream, chunk),
     onInternal,
@@ -51,8 +51,8 @@ function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): R
 /** The bus of one run of `runner`, with what is kept for it. */
 export function openBus(bus: HostBus, runner: Runner, shared: SharedPlacement): ScopedBus {
   return bus.scoped(runner.name, {
-    claim: (covers) => runner.claim(covers),
-    returned: (deliveries) => runner.giveBack(deliveries),
+    claim: (covers) => runner.inbox.claim(covers),
+    returned: (deliveries) => runner.inbox.giveBack(deliveries),
     delivering: () => {
       const scope = shared.runOf(runner.name)
       if (scope !== undefined) noteEntry(scope)

@@ -68,6 +68,9 @@ export class GuestBus implements ScopedBus {
   get openSubscriptions(): number {
     return this.#open.size
   }
+  get patterns(): readonly string[] {
+    return [...this.#open.values()].flatMap(({ subscription }) => subscription?.pattern ?? [])
+  }
   get dropped(): number {
     return this.#dropped
   }

@@ -1,0 +1,165 @@
+// Where each worker lives when that is not where its config says: moved by hand or ejected, remembered in the state file
+// so that the next supervisor keeps the decision.
+
+import { readFileSync, renameSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import { isRecord } from '../base/check.ts'
+import { describeThrown } from '../base/errors.ts'
+import type { Placement, ResolvedWorker } from '../config/types.ts'
+import type { Logger } from '../log/logger.ts'
+import type { SupervisorOptions } from './options.ts'
+import type { MovedStatus } from './status.ts'
+
+const STATE_VERSION = 1
+/** An ejected worker goes back to where its config wants it with the first start after this. */
+const EJECTED_FOR_MS = 24 * 3_600_000
+
+interface Move extends MovedStatus {
+  /** What the config said then; another word of it since is the newer decision. */
+  readonly configured: Placement
+}
+
+export interface ResidenceDeps {
+  /** `<group>.state.json`. */
+  readonly file: string
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  readonly log: Logger
+  /** A module that `byre run` hosts is alone already. */
+  readonly alone: boolean
+}
+
+/** The residence of the herd of one supervisor. */
+export function openResidence(options: SupervisorOptions, clock: Clock): Residence {
+  const { stateFolder, label, log, mode } = options
+  return new Residence({
+    file: join(stateFolder, `${label}.state.json`),
+    now: clock.now,
+    log: log.root,
+    alone: mode === 'run',
+  })
+}
+
+export class Residence {
+  readonly #deps: ResidenceDeps
+  readonly #moves: Map<string, Move>
+
+  constructor(deps: ResidenceDeps) {
+    this.#deps = deps
+    this.#moves = readMoves(deps)
+  }
+
+  /** Where `spec` is started next. */
+  of(spec: ResolvedWorker): Placement {
+    const configured = this.#configured(spec)
+    const move = this.#moves.get(spec.name)
+    if (move === undefined) return configured
+    const over = move.until !== undefined && move.until <= this.#deps.now()
+    if (!over && move.configured === spec.placement) return move.to
+    this.#deps.log.info(
+      { event: 'move-over', worker: spec.name, from: move.to, to: configured },
+      over ? 'the time of its eject is over' : 'its config changed since it was moved',
+    )
+    this.#forget(spec.name)
+    return configured
+  }
+
+  /** For the status: where it lives, and the decision behind that, if it is not the config's. */
+  status(spec: ResolvedWorker): { readonly placement: Placement; readonly moved?: MovedStatus } {
+    const placement = this.of(spec)
+    const move = this.#moves.get(spec.name)
+    if (move === undefined) return { placement }
+    const { to, by, why, at, until } = move
+    return { placement, moved: { to, by, why, at, ...(until === undefined ? {} : { until }) } }
+  }
+
+  /** As `onLimit: 'eject'` asks for a worker that took the process down; false when its config does not, or it has one. */
+  eject(spec: ResolvedWorker, why: string): boolean {
+    if (spec.onLimit !== 'eject' || this.of(spec) === 'process') return false
+    this.move(spec, 'process', 'eject', why)
+    return true
+  }
+
+  /** From its next run on `spec` lives in `to`; where the config wants it anyway, there is nothing to remember. */
+  move(spec: ResolvedWorker, to: Placement, by: MovedStatus['by'], why: string): void {
+    const at = this.#deps.now()
+    const from = this.of(spec)
+    this.#deps.log.warn(
+      { event: 'moved', worker: spec.name, from, to, by, why },
+      `worker ${spec.name} moves from ${from} to ${to}: ${why}`,
+    )
+    if (to === this.#configured(spec)) this.#forget(spec.name)
+    else {
+      const until = by === 'eject' ? { until: at + EJECTED_FOR_MS } : {}
+      this.#moves.set(spec.name, { to, by, why, at, ...until, configured: spec.placement })
+      this.#write()
+    }
+  }
+
+  #configured(spec: ResolvedWorker): Placement {
+    const alone = this.#deps.alone && spec.source.kind === 'module' && spec.cwd === undefined
+    return alone ? 'shared' : spec.placement
+  }
+
+  #forget(worker: string): void {
+    if (this.#moves.delete(worker)) this.#write()
+  }
+
+  /** Atomically: a reader sees the file of before or of after. A disk that refuses costs the memory, not the move. */
+  #write(): void {
+    const { file, log } = this.#deps
+    try {
+      if (this.#moves.size === 0) {
+        rmSync(file, { force: true })
+        return
+      }
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+      const state = { version: STATE_VERSION, moves: Object.fromEntries(this.#moves) }
+      writeFileSync(`${file}.new`, `${JSON.stringify(state)}\n`, { mode: 0o600 })
+      renameSync(`${file}.new`, file)
+    } catch (error) {
+      log.error(
+        { event: 'state-not-written', file, ...describeThrown(error) },
+        'moves of workers are not remembered: the state file cannot be written',
+      )
+    }
+  }
+}
+
+function readMoves({ file, log }: ResidenceDeps): Map<string, Move> {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch {
+    return new Map() // none was written
+  }
+  try {
+    const state: unknown = JSON.parse(text)
+    if (!isRecord(state) || state['version'] !== STATE_VERSION || !isRecord(state['moves']))
+      throw new Error(`it is not a state file of version ${STATE_VERSION}`)
+    return new Map(
+      Object.entries(state['moves']).filter((entry): entry is [string, Move] => isMove(entry[1])),
+    )
+  } catch (error) {
+    log.error(
+      { event: 'state-unreadable', file, ...describeThrown(error) },
+      'moves of workers are forgotten: the state file cannot be read',
+    )
+    return new Map()
+  }
+}
+
+const PLACES: readonly unknown[] = ['shared', 'thread', 'process']
+
+function isMove(value: unknown): value is Move {
+  return (
+    isRecord(value) &&
+    PLACES.includes(value['to']) &&
+    PLACES.includes(value['configured']) &&
+    (value['by'] === 'hand' || value['by'] === 'eject') &&
+    typeof value['why'] === 'string' &&
+    typeof value['at'] === 'number' &&
+    (value['until'] === undefined || typeof value['until'] === 'number')
+  )
+}
