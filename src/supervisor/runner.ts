@@ -17,6 +17,7 @@ import { tellLeftovers } from './leftovers.ts'
 import type { Exit, Instance, LoadFigures, Placement } from './placement/placement.ts'
 import { WorkerRecord } from './record.ts'
 import type { Residence } from './residence.ts'
+import { rulesOf } from './rules.ts'
 import { startTimeoutExit, unstoppedExit } from './time-outs.ts'
 import { NO_FAILURES } from './restart.ts'
 import { isLive, transition } from './state.ts'
@@ -207,19 +208,8 @@ export class Runner {
   }
 
   #apply(event: WorkerEvent): void {
-    const { spec } = this
     const before = this.#supervised
-    const step = transition(before, event, {
-      restart: spec.restart,
-      backoff: spec.backoff,
-      limit: spec.limit,
-      onLimit: spec.onLimit,
-      critical: spec.critical,
-      ejectable: this.#deps.residence.of(spec) !== 'process',
-      lazy: this.lazy,
-      now: this.#deps.clock.monotonic(),
-      random: this.#deps.random,
-    })
+    const step = transition(before, event, rulesOf(this.spec, this.#deps))
     this.#supervised = step.next
     const moved =
       before.state.kind !== step.next.state.kind || step.effects.some((effect) => effect.type === 'load')
