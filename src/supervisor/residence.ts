@@ -50,8 +50,13 @@ export class Residence {
     this.#moves = readMoves(deps)
   }
 
-  /** Where `spec` is started next. */
+  /** Where `spec` lives, or is to be started. */
   of(spec: ResolvedWorker): Placement {
+    return this.#moves.get(spec.name)?.to ?? this.#configured(spec)
+  }
+
+  /** Where `spec` is started now: a decision whose time is over, or that the config has overtaken, ends here. */
+  start(spec: ResolvedWorker): Placement {
     const configured = this.#configured(spec)
     const move = this.#moves.get(spec.name)
     if (move === undefined) return configured

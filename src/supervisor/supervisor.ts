@@ -78,6 +78,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #codeWatch: CodeWatch
   readonly #listeners = new Set<(event: TransitionEvent) => void>()
   readonly #exited = deferred<ExitCode>()
+  readonly exited: Promise<ExitCode> = this.#exited.promise
   readonly #ready = deferred()
   readonly #roster: Roster
   readonly #startedAt: number
@@ -138,7 +139,7 @@ class Herd implements Supervisor, ControlTarget {
       random: options.random,
       scheduler: this.#scheduler,
       admission: createAdmission(1, this.#scheduler),
-      placementOf: (spec: ResolvedWorker) => placementOf(this.#residence.of(spec)),
+      placementOf: (spec: ResolvedWorker) => placementOf(this.#residence.start(spec)),
       residence: this.#residence,
       logOf: (worker: string) => options.log.worker(worker),
       bufferCapacity: options.herd.limits.buffer,
@@ -148,10 +149,6 @@ class Herd implements Supervisor, ControlTarget {
     }
     const specs = hostedWorkers(options.herd, options)
     this.#roster = new Roster(specs, runnerDeps, { ...runnerDeps, bus: options.bus })
-  }
-
-  get exited(): Promise<ExitCode> {
-    return this.#exited.promise
   }
 
   async start(): Promise<void> {
