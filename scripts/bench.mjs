@@ -48,7 +48,8 @@ async function help(names) {
 async function bench({ name, options }) {
   const part = await import(`./benches/${name}.mjs`)
   const note = (text) => void process.stderr.write(`${name} on ${options.nodeVersion}: ${text}\n`)
-  const result = await part.run({ ...options, note })
+  const { load } = await import('./benches/lib/result.mjs')
+  const result = await part.run({ ...options, note, loadAtStart: load() })
   if (!options.json) process.stdout.write(`${part.table(result).join('\n')}\n`)
   process.stdout.write(`${JSON.stringify(result)}\n`)
   if (options.save) save(name, options.nodeVersion, result)

@@ -12,10 +12,10 @@ const BOUNDS = { 'tap-bytes': 300, 'waiting-bytes': 1536, 'scope-bytes': 400 }
 for (const [scenario, bound] of Object.entries(BOUNDS))
   t.test(`${scenario.replace('-bytes', '')}: less than ${bound} bytes of heap each`, async (t) => {
     leakGuard(t)
-    const child = resolve(root, 'scripts/bench/bus-child.mjs')
+    const child = resolve(root, 'scripts/benches/hosts/bus-child.mjs')
     const { code, stdout, stderr } = await runCleanNode(['--expose-gc', child, scenario])
     t.equal(code, 0, stderr)
-    const { bytes } = JSON.parse(stdout) as { bytes: number }
+    const { heapBytes: bytes } = JSON.parse(stdout) as { heapBytes: number }
     t.comment(`${bytes.toFixed(0)} bytes`)
     t.ok(bytes > 0 && bytes < bound, `${bytes.toFixed(0)} bytes`)
   })

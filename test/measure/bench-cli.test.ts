@@ -12,13 +12,13 @@ const script = (name: string): string => fileURLToPath(new URL(`../../../scripts
 t.test('scripts/bench.mjs lists its parts, each with one line', async (t) => {
   const { code, stdout } = await runCleanNode([script('bench.mjs'), '--help'])
   t.equal(code, 0)
-  for (const name of ['control', 'dormant', 'herd', 'idle', 'scale'])
+  for (const name of ['audit', 'bus', 'control', 'dormant', 'herd', 'idle', 'scale'])
     t.match(stdout, new RegExp(`^  ${name} +\\S.{20,}$`, 'm'))
 })
 
 t.test('a wrong command line exits 2 and says what was wrong', async (t) => {
   const rows = [
-    [['bench.mjs', 'nope'], /'nope': give one of control/],
+    [['bench.mjs', 'nope'], /'nope': give one of audit/],
     [['bench.mjs', 'herd', 'idle'], /'herd idle': give one of/],
     [['bench.mjs', 'herd', '--runs', '0'], /--runs: a whole number from 1 to 1000 is needed, got '0'/],
     [['bench.mjs', 'herd', '--runs', '2.5'], /got '2\.5'/],

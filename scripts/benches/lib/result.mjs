@@ -24,7 +24,7 @@ export function ratioOf(lane, metric, a, b) {
 
 function spread(values) {
   const { n, median, mad, min, max } = summarize(values)
-  const round = (value) => Number(value.toFixed(3))
+  const round = (value) => Number(value.toPrecision(8))
   return {
     n,
     median: round(median),
@@ -53,13 +53,25 @@ export function buildResult(name, options, { settings = {}, figures, claims = []
       cpu: cpus()[0]?.model ?? 'unknown',
       memoryBytes: totalmem(),
       kernel: release(),
-      loadAtEnd: Number(loadavg()[0].toFixed(2)),
+      loadAtStart: options.loadAtStart,
+      loadAtEnd: load(),
     },
     settings,
     figures,
     claims,
-    notes,
+    notes: [...busyNote(options.loadAtStart), ...notes],
   }
+}
+
+/** Load average of the last minute: processes that ran or waited for a core. */
+export function load() {
+  return Number(loadavg()[0].toFixed(2))
+}
+
+function busyNote(loadAtStart) {
+  if (loadAtStart <= cpus().length / 2) return []
+  const text = `the machine was busy (load ${loadAtStart} on ${cpus().length} cores): times and rates are of what was left of it`
+  return [text]
 }
 
 /** Columns: lane, metric, median, spread. */
@@ -86,11 +98,13 @@ function formatFigures(metric, values) {
   const largest = Math.max(...values.map(Math.abs))
   const [unit, divisor] = !metric.endsWith('Bytes')
     ? [metric.endsWith('Ms') ? ' ms' : '', 1]
-    : largest < 1e6
-      ? [' KiB', 1024]
-      : [' MB', 1e6]
-  const digits =
-    metric.endsWith('Count') && values.every(Number.isInteger) ? 0 : largest / divisor < 10 ? 2 : 1
+    : largest < 10_240
+      ? [' B', 1]
+      : largest < 1e6
+        ? [' KiB', 1024]
+        : [' MB', 1e6]
+  const whole = (metric.endsWith('Count') && values.every(Number.isInteger)) || largest / divisor >= 10_000
+  const digits = whole ? 0 : largest / divisor < 0.1 ? 4 : largest / divisor < 10 ? 2 : 1
   return values.map((value) => `${(value / divisor).toFixed(digits)}${unit}`)
 }
 

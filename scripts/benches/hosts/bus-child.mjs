@@ -1,8 +1,8 @@
 // One measurement of the embedded bus in a process of its own: `node bus-child.mjs <scenario>` prints one JSON line.
 // Started by bus.mjs with an empty environment; works on dist/.
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { systemClock } from '../../dist/base/clock.js'
-import { createEmbeddedBus } from '../../dist/bus/embedded.js'
+import { systemClock } from '../../../dist/base/clock.js'
+import { createEmbeddedBus } from '../../../dist/bus/embedded.js'
 
 /** 100 bytes of JSON, of the kind a worker sends. */
 const PAYLOAD = {
@@ -106,7 +106,7 @@ async function bytesPerThing(make) {
     return things.length === THINGS ? bytes : Number.NaN
   }
   for (let i = 0; i < 4; i++) await build()
-  return { bytes: await build() }
+  return { heapBytes: await build() }
 }
 
 async function waitForMessages(sub) {
@@ -139,6 +139,6 @@ const SCENARIOS = {
   'scope-bytes': () => bytesPerThing((bus, name) => bus.scoped(name)),
 }
 
-const bytes = Buffer.byteLength(JSON.stringify(PAYLOAD))
-if (bytes !== 100) throw new Error(`the payload has ${bytes} bytes, not 100`)
+const payloadBytes = Buffer.byteLength(JSON.stringify(PAYLOAD))
+if (payloadBytes !== 100) throw new Error(`the payload has ${payloadBytes} bytes, not 100`)
 process.stdout.write(`${JSON.stringify(await SCENARIOS[process.argv[2]]())}\n`)
