@@ -18,7 +18,10 @@ export interface Admission {
   readonly waiting: number
 }
 
-export function createAdmission(max: number, scheduler: Scheduler): Admission {
+/** Imports in one loop overlap their file reads only; more than this gains nothing. */
+const LOADS_AT_ONCE = 8
+
+export function createAdmission(max: number | undefined, scheduler: Scheduler): Admission {
   const queue: Entry[] = []
   let active = 0
 
@@ -29,7 +32,7 @@ export function createAdmission(max: number, scheduler: Scheduler): Admission {
   }
 
   const admit = (): void => {
-    while (active < max) {
+    while (active < (max ?? LOADS_AT_ONCE)) {
       const entry = queue.shift()
       if (entry === undefined) return
       if (entry.state !== 'waiting') continue

@@ -2,8 +2,20 @@
 // never need one.
 
 import type { RawDelivery } from '../bus/bus.ts'
+import { covers } from '../bus/topics.ts'
+import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
 import { Mailbox } from './mailbox.ts'
+
+/** Those of `deliveries` that wake the worker and so wait for its next run; what else it had subscribed to ended with
+ *  its subscription. */
+export function wakers(
+  { activation }: ResolvedWorker,
+  deliveries: readonly RawDelivery[],
+): readonly RawDelivery[] {
+  if (activation.kind === 'eager') return []
+  return deliveries.filter(({ topic }) => activation.topics.some((pattern) => covers(pattern, topic)))
+}
 
 export class Inbox {
   #mailbox: Mailbox | undefined

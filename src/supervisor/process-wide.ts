@@ -2,7 +2,6 @@
 
 import { captureOutput } from './attribution/capture-output.ts'
 import { guardProcess } from './attribution/guard-process.ts'
-import { noteEntries } from './attribution/note-entries.ts'
 import { watchEntries } from './attribution/run-scope.ts'
 import type { RunScope } from './attribution/run-scope.ts'
 import { ownerOfStack } from './attribution/stack.ts'
@@ -28,7 +27,6 @@ export function takeProcess(options: ProcessWideOptions): () => void {
   const undos = [
     wrapEvents(),
     wrapTimers(),
-    noteEntries(),
     guardProcess({
       ownerByStack: (error) => {
         const owner = ownerOfStack(withoutOwnFrames(error.stack, options.owners().ownRoot), options.owners())

@@ -27,6 +27,9 @@ export class Roster {
   readonly #runnerDeps: RunnerDeps
   readonly #activationDeps: ActivationDeps
   readonly #clock: Clock
+  readonly #turns = new Map<string, Promise<void>>()
+  /** Removed by a reload, not gone yet. */
+  readonly #leaving = new Set<string>()
   #indexes = 0
 
   constructor(
@@ -86,6 +89,19 @@ export class Roster {
     return [...waiting, ...after.filter((name) => !waiting.includes(name) && this.#blocks(name, false))]
   }
 
+  /** Ready, given up, failing (its first attempt has ended), or waiting for one of those: nothing the herd's readiness
+   *  should wait for any longer. */
+  hasHadItsStart(runner: Runner, asked: ReadonlySet<Runner> = new Set()): boolean {
+    const { kind } = runner.state
+    if (kind === 'running' || kind === 'dormant' || kind === 'backing-off' || runner.settledDown) return true
+    if (!runner.pending || asked.has(runner)) return false
+    const seen = new Set(asked).add(runner)
+    return this.gate(runner).every((name) => {
+      const other = this.#runners.get(name)
+      return other === undefined || (other.state.kind !== 'running' && this.hasHadItsStart(other, seen))
+    })
+  }
+
   #blocks(name: string, needsSuccess: boolean): boolean {
     const other = this.#runners.get(name)
     if (other === undefined) return false
@@ -101,16 +117,35 @@ export class Roster {
   ): { added: string[]; removed: string[] } {
     const wanted = new Set(after.map((spec) => spec.name))
     const removed = this.names.filter((name) => !wanted.has(name))
-    const added = after.filter((spec) => !this.#runners.has(spec.name))
+    // One that is still going away counts as added: it is enlisted again once it is gone.
+    const added = after.filter((spec) => !this.#runners.has(spec.name) || this.#leaving.has(spec.name))
+    for (const name of removed) this.#leaving.add(name)
+    for (const spec of added) this.#leaving.delete(spec.name)
     const changed = new Set(difference.changed.map((change) => change.name))
-    for (const name of removed) void this.#retire(name)
-    for (const spec of after)
-      if (changed.has(spec.name) && !added.includes(spec)) void this.#reconfigure(spec)
-    for (const spec of added) {
-      const runner = this.#adopt(spec)
-      void this.#arm(runner).then(() => runner.lazy || this.#startFresh(runner))
+    for (const name of removed) this.#inTurn(name, async () => this.#retire(name))
+    for (const spec of after) {
+      const isNew = added.includes(spec)
+      if (isNew || changed.has(spec.name))
+        this.#inTurn(spec.name, async () =>
+          this.#runners.has(spec.name) ? this.#reconfigure(spec) : this.#enlist(spec),
+        )
     }
     return { added: added.map((spec) => spec.name), removed }
+  }
+
+  /** Changes of one worker happen one after the other, whatever reloads come meanwhile. */
+  #inTurn(name: string, change: () => Promise<void>): void {
+    const turn = (this.#turns.get(name) ?? Promise.resolve()).then(change)
+    this.#turns.set(name, turn)
+    void turn.finally(() => {
+      if (this.#turns.get(name) === turn) this.#turns.delete(name)
+    })
+  }
+
+  async #enlist(spec: ResolvedWorker): Promise<void> {
+    const runner = this.#adopt(spec)
+    await this.#arm(runner)
+    if (!runner.lazy) this.#startFresh(runner)
   }
 
   #adopt(spec: ResolvedWorker): Runner {
@@ -134,6 +169,7 @@ export class Roster {
     runner?.stop('reload', { kind: 'rest' })
     await runner?.whenDown()
     if (this.#runners.get(name) === runner) this.#runners.delete(name)
+    this.#leaving.delete(name)
   }
 
   async #reconfigure(spec: ResolvedWorker): Promise<void> {
@@ -148,6 +184,7 @@ export class Roster {
     runner.stop('reload', { kind: 'rest' })
     await runner.whenDown()
     this.#activations.get(spec.name)?.()
+    this.#activations.delete(spec.name)
     runner.reconfigure(spec)
     await this.#arm(runner)
     if (!runner.lazy && wanted) this.#startFresh(runner)

@@ -250,8 +250,7 @@ export class Runner {
       case 'abandon':
         this.#abandon()
         return
-      case 'arm-start-timeout':
-        this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
+      case 'arm-start-timeout': // armed when its load begins
         return
       case 'arm-stop-timeout':
         this.#arm(this.spec.stopTimeoutMs, () => this.#stopTimedOut())
@@ -290,6 +289,8 @@ export class Runner {
     this.#ticket = this.#deps.admission.enter(() => {
       if (this.#record.runs !== run || this.state.kind !== 'loading') return
       this.#record.startedAt = this.#deps.clock.now()
+      // From its turn on: what it waits for slow siblings is not its own time.
+      this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
       this.#instance = this.#deps.placementOf(this.spec).launch({
         spec: this.spec,
         index: this.index,

@@ -12,10 +12,10 @@ import type { Logger } from '../log/logger.ts'
 const QUIET_MS = 1000
 /** Two collections are at least this far apart: each holds the loop for 20 to 100 ms. */
 const APART_MS = 60_000
-/** A loop busier than this over the quiet time is left alone and asked again. */
-const BUSY_RATIO = 0.2
+/** A process that used more of a core than this over the quiet time is left alone and asked again. */
+const BUSY_RATIO = 0.5
 /** Asked this often; a herd that is never quiet collects by itself. */
-const TRIES_MAX = 5
+const TRIES_MAX = 10
 
 export interface Settler {
   /** Something was loaded: settle when it is quiet. */
@@ -33,18 +33,20 @@ export function createSettler(deps: SettlerDeps): Settler {
   let timer: Timer | undefined
   let lastAt = Number.NEGATIVE_INFINITY
   let tries = 0
-  let utilization = performance.eventLoopUtilization()
+  // CPU time and not loop utilisation: on a busy machine a loop that waits for its turn looks busy itself.
+  let since = { cpu: process.cpuUsage(), at: deps.clock.monotonic() }
 
   const arm = (delayMs: number): void => {
     timer?.cancel()
-    utilization = performance.eventLoopUtilization()
+    since = { cpu: process.cpuUsage(), at: deps.clock.monotonic() }
     timer = deps.scheduler.after(delayMs, settle, QUIET_MS)
   }
   const settle = (): void => {
     timer = undefined
-    const busy = performance.eventLoopUtilization(utilization).utilization
+    const used = process.cpuUsage(since.cpu)
+    const busy = (used.user + used.system) / 1000 / Math.max(1, deps.clock.monotonic() - since.at)
     if (busy > BUSY_RATIO) {
-      if (++tries < TRIES_MAX) arm(QUIET_MS * 2 ** tries)
+      if (++tries < TRIES_MAX) arm(QUIET_MS)
       return
     }
     lastAt = deps.clock.monotonic()

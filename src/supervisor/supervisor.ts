@@ -18,14 +18,14 @@ import type { Offloader } from '../worker/offload.ts'
 import { createResourcePool } from '../worker/resources.ts'
 import type { ResourcePool } from '../worker/resources.ts'
 import { createAdmission } from './admission.ts'
+import { noteEntriesOnceUp } from './attribution/note-entries.ts'
 import { runInScope } from './attribution/run-scope.ts'
 import { stackOwners } from './attribution/stack.ts'
 import type { StackOwners } from './attribution/stack.ts'
 import { publishTransition, startBeats } from './beats.ts'
 import { openBreadcrumb, readBreadcrumb } from './breadcrumb.ts'
 import type { Breadcrumb } from './breadcrumb.ts'
-import { createCaptures } from './captures.ts'
-import type { Captures } from './captures.ts'
+import { createCaptures, type Captures } from './captures.ts'
 import { createCodeWatch } from './code-changed.ts'
 import type { CodeWatch } from './code-changed.ts'
 import { act } from './commands.ts'
@@ -42,10 +42,10 @@ import { takeProcess } from './process-wide.ts'
 import { holdMessages } from './hold.ts'
 import { openResidence } from './residence.ts'
 import type { Residence } from './residence.ts'
+import { createResourceScope } from './resource-scope.ts'
 import { hostedWorkers, Roster } from './roster.ts'
 import type { Runner } from './runner.ts'
-import { createSettler } from './settle.ts'
-import type { Settler } from './settle.ts'
+import { createSettler, type Settler } from './settle.ts'
 import { STATUS_VERSION } from './status.ts'
 import type {
   ControlCommand,
@@ -84,6 +84,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #startedAt: number
   #stopBeats: () => void = () => {}
   #undoProcess: () => void = () => {}
+  #entryNotes: ReturnType<typeof noteEntriesOnceUp> | undefined
   #herd: ResolvedHerd
   #owners: StackOwners | undefined
   #breadcrumb: Breadcrumb | undefined
@@ -106,7 +107,7 @@ class Herd implements Supervisor, ControlTarget {
     this.#codeWatch = createCodeWatch(this.#clock.monotonic)
     this.#settler = createSettler({ scheduler: this.#scheduler, clock: this.#clock, log: options.log.root })
     this.#resources = createResourcePool({
-      asNobody,
+      asNobody: createResourceScope(options.log.root),
       clock: this.#clock,
       onDisposeError: (key, error) =>
         options.log.root.error(
@@ -138,7 +139,7 @@ class Herd implements Supervisor, ControlTarget {
       clock: this.#clock,
       random: options.random,
       scheduler: this.#scheduler,
-      admission: createAdmission(1, this.#scheduler),
+      admission: createAdmission(options.herd.admission.max, this.#scheduler),
       placementOf: (spec: ResolvedWorker) => placementOf(this.#residence.start(spec)),
       residence: this.#residence,
       logOf: (worker: string) => options.log.worker(worker),
@@ -165,6 +166,7 @@ class Herd implements Supervisor, ControlTarget {
           'health beat not published',
         ),
     })
+    this.#entryNotes = noteEntriesOnceUp(this.#scheduler)
     await this.#roster.arm()
     this.#roster.startEager()
     this.#checkReady()
@@ -180,6 +182,7 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   release(): void {
+    this.#entryNotes?.end()
     this.#undoProcess()
   }
 
@@ -311,9 +314,10 @@ class Herd implements Supervisor, ControlTarget {
   #checkReady(): void {
     if (this.#phase !== 'starting') return
     const eager = [...this.#roster.runners()].filter((runner) => !runner.lazy)
-    if (!eager.every((runner) => runner.state.kind === 'running' || runner.settledDown)) return
+    if (!eager.every((runner) => this.#roster.hasHadItsStart(runner))) return
     this.#phase = 'up'
     liftGuard()
+    this.#entryNotes?.begin()
     this.#settler.loaded()
     this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
     const notReady = eager

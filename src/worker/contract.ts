@@ -67,7 +67,7 @@ export interface WorkerContext<Config = Json> {
   use<T>(resource: Resource<T>): Promise<T>
   /** Runs the default export of `moduleUrl` with `input` on the shared thread pool. */
   offload<T>(moduleUrl: string | URL, input: unknown, options?: OffloadOptions): Promise<T>
-  /** Calls `fn` each `period` (milliseconds or a duration, 10 ms to 24.8 d), never overlapping, without drift, until
+  /** Calls `fn` each `period` (milliseconds or a duration, 10 ms to 365 d), never overlapping, without drift, until
    *  the signal aborts; a throw of `fn` fails the worker. A run that takes longer than the period skips the ticks it
    *  missed. Returns its own release. */
   every(period: number | string, fn: () => unknown, options?: EveryOptions): () => void

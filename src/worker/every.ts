@@ -1,24 +1,25 @@
 // A period that never overlaps, never drifts and ends with its signal: behind ctx.every and periodic activation.
 
 import type { Random, Timer } from '../base/clock.ts'
-import { MAX_TIMER_MS } from '../base/clock.ts'
 import { parseDurationMs } from '../base/durations.ts'
 import { ByreError } from '../base/errors.ts'
 import type { Scheduler } from '../base/scheduler.ts'
 import type { EveryOptions } from './contract.ts'
 
 export const MIN_PERIOD_MS = 10
+/** 365 d, the longest duration there is; the clock waits for long delays in slices. */
+export const MAX_PERIOD_MS: number = 365 * 86_400_000
 /** Share of a period by which a tick may wait for company, and its cap: fewer wake-ups of the loop. */
 const SLACK_RATIO = 0.05
 const SLACK_MAX_MS = 100
 
-/** Milliseconds of `period` (number of ms, or a duration). Throws BYRE_ARGUMENT_INVALID outside 10 ms to 24.8 d. */
+/** Milliseconds of `period` (number of ms, or a duration). Throws BYRE_ARGUMENT_INVALID outside 10 ms to 365 d. */
 export function periodMs(period: number | string): number {
   const ms = typeof period === 'string' ? parseDurationMs(period) : period
-  if (typeof ms === 'number' && ms >= MIN_PERIOD_MS && ms <= MAX_TIMER_MS) return ms
+  if (typeof ms === 'number' && ms >= MIN_PERIOD_MS && ms <= MAX_PERIOD_MS) return ms
   throw new ByreError(
     'BYRE_ARGUMENT_INVALID',
-    `Cannot repeat every '${String(period)}': the period must be 10ms to 24.8d, got ${String(ms)} ms. Write it as '30s' or as milliseconds.`,
+    `Cannot repeat every '${String(period)}': the period must be 10ms to 365d, got ${String(ms)} ms. Write it as '30s' or as milliseconds.`,
   )
 }
 

@@ -8,7 +8,7 @@ const turns = async (n = 4): Promise<void> => {
   for (let i = 0; i < n; i++) await Promise.resolve()
 }
 
-t.test('a period is 10 ms to 24.8 d, as a number or a duration', async (t) => {
+t.test('a period is 10 ms to 365 d, as a number or a duration', async (t) => {
   t.equal(periodMs('1.5s'), 1500)
   t.equal(periodMs(10), 10)
   for (const bad of [
@@ -17,9 +17,9 @@ t.test('a period is 10 ms to 24.8 d, as a number or a duration', async (t) => {
     -1,
     Number.NaN,
     Number.POSITIVE_INFINITY,
-    2 ** 31,
+    366 * 86_400_000,
     '5ms',
-    '30d',
+    '366d',
     '',
     'soon',
     '1 s',

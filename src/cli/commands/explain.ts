@@ -8,7 +8,7 @@ import { hostedWorkers } from '../../supervisor/roster.ts'
 import { columns, print } from '../io.ts'
 import type { SuperviseFlags } from './supervise.ts'
 
-/** Prints start and stop order and restart delays of what `supervise` would host with the same flags; 0. Throws BYRE_CONFIG_*, BYRE_WORKER_UNKNOWN. */
+/** Prints start and stop order and restart delays of what `supervise` would host with the same flags; 0. Throws BYRE_CONFIG_*, BYRE_USAGE. */
 export async function explain(flags: SuperviseFlags): Promise<number> {
   const { config: file, group, only } = flags
   const herd = await loadHerd({ cwd: process.cwd(), ...(file === undefined ? {} : { file }) })
@@ -19,7 +19,7 @@ export async function explain(flags: SuperviseFlags): Promise<number> {
   if (unknown.length > 0 || hosted.length === 0) {
     const names = herd.workers.map((worker) => `${worker.name} (group ${worker.group})`).join(', ')
     const what = unknown.length > 0 ? unknown.join(', ') : `group '${group}'`
-    throw new ByreError('BYRE_WORKER_UNKNOWN', `Cannot explain ${what}: ${herd.file} has ${names}.`)
+    throw new ByreError('BYRE_USAGE', `Cannot explain ${what}: ${herd.file} has ${names}.`)
   }
   const width = columns()
   await print(explainHerd(herd, { only: hosted, ...(width === undefined ? {} : { width }) }))

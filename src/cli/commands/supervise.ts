@@ -91,11 +91,15 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
   handleSignals(supervisor, log, async () =>
     (await import('../../config/load-in-child.ts')).loadHerdInChild({ cwd, file: herd.file }),
   )
-  await supervisor.start()
-  const code = await supervisor.exited
-  await control.close()
-  supervisor.release()
-  return code
+  try {
+    await supervisor.start()
+    return await supervisor.exited
+  } finally {
+    await control.close()
+    supervisor.release()
+    // What a worker wants to do at exit must not change the exit code of the herd.
+    process.removeAllListeners('exit')
+  }
 }
 
 /** Whole milliseconds since process start, less those accounted for. */
@@ -119,14 +123,14 @@ function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
   const unknown = (wanted ?? []).filter((name) => !known.includes(name))
   if (unknown.length > 0) {
     throw new ByreError(
-      'BYRE_WORKER_UNKNOWN',
+      'BYRE_USAGE',
       `Cannot host ${unknown.map((name) => `'${name}'`).join(', ')}: ${herd.file} has ${known.join(', ')}.`,
     )
   }
   const groups = [...new Set(herd.workers.map((spec) => spec.group))]
   if (flags.group !== undefined && !groups.includes(flags.group)) {
     throw new ByreError(
-      'BYRE_WORKER_UNKNOWN',
+      'BYRE_USAGE',
       `Cannot host group '${flags.group}': ${herd.file} has ${groups.join(', ')}.`,
     )
   }
@@ -135,7 +139,7 @@ function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
   const workers = hostedWorkers(herd, choice).map((spec) => spec.name)
   if (workers.length === 0)
     throw new ByreError(
-      'BYRE_WORKER_UNKNOWN',
+      'BYRE_USAGE',
       `Cannot host: no worker is both in group '${String(group)}' and in --only.`,
     )
   const { worker } = flags
@@ -204,16 +208,24 @@ function handleSignals(
     process.on(signal, () => {
       if (stopping) {
         supervisor.abandon()
+        process.removeAllListeners('exit')
         exitNow(exitCodeOfSignal(SIGNAL_NUMBERS[signal]))
       }
       stopping = true
       void supervisor.stop(signal)
     })
   }
+  // One evaluation runs and one more may wait: a burst of signals ends with the newest config.
   let reloading: Promise<void> | undefined
+  let again = false
   process.on('SIGHUP', () => {
     if (stopping) return
-    reloading = (reloading ?? Promise.resolve()).then(async () => {
+    if (reloading !== undefined) {
+      again = true
+      return
+    }
+    const reload = async (): Promise<void> => {
+      again = false
       try {
         supervisor.reload(await loadAgain())
       } catch (error) {
@@ -222,6 +234,8 @@ function handleSignals(
           'reload failed; the old config keeps running',
         )
       }
-    })
+      if (again) await reload()
+    }
+    reloading = reload().finally(() => (reloading = undefined))
   })
 }

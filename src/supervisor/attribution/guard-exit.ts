@@ -38,16 +38,25 @@ export interface ExitGuardOptions {
 
 /** Installs the traps; returns their undo. */
 export function guardExit(options: ExitGuardOptions): () => void {
-  const undos = [trapExit(options), trapKill(options), nameAbort(options)]
+  const undos = [
+    trapExit('exit', options),
+    trapExit('reallyExit', options),
+    trapKill(options),
+    nameAbort(options),
+  ]
   return () => {
     for (const undo of undos) undo()
   }
 }
 
-function trapExit(options: ExitGuardOptions): () => void {
-  return override('exit', (code?: number | string) => {
+/** `reallyExit` is what process.exit ends in, and what some libraries call themselves: byre's own exit, which is nobody's
+ *  code, goes through it. */
+function trapExit(name: 'exit' | 'reallyExit', options: ExitGuardOptions): () => void {
+  const original = (process as unknown as Record<typeof name, (code: number) => never>)[name].bind(process)
+  return override(name, (code?: number | string) => {
     const status = Number(code ?? process.exitCode ?? 0) || 0
-    leave(status, `process.exit(${status})`, options)
+    if (name === 'reallyExit' && currentScope() === undefined) return original(status)
+    return leave(status, `process.${name}(${status})`, options)
   })
 }
 

@@ -3,6 +3,7 @@
 
 import { createHook, executionAsyncResource } from 'node:async_hooks'
 import type { HookCallbacks } from 'node:async_hooks'
+import type { Scheduler } from '../../base/scheduler.ts'
 import { currentScope, noteEntry } from './run-scope.ts'
 
 /** Starts noting; returns its undo. */
@@ -18,4 +19,27 @@ export function noteEntries(): () => void {
   }
   const hook = createHook(callbacks).enable()
   return () => hook.disable()
+}
+
+/** Entries are noted from this long after the start at the latest. */
+const LATEST_MS = 10_000
+
+/**
+ * Notes entries from `begin()` on, or 10 s from now: not while a herd starts, since it costs each turn of the loop a
+ * little and loading modules takes thousands of them; what loads is in the breadcrumb anyway.
+ */
+export function noteEntriesOnceUp(scheduler: Scheduler): { begin(): void; end(): void } {
+  let undo: (() => void) | undefined
+  const begin = (): void => {
+    timer.cancel()
+    undo ??= noteEntries()
+  }
+  const timer = scheduler.after(LATEST_MS, begin)
+  return {
+    begin,
+    end() {
+      timer.cancel()
+      undo?.()
+    },
+  }
 }

@@ -35,6 +35,8 @@ export interface InstanceEvents {
 export interface Leftovers {
   readonly timers: readonly string[]
   readonly listeners: readonly string[]
+  /** Servers it left listening; closed. */
+  readonly servers: readonly string[]
 }
 
 export interface Whereabouts {

@@ -4,10 +4,11 @@
 import type { Clock } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
 import type { Placement as PlacementName } from '../../config/types.ts'
-import type { HostBus, ScopedBus } from '../../bus/bus.ts'
+import type { HostBus, RawDelivery, ScopedBus } from '../../bus/bus.ts'
 import { noteEntry } from '../attribution/run-scope.ts'
 import type { Captures } from '../captures.ts'
 import type { SupervisorOptions } from '../options.ts'
+import { wakers } from '../inbox.ts'
 import type { Runner } from '../runner.ts'
 import type { Instance, LaunchRequest, Placement } from './placement.ts'
 import type { RemoteParts } from './remote.ts'
@@ -37,7 +38,7 @@ function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): R
     clock,
     logOf: (worker) => log.worker(worker),
     busOf: (worker) => runnerOf(worker).openBus(),
-    giveBack: (worker, deliveries) => runnerOf(worker).inbox.giveBack(deliveries),
+    giveBack: (worker, deliveries) => giveBack(runnerOf(worker), deliveries),
     answer: (replyTo, payload) => bus.publishSystem(replyTo, payload),
     output: (worker, stream, chunk) => captures.write(worker, stream, chunk),
     onInternal,
@@ -48,11 +49,15 @@ function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): R
   }
 }
 
+function giveBack(runner: Runner, deliveries: readonly RawDelivery[]): void {
+  runner.inbox.giveBack(wakers(runner.spec, deliveries))
+}
+
 /** The bus of one run of `runner`, with what is kept for it. */
 export function openBus(bus: HostBus, runner: Runner, shared: SharedPlacement): ScopedBus {
   return bus.scoped(runner.name, {
     claim: (covers) => runner.inbox.claim(covers),
-    returned: (deliveries) => runner.inbox.giveBack(deliveries),
+    returned: (deliveries) => giveBack(runner, deliveries),
     delivering: () => {
       const scope = shared.runOf(runner.name)
       if (scope !== undefined) noteEntry(scope)
@@ -99,7 +104,7 @@ function launchLate(request: LaunchRequest, load: () => Promise<Placement>): Ins
     },
     release() {
       released = true
-      return inner?.release() ?? { timers: [], listeners: [] }
+      return inner?.release() ?? { timers: [], listeners: [], servers: [] }
     },
   }
 }

@@ -85,7 +85,7 @@ function neverBegan(kind: Init['kind'], request: LaunchRequest, error: unknown):
   process.nextTick(() =>
     request.events.ended({ verdict: 'launch-failed', text, evidence: { ...describeThrown(error) } }),
   )
-  return { run: () => {}, abort: () => {}, release: () => ({ timers: [], listeners: [] }) }
+  return { run: () => {}, abort: () => {}, release: () => ({ timers: [], listeners: [], servers: [] }) }
 }
 
 class RemoteInstance implements Instance {
@@ -169,7 +169,7 @@ class RemoteInstance implements Instance {
       this.#seat.kill()
       this.#close(false)
     }
-    return this.#said?.leftovers ?? { timers: [], listeners: [] }
+    return this.#said?.leftovers ?? { timers: [], listeners: [], servers: [] }
   }
 
   #after(delayMs: number, fn: () => void): void {

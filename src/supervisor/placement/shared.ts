@@ -15,7 +15,7 @@ import { StopReason } from '../../worker/stop-reason.ts'
 import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../attribution/run-scope.ts'
 import type { ExitCall, RunScope } from '../attribution/run-scope.ts'
 import { asExitTrap } from '../attribution/guard-exit.ts'
-import { isAttached } from '../attribution/wrap-events.ts'
+import { closeLeakedServers, isAttached } from '../attribution/wrap-events.ts'
 import { clearLeakedTimers } from '../attribution/wrap-timers.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from './placement.ts'
@@ -206,7 +206,8 @@ function launchShared(
       for (const release of releases.reverse()) release()
       bus?.closeAll()
       loading?.done()
-      leftovers = collectLeftovers(scope)
+      // Dependencies of a module that failed stay in Node's cache and serve the siblings: theirs is not cleared.
+      leftovers = scope.loading ? NOTHING_LEFT : collectLeftovers(scope)
       scope.ended = true
       // What a promise chain rejects with is told by Node only after the microtasks, so it is asked for a turn later.
       if (scope.exit !== undefined) setImmediate(tellSwallowed, scope.exit)
@@ -245,6 +246,8 @@ function settle(
   }
 }
 
+const NOTHING_LEFT: Leftovers = { timers: [], listeners: [], servers: [] }
+
 function collectLeftovers(scope: RunScope): Leftovers {
   const timers = clearLeakedTimers(scope)
   if (scope.timersUntracked > 0) timers.push(`${scope.timersUntracked} more that were not tracked`)
@@ -255,5 +258,6 @@ function collectLeftovers(scope: RunScope): Leftovers {
     entry.remove()
   }
   scope.foreignListeners = []
-  return { timers: timers.slice(0, LEFTOVERS_NAMED_MAX), listeners: listeners.slice(0, LEFTOVERS_NAMED_MAX) }
+  const named = (names: string[]): string[] => names.slice(0, LEFTOVERS_NAMED_MAX)
+  return { timers: named(timers), listeners: named(listeners), servers: named(closeLeakedServers(scope)) }
 }
