@@ -42,8 +42,8 @@ export interface SuperviseFlags {
 // The guards replace process.exit while workers are hosted; the second signal must still end the process at once.
 const exitNow = process.exit.bind(process)
 
-/** Hosts until everything is down; the exit code. */
-export async function supervise(flags: SuperviseFlags): Promise<number> {
+/** Hosts until everything is down, then ends the process. Rejects when nothing could be started. */
+export async function supervise(flags: SuperviseFlags): Promise<never> {
   const spawnMs = Math.round(performance.nodeTiming.bootstrapComplete)
   const importsMs = elapsedSince(spawnMs)
   const cwd = process.cwd()
@@ -93,12 +93,14 @@ export async function supervise(flags: SuperviseFlags): Promise<number> {
   )
   try {
     await supervisor.start()
-    return await supervisor.exited
-  } finally {
+    const code = await supervisor.exited
+    await control.close()
+    // With the guards still in place: what a worker does at exit must not change the exit code of the herd.
+    return exitNow(code)
+  } catch (error) {
     await control.close()
     supervisor.release()
-    // What a worker wants to do at exit must not change the exit code of the herd.
-    process.removeAllListeners('exit')
+    throw error
   }
 }
 
@@ -208,7 +210,6 @@ function handleSignals(
     process.on(signal, () => {
       if (stopping) {
         supervisor.abandon()
-        process.removeAllListeners('exit')
         exitNow(exitCodeOfSignal(SIGNAL_NUMBERS[signal]))
       }
       stopping = true

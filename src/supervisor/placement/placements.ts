@@ -20,7 +20,7 @@ export type PlacementOf = (name: PlacementName) => Placement
 export interface Hosting {
   readonly clock: Clock
   readonly options: SupervisorOptions
-  readonly runnerOf: (worker: string) => Pick<Runner, 'openBus' | 'inbox'>
+  readonly runnerOf: (worker: string) => Pick<Runner, 'openBus' | 'inbox' | 'spec'>
   readonly captures: Captures
   readonly onInternal: (error: unknown, via: string) => void
 }
@@ -49,7 +49,7 @@ function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): R
   }
 }
 
-function giveBack(runner: Runner, deliveries: readonly RawDelivery[]): void {
+function giveBack(runner: Pick<Runner, 'inbox' | 'spec'>, deliveries: readonly RawDelivery[]): void {
   runner.inbox.giveBack(wakers(runner.spec, deliveries))
 }
 
