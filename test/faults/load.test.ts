@@ -192,6 +192,29 @@ export async function run(ctx) {
     },
   },
   {
+    name: 'module-env',
+    law: 'what a module puts into process.env while it loads lasts as long as the module and reaches all who import it',
+    files: { 'lib/dot-env.mjs': `process.env.DOT_ENV ??= 'from a file'` },
+    source: `
+import '../lib/dot-env.mjs'
+import { go, stopped } from '../lib/go.mjs'
+let runs = 0
+export async function run(ctx) {
+  ctx.log.info({ event: 'own', value: process.env.DOT_ENV ?? null }, 'own')
+  if (runs++ === 0) { await go(ctx); throw new Error('once') }
+  await stopped(ctx)
+}`,
+    expect: {
+      verdict: 'failed',
+      evidence: { message: 'once' },
+      log: [{ event: 'own', value: 'from a file' }],
+    },
+    also: async (t, { clerk }) => {
+      const { answered } = await clerk.census('process.env.DOT_ENV')
+      t.same(new Set(answered.map((answer) => answer.seen)), new Set(['from a file']))
+    },
+  },
+  {
     name: 'never-ready',
     law: `with ready: 'call' a worker that never calls ready() fails its start`,
     wake: true,
