@@ -35,7 +35,9 @@ export function createOffloader(asNobody: <R>(fn: () => R) => R): Offloader {
     async run<T>(moduleUrl: string | URL, input: unknown, options: OffloadOptions = {}): Promise<T> {
       const threads = await asNobody(open)
       const signal = options.signal === undefined ? {} : { signal: options.signal }
-      return (await threads.run(input, { filename: String(moduleUrl), ...signal })) as T
+      // A task may start a thread, whose timers and pipes belong to the pool and not to who happened to ask.
+      const task = asNobody(() => threads.run(input, { filename: String(moduleUrl), ...signal }))
+      return (await task) as T
     },
     async close() {
       await pool?.destroy()

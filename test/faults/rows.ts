@@ -101,6 +101,11 @@ export async function runRows(t: Test, rows: readonly Fault[]): Promise<void> {
     t.same(await world?.herd.stop(), { code: 0, signal: null })
     t.match(await world?.herd.line({ event: 'stopped' }), { code: 0 })
     t.same(world?.herd.matching({ event: /^(unattributed|internal-error)$/ }), [])
+    const streams = world?.herd.matching({
+      event: 'leftovers',
+      listeners: /(Socket|WriteStream)\.on\('error'\)/,
+    })
+    t.same(streams, [], `nobody is said to have left byre's own listeners behind`)
   })
 }
 

@@ -71,6 +71,7 @@ export function run(ctx) {
     name: 'thenable',
     law: 'a thenable that run returns is called as the worker',
     wake: true,
+    elsewhere: 'module state does not outlive the run there',
     source: `
 import { stopped } from '../lib/go.mjs'
 let runs = 0
@@ -85,6 +86,7 @@ export function run(ctx) {
     name: 'hostile-thenable',
     law: 'a run may return an object whose then throws when read',
     wake: true,
+    elsewhere: 'module state does not outlive the run there',
     source: `
 import { stopped } from '../lib/go.mjs'
 let runs = 0
