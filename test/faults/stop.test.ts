@@ -209,3 +209,71 @@ t.test('SIGTERM while the herd still starts stops it, exit 0', async (t) => {
   await herd.line({ event: 'transition', worker: 'up', to: 'running' })
   t.same(await herd.stop(), { code: 0, signal: null })
 })
+
+t.test(
+  'a worker that stops amid a request on a connection of a sibling does not harm the sibling',
+  async (t) => {
+    const herd = await startHerd(t, {
+      files: {
+        'lib/agent.mjs': `import { Agent } from 'node:http'\nexport const agent = new Agent({ keepAlive: true, maxSockets: 1 })`,
+        'lib/ask.mjs': `
+import { get } from 'node:http'
+import { agent } from './agent.mjs'
+export const ask = (port, path) => new Promise((resolve, reject) => {
+  const request = get({ port, path, agent }, (response) => response.resume().on('end', () => resolve(request.reusedSocket)))
+  request.on('error', reject)
+})`,
+      },
+      workers: {
+        server: `
+import { createServer } from 'node:http'
+export async function run(ctx) {
+  let slow
+  const server = createServer((request, response) => {
+    if (request.url === '/fast') return response.end('x')
+    slow = request.socket
+    ctx.log.info({ event: 'asked' }, 'asked')
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  ctx.ready()
+  for await (const m of ctx.bus.subscribe('server', { signal: ctx.signal })) {
+    if (m.payload === 'port') await m.reply(server.address().port)
+    else slow.resetAndDestroy()
+  }
+  server.close()
+  server.closeAllConnections()
+}`,
+        owner: `
+import { ask } from '../lib/ask.mjs'
+export async function run(ctx) {
+  await ask(await ctx.bus.request('server', 'port'), '/fast')
+  ctx.ready()
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`,
+        guest: `
+import { ask } from '../lib/ask.mjs'
+export async function run(ctx) {
+  void ask(await ctx.bus.request('server', 'port'), '/slow').catch((error) => ctx.log.info({ event: 'reset', code: error.code }, 'reset'))
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`,
+        resetter: `export const run = (ctx) => ctx.bus.publish('server', 'reset')`,
+      },
+      config: {
+        workers: {
+          server: { ready: 'call' },
+          owner: { ready: 'call', requires: ['server'] },
+          guest: { requires: ['owner'] },
+          resetter: { activation: { topics: ['never'] } },
+        },
+      },
+    })
+    await herd.line({ event: 'asked' })
+    await herd.act('guest', 'stop')
+    await herd.untilWorker('guest', (worker) => worker.state === 'stopped')
+    await herd.act('resetter', 'wake')
+    t.match(await herd.line({ worker: 'guest', event: 'reset' }), { code: 'ECONNRESET' })
+    for (const name of ['server', 'owner'])
+      t.match(await herd.worker(name), { state: 'running', failures: 0, restarts: 0 })
+    t.same(await herd.stop(), { code: 0, signal: null })
+  },
+)

@@ -50,7 +50,7 @@ function wrapListener(scope: RunScope, listener: Wrapped, event: string): Wrappe
 }
 
 function rememberForeign(scope: RunScope, emitter: object, event: string | symbol, listener: Wrapped): void {
-  if ((emitter as { [OWNER]?: RunScope })[OWNER] === scope) return
+  if ((emitter as { [OWNER]?: RunScope })[OWNER] === scope || isConnection(emitter)) return
   const list = scope.foreignListeners
   if (list.length >= FOREIGN_LISTENERS_MAX) scope.foreignListeners = list.filter(isAttached)
   if (scope.foreignListeners.length >= FOREIGN_LISTENERS_MAX) return
@@ -63,6 +63,14 @@ function rememberForeign(scope: RunScope, emitter: object, event: string | symbo
     listener,
     remove: () => (reference.deref() as EventEmitter | undefined)?.removeListener(event, listener),
   })
+}
+
+/**
+ * A socket of somebody else is a connection its agent or pool hands round: the listeners are those of the protocol, which
+ * takes them off itself, and without them an error of the connection is nobody's and falls back on who opened it.
+ */
+function isConnection(emitter: object): boolean {
+  return typeof (emitter as { destroySoon?: unknown }).destroySoon === 'function' // net.Socket, and what extends it
 }
 
 /** Still registered on a live emitter. */
