@@ -16,9 +16,11 @@ const MARGIN_MS = 1000
 export function holdMessages(runner: Runner, bus: HostBus, scheduler: Scheduler): void {
   const { run, patterns } = runner.listening
   if (patterns.length === 0) return
+  runner.inbox.holds++
   let timer: Timer | undefined
   const release = (): void => {
     timer?.cancel()
+    if (runner.inbox.holds > 0) runner.inbox.holds--
     for (const untap of taps) untap()
   }
   const taps = patterns.map((pattern) =>

@@ -19,6 +19,8 @@ export function wakers(
 
 export class Inbox {
   #mailbox: Mailbox | undefined
+  /** Holds open on it (hold.ts): what a run leaves unread waits for the next, whatever wakes the worker. */
+  holds = 0
   #last: RawDelivery | undefined
   readonly #capacity: number
   readonly #log: () => Logger

@@ -7,7 +7,7 @@ import { leakGuard } from '../helpers/leak-guard.ts'
 import { runCleanNode } from '../helpers/clean-node.ts'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
-const BOUNDS = { 'tap-bytes': 300, 'waiting-bytes': 1536, 'scope-bytes': 400 }
+const BOUNDS = { 'tap-bytes': 300, 'waiting-bytes': 1536, 'scope-bytes': 512 }
 
 for (const [scenario, bound] of Object.entries(BOUNDS))
   t.test(`${scenario.replace('-bytes', '')}: less than ${bound} bytes of heap each`, async (t) => {

@@ -50,7 +50,7 @@ function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): R
 }
 
 function giveBack(runner: Pick<Runner, 'inbox' | 'spec'>, deliveries: readonly RawDelivery[]): void {
-  runner.inbox.giveBack(wakers(runner.spec, deliveries))
+  runner.inbox.giveBack(runner.inbox.holds > 0 ? deliveries : wakers(runner.spec, deliveries))
 }
 
 /** The bus of one run of `runner`, with what is kept for it. */
