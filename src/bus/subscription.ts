@@ -72,6 +72,11 @@ export class BufferedSubscription<I extends object>
     return this.#queue.size
   }
 
+  /** Its consumer waits for a message: it has dealt with all it took. */
+  get waiting(): boolean {
+    return this.#waiter !== undefined
+  }
+
   get closed(): boolean {
     return this.#state === 'closed'
   }

@@ -40,6 +40,7 @@ export interface RunnerDeps {
   readonly residence: Residence
 }
 
+const REST: AfterStop = { kind: 'rest' }
 /** How long the end of a killed process may take before the worker is named as unstopped. */
 const KILL_GRACE_MS = 5000
 
@@ -302,6 +303,7 @@ export class Runner {
             whenHeard(this.#bus, () => this.#record.runs === run && this.#apply({ type: 'ready' })),
           ended: (exit) => this.#record.runs === run && this.#ended(exit),
           charged: (exit) => this.#record.runs === run && this.#charged(exit),
+          idle: () => this.#record.runs === run && this.state.kind === 'running' && this.stop('sleep', REST),
         },
       })
     })

@@ -29,6 +29,8 @@ export interface InstanceEvents {
   readonly ended: (exit: Exit) => void
   /** A stray error or process.exit was charged to the run, which goes on until it is aborted. */
   readonly charged: (exit: Exit) => void
+  /** It has had nothing to do for its sleepAfter; told by threads and processes only. */
+  readonly idle: () => void
 }
 
 /** What an ended run left behind. */

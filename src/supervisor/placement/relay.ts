@@ -18,6 +18,8 @@ import { line, packError } from './wire/protocol.ts'
 import type { WireLine } from './wire/protocol.ts'
 
 export interface RelayOptions {
+  /** Monotonic ms. */
+  readonly now: () => number
   readonly link: Link
   readonly bus: ScopedBus
   /** Answers a request whose message was relayed: HostBus.publishSystem. */
@@ -43,8 +45,12 @@ export class Relay {
   readonly #requests = new Map<number, AbortController>()
   readonly #streams = new Map<number, Pulled>()
 
+  /** When a message last crossed, in either direction; monotonic ms. */
+  activeAt: number
+
   constructor(options: RelayOptions) {
     this.#options = options
+    this.activeAt = options.now()
   }
 
   /** Messages sent and not known to be taken. */
@@ -56,6 +62,12 @@ export class Relay {
 
   /** Takes a line of the guest that is about the bus; false when it is about something else. */
   heard(heard: WireLine): boolean {
+    const known = this.#heard(heard)
+    if (known) this.activeAt = this.#options.now()
+    return known
+  }
+
+  #heard(heard: WireLine): boolean {
     const [tag, id, value, ...rest] = heard
     switch (tag) {
       case 'c':
@@ -123,6 +135,7 @@ export class Relay {
     try {
       for await (const delivery of subscription) {
         inHand.add(delivery)
+        this.activeAt = this.#options.now()
         const tag = left-- > 0 ? 'k' : 'm'
         link.send(`["${tag}",${id},${JSON.stringify(delivery.topic)},${oneLine(delivery.envelope)}]`)
         if (subscription.dropped !== told) told = this.#tellDropped(id, subscription, told)

@@ -11,6 +11,8 @@ import type { LogLevel, Logger } from '../../log/logger.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
 import { runInScope } from '../attribution/run-scope.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Whereabouts } from './placement.ts'
+import { startIdleWatch } from './idle-watch.ts'
+import type { IdleWatch } from './idle-watch.ts'
 import { Relay } from './relay.ts'
 import { Link } from './wire/link.ts'
 import type { Transport } from './wire/link.ts'
@@ -97,6 +99,7 @@ class RemoteInstance implements Instance {
   readonly #link: Link | undefined
   #relay: Relay | undefined
   #timer: Timer | undefined
+  #idle: IdleWatch | undefined
   #said: Ended | undefined
   #stopping: StopReason | undefined
   #killed = false
@@ -133,14 +136,36 @@ class RemoteInstance implements Instance {
       return
     }
     const { name } = this.#request.spec
-    this.#relay = new Relay({
+    const relay = new Relay({
+      now: this.#parts.clock.monotonic,
       link: this.#link,
       bus: this.#parts.busOf(name),
       answer: this.#parts.answer,
       giveBack: (deliveries) => this.#parts.giveBack(name, deliveries),
     })
+    this.#relay = relay
     this.#link.send('["run"]')
     this.#link.flush()
+    this.#watchIdle(relay)
+  }
+
+  /** Only what a message or a tick wakes is put to sleep. */
+  #watchIdle(relay: Relay): void {
+    const { spec, events } = this.#request
+    if (spec.sleepAfterMs === undefined) return
+    if (spec.activation.kind === 'eager') {
+      this.#parts
+        .logOf(spec.name)
+        .warn({ event: 'never-sleeps' }, 'sleepAfter has no effect: it is eager, so nothing would wake it')
+      return
+    }
+    this.#idle = startIdleWatch({
+      clock: this.#parts.clock,
+      afterMs: spec.sleepAfterMs,
+      activeAt: () => (relay.inHand > 0 ? Number.POSITIVE_INFINITY : relay.activeAt),
+      ask: () => this.#link?.send('["idle"]'),
+      onIdle: events.idle,
+    })
   }
 
   abort(reason: StopReason): void {
@@ -212,6 +237,9 @@ class RemoteInstance implements Instance {
         this.#said = first as Ended
         this.#after(LEAVE_MS, () => this.#seat.kill())
         return
+      case 'idle':
+        this.#idle?.answered(first === true)
+        return
       case 'fault':
         this.#parts.onInternal(
           Object.assign(unpackError(first), { stack: (first as { stack?: string }).stack }),
@@ -263,6 +291,7 @@ class RemoteInstance implements Instance {
   /** Lets go of wire and bus. Returns how many messages were lost with the guest. */
   #close(inOrder: boolean): number {
     const { name } = this.#request.spec
+    this.#idle?.close()
     const lost = this.#relay?.close(inOrder) ?? 0
     this.#relay = undefined
     this.#link?.close()

@@ -51,6 +51,7 @@ function join(embedded: HostBus, owner: string, options: ScopedBusOptions = {}):
   })
   relay = new Relay({
     link: host,
+    now: systemClock.monotonic,
     bus: embedded.scoped(owner, options),
     answer: (replyTo, payload) => embedded.publishSystem(replyTo, payload),
     giveBack: (deliveries) => options.returned?.(deliveries),

@@ -75,6 +75,13 @@ export class GuestBus implements ScopedBus {
     return this.#dropped
   }
 
+  /** Every consumer waits for its next message, at least one does, and nothing was asked for. */
+  get idle(): boolean {
+    if (this.#open.size === 0 || this.#calls.size > 0) return false
+    for (const { subscription } of this.#open.values()) if (subscription?.waiting !== true) return false
+    return true
+  }
+
   publish(topic: string, payload: Json, options?: PublishOptions): Promise<void> {
     if (this.#closed) return Promise.reject(closedError('publish to', topic))
     try {

@@ -23,6 +23,10 @@ export class Calls {
     this.#link = link
   }
 
+  get size(): number {
+    return this.#waiting.size
+  }
+
   /** `values` is JSON text: the arguments, comma-separated. Rejects BYRE_BUS_OVERFLOW beyond CALLS_MAX. */
   ask(method: string, values: string, signal?: AbortSignal): Promise<Json> {
     if (this.#waiting.size >= CALLS_MAX) return Promise.reject(tooMany(method))

@@ -79,6 +79,7 @@ export class Guest {
     else if (tag === 'run') this.#instance?.run()
     else if (tag === 'abort')
       this.abort(new StopReason(values[0] as StopKind, String(values[1]), String(values[2])))
+    else if (tag === 'idle') this.link.send(line('idle', this.#bus?.idle === true))
     else if (tag === 'level') this.#log?.setLevel(values[0] as LogLevel | 'silent')
   }
 
@@ -103,6 +104,7 @@ export class Guest {
         ready: () => this.link.send('["ready"]'),
         ended: (exit) => this.#ended(exit),
         charged: (exit) => this.link.send(line('charged', clipExit(exit))),
+        idle: () => {},
       },
     })
   }
