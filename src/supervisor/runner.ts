@@ -324,7 +324,10 @@ export class Runner {
   #ended(exit: Exit): void {
     this.#ticket?.leave()
     const told = this.#cause ?? exit
-    this.#release(this.#note(told))
+    const failed = this.#note(told)
+    // A run that was cut short for the next one may have had no time to read: what it was offered is the next one's.
+    const { state } = this
+    this.#release(failed || (state.kind === 'stopping' && state.after.kind === 'start'))
     this.#apply({ type: 'ended', ...told })
   }
 

@@ -61,6 +61,7 @@ t.test('a live worker is moved through every placement; nothing published meanwh
     Array.from({ length: all.length }, (_, n) => n),
     'each once, in order, none missing',
   )
+  t.same(herd.matching({ event: 'unclaimed' }), [])
   t.same(await herd.worker('sibling'), before, 'its sibling did not notice')
   t.same(await herd.stop(), { code: 0, signal: null })
 })

@@ -134,6 +134,10 @@ export class Relay {
     let told = 0
     try {
       for await (const delivery of subscription) {
+        if (!this.#relayed.has(id)) {
+          this.#options.giveBack([delivery]) // it was on its way out of the queue when the guest closed
+          return
+        }
         inHand.add(delivery)
         this.activeAt = this.#options.now()
         const tag = left-- > 0 ? 'k' : 'm'

@@ -56,14 +56,14 @@ export interface Seat {
   interrupt(): void
   /** Ends it: SIGKILL, terminate(). Idempotent. */
   kill(): void
-  /** No text will be heard any more; the wire may close. */
+  /** No text will be heard any more: closes the wire. Idempotent. */
   close(): void
 }
 
 export type OpenSeat = (request: LaunchRequest, parts: RemoteParts, events: SeatEvents) => Seat
 
 /** A guest that has said its last word may take this long to be gone. */
-const LEAVE_MS = 1000
+const LEAVE_MS = 2000
 /** Share of stopTimeout after which a process that does not stop is sent SIGTERM. */
 const INTERRUPT_AFTER = 0.75
 
@@ -235,6 +235,7 @@ class RemoteInstance implements Instance {
         return
       case 'ended':
         this.#said = first as Ended
+        this.#seat.close() // it waits for this: its last word was read
         this.#after(LEAVE_MS, () => this.#seat.kill())
         return
       case 'idle':

@@ -32,7 +32,7 @@ import type { GuestLog } from './log.ts'
 /** What the thread or process gives its guest. */
 export interface GuestSeat {
   readonly transport: Transport
-  /** Ends the thread or process once everything written has gone out. */
+  /** Ends the thread or process once everything written has been read, or a second has passed. */
   leave(code: number): void
 }
 

@@ -13,19 +13,22 @@ const { setTimeout: hostSetTimeout } = globalThis
 
 const socket = new Socket({ fd: WIRE_FD, readable: true, writable: true })
 const transport = socketTransport(socket)
-let leaving = false
+/** The host closes the wire when it has read the last word; a socket closed from here with something unread in it would
+ *  reset the host's end, and with it what the host had not read. */
+const FAREWELL_MS = 1000
+let leavingWith: number | undefined
 const guest = new Guest({
   transport,
   leave(code) {
-    leaving = true
-    transport.end(() => exitNow(code))
+    leavingWith = code
+    hostSetTimeout(() => exitNow(code), FAREWELL_MS)
   },
 })
 transport.listen({
   text: (text) => guest.link.receive(text),
   drained: () => guest.link.drained(),
   ended() {
-    if (leaving) return
+    if (leavingWith !== undefined) exitNow(leavingWith)
     guest.link.close()
     hostSetTimeout(() => exitNow(1), guest.stopTimeoutMs)
     guest.abort(new StopReason('shutdown', 'supervisor', 'The supervisor is gone'))

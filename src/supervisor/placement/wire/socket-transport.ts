@@ -11,8 +11,6 @@ export interface SocketTransport extends Transport {
     readonly drained: () => void
     readonly ended: () => void
   }): void
-  /** Sends what waits, then closes; `then` is called once all is written, or cannot be. */
-  end(then: () => void): void
 }
 
 export function socketTransport(socket: Socket): SocketTransport {
@@ -25,10 +23,6 @@ export function socketTransport(socket: Socket): SocketTransport {
       // EPIPE and ECONNRESET are the end of the other side and nothing else; 'close' follows.
       socket.on('error', () => {})
       socket.once('close', on.ended)
-    },
-    end(then) {
-      socket.once('close', then)
-      socket.end(() => socket.destroy())
     },
   }
 }
