@@ -17,11 +17,11 @@ export async function run(ctx) {
     seen.push(payload)
   }
 }`
-/** One message each millisecond, numbered. */
+/** 200 numbered messages/s: a slow machine may take seconds for a move before the 1000 that are kept overflow. */
 const FEEDER = `
 export async function run(ctx) {
   let n = 0
-  ctx.every(10, async () => { for (let i = 0; i < 20; i++) await ctx.bus.publish('food', n++) })
+  ctx.every(10, async () => { for (let i = 0; i < 2; i++) await ctx.bus.publish('food', n++) })
   for await (const m of ctx.bus.subscribe('stop-feeding')) void m
 }`
 const SIBLING = `export const run = async (ctx) => { await new Promise((r) => ctx.signal.addEventListener('abort', r)) }`
@@ -55,13 +55,13 @@ t.test('a live worker is moved through every placement; nothing published meanwh
   const runs = herd.matching({ worker: 'eater', msg: 'seen' }).map((line) => line['seen'] as number[])
   t.equal(runs.length, 5, 'no line was folded')
   const all = runs.flat()
-  t.ok(all.length > 200, `${all.length} messages over the moves`)
+  t.ok(all.length > 20, `${all.length} messages over the moves`)
   t.same(
     all,
     Array.from({ length: all.length }, (_, n) => n),
     'each once, in order, none missing',
   )
-  t.same(herd.matching({ event: 'unclaimed' }), [])
+  t.same(herd.matching({ event: /^(unclaimed|mailbox-overflow|lost-in-hand)$/ }), [])
   t.same(await herd.worker('sibling'), before, 'its sibling did not notice')
   t.same(await herd.stop(), { code: 0, signal: null })
 })
