@@ -137,8 +137,8 @@ const answers = {
   publish: async (ctx, { topic, payload, times = 1 }) => {
     for (let i = 0; i < times; i++) await ctx.bus.publish(topic, payload ?? null)
   },
-  // The histogram notes nothing before its second interval after a reset.
-  reset: async () => { reset(); loop.reset(); while (loop.count === 0) await new Promise((r) => setTimeout(r, 5)) },
+  // The histogram notes nothing before its second interval after a reset; only then may gaps count.
+  reset: async () => { loop.reset(); while (loop.count === 0) await new Promise((r) => setTimeout(r, 5)); reset() },
   census: async (ctx, { names, see }) => ({
     loopMaxMs: loop.max / 1e6,
     answered: await Promise.all(names.map((name) => ctx.bus.request('ask.' + name, see === undefined ? {} : { see }))),
