@@ -70,9 +70,9 @@ t.test(
     t.match(await byre('--group', 'core'), { code: 0, stdout: /1 of 6 workers[^]*\n {2}1. db\n\nStop/ })
     t.match(await byre('--only', 'mail,report'), { code: 0, stdout: /1. mail\n {2}2. report/ })
     t.match(await byre('--only', 'nobody'), {
-      code: 4,
+      code: 2,
       stderr: /Cannot explain nobody: .* has db \(group core\), mail/,
     })
-    t.match(await byre('--group', 'none'), { code: 4, stderr: /group 'none'/ })
+    t.match(await byre('--group', 'none'), { code: 2, stderr: /group 'none'/ })
   },
 )
