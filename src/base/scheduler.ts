@@ -11,12 +11,28 @@ export interface Scheduler {
   close(): void
 }
 
-interface Entry {
-  dueAt: number
+/** One thing that happens later, and its own handle: a thousand workers have one armed each. */
+class Entry implements Timer {
+  readonly dueAt: number
   /** dueAt + slack: the latest it may run. */
-  latestAt: number
+  readonly latestAt: number
+  readonly #taken: (entry: Entry) => void
   fn: (() => void) | undefined
-  index: number
+  /** Its place in the heap; -1 outside. */
+  index = -1
+
+  constructor(dueAt: number, slackMs: number, fn: () => void, taken: (entry: Entry) => void) {
+    this.dueAt = dueAt
+    this.latestAt = dueAt + slackMs
+    this.fn = fn
+    this.#taken = taken
+  }
+
+  cancel(): void {
+    if (this.fn === undefined) return
+    this.fn = undefined
+    if (this.index >= 0) this.#taken(this) // else taken out to fire in this very turn, after who cancels it
+  }
 }
 
 /** Lateness (ms) of each firing is told to `onLateness`: real samples of the loop's delay, without a probe timer. */
@@ -64,22 +80,18 @@ export function createScheduler(clock: Clock, onLateness?: (ms: number) => void)
     arm()
   }
 
+  const take = (entry: Entry): void => {
+    const wasFirst = entry.index === 0
+    removeAt(heap, entry.index)
+    if (wasFirst) arm()
+  }
+
   return {
     after(delayMs, fn, slackMs = 0) {
-      const dueAt = clock.monotonic() + Math.max(0, delayMs)
-      const entry: Entry = { dueAt, latestAt: dueAt + slackMs, fn, index: -1 }
+      const entry = new Entry(clock.monotonic() + Math.max(0, delayMs), slackMs, fn, take)
       push(heap, entry)
       if (entry.index === 0) arm()
-      return {
-        cancel() {
-          if (entry.fn === undefined) return
-          entry.fn = undefined
-          if (entry.index < 0) return // taken out to fire in this very turn, after who cancels it
-          const wasFirst = entry.index === 0
-          removeAt(heap, entry.index)
-          if (wasFirst) arm()
-        },
-      }
+      return entry
     },
     get size() {
       return heap.length

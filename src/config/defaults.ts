@@ -5,6 +5,7 @@
 export const DEFAULTS = {
   bus: 'embedded',
   onUnattributed: 'drain',
+  admission: { queue: 1000 },
   sampler: { enabled: true, interval: '15s' },
   limits: { message: '1MiB', buffer: 1000 },
   worker: {
@@ -30,6 +31,7 @@ export const DEFAULTS = {
 /** Inclusive ranges, in the spelling of the config. */
 export const RANGES = {
   admissionMax: [1, 10_000],
+  admissionQueue: [1, 10_000],
   samplerInterval: ['100ms', '1d'],
   limitsMessage: ['1KiB', '64MiB'],
   limitsBuffer: [1, 1_000_000],

@@ -52,8 +52,9 @@ export async function resolveHerd(raw: unknown, options: ResolveOptions): Promis
 }
 
 function buildHerd(config: HerdConfig, file: string, folder: string): ResolvedHerd {
+  const same = createInterner()
   const workers = Object.entries(config.workers).map(([name, own]) =>
-    buildWorker(name, own, config.defaults ?? {}, folder),
+    buildWorker(name, own, config.defaults ?? {}, folder, same),
   )
   const listen = config.http === undefined ? undefined : parseListen(config.http.listen)
   const sampler = { ...DEFAULTS.sampler, ...config.sampler }
@@ -67,7 +68,7 @@ function buildHerd(config: HerdConfig, file: string, folder: string): ResolvedHe
     groups: buildGroups(config, workers),
     workers,
     control: config.control ?? {},
-    admission: config.admission ?? {},
+    admission: { ...DEFAULTS.admission, ...config.admission },
     sampler: { enabled: sampler.enabled, intervalMs: durationMs(sampler.interval) },
     limits: { messageBytes: sizeBytes(limits.message), buffer: limits.buffer },
     onUnattributed: config.onUnattributed ?? DEFAULTS.onUnattributed,
@@ -92,6 +93,7 @@ function buildWorker(
   own: WorkerConfig,
   shared: WorkerDefaults,
   folder: string,
+  same: Interner,
 ): ResolvedWorker {
   const base = DEFAULTS.worker
   const merged = { ...base, ...shared, ...own }
@@ -99,43 +101,60 @@ function buildWorker(
   const limit = { ...base.limit, ...shared.limit, ...own.limit }
   const stall = { ...base.stall, ...shared.stall, ...own.stall }
   const script = own.script !== undefined
-  return {
+  // Keys that most workers have not come last: an object made in one piece is the smallest.
+  const worker: ResolvedWorker = {
     name,
     group: merged.group,
     source: script
       ? { kind: 'script', path: resolve(folder, own.script), args: own.args ?? [] }
       : { kind: 'module', path: resolve(folder, own.module ?? '') },
-    config: own.config === undefined ? {} : own.config,
-    env: { ...shared.env, ...own.env },
-    ...given({ cwd: own.cwd === undefined ? undefined : resolve(folder, own.cwd) }),
-    activation: buildActivation(merged.activation),
+    config: own.config === undefined ? same({}) : own.config,
+    env: same({ ...shared.env, ...own.env }),
+    activation: same(buildActivation(merged.activation)),
     placement: merged.placement,
-    ...given({ sleepAfterMs: sleepAfterMs(merged) }),
     restart: merged.restart,
-    backoff: {
+    backoff: same({
       firstMs: durationMs(backoff.first),
       baseMs: durationMs(backoff.base),
       factor: backoff.factor,
       maxMs: durationMs(backoff.max),
       resetAfterMs: durationMs(backoff.resetAfter),
-    },
-    limit: { failures: limit.failures, withinMs: durationMs(limit.within) },
+    }),
+    limit: same({ failures: limit.failures, withinMs: durationMs(limit.within) }),
     onLimit: merged.onLimit,
     onStall: merged.onStall,
-    stall: { detect: stall.detect, afterMs: durationMs(stall.after) },
+    stall: same({ detect: stall.detect, afterMs: durationMs(stall.after) }),
     startTimeoutMs: durationMs(merged.startTimeout),
     stopTimeoutMs: durationMs(merged.stopTimeout),
     // A script has no ctx to call ready() on: `ready: 'call'` of `defaults` is not for it.
     ready: script ? 'start' : merged.ready,
     weight: merged.weight,
     critical: merged.critical,
-    after: [...new Set(own.after)],
-    requires: [...new Set(own.requires)],
-    ...given({
+    after: same([...new Set(own.after)]),
+    requires: same([...new Set(own.requires)]),
+    needs: same(buildNeeds(own.needs ?? {}, folder)),
+  }
+  return Object.assign(
+    worker,
+    given({
+      cwd: own.cwd === undefined ? undefined : resolve(folder, own.cwd),
+      sleepAfterMs: sleepAfterMs(merged),
       memoryMaxBytes: merged.memoryMax === undefined ? undefined : sizeBytes(merged.memoryMax),
       lease: buildLease(own.lease),
     }),
-    needs: buildNeeds(own.needs ?? {}, folder),
+  )
+}
+
+/** Gives the first of all equal values: a thousand workers have one backoff between them. */
+type Interner = <T extends object>(value: T) => T
+
+function createInterner(): Interner {
+  const known = new Map<string, object>()
+  return <T extends object>(value: T) => {
+    const key = JSON.stringify(value)
+    const first = known.get(key) ?? value
+    if (first === value) known.set(key, value)
+    return first as T
   }
 }
 

@@ -176,7 +176,9 @@ function herd() {
     ),
     workers: f.record(worker()),
     control: opt(control()),
-    admission: opt(f.object({ max: opt(f.integer(RANGES.admissionMax)) })),
+    admission: opt(
+      f.object({ max: opt(f.integer(RANGES.admissionMax)), queue: opt(f.integer(RANGES.admissionQueue)) }),
+    ),
     sampler: opt(f.object({ enabled: opt(f.boolean()), interval: opt(f.duration(RANGES.samplerInterval)) })),
     limits: opt(
       f.object({ message: opt(f.size(RANGES.limitsMessage)), buffer: opt(f.integer(RANGES.limitsBuffer)) }),

@@ -91,7 +91,7 @@ export interface HerdConfig {
   readonly groups?: Readonly<Record<string, GroupConfig>>
   readonly workers: Readonly<Record<string, WorkerConfig>>
   readonly control?: { readonly secret?: string; readonly overRedis?: 'unsigned' }
-  readonly admission?: { readonly max?: number }
+  readonly admission?: { readonly max?: number; readonly queue?: number }
   readonly sampler?: { readonly enabled?: boolean; readonly interval?: Duration }
   readonly limits?: { readonly message?: Size; readonly buffer?: number }
   readonly onUnattributed?: 'drain' | 'report'
@@ -174,7 +174,7 @@ export interface ResolvedHerd {
   /** In config order. */
   readonly workers: readonly ResolvedWorker[]
   readonly control: { readonly secret?: string; readonly overRedis?: 'unsigned' }
-  readonly admission: { readonly max?: number }
+  readonly admission: { readonly max?: number; readonly queue: number }
   readonly sampler: { readonly enabled: boolean; readonly intervalMs: number }
   readonly limits: { readonly messageBytes: number; readonly buffer: number }
   readonly onUnattributed: 'drain' | 'report'

@@ -10,6 +10,7 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { systemClock } from '../base/clock.ts'
+import { BIGINT } from '../base/stat.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 
 export interface FdSinkOptions {
@@ -23,7 +24,7 @@ export interface FdSinkOptions {
 }
 
 export interface FdSink {
-  /** Takes a whole line with its newline; never throws, never waits. */
+  /** Takes one or more whole lines with their newlines; never throws, never waits. */
   write(line: string): void
   /** True once the kernel has everything, false when `timeoutMs` passed first. */
   flush(timeoutMs: number): Promise<boolean>
@@ -85,7 +86,7 @@ async function openSocket(fd: number): Promise<Target> {
 }
 
 function kindOfFd(fd: number): 'file' | 'pipe' | 'terminal' | 'socket' {
-  const stat = fstatSync(fd)
+  const stat = fstatSync(fd, BIGINT)
   if (stat.isFIFO()) return 'pipe'
   if (stat.isSocket()) return 'socket'
   // character devices that are no terminal (/dev/null) never block
@@ -95,8 +96,8 @@ function kindOfFd(fd: number): 'file' | 'pipe' | 'terminal' | 'socket' {
 /** Terminals have major 4 (tty), 5 (tty, console) or 136 to 143 (pts); devices.txt of the kernel. */
 export function isTerminal(fd: number): boolean {
   try {
-    const stat = fstatSync(fd)
-    const major = (stat.rdev >> 8) & 0xfff
+    const stat = fstatSync(fd, BIGINT)
+    const major = Number(stat.rdev >> 8n) & 0xfff
     return stat.isCharacterDevice() && (major === 4 || major === 5 || (major >= 136 && major <= 143))
   } catch {
     return false
@@ -122,13 +123,13 @@ function build(target: Target, options: FdSinkOptions): FdSink {
         : writeSync(target.fd, data, 0, data.length)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return FULL
-      dropped++
+      dropped += linesOf(data)
       return LOST
     }
   }
   const enqueue = (data: Buffer): void => {
     if (queuedBytes + data.length > maxQueueBytes) {
-      dropped++
+      dropped += linesOf(data)
       return
     }
     queue.push(data)
@@ -169,7 +170,7 @@ function build(target: Target, options: FdSinkOptions): FdSink {
   return {
     write(line) {
       if (closed) {
-        dropped++
+        dropped += linesOf(line)
         return
       }
       if (queue.length > 0) return enqueue(Buffer.from(line))
@@ -209,13 +210,20 @@ function build(target: Target, options: FdSinkOptions): FdSink {
       if (closed) return
       closed = true
       timer?.cancel()
-      dropped += queue.length
+      for (const data of queue) dropped += linesOf(data)
       queue = []
       queuedBytes = 0
       settled()
       target.close()
     },
   }
+}
+
+/** The rest of a line that was cut counts as one: it ends with its newline. */
+function linesOf(data: string | Buffer): number {
+  let count = 0
+  for (let at = data.indexOf('\n'); at !== -1; at = data.indexOf('\n', at + 1)) count++
+  return Math.max(1, count)
 }
 
 function sleepSync(ms: number): void {

@@ -9,6 +9,7 @@ import { formatDurationMs } from '../base/durations.ts'
 import { isTerminal } from './fd-sink.ts'
 import { createFold, kindOf } from './fold.ts'
 import type { Fold, Folded, FoldOptions } from './fold.ts'
+import { LEVEL_NUMBERS } from './levels.ts'
 import { createLineLogger } from './line-logger.ts'
 import type { LineLoggerOptions } from './line-logger.ts'
 import type { Logger, LogLevel } from './logger.ts'
@@ -41,7 +42,7 @@ export interface HerdLog {
   /** The worker's own logger (`ctx.log`): a pino child tagged `worker`, made on the first call and kept until `deactivate`. */
   worker(name: string): Logger
   /** byre's words about a worker: tagged `worker`, at the root's level, in the worker's journal stream. Costs nothing to drop. */
-  about(name: string): Logger
+  about(name: string, urgency?: 'soon' | 'now'): Logger
   /** Takes effect at once, also for children the worker has made. Kept over restarts. */
   setLevel(worker: string, level: LogLevel | 'silent'): void
   levelOf(worker: string): LogLevel | 'silent'
@@ -86,6 +87,11 @@ export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdL
   const now = (): number => clock.now()
   const write = (line: string, level: number, worker: string): void =>
     output.write(limitLine(line, level, now(), worker), entries.get(worker))
+  /** Bad news is written at once: what comes next may be the end. */
+  const writeSoon = (line: string, level: number, worker: string): void =>
+    level > LEVEL_NUMBERS.info
+      ? write(line, level, worker)
+      : output.writeSoon(limitLine(line, level, now(), worker), entries.get(worker))
   const tagged = (worker: string): Pick<LineLoggerOptions, 'now' | 'write' | 'bindings'> => ({
     now,
     write: (line, level) => write(line, level, worker),
@@ -113,9 +119,10 @@ export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdL
     root,
     format,
     ...createWorkerTable(entries, workers, root),
-    about: (name) =>
+    about: (name, urgency = 'soon') =>
       createLineLogger({
         ...tagged(name),
+        write: (line, level) => (urgency === 'soon' ? writeSoon : write)(line, level, name),
         level: () => root.level,
         admit: (...args) => admit(name, ...args),
       }),

@@ -2,6 +2,7 @@
 // back on.
 
 import type { Clock } from '../base/clock.ts'
+import { createBatch } from './batch.ts'
 import { createFdSink } from './fd-sink.ts'
 import type { FdSink } from './fd-sink.ts'
 import type { Journal, JournalStream } from './journald.ts'
@@ -28,6 +29,8 @@ export interface Source {
 export interface Output {
   /** Takes one JSON line with its newline. Never throws, never waits. */
   write(line: string, source: Source | undefined): void
+  /** As write, but the line may wait for the end of this turn of the loop. What is written later still comes after it. */
+  writeSoon(line: string, source: Source | undefined): void
   writeSync(line: string, timeoutMs: number): void
   /** True once the kernel has everything, false when `timeoutMs` passed first. */
   flush(timeoutMs: number): Promise<boolean>
@@ -49,11 +52,25 @@ export async function createOutput(format: LogFormat, options: OutputOptions): P
   })
   if (format === 'journal') return createJournalOutput(sink, options)
   const text = await formatter(format, options.env)
+  const batch = createBatch((lines) => sink.write(lines))
   return {
-    write: (line) => sink.write(text(line)),
-    writeSync: (line, timeoutMs) => void sink.writeSync(text(line), timeoutMs),
-    flush: (timeoutMs) => sink.flush(timeoutMs),
-    close: () => sink.close(),
+    write(line) {
+      batch.flush()
+      sink.write(text(line))
+    },
+    writeSoon: (line) => batch.add(text(line)),
+    writeSync(line, timeoutMs) {
+      batch.flush()
+      sink.writeSync(text(line), timeoutMs)
+    },
+    flush(timeoutMs) {
+      batch.flush()
+      return sink.flush(timeoutMs)
+    },
+    close() {
+      batch.flush()
+      sink.close()
+    },
     counts: () => ({ dropped: sink.dropped, journalLostBytes: 0, journalStreams: 0 }),
   }
 }
@@ -91,12 +108,14 @@ async function createJournalOutput(sink: FdSink, options: OutputOptions): Promis
     },
   })
   const root = journal.stream('byre')
+  const write: Output['write'] = (line, source) => {
+    if (source === undefined || !source.active) return root.write(formatJournal(line, false))
+    source.stream ??= journal.stream(`byre-${source.name}`)
+    source.stream.write(formatJournal(line, true))
+  }
   return {
-    write(line, source) {
-      if (source === undefined || !source.active) return root.write(formatJournal(line, false))
-      source.stream ??= journal.stream(`byre-${source.name}`)
-      source.stream.write(formatJournal(line, true))
-    },
+    write,
+    writeSoon: write, // a line a message there
     writeSync(line, timeoutMs) {
       const text = formatJournal(line, false)
       root.write(text)

@@ -59,6 +59,7 @@ function createRoot(options: WorkerLoggersOptions): PinoLogger {
       level: options.level,
       timestamp: () => `,"time":${options.now()}`,
       serializers: { err: errorFields },
+      formatters: { log: keepTag },
       hooks: {
         logMethod(args, method, level) {
           const [fields, message] = args as unknown[]
@@ -69,6 +70,13 @@ function createRoot(options: WorkerLoggersOptions): PinoLogger {
     },
     createDestination(options.write),
   )
+}
+
+/** A field of a worker's own that is called `worker` must not pass for the tag: of two equal keys a reader takes the last. */
+function keepTag(fields: Record<string, unknown>): Record<string, unknown> {
+  if (!Object.hasOwn(fields, 'worker')) return fields
+  const { worker, ...rest } = fields
+  return { ...rest, field_worker: worker }
 }
 
 /**

@@ -14,7 +14,7 @@ export interface TransitionLine {
 
 /** The part of HerdLog it needs: byre's own words about one worker, already tagged `worker`. */
 export interface TransitionLog {
-  about(worker: string): Logger
+  about(worker: string, urgency?: 'soon' | 'now'): Logger
 }
 
 /**
@@ -25,7 +25,9 @@ export interface TransitionLog {
 export function logTransition(log: TransitionLog, event: TransitionLine): void {
   const { worker, from, to, reason, ...rest } = event
   const fields = { event: 'transition', from, to, reason, ...rest, v: undefined, ts: undefined }
-  log.about(worker)[levelOf(to)](unfolded(fields), `${from} -> ${to}: ${reason}`)
+  // What comes next may never return to the loop.
+  const urgency = to === 'starting' ? 'now' : 'soon'
+  log.about(worker, urgency)[levelOf(to)](unfolded(fields), `${from} -> ${to}: ${reason}`)
 }
 
 function levelOf(to: string): LogLevel {

@@ -123,6 +123,7 @@ t.test('one default each, the same in the loader, the schema and the docs', asyn
 t.test('the ranges of the docs and of the schema are those of the loader', async (t) => {
   const at: Record<keyof typeof d.RANGES, readonly string[]> = {
     admissionMax: ['admission.max'],
+    admissionQueue: ['admission.queue'],
     samplerInterval: ['sampler.interval'],
     limitsMessage: ['limits.message'],
     limitsBuffer: ['limits.buffer'],

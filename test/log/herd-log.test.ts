@@ -75,6 +75,8 @@ t.test('a worker’s level is its own, moves at once, and survives deactivation'
   log.root.level = 'info'
   log.worker('v').info('root moved yes')
   log.about('w').info('root moved too')
+  t.equal(lines().length, 3, 'good news may wait for the end of the turn')
+  await new Promise((resolve) => process.nextTick(resolve))
   t.same(
     lines().map((line) => line.msg),
     ['child yes', 'again yes', 'root moved yes', 'root moved too'],
@@ -98,6 +100,8 @@ t.test(
     for (let i = 0; i < 20; i++) logTransition(log, event)
     logTransition(log, { ...event, to: 'quarantined' })
     logTransition(log, { ...event, to: 'running' })
+    t.equal(lines().length, 21, 'bad news are written at once')
+    await log.flush()
     t.equal(lines().length, 22)
     const { time: _time, ...first } = lines()[0]!
     t.same(first, {
@@ -118,6 +122,12 @@ t.test(
     )
   },
 )
+
+t.test('a worker cannot write in the name of another', async (t) => {
+  const { log, lines } = await fileLog(t)
+  log.worker('a').info({ worker: 'b', n: 1 }, 'not me')
+  t.match(lines(), [{ worker: 'a', field_worker: 'b', n: 1, msg: 'not me' }])
+})
 
 t.test('repeats are folded per worker, level and kind, and told with their count', async (t) => {
   const clock = fakeClock()

@@ -1,0 +1,48 @@
+// Lines of one turn go out in one write, in order, and never later than what comes after them.
+import t from 'tap'
+import { createBatch } from '../../src/log/batch.ts'
+
+function bench(): { writes: string[]; ends: (() => void)[]; batch: ReturnType<typeof createBatch> } {
+  const writes: string[] = []
+  const ends: (() => void)[] = []
+  const batch = createBatch(
+    (lines) => writes.push(lines),
+    (fn) => ends.push(fn),
+  )
+  return { writes, ends, batch }
+}
+
+t.test('the lines of a turn are one write at its end', async (t) => {
+  const { writes, ends, batch } = bench()
+  batch.add('a\n')
+  batch.add('b\n')
+  t.same(writes, [])
+  t.equal(ends.length, 1, 'one end is planned')
+  ends.shift()?.()
+  t.same(writes, ['a\nb\n'])
+  batch.add('c\n')
+  ends.shift()?.()
+  t.same(writes, ['a\nb\n', 'c\n'], 'the next turn is planned anew')
+})
+
+t.test('what is flushed is not written again', async (t) => {
+  const { writes, ends, batch } = bench()
+  batch.add('a\n')
+  batch.flush()
+  batch.flush()
+  ends.shift()?.()
+  t.same(writes, ['a\n'])
+})
+
+t.test('no write is longer than a pipe takes whole, unless one line is', async (t) => {
+  const { writes, batch } = bench()
+  const line = `${'x'.repeat(999)}\n`
+  for (let i = 0; i < 9; i++) batch.add(line)
+  batch.add(`${'y'.repeat(5000)}\n`)
+  batch.flush()
+  t.same(
+    writes.map((text) => text.length),
+    [4000, 4000, 1000, 5001],
+  )
+  t.equal(writes.join(''), line.repeat(9) + `${'y'.repeat(5000)}\n`)
+})
