@@ -77,16 +77,31 @@ export interface Subscription<P = Json> extends AsyncIterable<Message<P>> {
 }
 
 export interface EnqueueOptions {
+  /** A second job with this id within an hour is not added: `enqueue` answers the id of the first. 1 to 256 characters. */
   readonly dedupeId?: string
-  /** Milliseconds or a duration. @default 0 */
+  /** Milliseconds or a duration, at most 365 d: nobody gets it sooner. @default 0 */
   readonly delay?: number | string
 }
 
 export interface StreamOptions {
+  /** Each group gets every job, to one of its readers. @default the worker's name */
   readonly group?: string
-  /** Jobs worked on at once, 1 to 1000. @default 1 */
+  /** Jobs worked on at once, 1 to 1000: yielded and neither acked nor nacked. As many again are read ahead. @default 1 */
   readonly concurrency?: number
+  /** A job that is not acked after so many deliveries goes to the stream `<name>.dead`. @default 5 */
+  readonly maxDeliveries?: number
+  /** When the process of a reader has been silent for so long, others take over what it held. Milliseconds or a duration,
+   *  1 s to 1 d; the same for all readers of a group. @default '30s' */
+  readonly claimAfter?: number | string
+  /** Ends the iteration. */
   readonly signal?: AbortSignal
+}
+
+export interface NackOptions {
+  /** Nobody gets it sooner. Milliseconds or a duration, at most 365 d. @default 0 */
+  readonly delay?: number | string
+  /** For the dead-letter stream, should this have been the last delivery. */
+  readonly reason?: string
 }
 
 /** One at-least-once job of a durable stream. */
@@ -95,8 +110,13 @@ export interface Job<P = Json> {
   readonly payload: P
   /** 1 on the first delivery. */
   readonly deliveries: number
+  /** Of a job in a dead-letter stream: why it is there. */
+  readonly dead?: { readonly group: string; readonly deliveries: number; readonly reason: string }
+  /** Done: nobody gets it again. Resolves when the server knows. Rejects BYRE_BUS_UNAVAILABLE and _REFUSED: it will be
+   *  delivered again then. */
   ack(): Promise<void>
-  nack(options?: { readonly delay?: number | string; readonly reason?: string }): Promise<void>
+  /** Not done: it will be delivered again, or goes to the dead-letter stream. Rejects as ack. */
+  nack(options?: NackOptions): Promise<void>
 }
 
 /** The bus a worker sees as `ctx.bus`; what the worker opened through it is closed with the worker. */
@@ -109,8 +129,11 @@ export interface Bus {
   subscribe<P = Json>(pattern: string, options?: SubscribeOptions): Subscription<P>
   /** The first reply. Rejects BYRE_BUS_REQUEST_TIMEOUT, and what publish rejects with. */
   request<P = Json>(topic: string, payload: Json, options?: RequestOptions): Promise<P>
-  /** Durable; the embedded bus rejects with BYRE_BUS_UNSUPPORTED naming the Redis bus. */
+  /** Adds a durable job and resolves with its id when the server has it. Rejects BYRE_ARGUMENT_INVALID, what publish
+   *  rejects with, BYRE_BUS_OVERFLOW for a full stream; on the embedded bus BYRE_BUS_UNSUPPORTED, naming the Redis bus. */
   enqueue(stream: string, payload: Json, options?: EnqueueOptions): Promise<string>
+  /** Jobs, oldest first, each until it is acked: settle every one. Throws BYRE_ARGUMENT_INVALID; the iteration rejects
+   *  BYRE_BUS_REFUSED when the server will not have it, and BYRE_BUS_UNSUPPORTED on the embedded bus. One consumer. */
   stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>>
 }
 
@@ -136,6 +159,17 @@ export type BusEvent =
   | { readonly event: 'bus-refused'; readonly pattern: string; readonly reason: string }
   /** Something else than an envelope arrived on a channel of this herd. */
   | { readonly event: 'bus-malformed'; readonly topic: string; readonly reason: string }
+  /** A job was given up: it is in the stream `<stream>.dead` now. */
+  | {
+      readonly event: 'bus-dead-letter'
+      readonly stream: string
+      readonly group: string
+      readonly entry: string
+      readonly deliveries: number
+      readonly reason: string
+    }
+  /** The server refused to read a stream for now; tried again. */
+  | { readonly event: 'bus-stream'; readonly stream: string; readonly reason: string }
 
 /** How the network behind a bus does. */
 export interface BusHealth {
@@ -169,7 +203,41 @@ export interface HostBus extends Bus {
   /** A bus scoped to one owner: `closeAll()` closes what it opened; `system.>` is refused for publish. No code of the
    *  owner runs inside a publisher's call: it awaits messages, so each is handled in the async context that awaited. */
   scoped(owner: string, options?: ScopedBusOptions): ScopedBus
+  /** Calls `wake` while a reader of `group` would find jobs in `stream`: at once, then each time there are new ones. Where
+   *  durable streams are. Returns its release. */
+  watchStream?(stream: string, group: string, wake: () => void): StreamWatch
+  /** The processes of the herd that answer control messages. Where there is a shared bus. */
+  readonly members?: HerdMembers
+  /** Seeks a lease of the herd, that one process of the fleet holds at a time. Where there is a shared bus. */
+  seekLease?(name: string, ttlMs: number, events: LeaseEvents): LeaseHold
   close(): Promise<void>
+}
+
+export interface HerdMembers {
+  /** Says that `member` is there, until released. */
+  announce(member: string): () => void
+  /** Those heard of within the last minute. Rejects when the server cannot be asked. */
+  list(): Promise<readonly string[]>
+}
+
+/** What becomes of a lease that is sought. `won` at most once, `lost` at most once and last; neither after `drop`. */
+export interface LeaseEvents {
+  /** `fence` is a decimal integer, greater than that of any holder before. */
+  won(fence: string): void
+  /** It is, or may soon be, another's: stop at once. */
+  lost(reason: string): void
+}
+
+export interface LeaseHold {
+  /** Gives it back, or up. Idempotent. */
+  drop(): void
+}
+
+/** Looks after a stream for somebody who does not read it now. */
+export interface StreamWatch {
+  /** It may have been read: looks again. */
+  check(): void
+  release(): void
 }
 
 export interface ScopedBusOptions {

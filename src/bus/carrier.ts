@@ -1,9 +1,8 @@
 // What a scope stands on: the router itself where all subscribers are in this process, or a network with a router
 // behind it. `publish` and `reply` answer at once, or with a promise where somebody else has to accept the message.
 
-import type { ByreError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
-import type { PublishOptions, RawDelivery } from './bus.ts'
+import type { EnqueueOptions, Job, PublishOptions, RawDelivery, StreamOptions } from './bus.ts'
 import type { Packet } from './packet.ts'
 import type { PendingRequests } from './requests.ts'
 import type { Drop, PacketSubscription, PublishRights } from './router.ts'
@@ -32,6 +31,29 @@ export interface Carrier {
   detach(subscription: PacketSubscription): void
   packets(deliveries: readonly RawDelivery[]): Packet[]
   guard(fn: () => unknown): void
-  /** The refusal of `enqueue` and `stream`. */
-  noStreams(verb: string, name: unknown): ByreError
+  /** Where durable streams are. */
+  readonly streams?: StreamSource | undefined
+}
+
+/** Durable streams behind a bus. */
+export interface StreamSource {
+  enqueue(stream: string, payload: Json, options: EnqueueOptions | undefined): Promise<string>
+  /** @param owner whose group it is unless the options name one
+   *  @param handing called before each job is handed out; cheap, must not throw
+   *  @throws BYRE_ARGUMENT_INVALID, BYRE_BUS_CLOSED */
+  open(
+    owner: string | undefined,
+    stream: string,
+    options: StreamOptions | undefined,
+    handing: () => void,
+  ): JobIteration
+}
+
+export interface JobIteration extends AsyncIterable<Job> {
+  /** Nothing of it is left. */
+  readonly over: boolean
+  /** No more jobs; what was handed out may still be settled. */
+  end(): void
+  /** What is not settled is given back to the group. Resolves when that is done. */
+  close(): Promise<void>
 }

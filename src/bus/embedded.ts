@@ -23,7 +23,7 @@ export function createEmbeddedBus(options: EmbeddedBusOptions): HostBus {
     publish: (topic, payload, publishOptions) => host.publish(topic, payload, publishOptions),
     subscribe: (pattern, subscribeOptions) => host.subscribe(pattern, subscribeOptions),
     request: (topic, payload, requestOptions) => host.request(topic, payload, requestOptions),
-    enqueue: (stream) => host.enqueue(stream),
+    enqueue: (stream, payload) => host.enqueue(stream, payload),
     stream: (stream) => host.stream(stream),
     publishSystem: (topic, payload, publishOptions) => host.publishSystem(topic, payload, publishOptions),
     hasSubscribers: (topic) => router.isHeard(topic),

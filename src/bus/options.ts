@@ -71,17 +71,17 @@ function publishProblems(options: PublishOptions): Problem[] {
   ].filter((p): p is Problem => p.message !== undefined)
 }
 
-function checkSignal(signal: AbortSignal | undefined): Problem[] {
+export function checkSignal(signal: AbortSignal | undefined): Problem[] {
   if (signal === undefined || signal instanceof AbortSignal) return []
   return [{ path: 'signal', message: `must be an AbortSignal, got ${shown(signal)}` }]
 }
 
-function refuse(subject: string, problems: readonly Problem[]): void {
+export function refuse(subject: string, problems: readonly Problem[]): void {
   if (problems.length === 0) return
   throw new ByreError('BYRE_ARGUMENT_INVALID', describeProblems(subject, problems), { details: { problems } })
 }
 
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 80))
   return typeof value === 'object' && value !== null ? 'an object' : String(value)
 }

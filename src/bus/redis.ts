@@ -5,6 +5,10 @@ import { createRedactor } from '../base/redact.ts'
 import type { BusEvent, HostBus } from './bus.ts'
 import { RedisCarrier } from './redis/carrier.ts'
 import { readAddress } from './redis/address.ts'
+import type { BusServer } from './redis/address.ts'
+import { connectOptions } from './redis/connector.ts'
+import { LateLeases } from './redis/lease/late.ts'
+import { keyPrefix } from './redis/streams/keys.ts'
 import { closedError } from './router.ts'
 import type { EmbeddedBusOptions } from './router.ts'
 import { Scope } from './scope.ts'
@@ -12,8 +16,8 @@ import { Scope } from './scope.ts'
 export interface RedisBusOptions extends EmbeddedBusOptions {
   /** The herd's name: the prefix of its channels. */
   readonly herd: string
-  /** `redis://` or `rediss://`, as the config has it. Never logged. */
-  readonly url: string
+  /** As the config has it. Never logged. */
+  readonly server: BusServer
   /** Where REDIS_URL may hold the user and password of the same server. */
   readonly env?: NodeJS.ProcessEnv | undefined
   /** Connections that come and go, gaps, refusals: for the log. Must not throw. */
@@ -25,14 +29,25 @@ export interface RedisBusOptions extends EmbeddedBusOptions {
  * Loads ioredis. Rejects BYRE_ARGUMENT_INVALID for an address that is none.
  */
 export async function openRedisBus(options: RedisBusOptions): Promise<HostBus> {
-  const address = readAddress(options.url, options.env ?? {})
+  const { address, secrets } = readAddress(options.server, options.env ?? {})
   const { Redis: Client } = await import('ioredis')
-  const { herd } = options
+  const { herd, clock } = options
+  const connect = connectOptions(address, keyPrefix(herd), clock)
   const createClient = (name: string): Redis =>
-    new Client({ ...address.connect, ...CLIENT, connectionName: `byre:${herd}:${name}` })
-  const carrier = new RedisCarrier({ ...options, createClient, redact: createRedactor(address.secrets) })
+    new Client({ ...connect, ...CLIENT, connectionName: `byre:${herd}:${name}` })
+  const carrier = new RedisCarrier({ ...options, createClient, redact: createRedactor(secrets) })
   carrier.open()
-  return hostBus(carrier)
+  const leases = new LateLeases(async () => {
+    const { Leases } = await import('./redis/lease/leases.ts')
+    return new Leases({
+      address,
+      herd,
+      token: carrier.token,
+      clock,
+      onEvent: (event) => options.onEvent?.(event),
+    })
+  })
+  return hostBus(carrier, leases)
 }
 
 /** One client is one connection: what is to happen when it breaks is decided in redis/link.ts. */
@@ -49,7 +64,7 @@ const CLIENT: RedisOptions = {
   keepAlive: 30_000,
 }
 
-function hostBus(carrier: RedisCarrier): HostBus {
+function hostBus(carrier: RedisCarrier, leases: LateLeases): HostBus {
   const scopes = new Set<Scope>()
   const forget = (scope: Scope): void => void scopes.delete(scope)
   const host = new Scope(carrier, undefined, {}, forget)
@@ -59,7 +74,7 @@ function hostBus(carrier: RedisCarrier): HostBus {
   return {
     kind: 'redis',
     get connections() {
-      return carrier.connections
+      return carrier.connections + leases.connections
     },
     get health() {
       return carrier.health
@@ -67,9 +82,12 @@ function hostBus(carrier: RedisCarrier): HostBus {
     publish: (topic, payload, publishOptions) => host.publish(topic, payload, publishOptions),
     subscribe: (pattern, subscribeOptions) => host.subscribe(pattern, subscribeOptions),
     request: (topic, payload, requestOptions) => host.request(topic, payload, requestOptions),
-    enqueue: (stream) => host.enqueue(stream),
-    stream: (stream) => host.stream(stream),
+    enqueue: (stream, payload, enqueueOptions) => host.enqueue(stream, payload, enqueueOptions),
+    stream: (stream, streamOptions) => host.stream(stream, streamOptions),
     publishSystem: (topic, payload, publishOptions) => host.publishSystem(topic, payload, publishOptions),
+    watchStream: (stream, group, wake) => carrier.streams.watch(stream, group, wake),
+    members: carrier.members,
+    seekLease: (name, ttlMs, events) => leases.seek(name, ttlMs, events),
     // another process may listen
     hasSubscribers: () => true,
     tap(pattern, deliver) {
@@ -82,10 +100,10 @@ function hostBus(carrier: RedisCarrier): HostBus {
       scopes.add(scope)
       return scope
     },
-    close() {
+    async close() {
       host.closeAll()
       for (const scope of scopes) scope.closeAll()
-      return carrier.close()
+      await Promise.all([carrier.close(), leases.close()])
     },
   }
 }

@@ -99,13 +99,6 @@ export class Router implements Carrier {
     else this.#backlog.push(packet)
   }
 
-  noStreams(verb: string, name: unknown): ByreError {
-    return new ByreError(
-      'BYRE_BUS_UNSUPPORTED',
-      `Cannot ${verb} '${String(name)}': durable streams need the Redis bus, and this herd runs on the embedded one. Set bus: 'redis://host:6379' in the config.`,
-    )
-  }
-
   /** Whether any subscription or tap covers `topic`. Throws BYRE_BUS_TOPIC_INVALID. */
   isHeard(topic: string): boolean {
     const route = this.#routeOf(topic)
@@ -257,5 +250,13 @@ export function closedError(verb: string, name: unknown): ByreError {
   return new ByreError(
     'BYRE_BUS_CLOSED',
     `Cannot ${verb} '${String(name)}': this bus is closed, its worker or supervisor has ended. Stop using it when the signal aborts.`,
+  )
+}
+
+/** BYRE_BUS_UNSUPPORTED: what only the Redis bus has. */
+export function noStreams(verb: string, name: unknown): ByreError {
+  return new ByreError(
+    'BYRE_BUS_UNSUPPORTED',
+    `Cannot ${verb} '${String(name)}': durable streams need the Redis bus, and this herd runs on the embedded one. Set bus: 'redis://host:6379' in the config.`,
   )
 }

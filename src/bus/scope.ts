@@ -2,6 +2,7 @@
 
 import type { Json } from '../base/json.ts'
 import type {
+  EnqueueOptions,
   Job,
   Message,
   PublishOptions,
@@ -9,13 +10,14 @@ import type {
   RequestOptions,
   ScopedBus,
   ScopedBusOptions,
+  StreamOptions,
   SubscribeOptions,
   Subscription,
 } from './bus.ts'
-import type { Carrier } from './carrier.ts'
+import type { Carrier, JobIteration } from './carrier.ts'
 import { resolveRequestOptions, resolveSubscribeOptions } from './options.ts'
 import type { Packet } from './packet.ts'
-import { closedError } from './router.ts'
+import { closedError, noStreams } from './router.ts'
 import type { Drop, PacketSubscription } from './router.ts'
 import { BufferedSubscription } from './subscription.ts'
 import type { SubscriptionOwner } from './subscription.ts'
@@ -28,9 +30,11 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   readonly #name: string | undefined
   readonly #hooks: ScopedBusOptions
   readonly #onClosed: (scope: Scope) => void
-  readonly #open = new Set<PacketSubscription>()
+  /** Made with the first subscription: many workers have none, most have one. */
+  #open: Set<PacketSubscription> | undefined
   /** What upstream has not acknowledged yet. */
-  readonly #announced = new Set<Promise<void>>()
+  #announced: Set<Promise<void>> | undefined
+  #jobs: Set<JobIteration> | undefined
   #dropped = 0
   #closed = false
 
@@ -47,11 +51,11 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   }
 
   get openSubscriptions(): number {
-    return this.#open.size
+    return this.#open?.size ?? 0
   }
 
   get patterns(): readonly string[] {
-    return Array.from(this.#open, (subscription) => subscription.pattern)
+    return Array.from(this.#open ?? [], (subscription) => subscription.pattern)
   }
 
   get dropped(): number {
@@ -59,7 +63,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   }
 
   get acknowledged(): Promise<void> | undefined {
-    if (this.#announced.size === 0) return undefined
+    if (this.#announced === undefined || this.#announced.size === 0) return undefined
     return Promise.allSettled(this.#announced).then(() => {})
   }
 
@@ -96,6 +100,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     if (announced !== undefined) this.#await(announced)
     const subscription = new BufferedSubscription<Packet>(pattern, resolved, owner, announced ?? ACKNOWLEDGED)
     if (!subscription.closed) {
+      this.#open ??= new Set()
       this.#open.add(subscription)
       this.#preload(subscription)
       this.#router.attach(subscription)
@@ -121,14 +126,26 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     }
   }
 
-  enqueue(stream: string, _payload?: Json): Promise<string> {
-    return Promise.reject(this.#router.noStreams('enqueue to stream', stream))
+  enqueue(stream: string, payload: Json, options?: EnqueueOptions): Promise<string> {
+    const { streams } = this.#router
+    if (streams === undefined) return Promise.reject(noStreams('enqueue to stream', stream))
+    if (this.#closed) return Promise.reject(closedError('enqueue to stream', stream))
+    return streams.enqueue(stream, payload, options)
   }
 
-  /** An iterable whose first `next()` rejects. */
-  stream<P = Json>(stream: string): AsyncIterable<Job<P>> {
-    const next = (): Promise<never> => Promise.reject(this.#router.noStreams('read stream', stream))
-    return { [Symbol.asyncIterator]: () => ({ next }) }
+  /** On a bus without streams an iterable whose first `next()` rejects. */
+  stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>> {
+    const { streams } = this.#router
+    if (streams === undefined) {
+      const next = (): Promise<never> => Promise.reject(noStreams('read stream', stream))
+      return { [Symbol.asyncIterator]: () => ({ next }) }
+    }
+    if (this.#closed) throw closedError('read stream', stream)
+    const jobs = streams.open(this.#name, stream, options, () => this.handing())
+    const known = (this.#jobs ??= new Set())
+    for (const other of known) if (other.over) known.delete(other)
+    known.add(jobs)
+    return jobs as unknown as AsyncIterable<Job<P>>
   }
 
   /** Idempotent. Open iterations end, waiting requests reject BYRE_BUS_CLOSED, and so does whatever is tried later. */
@@ -136,19 +153,21 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     if (this.#closed) return
     this.#closed = true
     this.closeSubscriptions()
+    for (const jobs of this.#jobs ?? []) void jobs.close()
     this.#router.requests.rejectAll(this, (topic) => closedError('await the reply to', topic))
     this.#onClosed(this)
   }
 
   covers(topic: string): boolean {
-    for (const subscription of this.#open) {
+    for (const subscription of this.#open ?? []) {
       if (subscription.accepting && covers(subscription.pattern, topic)) return true
     }
     return false
   }
 
   closeSubscriptions(): void {
-    for (const subscription of this.#open) subscription.close()
+    for (const subscription of this.#open ?? []) subscription.close()
+    for (const jobs of this.#jobs ?? []) jobs.end()
   }
 
   handing(): void {
@@ -177,13 +196,12 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   }
 
   ended(subscription: PacketSubscription): void {
-    this.#open.delete(subscription)
+    this.#open?.delete(subscription)
     this.#router.detach(subscription)
   }
 
   unread(packets: readonly Packet[]): void {
-    const { returned } = this.#hooks
-    if (returned !== undefined) this.#router.guard(() => returned(packets))
+    if (this.#hooks.returned !== undefined) this.#router.guard(() => this.#hooks.returned?.(packets))
   }
 
   #publish(
@@ -202,17 +220,17 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   }
 
   #await(announced: Promise<void>): void {
-    this.#announced.add(announced)
-    const forget = (): void => void this.#announced.delete(announced)
+    const waiting = (this.#announced ??= new Set())
+    waiting.add(announced)
+    const forget = (): void => void waiting.delete(announced)
     announced.then(forget, forget)
   }
 
   /** Before the subscription is routed to: what was kept comes first, and nothing can come between. */
   #preload(subscription: PacketSubscription): void {
-    const { claim } = this.#hooks
-    if (claim === undefined) return
+    if (this.#hooks.claim === undefined) return
     this.#router.guard(() => {
-      const kept = claim((topic) => covers(subscription.pattern, topic))
+      const kept = this.#hooks.claim?.((topic) => covers(subscription.pattern, topic)) ?? []
       if (kept.length > 0) subscription.preload(this.#router.packets(kept))
     })
   }

@@ -28,7 +28,7 @@ const noOpenssl: string | false = existsSync(OPENSSL)
 const SPEAK_OVER_TLS = `
   const { openRedisBus } = await import(process.argv[1])
   const { systemClock } = await import(new URL('../base/clock.js', process.argv[1]))
-  const bus = await openRedisBus({ herd: 'h', url: process.argv[2], messageBytes: 1000, buffer: 10, clock: systemClock })
+  const bus = await openRedisBus({ herd: 'h', server: { url: process.argv[2] }, messageBytes: 1000, buffer: 10, clock: systemClock })
   const sub = bus.subscribe('x')
   await bus.publish('x', 'over TLS')
   for await (const message of sub) {
@@ -58,7 +58,7 @@ async function open(t: Test, server: TestRedis, options: Partial<RedisBusOptions
   const waiting = new Set<() => void>()
   const bus = await openRedisBus({
     herd: 'h',
-    url: server.url,
+    server: { url: server.url },
     messageBytes: 1024 * 1024,
     buffer: 1000,
     clock: quickClock,
@@ -302,7 +302,7 @@ else {
     const [right, wrong] = ['richtig/1', 'falsch@2']
     const server = await serverOf(t, { args: ['--requirepass', right], password: right })
     const url = `redis://:${encodeURIComponent(wrong)}@127.0.0.1:${server.port}`
-    const { bus, event, events } = await open(t, server, { url })
+    const { bus, event, events } = await open(t, server, { server: { url } })
     const down = await event('bus-down')
     t.match(down.reason, /WRONGPASS/)
     const error = await bus.publish('x', 1).catch((e: unknown) => e as ByreError)
@@ -357,7 +357,7 @@ else {
       ]
       await server.call('ACL', 'SETUSER', 'w', 'on', '>pw', 'resetchannels', '&byre:h:a.*', ...least)
       const url = `redis://w:pw@127.0.0.1:${server.port}`
-      const { bus, event } = await open(t, server, { url })
+      const { bus, event } = await open(t, server, { server: { url } })
       const { take } = await listen(bus, 'a.b')
       await bus.publish('a.b', 1)
       t.same(payloads(await take(1)), [1])
@@ -404,7 +404,7 @@ else {
       ]
       const server = await serverOf(t, { args: [...tls, '--tls-ca-cert-file', cert] })
       const url = `rediss://localhost:${port}`
-      const untrusting = await open(t, server, { url })
+      const untrusting = await open(t, server, { server: { url } })
       t.match((await untrusting.event('bus-down')).reason, /self-signed/)
       t.equal(untrusting.bus.health!.up, false)
 

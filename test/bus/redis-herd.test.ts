@@ -112,25 +112,4 @@ else {
     await herd.line({ worker: 'listens', to: 'starting' })
     t.same(await herd.stop(), { code: 0, signal: null })
   })
-
-  for (const [what, bus, workers, more] of [
-    ['a cluster', { cluster: [{ host: '127.0.0.1', port: 7000 }] }, {}],
-    ['sentinels', { sentinels: [{ host: '127.0.0.1', port: 26379 }], name: 'm' }, {}],
-    ['a lease', 'redis://127.0.0.1:1', { idle: { lease: true } }],
-    ['control over Redis', 'redis://127.0.0.1:1', {}, { control: { secret: 'geheim-geheim-geheim' } }],
-    ['a stream', 'redis://127.0.0.1:1', { idle: { activation: { streams: ['jobs'] } } }],
-  ] as const) {
-    t.test(`${what} is refused before anything starts, saying what this version has`, async (t) => {
-      const herd = await startHerd(t, {
-        config: { bus: bus as never, workers: workers as never, ...more },
-        workers: { idle: IDLE },
-        ready: false,
-      })
-      const { code } = await herd.exit()
-      t.not(code, 0)
-      t.match(JSON.stringify(herd.lines), /not in this version|this version has/)
-      t.notMatch(JSON.stringify(herd.lines), /geheim/)
-      t.same(herd.matching({ to: 'running' }), [])
-    })
-  }
 }

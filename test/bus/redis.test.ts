@@ -20,7 +20,7 @@ else {
       ...CONTRACT_LIMITS,
       clock: systemClock,
       herd: `h${++herds}`,
-      url: server.url,
+      server: { url: server.url },
       onFault: (error) => {
         throw error
       },
@@ -166,18 +166,11 @@ else {
     },
   )
 
-  t.test('enqueue and stream are refused, saying what this version has', async (t) => {
-    const bus = await open()
-    t.teardown(() => bus.close())
-    const refusal = { code: 'BYRE_BUS_UNSUPPORTED', message: /'jobs'.*not yet durable streams/ }
-    await t.rejects(bus.enqueue('jobs', 1), refusal)
-    await t.rejects(async () => {
-      for await (const _ of bus.stream('jobs')) t.fail('there are no jobs')
-    }, refusal)
-  })
-
   t.test('an address that is none is refused without quoting it', async (t) => {
     for (const url of ['', 'http://u:geheim@h', 'redis://', 'redis://:geheim@:1'])
-      await t.rejects(open({ url }), { code: 'BYRE_ARGUMENT_INVALID', message: /^(?!.*geheim).*$/s })
+      await t.rejects(open({ server: { url } }), {
+        code: 'BYRE_ARGUMENT_INVALID',
+        message: /^(?!.*geheim).*$/s,
+      })
   })
 }

@@ -34,10 +34,17 @@ export interface TestRedis {
 
 /** `args` are added to the command line. It listens when this resolves, unless `absent`. */
 export async function startRedis(
-  options: { args?: string[]; absent?: boolean; password?: string } = {},
+  options: {
+    args?: string[]
+    absent?: boolean
+    password?: string
+    port?: number
+    /** Runs as a sentinel by this file, which names the port. */
+    sentinelFile?: string
+  } = {},
 ): Promise<TestRedis> {
   const folder = mkdtempSync(join(tmpdir(), 'byre-redis-'))
-  const port = await freePort()
+  const port = options.port ?? (await freePort())
   let child: ChildProcess | undefined
   const server: TestRedis = {
     port,
@@ -48,10 +55,12 @@ export async function startRedis(
     async start() {
       child = spawn(
         BINARY,
-        ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, '--save', ''].concat(
-          ['--unixsocket', join(folder, 's'), '--appendonly', 'no'],
-          options.args ?? [],
-        ),
+        options.sentinelFile !== undefined
+          ? [options.sentinelFile, '--sentinel']
+          : ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, '--save', ''].concat(
+              ['--unixsocket', join(folder, 's'), '--appendonly', 'no'],
+              options.args ?? [],
+            ),
         { stdio: ['ignore', 'pipe', 'inherit'] },
       )
       const lines = createInterface({ input: child.stdout! })
@@ -59,7 +68,7 @@ export async function startRedis(
       await new Promise<void>((resolve, reject) => {
         lines.on('line', (line) => {
           all.push(line)
-          if (line.includes('Ready to accept connections')) resolve()
+          if (/Ready to accept connections|Sentinel ID is/.test(line)) resolve()
         })
         child!.once('exit', () => reject(new Error(`redis-server ended:\n${all.join('\n')}`)))
         child!.once('error', reject)

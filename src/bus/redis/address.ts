@@ -1,36 +1,83 @@
 // The address of a Redis server, apart: where to connect, as whom, and what must never be written down.
 
-import type { RedisOptions } from 'ioredis'
 import { ByreError } from '../../base/errors.ts'
+import type { ServerAddress } from './locate.ts'
+import type { Account, Endpoint } from './resp.ts'
+
+/** As the config has it. */
+export type BusServer =
+  | { readonly url: string }
+  | { readonly sentinels: readonly Listener[]; readonly name: string }
+  | { readonly cluster: readonly Listener[] }
+
+interface Listener {
+  readonly host: string
+  readonly port: number
+}
 
 export interface RedisAddress {
-  readonly connect: RedisOptions
+  readonly address: ServerAddress
   readonly secrets: readonly string[]
 }
 
 /**
  * Reads `redis://[user[:password]@]host[:port][/db]`; `rediss:` is TLS, verified against the system's authorities
  * (NODE_EXTRA_CA_CERTS adds to them). A host is a name, an address, an IPv6 in brackets, or the percent-encoded path of
- * a Unix socket. Without user and password those in `env.REDIS_URL` are taken, if that names the same server. Throws
- * BYRE_ARGUMENT_INVALID, which does not quote the address.
+ * a Unix socket. Without user and password those in `env.REDIS_URL` are taken, if that names the same server. For
+ * sentinels and clusters they come from REDIS_URL, as does TLS, if its host is one of theirs or the master's name.
+ * Throws BYRE_ARGUMENT_INVALID, which does not quote the address.
  */
-export function readAddress(url: string, env: NodeJS.ProcessEnv): RedisAddress {
+export function readAddress(server: BusServer, env: NodeJS.ProcessEnv): RedisAddress {
+  if ('url' in server) return readUrl(server.url, env)
+  const endpoints = 'sentinels' in server ? server.sentinels : server.cluster
+  const names: string[] = endpoints.map(({ host }) => host.toLowerCase())
+  if ('sentinels' in server) names.push(server.name.toLowerCase())
+  const shared = env['REDIS_URL']
+  const url = shared === undefined ? undefined : tryParse(shared)
+  const known = url !== undefined && names.includes(url.hostname.toLowerCase()) ? url : undefined
+  const account = known === undefined ? {} : accountOf(known, known)
+  const secrets = known === undefined ? [] : secretsOf(known)
+  if ('cluster' in server)
+    return { address: { kind: 'cluster', endpoints, account: withoutDb(account) }, secrets }
+  return { address: { kind: 'sentinels', endpoints, masterName: server.name, account }, secrets }
+}
+
+function readUrl(url: string, env: NodeJS.ProcessEnv): RedisAddress {
   const parsed = parse(url)
   const shared = env['REDIS_URL']
   const other = shared === undefined || hasUser(parsed) ? undefined : tryParse(shared)
-  const account = other !== undefined && serverOf(other) === serverOf(parsed) ? other : parsed
-  const username = decode(account.username)
-  const password = decode(account.password)
+  const credentials = other !== undefined && serverOf(other) === serverOf(parsed) ? other : parsed
   const host = decode(parsed.hostname.replace(/^\[(.*)\]$/, '$1'))
-  const db = Number(parsed.pathname.slice(1) || '0')
-  const connect: RedisOptions = {
-    ...(host.startsWith('/') ? { path: host } : { host, port: Number(parsed.port || '6379') }),
+  const endpoint: Endpoint = host.startsWith('/')
+    ? { path: host }
+    : { host, port: Number(parsed.port || '6379') }
+  const account = accountOf(parsed, credentials)
+  return { address: { kind: 'server', endpoints: [endpoint], account }, secrets: secretsOf(credentials) }
+}
+
+function accountOf(url: URL, credentials: URL): Account {
+  const username = decode(credentials.username)
+  const password = decode(credentials.password)
+  const db = Number(url.pathname.slice(1) || '0')
+  return {
     ...(username === '' ? {} : { username }),
     ...(password === '' ? {} : { password }),
     ...(db === 0 ? {} : { db }),
-    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+    ...(url.protocol === 'rediss:' ? { tls: true } : {}),
   }
-  return { connect, secrets: [password, account.password].filter((secret) => secret !== '') }
+}
+
+/** A cluster has one database. */
+function withoutDb({ username, password, tls }: Account): Account {
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls === undefined ? {} : { tls }),
+  }
+}
+
+function secretsOf(url: URL): string[] {
+  return [decode(url.password), url.password].filter((secret) => secret !== '')
 }
 
 function parse(url: string): URL {

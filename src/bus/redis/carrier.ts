@@ -3,7 +3,7 @@
 
 import type { Redis } from 'ioredis'
 import type { Clock, Random } from '../../base/clock.ts'
-import { ByreError, describeThrown } from '../../base/errors.ts'
+import { describeThrown } from '../../base/errors.ts'
 import type { Json } from '../../base/json.ts'
 import type { Redact } from '../../base/redact.ts'
 import type { BusEvent, BusHealth, Gap, PublishOptions, RawDelivery } from '../bus.ts'
@@ -18,7 +18,9 @@ import { channelPrefix } from './channels.ts'
 import { Inbound } from './inbound.ts'
 import { Link } from './link.ts'
 import type { Loss } from './link.ts'
+import { Members } from './members.ts'
 import { Outbox } from './outbox.ts'
+import { Streams } from './streams/streams.ts'
 import { readPacket } from './wire-packet.ts'
 
 export interface RedisCarrierOptions extends EmbeddedBusOptions {
@@ -41,6 +43,8 @@ export class RedisCarrier implements Carrier {
   readonly #subscriber: Link
   readonly #outbox: Outbox
   readonly #inbound: Inbound
+  readonly streams: Streams
+  readonly members: Members
   readonly #attached = new Set<PacketSubscription>()
   #lastId = 0
   #inboxAsked = false
@@ -59,12 +63,17 @@ export class RedisCarrier implements Carrier {
     this.#inbound = new Inbound({
       prefix: this.#prefix,
       redact,
+      onBell: (channel, text) => this.streams.ring(channel, text),
       onMessage: (topic, text) => this.#arrive(topic, text),
       onPassed: () => this.#outbox.pump(),
       onRefused: (pattern, reason) => this.#tell({ event: 'bus-refused', pattern, reason }),
     })
     this.#commands = this.#link('commands', random, {
-      onUp: () => this.#outbox.pump(),
+      onUp: () => {
+        this.#outbox.pump()
+        this.streams.connected()
+        this.members.connected()
+      },
       onDown: () => {},
     })
     this.#subscriber = this.#link('subscriber', random, {
@@ -80,6 +89,24 @@ export class RedisCarrier implements Carrier {
       client: () => this.#commands.client,
       passed: (fence) => this.#inbound.passed(fence),
     })
+    this.members = new Members({ herd: options.herd, clock, client: () => this.#commands.client })
+    this.streams = new Streams({
+      herd: options.herd,
+      clock,
+      redact,
+      messageBytes: options.messageBytes,
+      token: this.#idPrefix.slice(0, -1),
+      client: () => this.#commands.client,
+      leave: (reason) => this.#commands.leave(reason),
+      onEvent: (event) => this.#tell(event),
+      listen: (channel) => this.#inbound.acquireChannel(channel),
+      unlisten: (channel) => this.#inbound.releaseChannel(channel, () => closedError('listen on', channel)),
+    })
+  }
+
+  /** Differs between processes. */
+  get token(): string {
+    return this.#idPrefix.slice(0, -1)
   }
 
   get requests(): Router['requests'] {
@@ -96,7 +123,7 @@ export class RedisCarrier implements Carrier {
       up,
       gaps: this.#gaps,
       ...(this.#lastGap === undefined ? {} : { lastGap: this.#lastGap }),
-      unsent: this.#outbox.size,
+      unsent: this.#outbox.size + this.streams.unsent,
       rejected: this.#outbox.rejected,
       malformed: this.#malformed,
     }
@@ -109,10 +136,12 @@ export class RedisCarrier implements Carrier {
 
   async close(): Promise<void> {
     if (this.#closed) return
+    const streams = this.streams.close()
+    const left = this.members.close()
     this.#closed = true
     this.#router.removeTaps()
     this.#outbox.close((topic) => closedError('publish to', topic))
-    const written = this.#outbox.whenEmpty()
+    const written = Promise.all([this.#outbox.whenEmpty(), streams, left])
     await new Promise<void>((resolve) => {
       const timer = this.#clock.setTimer(CLOSE_MS, resolve)
       void written.then(() => {
@@ -182,13 +211,6 @@ export class RedisCarrier implements Carrier {
     this.#router.guard(fn)
   }
 
-  noStreams(verb: string, name: unknown): ByreError {
-    return new ByreError(
-      'BYRE_BUS_UNSUPPORTED',
-      `Cannot ${verb} '${String(name)}': this version's Redis bus has topics and requests, not yet durable streams. Use publish() and subscribe() where a loss is bearable.`,
-    )
-  }
-
   #link(
     name: 'commands' | 'subscriber',
     random: Random,
@@ -229,6 +251,7 @@ export class RedisCarrier implements Carrier {
 
   async #subscribed(client: Redis, loss: Loss | undefined): Promise<void> {
     await this.#inbound.connect(client)
+    this.streams.listening()
     // lost again meanwhile: the next connection closes this gap as well as its own
     if (loss === undefined || this.#subscriber.client !== client) return
     const gap: Gap = { from: loss.from, until: this.#clock.now(), reason: loss.reason }

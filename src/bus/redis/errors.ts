@@ -17,12 +17,22 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError'
 }
 
+/** Whether it did nothing because another server is the master now. */
+export function isMoved(error: unknown): boolean {
+  return isRefusal(error) && /^(MOVED|READONLY|CLUSTERDOWN|MASTERDOWN)\b/.test((error as Error).message)
+}
+
 /** BYRE_BUS_UNAVAILABLE. `sent` false: the message certainly did not leave; 'unknown': it may have been delivered. */
-export function unavailable(topic: string, why: string, sent: false | 'unknown'): ByreError {
+export function unavailable(
+  topic: string,
+  why: string,
+  sent: false | 'unknown',
+  verb: string = 'publish to',
+): ByreError {
   const outcome = sent === false ? 'It was not sent.' : 'It may have been delivered.'
   return new ByreError(
     'BYRE_BUS_UNAVAILABLE',
-    `Cannot publish to '${topic}': ${why}. ${outcome} Publish again when the server is back, or treat it as lost.`,
+    `Cannot ${verb} '${topic}': ${why}. ${outcome} Try again when the server is back, or treat it as lost.`,
     { details: { topic, sent } },
   )
 }

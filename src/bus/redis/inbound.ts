@@ -11,6 +11,8 @@ import { describeFailure, isRefusal, refused } from './errors.ts'
 export interface InboundOptions {
   readonly prefix: string
   readonly redact: Redact
+  /** A message on a channel outside the prefix. */
+  readonly onBell: (channel: string, text: string) => void
   /** A message on a channel of this herd, once, whatever number of subscriptions of ours it matched. */
   readonly onMessage: (topic: string, text: string) => void
   /** Acknowledgements came: `passed` may answer differently. */
@@ -57,7 +59,23 @@ export class Inbound {
 
   /** Resolves when the server acknowledged. Rejects BYRE_BUS_REFUSED, or what `close` is given; never unhandled. */
   acquire(pattern: string): Promise<void> {
-    const upstream = upstreamOf(this.#options.prefix, pattern)
+    return this.#acquire(pattern, upstreamOf(this.#options.prefix, pattern))
+  }
+
+  /** As acquire, for a channel outside the prefix. */
+  acquireChannel(name: string): Promise<void> {
+    return this.#acquire(name, { kind: 'channel', name })
+  }
+
+  release(pattern: string, reason: () => unknown): void {
+    this.#release(upstreamOf(this.#options.prefix, pattern), reason)
+  }
+
+  releaseChannel(name: string, reason: () => unknown): void {
+    this.#release({ kind: 'channel', name }, reason)
+  }
+
+  #acquire(pattern: string, upstream: Upstream): Promise<void> {
     const key = keyOf(upstream)
     let held = this.#held.get(key)
     if (held === undefined) {
@@ -70,8 +88,7 @@ export class Inbound {
     return held.acknowledged.promise
   }
 
-  release(pattern: string, reason: () => unknown): void {
-    const upstream = upstreamOf(this.#options.prefix, pattern)
+  #release(upstream: Upstream, reason: () => unknown): void {
     const key = keyOf(upstream)
     const held = this.#held.get(key)
     if (held === undefined || --held.count > 0) return
@@ -142,6 +159,7 @@ export class Inbound {
    * included). The same text through the same subscription was published twice.
    */
   #arrive(via: string, channel: string, text: string): void {
+    if (!channel.startsWith(this.#options.prefix)) return this.#options.onBell(channel, text)
     if (text === this.#lastText && channel === this.#lastChannel && !this.#lastVia.includes(via)) {
       this.#lastVia.push(via)
       return

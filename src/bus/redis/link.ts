@@ -72,6 +72,11 @@ export class Link {
     })
   }
 
+  /** The server behind it is not the right one any more: looks for it again. */
+  leave(reason: string): void {
+    if (this.#client !== undefined && this.#up) this.#lost(this.#client, reason)
+  }
+
   /** Ends it for good; what was written is sent first. */
   close(): void {
     if (this.#closed) return
@@ -80,7 +85,8 @@ export class Link {
     const client = this.#client
     this.#up = false
     this.#client = undefined
-    client?.disconnect()
+    // ioredis would wait for the close of a socket that is closed already, on a timer
+    if (client?.stream?.destroyed !== true) client?.disconnect()
   }
 
   /** Ready only tells of TCP; AUTH, LOADING and the like show in the answer to a PING. */

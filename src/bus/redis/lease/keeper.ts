@@ -1,0 +1,247 @@
+// Seeks, renews and drops leases over one connection of its own. Runs in a thread, so that no work of the loop delays a
+// renewal; it judges by the monotonic clock from the moment a command was sent, which is before the server counted.
+
+import type { Clock, Timer } from '../../../base/clock.ts'
+import { describeThrown } from '../../../base/errors.ts'
+import type { Redact } from '../../../base/redact.ts'
+import { keyPrefix } from '../streams/keys.ts'
+import { locate } from '../locate.ts'
+import type { ServerAddress } from '../locate.ts'
+import { openResp } from '../resp.ts'
+import type { Reply, RespConnection } from '../resp.ts'
+import { HOLD_PART, STUCK_TTLS } from './protocol.ts'
+import type { FromThread, ToThread } from './protocol.ts'
+import { ACQUIRE, RELEASE, RENEW } from './scripts.ts'
+
+export interface KeeperOptions {
+  readonly address: ServerAddress
+  readonly herd: string
+  readonly token: string
+  readonly clock: Clock
+  readonly redact: Redact
+  /** How long ago the main loop turned, milliseconds. */
+  readonly loopSilenceMs: () => number
+  readonly say: (message: FromThread) => void
+}
+
+/** A standby looks so often, milliseconds, besides when the lease runs out. */
+const LOOK_MS = 1000
+const CONNECT_MS = 2000
+const LAST_RETRY_MS = 1000
+
+interface Lease {
+  readonly id: number
+  readonly name: string
+  readonly ttlMs: number
+  readonly holder: string
+  held: boolean
+  /** Monotonic: it counts as lost from then on. */
+  until: number
+  timer: Timer | undefined
+  deadline: Timer | undefined
+}
+
+export class LeaseKeeper {
+  readonly #options: KeeperOptions
+  readonly #leases = new Map<number, Lease>()
+  #connection: RespConnection | undefined
+  #connecting = false
+  #retry: Timer | undefined
+  #attempts = 0
+  #told: string | undefined
+  #ended = false
+  #lastHolder = 0
+
+  constructor(options: KeeperOptions) {
+    this.#options = options
+  }
+
+  hear(message: ToThread): void {
+    if (message.do === 'seek') this.#seek(message.id, message.name, message.ttlMs)
+    else if (message.do === 'drop') void this.#drop(message.id)
+    else void this.end()
+  }
+
+  /** Drops everything, as far as the server can be reached, and closes. */
+  async end(): Promise<void> {
+    const drops = [...this.#leases.keys()].map((id) => this.#drop(id))
+    this.#ended = true
+    this.#retry?.cancel()
+    await Promise.all(drops)
+    this.#connection?.close()
+  }
+
+  #seek(id: number, name: string, ttlMs: number): void {
+    const holder = `${this.#options.token}:${++this.#lastHolder}`
+    const lease: Lease = {
+      id,
+      name,
+      ttlMs,
+      holder,
+      held: false,
+      until: 0,
+      timer: undefined,
+      deadline: undefined,
+    }
+    this.#leases.set(id, lease)
+    if (this.#connection === undefined) this.#connect()
+    else void this.#attempt(lease)
+  }
+
+  async #drop(id: number): Promise<void> {
+    const lease = this.#leases.get(id)
+    if (lease === undefined) return
+    this.#forget(lease)
+    // also one that is not known to be held: an attempt may be under way
+    await this.#connection?.call('EVAL', RELEASE, 1, this.#key(lease), lease.holder).catch(() => {})
+  }
+
+  #forget(lease: Lease): void {
+    this.#leases.delete(lease.id)
+    lease.timer?.cancel()
+    lease.deadline?.cancel()
+  }
+
+  #key(lease: Lease): string {
+    return `${keyPrefix(this.#options.herd)}lease:${lease.name}`
+  }
+
+  async #attempt(lease: Lease): Promise<void> {
+    const { clock, say, herd } = this.#options
+    const sentAt = clock.monotonic()
+    const keys = [this.#key(lease), `${keyPrefix(herd)}fence:${lease.name}`]
+    const answer = await this.#call(lease.ttlMs, 'EVAL', ACQUIRE, 2, ...keys, lease.holder, lease.ttlMs)
+    // dropped meanwhile, and that was sent behind the attempt; or tried again with the next connection
+    if (!this.#leases.has(lease.id) || answer === undefined) return
+    const [won, detail] = answer as [number, string | number]
+    if (won === 1) {
+      lease.held = true
+      this.#holdFrom(lease, sentAt)
+      say({ say: 'won', id: lease.id, fence: String(detail) })
+      return
+    }
+    const waitMs = Math.min(LOOK_MS, Math.max(0, Number(detail)) + 5)
+    lease.timer = clock.setTimer(waitMs, () => void this.#attempt(lease))
+  }
+
+  /** It was granted by a command sent then. */
+  #holdFrom(lease: Lease, sentAt: number): void {
+    const { clock } = this.#options
+    lease.until = sentAt + lease.ttlMs * HOLD_PART
+    lease.timer?.cancel()
+    lease.deadline?.cancel()
+    lease.timer = clock.setTimer(lease.ttlMs / 3, () => void this.#renew(lease))
+    lease.deadline = clock.setTimer(Math.max(0, lease.until - clock.monotonic()), () =>
+      this.#lost(lease, `it could not be renewed for ${Math.round(lease.ttlMs * HOLD_PART)} ms`),
+    )
+  }
+
+  async #renew(lease: Lease): Promise<void> {
+    const { clock, loopSilenceMs } = this.#options
+    const sentAt = clock.monotonic()
+    if (sentAt >= lease.until) return this.#lost(lease, 'the process was paused beyond its end')
+    const silentMs = loopSilenceMs()
+    if (silentMs > STUCK_TTLS * lease.ttlMs)
+      return this.#lost(lease, `the loop has not turned for ${Math.round(silentMs)} ms`)
+    const answer = await this.#call(
+      lease.ttlMs,
+      'EVAL',
+      RENEW,
+      1,
+      this.#key(lease),
+      lease.holder,
+      lease.ttlMs,
+    )
+    if (this.#leases.get(lease.id) !== lease) return
+    if (answer === 1) this.#holdFrom(lease, sentAt)
+    else if (answer === 0) this.#lost(lease, 'the server gave it up')
+    else lease.timer = clock.setTimer(lease.ttlMs / 10, () => void this.#renew(lease))
+  }
+
+  #lost(lease: Lease, reason: string): void {
+    if (this.#leases.get(lease.id) !== lease) return
+    this.#options.say({ say: 'lost', id: lease.id, reason })
+    void this.#drop(lease.id)
+  }
+
+  /** Undefined when it could not be asked, or the server refused. A server that is no master any more is left. */
+  async #call(ttlMs: number, ...command: (string | number)[]): Promise<Reply | undefined> {
+    const connection = this.#connection
+    if (connection === undefined) return undefined
+    const limitMs = Math.min(CONNECT_MS, ttlMs / 2)
+    const limit = this.#options.clock.setTimer(limitMs, () => {
+      this.#tellDown(new Error(`no answer within ${limitMs} ms`))
+      connection.close()
+    })
+    try {
+      const reply = await connection.call(...command)
+      this.#attempts = 0
+      this.#told = undefined
+      return reply
+    } catch (error) {
+      this.#tellDown(error)
+      connection.close()
+      return undefined
+    } finally {
+      limit.cancel()
+    }
+  }
+
+  #connect(): void {
+    if (this.#connecting || this.#ended) return
+    this.#connecting = true
+    void this.#open().then(
+      (connection) => this.#opened(connection),
+      (error: unknown) => {
+        this.#connecting = false
+        this.#tellDown(error)
+        this.#connectLater()
+      },
+    )
+  }
+
+  async #open(): Promise<RespConnection> {
+    const { address, clock, herd } = this.#options
+    const endpoint = await locate(address, keyPrefix(herd), clock, CONNECT_MS)
+    const connection = await openResp(endpoint, address.account, clock, CONNECT_MS)
+    const timer = clock.setTimer(CONNECT_MS, () => connection.close())
+    try {
+      await connection.call('CLIENT', 'SETNAME', `byre:${herd}:leases`).catch(() => {}) // an ACL may forbid it
+      await connection.call('PING')
+    } finally {
+      timer.cancel()
+    }
+    return connection
+  }
+
+  #opened(connection: RespConnection): void {
+    this.#connecting = false
+    if (this.#ended) return connection.close()
+    this.#connection = connection
+    this.#options.say({ say: 'up' })
+    void connection.closed.then((reason) => {
+      if (this.#connection !== connection) return
+      this.#connection = undefined
+      if (!this.#ended) this.#tellDown(reason)
+      this.#connectLater()
+    })
+    for (const lease of this.#leases.values()) {
+      lease.timer?.cancel()
+      void (lease.held ? this.#renew(lease) : this.#attempt(lease))
+    }
+  }
+
+  #connectLater(): void {
+    if (this.#ended) return
+    const delayMs = Math.min(LAST_RETRY_MS, 20 * 2 ** Math.min(6, this.#attempts++))
+    this.#retry?.cancel()
+    this.#retry = this.#options.clock.setTimer(delayMs, () => this.#connect())
+  }
+
+  #tellDown(error: unknown): void {
+    const reason = this.#options.redact(describeThrown(error).message.split('\n', 1)[0] ?? '').slice(0, 300)
+    if (reason === this.#told) return
+    this.#told = reason
+    this.#options.say({ say: 'down', reason })
+  }
+}

@@ -1,0 +1,136 @@
+// The leases of this process as the supervisor sees them. The thread behind them begins with the first.
+
+import { Worker } from 'node:worker_threads'
+import type { Clock, Timer } from '../../../base/clock.ts'
+import type { BusEvent, LeaseEvents, LeaseHold } from '../../bus.ts'
+import type { ServerAddress } from '../locate.ts'
+import { BEAT_MS } from './protocol.ts'
+import type { FromThread, LeaseThreadData, ToThread } from './protocol.ts'
+
+export interface LeasesOptions {
+  readonly address: ServerAddress
+  readonly herd: string
+  readonly token: string
+  readonly clock: Clock
+  readonly onEvent: (event: BusEvent) => void
+}
+
+const ENTRY = new URL('thread-entry.js', import.meta.url)
+
+export class Leases {
+  readonly #options: LeasesOptions
+  readonly #seekers = new Map<
+    number,
+    { readonly name: string; readonly ttlMs: number; readonly events: LeaseEvents }
+  >()
+  readonly #beat = new Int32Array(new SharedArrayBuffer(4))
+  #thread: Worker | undefined
+  #timer: Timer | undefined
+  #connected = false
+  #last = 0
+  #closed = false
+
+  constructor(options: LeasesOptions) {
+    this.#options = options
+  }
+
+  get connections(): number {
+    return this.#connected ? 1 : 0
+  }
+
+  /** Seeks the lease until it is won; then keeps it until it is lost or dropped. */
+  seek(name: string, ttlMs: number, events: LeaseEvents): LeaseHold {
+    const id = ++this.#last
+    this.#seekers.set(id, { name, ttlMs, events })
+    this.#tell({ do: 'seek', id, name, ttlMs })
+    return {
+      drop: () => {
+        if (this.#seekers.delete(id)) this.#tell({ do: 'drop', id })
+      },
+    }
+  }
+
+  /** Drops all and ends the thread. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#timer?.cancel()
+    this.#seekers.clear()
+    const thread = this.#thread
+    if (thread === undefined) return
+    const gone = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
+    thread.postMessage({ do: 'end' } satisfies ToThread)
+    const limit = this.#options.clock.setTimer(END_MS, () => void thread.terminate())
+    await gone
+    limit.cancel()
+  }
+
+  #tell(message: ToThread): void {
+    if (this.#closed) return
+    this.#thread ??= this.#start()
+    this.#thread.postMessage(message)
+  }
+
+  #start(): Worker {
+    const { address, herd, token } = this.#options
+    const workerData: LeaseThreadData = { address, herd, token, beat: this.#beat.buffer as SharedArrayBuffer }
+    const thread = new Worker(ENTRY, {
+      workerData,
+      env: {},
+      execArgv: [],
+      stdout: false,
+      name: 'byre-leases',
+      resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
+    })
+    thread.on('message', (message: FromThread) => this.#heard(message))
+    let failure = 'it ended'
+    thread.once('error', (error: Error) => (failure = error.message))
+    thread.once('exit', () => {
+      if (this.#closed || this.#thread !== thread) return
+      this.#thread = undefined
+      this.#connected = false
+      this.#restart(failure)
+    })
+    this.#move()
+    return thread
+  }
+
+  /** The thread is gone, and with it every lease: who sought goes on seeking. */
+  #restart(reason: string): void {
+    this.#options.onEvent({ event: 'bus-down', connection: 'leases', reason: `its thread failed: ${reason}` })
+    for (const [id, { events }] of this.#seekers) {
+      this.#seekers.delete(id)
+      events.lost(`the thread that renews it failed: ${reason}`)
+    }
+  }
+
+  #heard(message: FromThread): void {
+    const { onEvent } = this.#options
+    switch (message.say) {
+      case 'up':
+        this.#connected = true
+        return onEvent({ event: 'bus-up', connection: 'leases', attempts: 1 })
+      case 'down':
+        this.#connected = false
+        return onEvent({ event: 'bus-down', connection: 'leases', reason: message.reason })
+      case 'won':
+        return this.#seekers.get(message.id)?.events.won(message.fence)
+      case 'lost': {
+        const seeker = this.#seekers.get(message.id)
+        this.#seekers.delete(message.id)
+        return seeker?.events.lost(message.reason)
+      }
+    }
+  }
+
+  /** Shows the thread that this loop turns. */
+  #move(): void {
+    Atomics.add(this.#beat, 0, 1)
+    this.#timer?.cancel()
+    if (!this.#closed)
+      this.#timer = this.#options.clock.setTimer(BEAT_MS, () => this.#move(), { unref: true })
+  }
+}
+
+/** The server gets this long to hear that the leases are dropped, milliseconds. */
+const END_MS = 1000

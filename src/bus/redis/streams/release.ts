@@ -1,0 +1,27 @@
+// How a reader parts with jobs it holds: back to the group, for others at once.
+
+import type { Redis } from 'ioredis'
+import type { HeldJob } from './job.ts'
+import { bellChannel } from './keys.ts'
+import type { ReaderOptions } from './reader.ts'
+import { RELEASE, runScript } from './scripts.ts'
+
+/** Those never handed out count as never delivered. With no jobs it only takes the consumer off. Never rejects. */
+export async function giveBack(
+  client: Redis,
+  herd: string,
+  { stream, keys, reads, consumer }: ReaderOptions,
+  jobs: readonly HeldJob[],
+): Promise<void> {
+  const entries = jobs.flatMap((job) => [job.entry, job.state === 'waiting' ? 1 : 0])
+  const args = [reads.group, consumer, ...entries]
+  // an error means that the connection broke, or the stream is gone
+  const released = runScript(client, RELEASE, [keys.jobs, keys.retry(reads.group)], args).catch(() => {})
+  if (jobs.length > 0) ringOthers(client, herd, stream)
+  await released
+}
+
+/** There is something to claim, now or later. */
+export function ringOthers(client: Redis, herd: string, stream: string): void {
+  client.publish(bellChannel(herd, stream), 'delayed').catch(() => {})
+}

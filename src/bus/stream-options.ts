@@ -1,0 +1,118 @@
+// What callers of durable streams may ask for, checked and filled in: everything wrong with one call at once.
+
+import { parseDurationMs } from '../base/durations.ts'
+import type { Problem } from '../base/errors.ts'
+import { checkTopic } from '../base/topics.ts'
+import type { EnqueueOptions, NackOptions, StreamOptions } from './bus.ts'
+import { checkText } from './codec.ts'
+import { checkSignal, refuse, shown } from './options.ts'
+
+/** Most jobs one reader works on at once. */
+export const MAX_CONCURRENCY = 1000
+/** Longest delay of a job, milliseconds: 365 days. */
+export const MAX_DELAY_MS = 31_536_000_000
+/** Longest reason of a nack, characters; more is cut. */
+const MAX_REASON_LENGTH = 1024
+
+export interface ResolvedStreamOptions {
+  readonly group: string
+  readonly concurrency: number
+  readonly maxDeliveries: number
+  readonly claimAfterMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** Throws BYRE_ARGUMENT_INVALID. `owner` is the worker's name: its group unless it names one. */
+export function resolveStreamOptions(
+  stream: unknown,
+  options: StreamOptions | undefined,
+  owner: string,
+): ResolvedStreamOptions {
+  const {
+    group = owner,
+    concurrency = 1,
+    maxDeliveries = 5,
+    claimAfter = CLAIM_AFTER_MS,
+    signal,
+  } = options ?? {}
+  const claimAfterMs = toMs(claimAfter)
+  const problems = [...checkStream(stream), ...checkSignal(signal)]
+  const badGroup =
+    typeof group === 'string' && /[\p{Cc}\p{Cs}\s]/u.test(group) ? 'has white space' : undefined
+  const groupProblem = checkText(group) ?? badGroup
+  if (groupProblem !== undefined) problems.push({ path: 'group', message: groupProblem })
+  problems.push(...checkInteger('concurrency', concurrency, 1, MAX_CONCURRENCY))
+  problems.push(...checkInteger('maxDeliveries', maxDeliveries, 1, 1_000_000))
+  problems.push(...checkDuration('claimAfter', claimAfter, claimAfterMs, 1000, 86_400_000))
+  refuse(`Cannot read stream '${String(stream)}'`, problems)
+  return { group, concurrency, maxDeliveries, claimAfterMs: claimAfterMs as number, signal }
+}
+
+/** A reader that let this long pass without a sign counts as dead, milliseconds. */
+export const CLAIM_AFTER_MS = 30_000
+
+export interface ResolvedEnqueueOptions {
+  readonly delayMs: number
+  readonly dedupeId: string | undefined
+}
+
+/** Throws BYRE_ARGUMENT_INVALID. */
+export function resolveEnqueueOptions(
+  stream: unknown,
+  options: EnqueueOptions | undefined,
+): ResolvedEnqueueOptions {
+  const { delay = 0, dedupeId } = options ?? {}
+  const delayMs = toMs(delay)
+  const problems = [...checkStream(stream), ...checkDuration('delay', delay, delayMs, 0, MAX_DELAY_MS)]
+  const idProblem = dedupeId === undefined ? undefined : checkText(dedupeId)
+  if (idProblem !== undefined) problems.push({ path: 'dedupeId', message: idProblem })
+  refuse(`Cannot enqueue to stream '${String(stream)}'`, problems)
+  return { delayMs: delayMs as number, dedupeId }
+}
+
+/** Throws BYRE_ARGUMENT_INVALID. */
+export function resolveNackOptions(
+  stream: string,
+  options: NackOptions | undefined,
+): { readonly delayMs: number; readonly reason: string } {
+  const { delay = 0, reason = 'no reason given' } = options ?? {}
+  const delayMs = toMs(delay)
+  const problems = checkDuration('delay', delay, delayMs, 0, MAX_DELAY_MS)
+  if (typeof reason !== 'string')
+    problems.push({ path: 'reason', message: `must be a string, got ${shown(reason)}` })
+  refuse(`Cannot nack a job of stream '${stream}'`, problems)
+  return { delayMs: delayMs as number, reason: reason.slice(0, MAX_REASON_LENGTH) }
+}
+
+function checkStream(stream: unknown): Problem[] {
+  const problem = typeof stream === 'string' ? checkTopic(stream) : `it is no string, got ${shown(stream)}`
+  return problem === undefined
+    ? []
+    : [{ path: 'stream', message: `must be a name such as 'mail': ${problem}` }]
+}
+
+function toMs(value: unknown): number | undefined {
+  if (typeof value === 'string') return parseDurationMs(value)
+  return typeof value === 'number' ? Math.round(value) : undefined
+}
+
+function checkDuration(
+  path: string,
+  given: unknown,
+  ms: number | undefined,
+  least: number,
+  most: number,
+): Problem[] {
+  if (ms !== undefined && ms >= least && ms <= most) return []
+  return [
+    {
+      path,
+      message: `must be ${least} to ${most} milliseconds or a duration like '5s', got ${shown(given)}`,
+    },
+  ]
+}
+
+function checkInteger(path: string, value: unknown, least: number, most: number): Problem[] {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return []
+  return [{ path, message: `must be an integer from ${least} to ${most}, got ${shown(value)}` }]
+}

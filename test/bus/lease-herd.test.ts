@@ -1,0 +1,90 @@
+// A worker that runs once in the whole fleet: two supervisors, one runs it, the other stands by.
+import t from 'tap'
+import { startHerd } from '../helpers/herd.ts'
+import type { Herd } from '../helpers/herd.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+import { noRedis, startRedis } from '../helpers/redis.ts'
+
+const ONCE = `export const run = async ({ signal, log, fence }) => {
+  log.info({ fence }, 'begin')
+  await new Promise((r) => signal.addEventListener('abort', r))
+  log.info({ fence, kind: signal.reason.kind }, 'end')
+}`
+const TTL_MS = 1500
+
+if (noRedis !== false) t.plan(0, noRedis)
+else {
+  leakGuard(t)
+
+  for (const placement of ['shared', 'thread', 'process'] as const) {
+    t.test(
+      `${placement}: one host runs it; stopped, killed or paused, the other takes over in time`,
+      async (t) => {
+        const server = await startRedis()
+        t.teardown(() => server.stop())
+        const start = (): Promise<Herd> =>
+          startHerd(t, {
+            config: { bus: server.url, workers: { once: { placement, lease: { ttl: `${TTL_MS}ms` } } } },
+            workers: { once: ONCE },
+            ready: false,
+          })
+        const a = await start()
+        const first = Number((await a.line({ worker: 'once', msg: 'begin' }))['fence'])
+        t.ok(first > 1.7e15)
+        const b = await start()
+        await b.line({ event: 'ready' })
+        t.match(await b.worker('once'), { state: 'standby' })
+        t.same(b.matching({ msg: 'begin' }), [])
+        t.match((await a.status()).bus, { connections: 3 })
+
+        await a.act('once', 'stop')
+        const second = Number((await b.line({ worker: 'once', msg: 'begin' }))['fence'])
+        t.ok(second > first)
+
+        // paused: its lease runs out, and what it finds when it goes on is that it has to stop
+        await a.act('once', 'start')
+        await a.untilWorker('once', (w) => w.state === 'standby')
+        const mark = a.mark()
+        b.signal('SIGSTOP')
+        const since = performance.now()
+        const third = Number((await a.line({ worker: 'once', msg: 'begin' }, mark))['fence'])
+        t.ok(third > second)
+        t.ok(performance.now() - since < TTL_MS + 1000, `${Math.round(performance.now() - since)} ms`)
+        b.signal('SIGCONT')
+        await b.line({ worker: 'once', msg: 'end', kind: 'lease-lost', fence: second })
+        await b.untilWorker('once', (w) => w.state === 'standby')
+        t.match(await b.worker('once'), { failures: 0 })
+
+        const before = b.mark()
+        const killedAt = performance.now()
+        await a.kill()
+        const fourth = Number((await b.line({ worker: 'once', msg: 'begin' }, before))['fence'])
+        t.ok(fourth > third)
+        t.ok(performance.now() - killedAt < TTL_MS + 1000, `${Math.round(performance.now() - killedAt)} ms`)
+        t.same(await b.stop(), { code: 0, signal: null })
+        t.equal(await server.call('EXISTS', 'byre:{h}:lease:once'), 0, 'a graceful stop gives it back')
+      },
+    )
+  }
+
+  t.test(
+    'the server is gone: it stops in time, stands by, and runs again when the server is back',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const herd = await startHerd(t, {
+        config: { bus: server.url, workers: { once: { lease: { ttl: '1s' } } } },
+        workers: { once: ONCE },
+        ready: false,
+      })
+      await herd.line({ worker: 'once', msg: 'begin' })
+      await server.kill()
+      await herd.line({ worker: 'once', msg: 'end', kind: 'lease-lost' })
+      await herd.untilWorker('once', (w) => w.state === 'standby')
+      const mark = herd.mark()
+      await server.start()
+      await herd.line({ worker: 'once', msg: 'begin' }, mark)
+      t.same(await herd.stop(), { code: 0, signal: null })
+    },
+  )
+}

@@ -1,0 +1,131 @@
+// Leases on a real server: one holder at a time, a fence that only grows, and the loss told before another can hold it.
+import t from 'tap'
+import type { HostBus, LeaseHold } from '../../src/bus/bus.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+import { noRedis, startRedis } from '../helpers/redis.ts'
+import { openBus } from './streams-harness.ts'
+
+interface Seeker {
+  readonly hold: LeaseHold
+  readonly won: Promise<bigint>
+  readonly lost: Promise<string>
+  readonly state: { won: boolean; lost: boolean }
+}
+
+function seek(bus: HostBus, name: string, ttlMs: number): Seeker {
+  const state = { won: false, lost: false }
+  let win: (fence: bigint) => void = () => {}
+  let lose: (reason: string) => void = () => {}
+  const won = new Promise<bigint>((resolve) => (win = resolve))
+  const lost = new Promise<string>((resolve) => (lose = resolve))
+  const hold = bus.seekLease!(name, ttlMs, {
+    won(fence) {
+      state.won = true
+      win(BigInt(fence))
+    },
+    lost(reason) {
+      state.lost = true
+      lose(reason)
+    },
+  })
+  return { hold, won, lost, state }
+}
+
+if (noRedis !== false) t.plan(0, noRedis)
+else {
+  leakGuard(t)
+
+  t.test(
+    'one holds it; the next has it when it is dropped, with a greater fence, and one connection more',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const [a, b] = [await openBus(t, server), await openBus(t, server)]
+      const first = seek(a.bus, 'w', 5000)
+      const fence = await first.won
+      t.ok(fence > 1_700_000_000_000_000n, 'at least the server time in microseconds')
+      t.equal(a.bus.connections, 3)
+      const second = seek(b.bus, 'w', 5000)
+      const other = seek(b.bus, 'other', 5000)
+      await other.won
+      t.equal(b.bus.connections, 3, 'whatever number of leases')
+      t.notOk(second.state.won)
+      const since = performance.now()
+      first.hold.drop()
+      t.ok((await second.won) > fence)
+      t.ok(performance.now() - since < 2000, 'within the second a standby looks')
+      t.notOk(first.state.lost, 'dropped is not lost')
+    },
+  )
+
+  t.test('the fence grows also when the server has lost its counter', async (t) => {
+    const server = await startRedis()
+    t.teardown(() => server.stop())
+    const { bus } = await openBus(t, server)
+    const first = seek(bus, 'w', 5000)
+    const fence = await first.won
+    first.hold.drop()
+    await server.call('FLUSHALL')
+    t.ok((await seek(bus, 'w', 5000).won) > fence)
+    await server.call('SET', 'byre:{h}:fence:x', '9000000000000000')
+    t.equal(await seek(bus, 'x', 5000).won, 9_000_000_000_000_001n, 'and when the clock is behind it')
+  })
+
+  t.test('it outlives its ttl while it is renewed, also under a blocked loop', async (t) => {
+    const server = await startRedis()
+    t.teardown(() => server.stop())
+    const [a, b] = [await openBus(t, server), await openBus(t, server)]
+    const first = seek(a.bus, 'w', 600)
+    await first.won
+    const until = performance.now() + 2500
+    while (performance.now() < until) {} // the loop renews nothing now
+    t.ok(Number(await server.call('PTTL', 'byre:{h}:lease:w')) > 0)
+    const second = seek(b.bus, 'w', 600)
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    t.same([first.state.lost, second.state.won], [false, false])
+    first.hold.drop()
+    await second.won
+  })
+
+  t.test(
+    'a server that does not answer: lost before the ttl is over, and sought again when it is back',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const { bus, event } = await openBus(t, server)
+      const first = seek(bus, 'w', 1000)
+      const fence = await first.won
+      const since = performance.now()
+      server.signal('SIGSTOP')
+      t.match(await first.lost, /could not be renewed for 900 ms/)
+      t.ok(performance.now() - since < 1000, 'before another could have it')
+      const again = seek(bus, 'w', 1000)
+      server.signal('SIGCONT')
+      t.ok((await again.won) > fence)
+      t.match(await event('bus-down'), { connection: 'leases' })
+    },
+  )
+
+  t.test('the server is killed: lost in time; started again, the fence goes on', async (t) => {
+    const server = await startRedis()
+    t.teardown(() => server.stop())
+    const { bus } = await openBus(t, server)
+    const first = seek(bus, 'w', 1000)
+    const fence = await first.won
+    await server.kill()
+    await first.lost
+    const again = seek(bus, 'w', 1000)
+    await server.start()
+    t.ok((await again.won) > fence)
+  })
+
+  t.test('somebody else took it away: lost with the next renewal', async (t) => {
+    const server = await startRedis()
+    t.teardown(() => server.stop())
+    const { bus } = await openBus(t, server)
+    const first = seek(bus, 'w', 900)
+    await first.won
+    await server.call('SET', 'byre:{h}:lease:w', 'somebody')
+    t.match(await first.lost, /gave it up/)
+  })
+}
