@@ -12,7 +12,21 @@ const script = (name: string): string => fileURLToPath(new URL(`../../../scripts
 t.test('scripts/bench.mjs lists its parts, each with one line', async (t) => {
   const { code, stdout } = await runCleanNode([script('bench.mjs'), '--help'])
   t.equal(code, 0)
-  for (const name of ['audit', 'bus', 'control', 'dormant', 'herd', 'idle', 'scale'])
+  for (const name of [
+    'audit',
+    'bus',
+    'chaos',
+    'check',
+    'control',
+    'dormant',
+    'herd',
+    'idle',
+    'malloc',
+    'measure',
+    'placement',
+    'scale',
+    'stall',
+  ])
     t.match(stdout, new RegExp(`^  ${name} +\\S.{20,}$`, 'm'))
 })
 
@@ -39,4 +53,8 @@ t.test('the hosted lanes run under the V8 flags of the launcher', async (t) => {
   const flags = /V8_FLAGS = \['([^']+)'\]/.exec(readFileSync(script('benches/lib/flags.mjs'), 'utf8'))![1]!
   const launcher = readFileSync(script('../units/byre'), 'utf8')
   t.match(launcher, `BYRE_NODE_FLAGS-${flags}}`)
+  const malloc = /MALLOC_ENV = \{ (\w+): '(\d+)' \}/.exec(
+    readFileSync(script('benches/lib/flags.mjs'), 'utf8'),
+  )!
+  t.match(launcher, `export ${malloc[1]}=${malloc[2]} `)
 })

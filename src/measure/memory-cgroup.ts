@@ -1,0 +1,288 @@
+// A memory cgroup for one run: its peak from the kernel, its split, its limit, its members. Version 2 and version 1 differ
+// in file names and in what they tell; both are behind one interface.
+//
+// The peak of the kernel counts page cache that the run brought in; so the split of the highest sampled moment stands
+// beside it always.
+
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import { parseInteger } from '../procfs/fields.ts'
+import { PROC_ROOT } from '../procfs/read.ts'
+import { controllerPath, readCgroup, unifiedPath } from '../procfs/cgroup.ts'
+import type { PeakSource } from './result.ts'
+
+export interface CgroupReading {
+  readonly anonBytes: number
+  readonly fileBytes: number
+  readonly kernelBytes?: number
+}
+
+export interface MemoryEvents {
+  /** Times the limit was reached and the kernel took memory back. */
+  readonly reclaims: number
+  readonly oomKills: number
+}
+
+export interface MemoryCgroup {
+  readonly source: Exclude<PeakSource, 'sampled'>
+  readonly folder: string
+  /** Writing a pid here moves that process in. */
+  readonly joinFile: string
+  /** Path as /proc/<pid>/cgroup shows it. */
+  readonly path: string
+  /** Undefined once the cgroup is gone. */
+  currentBytes(): number | undefined
+  peakBytes(): number | undefined
+  split(): CgroupReading | undefined
+  events(): MemoryEvents | undefined
+  members(): number[]
+  /** Imposes a limit; swap counts into it. False when the kernel refuses. */
+  limit(bytes: number): boolean
+  /** True when the folder is gone; a cgroup with living members stays. */
+  remove(): boolean
+}
+
+export type CgroupTry =
+  | { readonly ok: true; readonly cgroup: MemoryCgroup; readonly way: string }
+  | { readonly ok: false; readonly reason: string }
+
+/** Names begin with this and the pid of their byre, so that a later one finds what a killed one left. */
+const PREFIX = 'byre-measure-'
+const MOUNTS = '/proc/self/mountinfo'
+
+/**
+ * Makes a cgroup that no other process is in. On v2 below the nearest ancestor of this process's own that hands the
+ * memory controller down (a cgroup with processes may not); on v1 below its own. Empty ones of dead byres go.
+ */
+export function createMemoryCgroup(name: string, startAt?: string, root: string = PROC_ROOT): CgroupTry {
+  const lines = readCgroup('self', root)
+  if (!lines.ok) return { ok: false, reason: `the kernel shows no cgroup of this process (${lines.reason})` }
+  const v1 = controllerPath(lines.value, 'memory')
+  const mounts = readText(MOUNTS) ?? ''
+  const reasons: string[] = []
+  const version = v1 === undefined ? 2 : 1
+  const mount = findMount(mounts, version)
+  if (mount === undefined)
+    return { ok: false, reason: `no cgroup v${version} with the memory controller is mounted` }
+  const own = startAt ?? below(mount, v1 ?? unifiedPath(lines.value) ?? '/')
+  const parents =
+    version === 1 ? [own] : ancestors(own).filter((path) => handsDownMemory(mount.folder + path))
+  for (const parent of parents) {
+    const folder = `${mount.folder}${parent}`.replace(/\/$/, '')
+    removeStale(folder)
+    const path = `${parent === '/' ? '' : parent}/${PREFIX}${process.pid}-${name}`
+    try {
+      mkdirSync(`${mount.folder}${path}`)
+      const cgroup = version === 1 ? cgroupV1(mount.folder, path) : cgroupV2(mount.folder, path)
+      if (cgroup.currentBytes() !== undefined)
+        return { ok: true, cgroup, way: `a cgroup v${version} of its own below ${parent}` }
+      cgroup.remove()
+      reasons.push(`${parent}: no memory controller`)
+    } catch (error) {
+      reasons.push(`${parent}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+    }
+  }
+  return {
+    ok: false,
+    reason: `no cgroup may be made here (${reasons.join('; ') || 'no ancestor hands the memory controller down'})`,
+  }
+}
+
+/** An existing v2 cgroup that was delegated to this user, made into a parent: its processes move into a leaf first. */
+export function delegatedCgroup(pid: number, name: string, root: string = PROC_ROOT): CgroupTry {
+  const lines = readCgroup(pid, root)
+  const path = lines.ok ? unifiedPath(lines.value) : undefined
+  const mount = findMount(readText(MOUNTS) ?? '', 2)
+  if (path === undefined || mount === undefined)
+    return { ok: false, reason: 'systemd-run gave no cgroup v2 (on v1 a scope cannot be divided)' }
+  const parent = below(mount, path)
+  const folder = `${mount.folder}${parent}`
+  try {
+    mkdirSync(`${folder}/launcher`)
+    writeFileSync(`${folder}/launcher/cgroup.procs`, String(pid))
+    writeFileSync(`${folder}/cgroup.subtree_control`, '+memory')
+    return createMemoryCgroup(name, parent, root)
+  } catch (error) {
+    return { ok: false, reason: `the scope of systemd-run cannot be divided (${(error as Error).message})` }
+  }
+}
+
+interface Mount {
+  readonly folder: string
+  /** The part of the hierarchy that is mounted there: '/' unless in a container that sees the host's. */
+  readonly top: string
+}
+
+/** The memory hierarchy's mount point in the text of mountinfo (proc_pid_mountinfo(5)). */
+export function findMount(mountinfo: string, version: 1 | 2): Mount | undefined {
+  for (const line of mountinfo.split('\n')) {
+    const [before, after] = line.split(' - ')
+    const fields = before?.split(' ') ?? []
+    const [type, , options] = after?.split(' ') ?? []
+    const fits =
+      version === 2 ? type === 'cgroup2' : type === 'cgroup' && (options ?? '').split(',').includes('memory')
+    if (fits && fields[3] !== undefined && fields[4] !== undefined)
+      return { folder: unescapeMount(fields[4]), top: unescapeMount(fields[3]) }
+  }
+  return undefined
+}
+
+function unescapeMount(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+}
+
+function below(mount: Mount, path: string): string {
+  const inside = mount.top !== '/' && path.startsWith(mount.top) ? path.slice(mount.top.length) : path
+  return inside === '' ? '/' : inside
+}
+
+function ancestors(path: string): string[] {
+  const found = [path]
+  for (let at = path; at !== '/'; ) {
+    at = at.slice(0, at.lastIndexOf('/')) || '/'
+    found.push(at)
+  }
+  return found
+}
+
+function handsDownMemory(folder: string): boolean {
+  return (readText(`${folder}/cgroup.subtree_control`) ?? '').split(/\s+/).includes('memory')
+}
+
+function removeStale(folder: string): void {
+  let names: string[]
+  try {
+    names = readdirSync(folder).filter((name) => name.startsWith(PREFIX))
+  } catch {
+    return
+  }
+  for (const name of names) {
+    const pid = Number(/^byre-measure-(\d+)-/.exec(name)?.[1])
+    if (!Number.isInteger(pid) || isAlive(pid)) continue
+    try {
+      rmdirSync(`${folder}/${name}`)
+    } catch {
+      // Still has members: not ours to end.
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+function cgroupV2(mount: string, path: string): MemoryCgroup {
+  const folder = `${mount}${path}`
+  return {
+    ...shared(folder, path),
+    source: 'cgroup-v2',
+    currentBytes: () => readNumber(`${folder}/memory.current`),
+    peakBytes: () => readNumber(`${folder}/memory.peak`),
+    split() {
+      const stat = readFlat(`${folder}/memory.stat`)
+      const [anonBytes, fileBytes, kernelBytes] = [stat?.get('anon'), stat?.get('file'), stat?.get('kernel')]
+      if (anonBytes === undefined || fileBytes === undefined) return undefined
+      return { anonBytes, fileBytes, ...(kernelBytes === undefined ? {} : { kernelBytes }) }
+    },
+    events() {
+      const events = readFlat(`${folder}/memory.events`)
+      return events && { reclaims: events.get('max') ?? 0, oomKills: events.get('oom_kill') ?? 0 }
+    },
+    limit(bytes) {
+      // Swapped-out memory would be no proof that it fits; kernels without swap accounting lack the file.
+      tryWrite(`${folder}/memory.swap.max`, '0')
+      return tryWrite(`${folder}/memory.max`, String(bytes))
+    },
+  }
+}
+
+function cgroupV1(mount: string, path: string): MemoryCgroup {
+  const folder = `${mount}${path}`
+  return {
+    ...shared(folder, path),
+    source: 'cgroup-v1',
+    currentBytes: () => readNumber(`${folder}/memory.usage_in_bytes`),
+    peakBytes: () => readNumber(`${folder}/memory.max_usage_in_bytes`),
+    split() {
+      const stat = readFlat(`${folder}/memory.stat`)
+      const [anonBytes, fileBytes] = [stat?.get('total_rss'), stat?.get('total_cache')]
+      if (anonBytes === undefined || fileBytes === undefined) return undefined
+      const kernelBytes = readNumber(`${folder}/memory.kmem.usage_in_bytes`)
+      return { anonBytes, fileBytes, ...(kernelBytes === undefined ? {} : { kernelBytes }) }
+    },
+    events() {
+      const oomKills = readFlat(`${folder}/memory.oom_control`)?.get('oom_kill')
+      const failures = readNumber(`${folder}/memory.failcnt`)
+      if (failures === undefined || oomKills === undefined) return undefined
+      // With both limits equal, the one of memory and swap together is met first, and only it counts.
+      return { reclaims: failures + (readNumber(`${folder}/memory.memsw.failcnt`) ?? 0), oomKills }
+    },
+    limit(bytes) {
+      const done = tryWrite(`${folder}/memory.limit_in_bytes`, String(bytes))
+      tryWrite(`${folder}/memory.memsw.limit_in_bytes`, String(bytes))
+      return done
+    },
+  }
+}
+
+function shared(
+  folder: string,
+  path: string,
+): Pick<MemoryCgroup, 'folder' | 'path' | 'joinFile' | 'members' | 'remove'> {
+  const joinFile = `${folder}/cgroup.procs`
+  return {
+    folder,
+    path,
+    joinFile,
+    members: () =>
+      (readText(joinFile) ?? '')
+        .split('\n')
+        .map(parseInteger)
+        .filter((pid) => pid !== undefined),
+    remove() {
+      try {
+        rmdirSync(folder)
+        return true
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code === 'ENOENT'
+      }
+    },
+  }
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined // gone with its cgroup, or not in this kernel: the callers say which figure is absent
+  }
+}
+
+function readNumber(path: string): number | undefined {
+  return parseInteger((readText(path) ?? '').trim())
+}
+
+function readFlat(path: string): Map<string, number> | undefined {
+  const text = readText(path)
+  if (text === undefined) return undefined
+  const values = new Map<string, number>()
+  for (const line of text.split('\n')) {
+    const [key, value] = line.split(' ')
+    const number = parseInteger(value ?? '')
+    if (key !== undefined && number !== undefined) values.set(key, number)
+  }
+  return values
+}
+
+function tryWrite(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,164 @@
+// From what one run gave to its result: which figure came from where, and why one is absent. Pure.
+
+import type { NetworkCounters } from './host-facts.ts'
+import type { Usage } from './launcher.ts'
+import type { OutputLog } from './output-log.ts'
+import type { Placed } from './place.ts'
+import type {
+  Leftover,
+  LimitFacts,
+  MetricName,
+  Metrics,
+  Outcome,
+  Peak,
+  RunResult,
+  SamplingFacts,
+  VerifyRow,
+} from './result.ts'
+import type { RunOptions } from './run-once.ts'
+import type { SamplerResult } from './sampler.ts'
+import type { SeriesResult } from './series.ts'
+
+export interface RunParts {
+  readonly o: Pick<RunOptions, 'lane' | 'phase' | 'run' | 'interrupt' | 'kill'>
+  readonly startedAt: string
+  readonly outcome: Outcome
+  readonly wallMs: number
+  readonly usage: Usage | undefined
+  readonly sampled: SamplerResult | undefined
+  readonly leftovers: readonly Leftover[]
+  readonly placed: Pick<Placed, 'cgroup' | 'way'>
+  readonly peakBytes: number | undefined
+  readonly figures: SeriesResult
+  readonly network: NetworkCounters | undefined
+  readonly limit: LimitFacts | undefined
+  readonly verify: readonly VerifyRow[]
+  readonly sizes: Readonly<Record<string, number>>
+  readonly log: Pick<OutputLog, 'bytes' | 'unloggedBytes' | 'lastLines' | 'problem'>
+}
+
+const NOT_SAMPLED = 'it ended before its processes could be read'
+const NOTHING: SamplingFacts = {
+  samples: 0,
+  readings: 0,
+  cpuMs: 0,
+  cpuRatio: 0,
+  mostProcesses: 0,
+  unreadable: 0,
+}
+
+export function assembleRun(parts: RunParts): RunResult {
+  const { o, outcome, figures, sampled } = parts
+  const peak = peakOf(parts)
+  const { metrics, absent } = metricsOf(parts, peak)
+  const interrupted = o.interrupt.aborted || o.kill.aborted
+  const passed = outcome.kind === 'exited' && outcome.code === 0 && parts.verify.every((row) => row.ok)
+  const { medianIntervalMs } = figures
+  return {
+    lane: o.lane,
+    phase: o.phase,
+    run: o.run,
+    startedAt: parts.startedAt,
+    outcome,
+    ok: passed && !interrupted,
+    interrupted,
+    peak,
+    metrics,
+    absent,
+    stages: figures.stages,
+    ...(figures.drivingStage === undefined ? {} : { drivingStage: figures.drivingStage }),
+    topProcesses: figures.topProcesses,
+    sampling: {
+      ...(sampled?.facts ?? NOTHING),
+      ...(medianIntervalMs === undefined ? {} : { medianIntervalMs }),
+    },
+    verify: parts.verify,
+    sizes: parts.sizes,
+    escaped: sampled?.escaped ?? [],
+    leftovers: parts.leftovers,
+    ...(parts.limit === undefined ? {} : { limit: parts.limit }),
+    output: {
+      bytes: parts.log.bytes,
+      unloggedBytes: parts.log.unloggedBytes,
+      lastLines: outcome.kind === 'exited' && outcome.code === 0 ? '' : parts.log.lastLines,
+    },
+    notes: notesOf(parts),
+    timeline: figures.timeline,
+  }
+}
+
+function peakOf({ placed, peakBytes, sampled, figures, outcome }: RunParts): Peak {
+  const { cgroup, way } = placed
+  if (cgroup !== undefined && outcome.kind !== 'not-started' && peakBytes !== undefined)
+    return {
+      source: cgroup.source,
+      way,
+      bytes: peakBytes,
+      ...(sampled?.split === undefined ? {} : { split: sampled.split }),
+    }
+  return {
+    source: 'sampled',
+    way:
+      cgroup === undefined
+        ? way
+        : `${way}, but the kernel tells no peak (memory.peak is there from Linux 5.19)`,
+    ...(figures.pssBytes === undefined ? {} : { bytes: figures.pssBytes }),
+  }
+}
+
+function metricsOf(parts: RunParts, peak: Peak): { metrics: Metrics; absent: Record<string, string> } {
+  const { figures, sampled, usage, network, outcome } = parts
+  const began = outcome.kind !== 'not-started'
+  const cgroupReason = `no cgroup: ${parts.placed.way}`
+  const split = sampled?.split
+  const all: Readonly<Record<MetricName, readonly [number | undefined, string]>> = {
+    peakBytes: [peak.bytes, NOT_SAMPLED],
+    anonBytes: [sampled?.highestAnonBytes ?? figures.anonBytes, NOT_SAMPLED],
+    fileBytes: [split?.fileBytes, cgroupReason],
+    kernelBytes: [split?.kernelBytes, split === undefined ? cgroupReason : 'this kernel does not tell'],
+    pssBytes: [figures.pssBytes, NOT_SAMPLED],
+    ussBytes: [figures.ussBytes, NOT_SAMPLED],
+    rssBytes: [figures.rssBytes, NOT_SAMPLED],
+    largestRssBytes: [usage?.largestRssBytes, 'the launcher was ended'],
+    wallMs: [Number(parts.wallMs.toFixed(1)), ''],
+    userMs: [usage?.userMs, 'the launcher was ended'],
+    systemMs: [usage?.systemMs, 'the launcher was ended'],
+    minorFaults: [usage?.minorFaults, 'the launcher was ended'],
+    majorFaults: [usage?.majorFaults, 'the launcher was ended'],
+    voluntarySwitches: [usage?.voluntarySwitches, 'the launcher was ended'],
+    involuntarySwitches: [usage?.involuntarySwitches, 'the launcher was ended'],
+    readBytes: [usage?.readBytes, 'the launcher was ended'],
+    writtenBytes: [usage?.writtenBytes, 'the launcher was ended'],
+    networkReceivedBytes: [network?.receivedBytes, 'the kernel tells no interface counters'],
+    networkSentBytes: [network?.sentBytes, 'the kernel tells no interface counters'],
+  }
+  const metrics: Partial<Record<MetricName, number>> = {}
+  const absent: Record<string, string> = {}
+  for (const [name, [value, reason]] of Object.entries(all)) {
+    if (began && value !== undefined) metrics[name as MetricName] = value
+    else absent[name] = began ? reason : 'the command was not started'
+  }
+  return { metrics, absent }
+}
+
+function notesOf({ sampled, leftovers, log, figures }: RunParts): string[] {
+  const notes: string[] = []
+  const { escaped = [], facts } = sampled ?? {}
+  if (escaped.length > 0)
+    notes.push(
+      `outside the cgroup, so not in the peak: ${escaped.map((e) => `${e.name} ${e.pid} in ${e.cgroup}`).join(', ')}`,
+    )
+  if (leftovers.length > 0)
+    notes.push(
+      `outlived the command and were ended: ${leftovers
+        .slice(0, 10)
+        .map((p) => `${p.name} ${p.pid}`)
+        .join(', ')}${leftovers.length > 10 ? ` and ${leftovers.length - 10} more` : ''}`,
+    )
+  if ((facts?.unreadable ?? 0) > 0)
+    notes.push(`the kernel refused ${facts!.unreadable} readings of processes: PSS is too low by them`)
+  if (log.problem !== undefined) notes.push(log.problem)
+  if (figures.samples > 0 && figures.samples < 3)
+    notes.push(`only ${figures.samples} samples of the tree: PSS and stages are rough`)
+  return notes
+}

@@ -1,0 +1,72 @@
+import t from 'tap'
+import { createSeries, TIMELINE_LIMIT } from '../../src/measure/series.ts'
+import type { SampledProcess } from '../../src/measure/series.ts'
+
+const p = (pid: number, stage: string, megabytes: number, cpuMs = 0): SampledProcess => ({
+  pid,
+  name: 'p',
+  command: `p ${pid}`,
+  stage,
+  pssBytes: megabytes * 1e6,
+  ussBytes: megabytes * 1e6,
+  rssBytes: megabytes * 2e6,
+  anonBytes: megabytes * 1e6,
+  cpuMs,
+  startTicks: pid,
+})
+
+t.test(
+  'the stage that holds the most at the highest moment drives the peak, not the one with the highest peak of its own',
+  async (t) => {
+    const series = createSeries()
+    series.add({ atMs: 0, processes: [p(1, 'a', 100)] })
+    series.add({ atMs: 100, processes: [p(1, 'a', 60), p(2, 'b', 90)] })
+    series.add({ atMs: 200, processes: [p(2, 'b', 10)] })
+    const result = series.finish(300)
+    t.equal(result.pssBytes, 150e6)
+    t.equal(result.drivingStage, 'b')
+    t.match(result.stages, [
+      { name: 'a', peakPssBytes: 100e6, atPeakPssBytes: 60e6, wallMs: 200 },
+      { name: 'b', peakPssBytes: 90e6, atPeakPssBytes: 90e6, wallMs: 200 },
+    ])
+    t.same(
+      result.topProcesses.map((one) => one.pid),
+      [2, 1],
+    )
+  },
+)
+
+t.test('CPU counts once a process, and from zero when its pid is used again', async (t) => {
+  const series = createSeries()
+  series.add({ atMs: 0, processes: [p(1, 'a', 1, 10)] })
+  series.add({ atMs: 100, processes: [p(1, 'a', 1, 30)] })
+  series.add({ atMs: 200, processes: [{ ...p(1, 'a', 1, 5), startTicks: 99 }] })
+  t.equal(series.finish(300).stages[0]!.cpuMs, 35)
+})
+
+t.test('a timeline stays bounded and keeps the highest moment', async (t) => {
+  const series = createSeries()
+  for (let i = 0; i < TIMELINE_LIMIT * 5; i++)
+    series.add({ atMs: i * 10, processes: [p(1, 'a', i === 1234 ? 999 : 5)] })
+  const { timeline } = series.finish(1e6)
+  t.ok(timeline.atMs.length <= TIMELINE_LIMIT, String(timeline.atMs.length))
+  t.equal(Math.max(...timeline.stages['a']!), 999e6)
+  t.ok(timeline.atMs.includes(12340))
+})
+
+t.test('the parts of a timeline add up, by stage and by process', async (t) => {
+  const series = createSeries()
+  const many = Array.from({ length: 30 }, (_, i) => p(i + 1, i % 2 === 0 ? 'a' : 'b', i + 1))
+  series.add({ atMs: 0, processes: many })
+  const { stages, processes } = series.finish(1).timeline
+  const sum = (groups: Readonly<Record<string, readonly number[]>>): number =>
+    Object.values(groups).reduce((total, values) => total + values[0]!, 0)
+  t.equal(sum(stages), 465e6)
+  t.equal(sum(processes), 465e6)
+})
+
+t.test('nothing sampled is nothing claimed', async (t) => {
+  const result = createSeries().finish(5)
+  t.equal(result.pssBytes, undefined)
+  t.same(result.stages, [])
+})
