@@ -29,6 +29,7 @@ export async function armActivation(runner: Runner, deps: ActivationDeps): Promi
       runInScope(undefined, () => runner.deliver(delivery))
     })
   })
+  for (const stream of activation.streams) releases.push(watchStream(runner, stream, deps))
   if (activation.everyMs !== undefined) {
     releases.push(
       startPeriod(
@@ -48,6 +49,19 @@ export async function armActivation(runner: Runner, deps: ActivationDeps): Promi
   return () => {
     for (const release of releases) release()
   }
+}
+
+/** The jobs stay in the stream: a wake says only that there are some, and is not given twice for the same ones. */
+function watchStream(runner: Runner, stream: string, deps: ActivationDeps): () => void {
+  const watch = deps.bus.watchStream?.(stream, runner.name, () => {
+    runInScope(undefined, () => {
+      if (runner.state.kind !== 'dormant' || runner.pending) return
+      runner.start({ by: 'stream', at: deps.clock.now() })
+      // what it leaves, or what came while it ended, wakes it again
+      void runner.whenDown().then(() => watch?.check())
+    })
+  })
+  return () => watch?.release()
 }
 
 async function startCron(

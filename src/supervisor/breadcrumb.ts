@@ -8,6 +8,8 @@
 import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isRecord } from '../base/check.ts'
+import { describeThrown } from '../base/errors.ts'
+import type { Logger } from '../log/logger.ts'
 import { runInScope } from './attribution/run-scope.ts'
 import type { EntryWatch, RunScope } from './attribution/run-scope.ts'
 
@@ -121,6 +123,15 @@ export function openBreadcrumb(
       fd = undefined
     },
   }
+}
+
+/** What a herd says when its notes have ended. */
+export function tellBreadcrumbFailed(log: Logger): (error: unknown) => void {
+  return (error) =>
+    log.error(
+      { event: 'breadcrumb-failed', ...describeThrown(error) },
+      'cannot note whose code runs: after a crash nobody will be named',
+    )
 }
 
 // Taken before they are wrapped for workers.

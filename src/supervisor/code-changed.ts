@@ -13,6 +13,13 @@ const RELATIVE_IMPORT = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*['"](\.{1,2}\/[^'
 export interface CodeWatch {
   /** True when a file of the worker was modified (or its entry removed) after `loadedAt`, ms since the epoch. */
   changedSince(entry: string, loadedAt: number): boolean
+  /** The same for what a runner loaded; false before it did. */
+  changed(runner: Loaded): boolean
+}
+
+interface Loaded {
+  readonly loadedAt: number | undefined
+  readonly spec: { readonly source: { readonly path: string } }
 }
 
 interface SourceFile {
@@ -26,7 +33,8 @@ export function createCodeWatch(monotonic: () => number): CodeWatch {
   let files = new Map<string, SourceFile>()
   let answers = new Map<string, boolean>()
   let sweptAt = Number.NEGATIVE_INFINITY
-  return {
+  const watch: CodeWatch = {
+    changed: ({ loadedAt, spec }) => loadedAt !== undefined && watch.changedSince(spec.source.path, loadedAt),
     changedSince(entry, loadedAt) {
       const now = monotonic()
       if (now - sweptAt > FRESH_MS) {
@@ -42,6 +50,7 @@ export function createCodeWatch(monotonic: () => number): CodeWatch {
       return changed
     },
   }
+  return watch
 }
 
 function walk(entry: string, loadedAt: number, files: Map<string, SourceFile>): boolean {

@@ -3,6 +3,7 @@
 import { assertNever } from '../base/check.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Placement, ResolvedWorker } from '../config/types.ts'
+import type { Admission } from './admission.ts'
 import type { Residence } from './residence.ts'
 import type { Runner } from './runner.ts'
 import type { ControlCommand, ControlReply } from './status.ts'
@@ -16,6 +17,7 @@ export interface CommandDeps {
   /** The herd is going down. */
   readonly draining: () => boolean
   readonly residence: Residence
+  readonly admission: Pick<Admission, 'fullAt'>
   /** Keeps what is published for it until its next run is there to take it. */
   readonly hold: (runner: Runner) => void
   /** Files of the worker changed since it was loaded. */
@@ -40,6 +42,11 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
       'BYRE_CONTROL_REFUSED',
       `Cannot ${command.action} '${command.worker}': the herd is shutting down.`,
     )
+  }
+  const { fullAt } = deps.admission
+  if (fullAt !== undefined && wantsALoad(command, runner)) {
+    const message = `Cannot ${command.action} '${command.worker}': ${fullAt} workers wait to load already (admission.queue). Ask again when they have.`
+    return refuse(command, 429, 'BYRE_ADMISSION_FULL', message)
   }
   deps.log.root.info(
     { event: 'control', action: command.action, worker: command.worker, by: command.by, id: command.id },
@@ -86,6 +93,13 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
     default:
       return assertNever(command.action)
   }
+}
+
+/** Whether it would put one more into the queue of those who load. */
+function wantsALoad({ action }: ControlCommand, runner: Runner): boolean {
+  if (action === 'restart') return true
+  if (action === 'move') return runner.live
+  return (action === 'start' || action === 'wake') && !runner.live && !runner.pending
 }
 
 const STALE_CODE =
@@ -144,7 +158,7 @@ function accept(command: ControlCommand, runner: Runner, warning?: string): Cont
 
 function refuse(
   command: ControlCommand,
-  status: 400 | 404 | 409,
+  status: 400 | 404 | 409 | 429,
   code: string,
   message: string,
 ): ControlReply {

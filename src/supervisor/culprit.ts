@@ -6,7 +6,15 @@ import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
 import type { StackOwners } from './attribution/stack.ts'
 import type { Crumb } from './breadcrumb.ts'
-import { explainLastRun, takeFatalReport } from './last-run.ts'
+import {
+  describeUnit,
+  explainLastRun,
+  stallNoteFile,
+  takeFatalReport,
+  takeStallNote,
+  takeUnitResult,
+  verdictOfUnit,
+} from './last-run.ts'
 import type { ExitRecord } from './status.ts'
 
 export interface CulpritDeps {
@@ -14,11 +22,11 @@ export interface CulpritDeps {
   /** As in the names of the files: the group, `_all`, or `run-<worker>`. */
   readonly label: string
   readonly log: Logger
-  readonly owners: StackOwners
+  readonly owners: () => StackOwners
   /** Milliseconds since the epoch. */
   readonly now: number
-  /** Gives it a process of its own, if its config allows that (onLimit: 'eject'). */
-  readonly eject: (spec: ResolvedWorker, why: string) => boolean
+  /** Gives it a process of its own, if its config allows that (onLimit or onStall: 'eject'). */
+  readonly eject: (spec: ResolvedWorker, why: string, stalled: boolean) => boolean
   readonly runnerOf: (worker: string) => Isolable | undefined
 }
 
@@ -32,9 +40,17 @@ interface Isolable {
 export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): void {
   const report = takeFatalReport(join(deps.stateFolder, `${deps.label}.report.json`))
   const bootedAt = deps.now - uptime() * 1000
-  const last = explainLastRun(crumb, report, deps.owners, { now: deps.now, bootedAt })
+  const unit = takeUnitResult(join(deps.stateFolder, `${deps.label}.unit.json`))
+  const stall = takeStallNote(stallNoteFile(deps.stateFolder, deps.label))
+  const last = explainLastRun(crumb, report, deps.owners, { now: deps.now, bootedAt, unit, stall })
   const runner = last === undefined ? undefined : deps.runnerOf(last.worker)
-  if (last === undefined || runner === undefined) return
+  if (last === undefined || runner === undefined) {
+    if (unit === undefined) return
+    const verdict = verdictOfUnit(unit)
+    const text = `last run: ${describeUnit(unit)}; no worker is proven to be the cause`
+    deps.log.error({ event: 'last-run', verdict, evidence: { unit } }, text)
+    return
+  }
   const facts = { event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit }
   if (!last.certain) {
     deps.log.warn(facts, 'the last process died inside a worker, perhaps by chance')
@@ -42,6 +58,6 @@ export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): voi
   }
   deps.log.error(facts, 'the last process was taken down by a worker')
   runner.recordExit(last.exit)
-  if (deps.eject(runner.spec, last.exit.reason)) return
+  if (deps.eject(runner.spec, last.exit.reason, last.exit.verdict === 'stalled')) return
   runner.isolate(`${last.exit.reason}. Start it with: byre start ${last.worker}`)
 }

@@ -17,17 +17,23 @@ export function wakers(
   return deliveries.filter(({ topic }) => activation.topics.some((pattern) => covers(pattern, topic)))
 }
 
+export interface InboxHost {
+  readonly logOf: (worker: string) => Logger
+  /** Messages kept for a worker at most. */
+  readonly bufferCapacity: number
+}
+
 export class Inbox {
   #mailbox: Mailbox | undefined
   /** Holds open on it (hold.ts): what a run leaves unread waits for the next, whatever wakes the worker. */
   holds = 0
   #last: RawDelivery | undefined
-  readonly #capacity: number
-  readonly #log: () => Logger
+  readonly #worker: string
+  readonly #host: InboxHost
 
-  constructor(capacity: number, log: () => Logger) {
-    this.#capacity = capacity
-    this.#log = log
+  constructor(worker: string, host: InboxHost) {
+    this.#worker = worker
+    this.#host = host
   }
 
   get size(): number {
@@ -46,10 +52,12 @@ export class Inbox {
     this.#last = delivery
     const mailbox = this.#made()
     if (mailbox.keep(delivery)) return
-    this.#log().warn(
-      { event: 'mailbox-overflow', dropped: mailbox.dropped },
-      'kept messages overflowed: the oldest was dropped',
-    )
+    this.#host
+      .logOf(this.#worker)
+      .warn(
+        { event: 'mailbox-overflow', dropped: mailbox.dropped },
+        'kept messages overflowed: the oldest was dropped',
+      )
   }
 
   claim(covers: (topic: string) => boolean): readonly RawDelivery[] {
@@ -69,14 +77,16 @@ export class Inbox {
   settle(failed: boolean): void {
     const count = this.#mailbox?.settle(failed) ?? 0
     if (count > 0)
-      this.#log().warn(
-        { event: 'unclaimed', count },
-        'kept messages that no subscription of the run covered were dropped',
-      )
+      this.#host
+        .logOf(this.#worker)
+        .warn(
+          { event: 'unclaimed', count },
+          'kept messages that no subscription of the run covered were dropped',
+        )
   }
 
   #made(): Mailbox {
-    this.#mailbox ??= new Mailbox(this.#capacity)
+    this.#mailbox ??= new Mailbox(this.#host.bufferCapacity)
     return this.#mailbox
   }
 }

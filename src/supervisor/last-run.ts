@@ -2,11 +2,13 @@
 // does about it (law 1): the siblings come up, the culprit does not.
 
 import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { isRecord } from '../base/check.ts'
+import { formatDurationMs } from '../base/durations.ts'
 import { ownerOfStack } from './attribution/stack.ts'
 import type { StackOwners } from './attribution/stack.ts'
 import type { Crumb } from './breadcrumb.ts'
-import type { ExitRecord } from './status.ts'
+import type { ExitRecord, StallStatus } from './status.ts'
 
 /** A process that died inside a worker this long after entering it was held by it, not hit at random. */
 const HELD_MS = 1000
@@ -23,6 +25,41 @@ export interface FatalReport {
   readonly stack: string
   readonly heapUsedBytes?: number
   readonly heapLimitBytes?: number
+}
+
+/** What units/byre-stopped noted when the unit's main process had ended; a clean end leaves no note. */
+export interface UnitResult {
+  /** systemd's $SERVICE_RESULT: 'signal', 'watchdog', 'oom-kill', ... */
+  readonly result: string
+  /** $EXIT_STATUS: a number or the name of a signal. */
+  readonly exitStatus: string
+  /** Processes of the unit the kernel killed for want of memory. */
+  readonly oomKills: number
+  /** Ms since the epoch: the end of the process, as near as systemd saw it. */
+  readonly at: number
+}
+
+/** Reads and removes the note; undefined when there is none that can be read. */
+export function takeUnitResult(path: string): UnitResult | undefined {
+  try {
+    const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'))
+    rmSync(path, { force: true })
+    const { result, exitStatus, oomKills, at } = isRecord(parsed) ? parsed : {}
+    if (typeof result !== 'string' || typeof oomKills !== 'number' || typeof at !== 'number') return undefined
+    return { result, exitStatus: String(exitStatus), oomKills, at }
+  } catch {
+    return undefined // not under a unit of byre's, or the unit was stopped as it should
+  }
+}
+
+/** The verdict on the process, whoever was inside. */
+export function verdictOfUnit({ result, oomKills }: UnitResult): ExitRecord['verdict'] {
+  if (killedForMemory({ result, oomKills })) return 'oom-host'
+  return result === 'watchdog' ? 'stalled' : 'unknown'
+}
+
+function killedForMemory({ result, oomKills }: Pick<UnitResult, 'result' | 'oomKills'>): boolean {
+  return result === 'oom-kill' || oomKills > 0
 }
 
 /** Reads and removes the diagnostic report V8 left on a fatal error (process.report.reportOnFatalError). */
@@ -48,30 +85,74 @@ export function takeFatalReport(path: string): FatalReport | undefined {
   }
 }
 
+/** What the watching thread wrote while the loop was held (stall/note.ts). */
+export type StallNote = StallStatus['last'] & {
+  readonly v: 1
+  readonly pid: number
+  readonly worker?: string
+}
+
+export function stallNoteFile(stateFolder: string, label: string): string {
+  return join(stateFolder, `${label}.stall.json`)
+}
+
+/** Reads and removes it; undefined when there is none, or none that can be read. */
+export function takeStallNote(file: string): StallNote | undefined {
+  try {
+    const text = readFileSync(file, 'utf8')
+    rmSync(file, { force: true })
+    const parsed: unknown = JSON.parse(text)
+    return isRecord(parsed) && parsed['v'] === 1 && typeof parsed['blockedMs'] === 'number'
+      ? (parsed as unknown as StallNote)
+      : undefined
+  } catch {
+    return undefined // none was written, or only a part of one
+  }
+}
+
+/** What the next start knows of the end besides the breadcrumb. The times are ms since the epoch. */
+interface Circumstances {
+  readonly now: number
+  readonly bootedAt: number
+  readonly unit?: UnitResult | undefined
+  readonly stall?: StallNote | undefined
+}
+
 /**
  * Who took the last process down, or undefined when it ended as it should or nothing names anybody. When a process died
- * is known to nobody after it: a note older than HELD_MS may also be a kill in the middle of a callback and a long
- * pause before this start. The times are ms since the epoch.
+ * is known to nobody after it but its unit: without a `unit` note, one older than HELD_MS may also be a kill in the
+ * middle of a callback and a long pause before this start. The times are ms since the epoch.
  */
 export function explainLastRun(
   crumb: Crumb | undefined,
   report: FatalReport | undefined,
-  owners: StackOwners,
-  { now, bootedAt }: { readonly now: number; readonly bootedAt: number },
+  owners: () => StackOwners,
+  { now, bootedAt, unit, stall }: Circumstances,
 ): LastRun | undefined {
   if (report !== undefined) {
-    const owner = ownerOfStack(report.stack, owners)
+    const owner = ownerOfStack(report.stack, owners())
     const worker = owner.kind === 'worker' ? owner.worker : crumb?.worker
     if (worker !== undefined) return fromReport(worker, report, owner.kind === 'worker', now)
   }
-  if (crumb?.worker === undefined || crumb.state === 'clean' || crumb.state === 'idle') return undefined
+  if (crumb === undefined || crumb.state === 'clean') return undefined
+  if (
+    stall?.worker !== undefined &&
+    isOf(stall, crumb, bootedAt) &&
+    !(unit !== undefined && killedForMemory(unit))
+  )
+    return fromStall(stall.worker, stall, crumb, unit)
+  if (crumb.worker === undefined || crumb.state === 'idle') return undefined
   const evidence = { state: crumb.state, enteredAt: crumb.at, pid: crumb.pid }
   if (crumb.state === 'abort') {
     return last(crumb, 'killed', 'called process.abort(), which ended the whole process', evidence, true)
   }
   if (crumb.at < bootedAt) return undefined // the machine went down, and everybody with it
-  const heldMs = now - crumb.at
+  const heldMs = (unit?.at ?? now) - crumb.at
   const certain = crumb.state === 'fatal' || heldMs >= HELD_MS
+  if (unit !== undefined) {
+    const text = `${describeUnit(unit)}; its loop had been inside this worker for ${heldMs} ms`
+    return last(crumb, verdictOfUnit(unit), text, { ...evidence, unit }, certain)
+  }
   const text = `the process died while its loop was inside this worker, entered ${heldMs} ms before this start`
   return last(
     crumb,
@@ -82,11 +163,39 @@ export function explainLastRun(
   )
 }
 
+/** One clause on how the unit saw its process end. */
+export function describeUnit(unit: UnitResult): string {
+  const verdict = verdictOfUnit(unit)
+  if (verdict === 'oom-host') return 'the kernel killed the process: its unit was over its memory limit'
+  if (verdict === 'stalled') return 'the watchdog of the unit ended the process: its loop was held'
+  return `the process ended with ${unit.exitStatus} (${unit.result})`
+}
+
 function fromReport(worker: string, report: FatalReport, byStack: boolean, now: number): LastRun {
   const oom = /out of memory|heap/i.test(report.event)
   const evidence = { ...report, namedBy: byStack ? 'stack' : 'breadcrumb' }
   const reason = `${report.event}, which ended the whole process`
   return { worker, certain: true, exit: { verdict: oom ? 'oom-heap' : 'unknown', reason, evidence, at: now } }
+}
+
+/** The note is of the very process that ended, and nothing but the stall explains its end. */
+function isOf(stall: StallNote, crumb: Crumb, bootedAt: number): boolean {
+  if (crumb.state === 'abort') return false
+  return stall.pid === crumb.pid && stall.at >= crumb.startedAt && stall.at >= bootedAt
+}
+
+function fromStall(worker: string, stall: StallNote, crumb: Crumb, unit: UnitResult | undefined): LastRun {
+  const { v: _, worker: __, ...seen } = stall
+  const where = stall.file === undefined ? '' : ` in ${stall.function} (${stall.file}:${stall.line})`
+  const reason = `it had held the loop for ${formatDurationMs(stall.blockedMs)}${where} when it was seen, and the process was ended before it gave it back`
+  const unavailable = {
+    ...(unit === undefined ? { signal: 'not known to the next process' } : {}),
+    ...(stall.file === undefined ? { function: 'native code cannot be paused' } : {}),
+  }
+  const evidence = { ...seen, enteredAt: crumb.at, ...(unit === undefined ? {} : { unit }), unavailable }
+  // A guess that the breadcrumb does not share is one.
+  const certain = stall.by !== 'entered' || crumb.worker === worker
+  return { worker, certain, exit: { verdict: 'stalled', reason, evidence, at: stall.at } }
 }
 
 function last(

@@ -4,12 +4,13 @@ import type { Clock, Random } from '../base/clock.ts'
 import type { ExitCode } from '../base/exit-codes.ts'
 import type { HostBus } from '../bus/bus.ts'
 import type { ResolvedHerd } from '../config/types.ts'
+import type { Leasing } from './leasing.ts'
 import type { HerdLog } from '../log/herd-log.ts'
 
 /** The log of a herd, as the supervisor uses it. */
 export type SupervisorLog = Pick<
   HerdLog,
-  'root' | 'worker' | 'about' | 'setLevel' | 'activate' | 'deactivate' | 'fatalSync' | 'flush'
+  'root' | 'format' | 'worker' | 'about' | 'setLevel' | 'activate' | 'deactivate' | 'fatalSync' | 'flush'
 >
 
 export interface StartPhases {
@@ -30,6 +31,8 @@ export interface SupervisorOptions {
   /** 'run': one worker alone; the process ends when the worker does. */
   readonly mode: 'supervise' | 'run'
   readonly bus: HostBus
+  /** With a shared bus: what its leases are kept by. */
+  readonly leasing?: Leasing | undefined
   readonly log: SupervisorLog
   readonly clock: Clock
   readonly random: Random
@@ -40,6 +43,8 @@ export interface SupervisorOptions {
   readonly phases: StartPhases
   /** Monotonic ms of process start, for readyMs. */
   readonly processStartedAt: number
+  /** Once, when the end begins, whatever brought it about. */
+  readonly onDraining?: (why: string) => void
 }
 
 export interface Supervisor {

@@ -1,5 +1,6 @@
 // Everything the supervisor installs on the process it owns, in one place, with one undo.
 
+import { describeThrown } from '../base/errors.ts'
 import { captureOutput } from './attribution/capture-output.ts'
 import { guardProcess } from './attribution/guard-process.ts'
 import { watchEntries } from './attribution/run-scope.ts'
@@ -10,6 +11,8 @@ import { catchStrays } from './attribution/strays.ts'
 import { wrapEvents } from './attribution/wrap-events.ts'
 import { wrapTimers } from './attribution/wrap-timers.ts'
 import type { Breadcrumb } from './breadcrumb.ts'
+import type { StallDeps, StallWatch } from './stall/watch.ts'
+import type { StallStatus } from './status.ts'
 
 export interface ProcessWideOptions {
   readonly owners: () => StackOwners
@@ -77,5 +80,48 @@ function reportFatalErrors(options: ProcessWideOptions): () => void {
     report.directory = saved.directory
     report.filename = saved.filename
     report.compact = saved.compact
+  }
+}
+
+/** The watch for stalls, whose code comes only when some worker wants it. */
+export class LateStallWatch {
+  #watch: StallWatch | undefined
+  #deps: StallDeps | undefined
+  #begun = false
+  #closed = false
+
+  /** Starts it, unless no worker of the herd has `stall.detect`. */
+  begin(deps: StallDeps): void {
+    this.#deps = deps
+    if (this.#begun || ![...deps.roster.runners()].some(({ spec }) => spec.stall.detect)) return
+    this.#begun = true
+    const { log } = deps.options
+    // At a breakpoint the loop is blocked as well, and two debuggers would resume each other's pauses.
+    if (process.execArgv.some((flag) => flag.startsWith('--inspect'))) {
+      log.root.info({ event: 'stall-watch-off' }, 'stalls are not looked for: this process is being debugged')
+      return
+    }
+    import('./stall/watch.ts').then(
+      ({ watchStalls }) => {
+        if (!this.#closed) this.#watch = watchStalls(deps)
+      },
+      (error: unknown) =>
+        log.root.error(
+          { event: 'stall-watch-failed', ...describeThrown(error) },
+          'stalls are not looked for: the thread that watches the loop cannot be started',
+        ),
+    )
+  }
+  herdChanged(): void {
+    if (this.#deps !== undefined) this.begin(this.#deps)
+    this.#watch?.herdChanged()
+  }
+  statusOf(worker: string): { readonly stalls?: StallStatus } {
+    const stalls = this.#watch?.statusOf(worker)
+    return stalls === undefined ? {} : { stalls }
+  }
+  close(): void {
+    this.#closed = true
+    this.#watch?.close()
   }
 }

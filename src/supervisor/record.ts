@@ -4,14 +4,15 @@ import type { ResolvedWorker } from '../config/types.ts'
 import type { Wake } from '../worker/contract.ts'
 import type { Exit, LoadFigures, Whereabouts } from './placement/placement.ts'
 import type { WorkerState } from './state.ts'
-import type { ExitRecord, WorkerStatus } from './status.ts'
+import type { ExitRecord, Verdict, WorkerStatus } from './status.ts'
 
 /** What a status has besides what is remembered. */
 export interface Current {
   /** Of the run there is, when that is not the supervisor's own thread. */
   readonly where: Whereabouts | undefined
   readonly waitingFor: readonly string[]
-  readonly unclaimed: number
+  readonly inbox: { readonly unclaimed: number; readonly size: number; readonly dropped: number }
+  /** Of the run there is. */
   readonly busDropped: number
 }
 
@@ -20,6 +21,7 @@ export class WorkerRecord {
   runs = 0
   restarts = 0
   failures = 0
+  failuresBy: Partial<Record<Verdict, number>> | undefined
   wakes = 0
   ticksSkipped = 0
   /** Messages that came while it was stopped or quarantined. */
@@ -59,26 +61,35 @@ export class WorkerRecord {
   /** Returns whether it was a failure. */
   exited(exit: Exit, now: number): boolean {
     const failed = exit.verdict !== 'done' && exit.verdict !== 'stopped'
-    if (failed) this.failures++
+    if (failed) this.failed(exit.verdict)
     this.lastExit = { verdict: exit.verdict, reason: exit.text, evidence: exit.evidence, at: now }
     return failed
   }
 
+  failed(verdict: Verdict): void {
+    this.failures++
+    this.failuresBy = { ...this.failuresBy, [verdict]: (this.failuresBy?.[verdict] ?? 0) + 1 }
+  }
+
   /** `now` is what only its runner knows. */
   status(spec: ResolvedWorker, state: WorkerState, now: Current): WorkerStatus {
-    const { where, waitingFor, unclaimed } = now
-    const busDropped = now.busDropped + this.refused
+    const { where, waitingFor } = now
+    const { unclaimed, size: queued, dropped } = now.inbox
+    const busDropped = dropped + now.busDropped + this.refused
     return {
       name: spec.name,
       state: state.kind,
       placement: spec.placement,
       activation: spec.activation.kind,
-      ...(where ?? { pid: process.pid }),
+      ...(where === undefined ? { pid: process.pid } : placed(where)),
       ...(waitingFor.length === 0 ? {} : { waitingFor }),
       ...(unclaimed === 0 ? {} : { unclaimed }),
+      ...(queued === 0 ? {} : { queued }),
       ...(busDropped === 0 ? {} : { busDropped }),
       restarts: this.restarts,
       failures: this.failures,
+      ...(this.failuresBy === undefined ? {} : { failuresBy: this.failuresBy }),
+      ...(spec.critical ? { critical: true } : {}),
       wakes: this.wakes,
       ...(this.startedAt === undefined ? {} : { startedAt: this.startedAt }),
       ...(this.readyAt === undefined ? {} : { readyAt: this.readyAt }),
@@ -89,5 +100,15 @@ export class WorkerRecord {
       ...(this.lastExit === undefined ? {} : { lastExit: this.lastExit }),
       ...(state.kind === 'quarantined' ? { quarantine: state.why } : {}),
     }
+  }
+}
+
+/** What is asked for most stands beside the state; the rest is in `sample`. */
+function placed(where: Whereabouts): Partial<WorkerStatus> {
+  const { cpuRatio, rssBytes } = where.sample ?? {}
+  return {
+    ...where,
+    ...(cpuRatio === undefined ? {} : { cpu: cpuRatio }),
+    ...(rssBytes === undefined ? {} : { rssBytes }),
   }
 }

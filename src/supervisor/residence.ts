@@ -79,9 +79,11 @@ export class Residence {
     return { placement, moved: { to, by, why, at, ...(until === undefined ? {} : { until }) } }
   }
 
-  /** As `onLimit: 'eject'` asks for a worker that took the process down; false when its config does not, or it has one. */
-  eject(spec: ResolvedWorker, why: string): boolean {
-    if (spec.onLimit !== 'eject' || this.of(spec) === 'process') return false
+  /** As `onLimit: 'eject'`, or `onStall` after a stall, asks for a worker that took the process down; false when its
+   *  config does not, or it has one. */
+  eject(spec: ResolvedWorker, why: string, stalled = false): boolean {
+    const asked = spec.onLimit === 'eject' || (stalled && spec.onStall === 'eject')
+    if (!asked || this.of(spec) === 'process') return false
     this.move(spec, 'process', 'eject', why)
     return true
   }

@@ -7,7 +7,7 @@ import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { armActivation } from './activation.ts'
 import type { ActivationDeps } from './activation.ts'
 import { Runner } from './runner.ts'
-import type { RunnerDeps } from './runner.ts'
+import type { RunnerDeps } from './runner-deps.ts'
 
 /** The workers this process hosts, in config order. */
 export function hostedWorkers(
@@ -30,14 +30,18 @@ export class Roster {
   readonly #turns = new Map<string, Promise<void>>()
   /** Removed by a reload, not gone yet. */
   readonly #leaving = new Set<string>()
+  /** Asked to start, held back by their gates. */
+  readonly #waiting = new Set<Runner>()
+  /** Eager workers that the start of the herd still waits for; each is forgotten once its first attempt has ended. */
+  readonly #awaited = new Set<Runner>()
   #indexes = 0
 
   constructor(
     specs: readonly ResolvedWorker[],
-    runnerDeps: Omit<RunnerDeps, 'gate'>,
+    runnerDeps: Omit<RunnerDeps, 'gate' | 'waiting'>,
     activationDeps: ActivationDeps,
   ) {
-    this.#runnerDeps = { ...runnerDeps, gate: (runner) => this.gate(runner) }
+    this.#runnerDeps = { ...runnerDeps, gate: (runner) => this.gate(runner), waiting: this.#waiting }
     this.#activationDeps = activationDeps
     this.#clock = runnerDeps.clock
     for (const spec of specs) this.#adopt(spec)
@@ -70,9 +74,23 @@ export class Roster {
 
   startEager(): void {
     for (const level of this.levels()) {
-      for (const runner of level)
-        if (!runner.lazy && runner.state.kind === 'stopped') this.#startFresh(runner)
+      for (const runner of level) if (!runner.lazy) this.#awaited.add(runner)
     }
+    for (const runner of this.#awaited) if (runner.state.kind === 'stopped') this.#startFresh(runner)
+  }
+
+  /** Something changed: whoever waits at an open gate starts. */
+  retryWaiting(): void {
+    for (const runner of this.#waiting) runner.retryPending()
+  }
+
+  /** Every eager worker has had its start. Called with each transition, so what is known is not asked again. */
+  allHadTheirStart(): boolean {
+    for (const runner of this.#awaited) {
+      if (!this.hasHadItsStart(runner)) return false
+      this.#awaited.delete(runner)
+    }
+    return true
   }
 
   /** Start order by `after` and `requires`: each level may start once the ones before it are ready. */
@@ -93,7 +111,7 @@ export class Roster {
    *  should wait for any longer. */
   hasHadItsStart(runner: Runner, asked: ReadonlySet<Runner> = new Set()): boolean {
     const { kind } = runner.state
-    if (kind === 'running' || kind === 'dormant' || kind === 'backing-off' || runner.settledDown) return true
+    if (HAD_ITS_START.has(kind) || runner.settledDown) return true
     if (!runner.pending || asked.has(runner)) return false
     const seen = new Set(asked).add(runner)
     return this.gate(runner).every((name) => {
@@ -105,7 +123,8 @@ export class Roster {
   #blocks(name: string, needsSuccess: boolean): boolean {
     const other = this.#runners.get(name)
     if (other === undefined) return false
-    const ready = other.state.kind === 'running' || other.state.kind === 'dormant'
+    // one that stands by runs elsewhere in the fleet
+    const ready = READY.has(other.state.kind)
     const done = other.settledDown && (!needsSuccess || other.lastExit?.verdict === 'done')
     return !ready && !done
   }
@@ -169,26 +188,25 @@ export class Roster {
     runner?.stop('reload', { kind: 'rest' })
     await runner?.whenDown()
     if (this.#runners.get(name) === runner) this.#runners.delete(name)
+    if (runner !== undefined) this.#awaited.delete(runner)
     this.#leaving.delete(name)
   }
 
   async #reconfigure(spec: ResolvedWorker): Promise<void> {
     const runner = this.#runners.get(spec.name)
     if (runner === undefined) return
-    // A person changed its entry: that ends a quarantine, but not a stop by hand.
-    const wanted =
-      runner.live ||
-      runner.pending ||
-      runner.state.kind === 'backing-off' ||
-      runner.state.kind === 'quarantined'
+    // A person changed its entry: that ends a quarantine, but not a stop by hand, nor what had ended for good.
+    const wanted = runner.pending || runner.state.kind !== 'stopped'
     runner.stop('reload', { kind: 'rest' })
     await runner.whenDown()
     this.#activations.get(spec.name)?.()
     this.#activations.delete(spec.name)
-    runner.reconfigure(spec)
+    runner.reconfigure(spec, spec.activation.kind === 'lazy' && wanted)
     await this.#arm(runner)
     if (!runner.lazy && wanted) this.#startFresh(runner)
   }
 }
 
 const NOBODY: readonly string[] = []
+const READY: ReadonlySet<string> = new Set(['running', 'dormant', 'standby'])
+const HAD_ITS_START: ReadonlySet<string> = new Set([...READY, 'backing-off'])

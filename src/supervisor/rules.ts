@@ -2,16 +2,28 @@
 
 import type { Clock, Random } from '../base/clock.ts'
 import type { ResolvedWorker } from '../config/types.ts'
+import type { Leasing } from './leasing.ts'
 import type { Residence } from './residence.ts'
-import type { TransitionContext } from './state.ts'
+import { transition } from './state.ts'
+import type { Step, Supervised, TransitionContext, WorkerEvent } from './state.ts'
+import type { LeaseEvent } from './under-lease.ts'
 
 interface RuleDeps {
   readonly clock: Clock
   readonly random: Random
   readonly residence: Residence
+  readonly leasing: Leasing | undefined
 }
 
-export function rulesOf(spec: ResolvedWorker, { clock, random, residence }: RuleDeps): TransitionContext {
+/** What `event` makes of a worker; one with a lease has more states than others. */
+export function decide(current: Supervised, event: LeaseEvent, spec: ResolvedWorker, deps: RuleDeps): Step {
+  const rules = rulesOf(spec, deps)
+  const { leasing } = deps
+  if (spec.lease !== undefined && leasing !== undefined) return leasing.transition(current, event, rules)
+  return transition(current, event as WorkerEvent, rules)
+}
+
+function rulesOf(spec: ResolvedWorker, { clock, random, residence }: RuleDeps): TransitionContext {
   const { restart, backoff, limit, onLimit, critical, activation } = spec
   return {
     restart,

@@ -2,8 +2,7 @@
 // A class with prototype methods and late-made parts, because a thousand dormant workers are ordinary.
 
 import { assertNever } from '../base/check.ts'
-import type { Clock, Random, Timer } from '../base/clock.ts'
-import type { Scheduler } from '../base/scheduler.ts'
+import type { Timer } from '../base/clock.ts'
 import type { RawDelivery, ScopedBus } from '../bus/bus.ts'
 import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger, LogLevel } from '../log/logger.ts'
@@ -11,40 +10,26 @@ import type { Wake } from '../worker/contract.ts'
 import { awaited, whenHeard } from './bus-wait.ts'
 import { StopReason } from '../worker/stop-reason.ts'
 import type { StopKind } from '../worker/stop-reason.ts'
-import type { Admission, Ticket } from './admission.ts'
+import type { Ticket } from './admission.ts'
 import { Inbox } from './inbox.ts'
 import { tellLeftovers } from './leftovers.ts'
-import type { Exit, Instance, LoadFigures, Placement } from './placement/placement.ts'
+import type { Exit, Instance, LoadFigures } from './placement/placement.ts'
 import { WorkerRecord } from './record.ts'
-import type { Residence } from './residence.ts'
-import { rulesOf } from './rules.ts'
+import { decide } from './rules.ts'
+import { RunEvents } from './run-events.ts'
+import type { RunListener } from './run-events.ts'
+import type { RunnerDeps } from './runner-deps.ts'
 import { startTimeoutExit, unstoppedExit } from './time-outs.ts'
 import { NO_FAILURES } from './restart.ts'
-import { isLive, transition } from './state.ts'
-import type { AfterStop, Effect, Supervised, WorkerEvent, WorkerState } from './state.ts'
-import type { ExitRecord, TransitionEvent, WorkerStatus } from './status.ts'
-
-export interface RunnerDeps {
-  readonly clock: Clock
-  readonly random: Random
-  readonly scheduler: Scheduler
-  readonly admission: Admission
-  readonly placementOf: (spec: ResolvedWorker) => Placement
-  readonly logOf: (worker: string) => Logger
-  readonly bufferCapacity: number
-  readonly openBus: (runner: Runner) => ScopedBus
-  /** What `after` and `requires` still wait for. */
-  readonly gate: (runner: Runner) => readonly string[]
-  readonly onTransition: (runner: Runner, event: TransitionEvent) => void
-  readonly onEscalate: (runner: Runner, why: string) => void
-  readonly residence: Residence
-}
+import { isLive } from './state.ts'
+import type { AfterStop, Effect, Supervised, WorkerState } from './state.ts'
+import type { ExitRecord, WorkerStatus } from './status.ts'
 
 const REST: AfterStop = { kind: 'rest' }
 /** How long the end of a killed process may take before the worker is named as unstopped. */
 const KILL_GRACE_MS = 5000
 
-export class Runner {
+export class Runner implements RunListener {
   spec: ResolvedWorker
   readonly index: number
   /** What is kept for it; its bus claims from it and gives back. */
@@ -65,12 +50,13 @@ export class Runner {
   #killed = false
   readonly #record = new WorkerRecord()
   #settled: (() => void)[] | undefined
+  #told = false // to start or to stop
 
   constructor(spec: ResolvedWorker, index: number, deps: RunnerDeps) {
     this.spec = spec
     this.index = index
     this.#deps = deps
-    this.inbox = new Inbox(deps.bufferCapacity, () => this.#log())
+    this.inbox = new Inbox(spec.name, deps)
     this.#supervised = { state: { kind: this.lazy ? 'dormant' : 'stopped' }, history: NO_FAILURES }
   }
 
@@ -105,17 +91,24 @@ export class Runner {
   /** Nothing of it will run unless somebody asks: what `after` of others waits for, besides ready. */
   get settledDown(): boolean {
     const { kind } = this.state
-    return (kind === 'stopped' && this.#record.lastExit !== undefined) || kind === 'quarantined'
+    return (kind === 'stopped' && this.#told && !this.pending) || kind === 'quarantined'
   }
 
   /** Starts it, or notes the wish until its gate opens. */
   start(wake: Wake): void {
+    this.#told = true
     if (!this.live && this.#deps.gate(this).length > 0) {
-      this.#pending ??= wake
+      this.#wait(this.#pending ?? wake)
       return
     }
-    this.#pending = undefined
+    this.#wait(undefined)
     this.#apply({ type: 'start', wake })
+  }
+
+  #wait(wake: Wake | undefined): void {
+    this.#pending = wake
+    if (wake === undefined) this.#deps.waiting.delete(this)
+    else this.#deps.waiting.add(this)
   }
 
   /** The gate may have opened. */
@@ -156,28 +149,29 @@ export class Runner {
   }
 
   stop(reason: StopKind, after: AfterStop): void {
-    this.#pending = undefined
+    this.#told = true
+    this.#wait(undefined)
     this.#record.unstopped = false
     this.#apply({ type: 'stop', reason, after })
   }
 
-  /** Takes a changed entry of the config; only while nothing of it runs. What is kept for it stays. */
-  reconfigure(spec: ResolvedWorker): void {
+  /** Takes a changed entry, while nothing of it runs; what is kept for it stays. Not `asleep`: it waits to be started. */
+  reconfigure(spec: ResolvedWorker, asleep: boolean): void {
     const from = this.state
     this.spec = spec
-    this.#supervised = { state: { kind: this.lazy ? 'dormant' : 'stopped' }, history: NO_FAILURES }
+    this.#supervised = { state: { kind: asleep ? 'dormant' : 'stopped' }, history: NO_FAILURES }
     if (from.kind !== this.state.kind) this.#moved(from, this.state, 'reload')
   }
 
   isolate(why: string): void {
-    this.#pending = undefined
+    this.#wait(undefined)
     this.#apply({ type: 'isolate', why })
   }
 
   /** Records a verdict from before this process, e.g. of the breadcrumb. */
   recordExit(exit: ExitRecord): void {
     this.#record.lastExit = exit
-    this.#record.failures++
+    this.#record.failed(exit.verdict)
   }
 
   /** The herd's log has another level for it from now on. */
@@ -188,19 +182,15 @@ export class Runner {
   /** Resolves when nothing of it runs any more. */
   async whenDown(): Promise<void> {
     if (!this.live) return
-    await new Promise<void>((resolve) => {
-      this.#settled ??= []
-      this.#settled.push(resolve)
-    })
+    await new Promise<void>((resolve) => void (this.#settled ??= []).push(resolve))
   }
 
   status(): WorkerStatus {
-    const { unclaimed, dropped } = this.inbox
     return this.#record.status(this.spec, this.state, {
       where: this.#instance?.whereabouts,
       waitingFor: awaited(this.#pending === undefined ? [] : this.#deps.gate(this), this.#bus),
-      unclaimed,
-      busDropped: dropped + (this.#bus?.dropped ?? 0),
+      inbox: this.inbox,
+      busDropped: this.#bus?.dropped ?? 0,
     })
   }
 
@@ -208,9 +198,9 @@ export class Runner {
     return this.#deps.logOf(this.name)
   }
 
-  #apply(event: WorkerEvent): void {
+  #apply(event: Parameters<typeof decide>[1]): void {
     const before = this.#supervised
-    const step = transition(before, event, rulesOf(this.spec, this.#deps))
+    const step = decide(before, event, this.spec, this.#deps)
     this.#supervised = step.next
     const moved =
       before.state.kind !== step.next.state.kind || step.effects.some((effect) => effect.type === 'load')
@@ -251,8 +241,6 @@ export class Runner {
       case 'abandon':
         this.#abandon()
         return
-      case 'arm-start-timeout': // armed when its load begins
-        return
       case 'arm-stop-timeout':
         this.#arm(this.spec.stopTimeoutMs, () => this.#stopTimedOut())
         return
@@ -263,6 +251,7 @@ export class Runner {
       case 'disarm-stop-timeout':
       case 'disarm-backoff':
         this.#timer?.cancel()
+        this.#timer = undefined
         return
       case 'escalate':
         this.#deps.onEscalate(this, effect.why)
@@ -270,6 +259,10 @@ export class Runner {
       case 'eject':
         this.#deps.residence.move(this.spec, 'process', 'eject', effect.why)
         return
+      case 'arm-start-timeout': // armed when its load begins
+      case 'seek-lease':
+      case 'drop-lease':
+        return this.#deps.leasing?.perform(this, effect, (event) => this.#apply(event))
       default:
         assertNever(effect)
     }
@@ -287,7 +280,7 @@ export class Runner {
     this.#killed = false
     this.#record.launched(state.wake)
     const run = this.#record.runs
-    this.#ticket = this.#deps.admission.enter(() => {
+    this.#ticket = this.#deps.admission.enter(this.spec, () => {
       if (this.#record.runs !== run || this.state.kind !== 'loading') return
       this.#record.startedAt = this.#deps.clock.now()
       // From its turn on: what it waits for slow siblings is not its own time.
@@ -297,23 +290,30 @@ export class Runner {
         index: this.index,
         run,
         wake: state.wake,
-        events: {
-          loaded: (figures) => this.#loaded(run, figures),
-          ready: () =>
-            whenHeard(this.#bus, () => this.#record.runs === run && this.#apply({ type: 'ready' })),
-          ended: (exit) => this.#record.runs === run && this.#ended(exit),
-          charged: (exit) => this.#record.runs === run && this.#charged(exit),
-          idle: () => this.#record.runs === run && this.state.kind === 'running' && this.stop('sleep', REST),
-        },
+        fence: this.#deps.leasing?.fenceOf(this),
+        events: new RunEvents(this, run),
       })
     })
   }
 
-  #loaded(run: number, figures: LoadFigures): void {
+  runLoaded(run: number, figures: LoadFigures): void {
     if (this.#record.runs !== run) return
-    this.#ticket?.leave()
+    this.#leave()
     this.#record.loaded(figures, this.#deps.clock.now())
     this.#apply({ type: 'loaded' })
+  }
+
+  runReady(run: number): void {
+    whenHeard(this.#bus, () => this.#record.runs === run && this.#apply({ type: 'ready' }))
+  }
+
+  runIdle(run: number): void {
+    if (this.#record.runs === run && this.state.kind === 'running') this.stop('sleep', REST)
+  }
+
+  #leave(): void {
+    this.#ticket?.leave()
+    this.#ticket = undefined
   }
 
   /** The placement calls it when the run wants a bus. */
@@ -321,8 +321,9 @@ export class Runner {
     return (this.#bus = this.#deps.openBus(this))
   }
 
-  #ended(exit: Exit): void {
-    this.#ticket?.leave()
+  runEnded(run: number, exit: Exit): void {
+    if (this.#record.runs !== run) return
+    this.#leave()
     const told = this.#cause ?? exit
     const failed = this.#note(told)
     // A run that was cut short for the next one may have had no time to read: what it was offered is the next one's.
@@ -331,7 +332,8 @@ export class Runner {
     this.#apply({ type: 'ended', ...told })
   }
 
-  #charged(exit: Exit): void {
+  runCharged(run: number, exit: Exit): void {
+    if (this.#record.runs !== run) return
     // The first reason wins; what fails while it is being stopped is only logged.
     if (this.state.kind === 'stopping' || !this.live) {
       this.#log().warn({ event: 'error-while-stopping', verdict: exit.verdict, ...exit.evidence }, exit.text)
@@ -368,7 +370,7 @@ export class Runner {
 
   /** Gives the run up: while it loads nothing of it runs yet; else it ignored its signal and is named. */
   #abandon(): void {
-    this.#ticket?.leave()
+    this.#leave()
     this.#record.runs++ // whatever it still reports is not heard
     if (this.#ignoredSignal) {
       const exit = unstoppedExit(this.spec, this.#cause)
@@ -390,6 +392,7 @@ export class Runner {
   #release(failed: boolean): void {
     const leftovers = this.#instance?.release()
     this.#instance = undefined
+    this.#record.refused += this.#bus?.dropped ?? 0 // the count goes on when the run does not
     this.#bus = undefined
     if (leftovers !== undefined) tellLeftovers(this.#log(), leftovers)
     this.inbox.settle(failed)

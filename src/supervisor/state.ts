@@ -63,6 +63,9 @@ export type Effect =
   | { readonly type: 'disarm-backoff' }
   /** The worker is lost and its config says that the herd goes with it. */
   | { readonly type: 'escalate'; readonly why: string }
+  /** Waits for the one lease of the fleet (under-lease.ts). */
+  | { readonly type: 'seek-lease' }
+  | { readonly type: 'drop-lease' }
   /** From now on it lives in a process of its own. */
   | { readonly type: 'eject'; readonly why: string }
 
@@ -160,7 +163,6 @@ function start(current: Supervised, wake: Wake): Step {
   switch (state.kind) {
     case 'dormant':
     case 'stopped':
-    case 'standby':
       return launch(current, wake, `woken by ${wake.by}`)
     case 'backing-off': // only a person shortens a backoff; a message or tick waits for it
       if (wake.by !== 'manual') return stay(current)
@@ -170,6 +172,7 @@ function start(current: Supervised, wake: Wake): Step {
     case 'stopping':
       if (state.after.kind !== 'rest') return stay(current)
       return to(current, { ...state, after: { kind: 'start', wake } }, [], 'start asked while stopping')
+    case 'standby':
     case 'loading':
     case 'starting':
     case 'running':

@@ -1,6 +1,7 @@
 // What `GET /workers`, `byre status --json` and SSE print: plain data, stable names. Bytes are integers named
 // ...Bytes, times ...Ms; what could not be measured is absent, with its reason in `unavailable`.
 
+import type { Clock } from '../base/clock.ts'
 import type { BusHealth } from '../bus/bus.ts'
 import type { Placement } from '../config/types.ts'
 import type { LogLevel } from '../log/logger.ts'
@@ -40,15 +41,64 @@ export interface ExitRecord {
   readonly at: number
 }
 
+/** How often a worker held a loop, and how the last time looked. */
+export interface StallStatus {
+  readonly count: number
+  readonly last: {
+    readonly kind: 'javascript' | 'native'
+    /** At least this long. */
+    readonly blockedMs: number
+    /** Milliseconds since the epoch. */
+    readonly at: number
+    /** What the name of the worker rests on. */
+    readonly by?: 'stack' | 'context' | 'entered'
+    readonly function?: string
+    readonly file?: string
+    readonly line?: number
+    /** The function of Node it called there. */
+    readonly call?: string
+  }
+}
+
 /** A worker that does not live where its config says. */
 export interface MovedStatus {
   readonly to: Placement
-  /** 'hand': byre move. 'eject': onLimit, or it took the last process down. */
+  /** 'hand': byre move. 'eject': onLimit, onStall, or it took the last process down. */
   readonly by: 'hand' | 'eject'
   readonly why: string
   /** Milliseconds since the epoch; after `until` the next start is where the config says. */
   readonly at: number
   readonly until?: number
+}
+
+/** What V8 counts of one heap. */
+export interface HeapFigures {
+  readonly usedBytes: number
+  readonly totalBytes: number
+  /** Buffers and what else hangs on the heap. */
+  readonly externalBytes: number
+  /** Of the heap; V8 gives up beyond it. */
+  readonly limitBytes: number
+}
+
+/** The latest figures of a worker in a thread or process of its own, taken from outside; see `sampler` in the config. */
+export interface WorkerSample {
+  /** When RSS and CPU were read, ms since the epoch, and how long ago that was. */
+  readonly at?: number
+  readonly ageMs?: number
+  /** CPU time since it began, and of the time since the sample before, 1.0 = one core. */
+  readonly cpuMs?: number
+  readonly cpuRatio?: number
+  readonly cpuWindowMs?: number
+  /** Of its process. */
+  readonly rssBytes?: number
+  readonly pssBytes?: number
+  readonly anonBytes?: number
+  readonly pssAgeMs?: number
+  /** Its own word, as its loop gave it. */
+  readonly heap?: HeapFigures & { readonly source: 'v8'; readonly ageMs: number }
+  /** metric name -> why it is absent. */
+  readonly unavailable?: Readonly<Record<string, string>>
 }
 
 export interface WorkerStatus {
@@ -60,6 +110,9 @@ export interface WorkerStatus {
   readonly tid?: number
   readonly restarts: number
   readonly failures: number
+  /** The same by verdict; absent before the first. */
+  readonly failuresBy?: Readonly<Partial<Record<Verdict, number>>>
+  readonly critical?: true
   readonly startedAt?: number
   readonly readyAt?: number
   /** Next start, when backing off. */
@@ -67,14 +120,19 @@ export interface WorkerStatus {
   /** What the worker waits for (`after`, `requires`, bus, lease), when it waits. */
   readonly waitingFor?: readonly string[]
   readonly load?: { readonly ms: number; readonly rssBytes?: number }
+  /** CPU ratio of its thread or process over the sampler's last window, 1.0 = one core. */
   readonly cpu?: number
   readonly rssBytes?: number
+  readonly sample?: WorkerSample
   readonly codeChanged?: boolean
   readonly wakes: number
   readonly lastWake?: { readonly by: string; readonly at: number }
   readonly ticksSkipped?: number
   readonly unclaimed?: number
+  /** Messages kept until it takes them. */
+  readonly queued?: number
   readonly busDropped?: number
+  readonly stalls?: StallStatus
   readonly lastExit?: ExitRecord
   /** Why it is quarantined, in one sentence. */
   readonly quarantine?: string
@@ -88,6 +146,9 @@ export interface SupervisorStatus {
   readonly group: string
   readonly pid: number
   readonly startedAt: number
+  readonly phase?: 'starting' | 'up' | 'draining' | 'down'
+  /** Workers that load now, and that wait for their turn to. */
+  readonly admission?: { readonly loading: number; readonly waiting: number }
   /** `connections` are those held upstream now; the rest is there with a bus behind a network. */
   readonly bus: { readonly kind: 'embedded' | 'redis'; readonly connections: number } & Partial<BusHealth>
   readonly process: {
@@ -166,11 +227,46 @@ export interface ControlReply {
   readonly body: ControlOk | ControlRefused
 }
 
+export interface ProfileRequest {
+  readonly kind: 'cpu' | 'heap'
+  readonly windowMs: number
+}
+
+/** Who used what of the shared loop: `self` in microseconds (cpu) or bytes that still lived (heap). */
+export interface ProfileReport {
+  readonly version: 1
+  readonly kind: 'cpu' | 'heap'
+  readonly windowMs: number
+  /** For Chrome DevTools and speedscope; on the machine of the supervisor. */
+  readonly file: string
+  /** Of everything that was not idle. */
+  readonly total: number
+  readonly idle: number
+  readonly workers: readonly { readonly worker: string; readonly self: number }[]
+  /** byre's own work for nobody in particular. */
+  readonly byre: number
+  /** V8 and Node themselves. */
+  readonly runtime: number
+  readonly unattributed: number
+  readonly places: readonly { readonly where: string; readonly self: number }[]
+}
+
+/** What a profile needs to know: who lives in the shared loop, and where files go. */
+export interface ProfileSource {
+  readonly members: readonly { readonly name: string; readonly modulePath: string }[]
+  readonly folder: string
+  readonly label: string
+  readonly ownRoot: string
+  readonly clock: Clock
+}
+
 /** What the control surfaces (socket, HTTP listener, bus) are given; the supervisor implements it. */
 export interface ControlTarget {
   status(): Promise<SupervisorStatus>
   /** Decides and starts the action; never throws, never waits for the worker. */
   act(command: ControlCommand): ControlReply
+  /** Absent where nothing can be profiled. */
+  profileSource?(): ProfileSource
   /** Every transition from now on. Returns its release. */
   onTransition(listener: (event: TransitionEvent) => void): () => void
 }

@@ -5,26 +5,20 @@ import { join } from 'node:path'
 import type { Clock, Timer } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { describeThrown } from '../base/errors.ts'
-import { EXIT } from '../base/exit-codes.ts'
+import { EXIT, type ExitCode } from '../base/exit-codes.ts'
 import { liftGuard } from '../base/guard-signal.ts'
-import type { ExitCode } from '../base/exit-codes.ts'
-import { createScheduler } from '../base/scheduler.ts'
-import type { Scheduler } from '../base/scheduler.ts'
+import { createScheduler, type Scheduler } from '../base/scheduler.ts'
 import { diffHerd } from '../config/diff.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { logTransition } from '../log/transition.ts'
-import { createOffloader } from '../worker/offload.ts'
-import type { Offloader } from '../worker/offload.ts'
-import { createResourcePool } from '../worker/resources.ts'
-import type { ResourcePool } from '../worker/resources.ts'
-import { createAdmission } from './admission.ts'
+import { createOffloader, type Offloader } from '../worker/offload.ts'
+import { createResourcePool, type ResourcePool } from '../worker/resources.ts'
+import { createAdmission, type Admission } from './admission.ts'
 import { noteEntriesOnceUp } from './attribution/note-entries.ts'
 import { runInScope } from './attribution/run-scope.ts'
-import { stackOwners } from './attribution/stack.ts'
-import type { StackOwners } from './attribution/stack.ts'
+import { stackOwners, type StackOwners } from './attribution/stack.ts'
 import { publishTransition, startBeats } from './beats.ts'
-import { openBreadcrumb, readBreadcrumb } from './breadcrumb.ts'
-import type { Breadcrumb } from './breadcrumb.ts'
+import { openBreadcrumb, readBreadcrumb, tellBreadcrumbFailed, type Breadcrumb } from './breadcrumb.ts'
 import { createCaptures, type Captures } from './captures.ts'
 import { createCodeWatch, type CodeWatch } from './code-changed.ts'
 import { act } from './commands.ts'
@@ -32,12 +26,12 @@ import { drain } from './drain.ts'
 import { isolateCulprit } from './culprit.ts'
 import type { Supervisor, SupervisorOptions } from './options.ts'
 import { createPlacements, openBus } from './placement/placements.ts'
-import { createSharedPlacement } from './placement/shared.ts'
-import type { SharedPlacement } from './placement/shared.ts'
+import { createSharedPlacement, type SharedPlacement } from './placement/shared.ts'
 import { detached, withinMs } from './detached-clock.ts'
 import { createLatenessGauge, processFigures, type LatenessGauge } from './process-figures.ts'
-import { takeProcess } from './process-wide.ts'
+import { LateStallWatch, takeProcess } from './process-wide.ts'
 import { holdMessages } from './hold.ts'
+import { logReady } from './log-ready.ts'
 import { openResidence, type Residence } from './residence.ts'
 import { createResourceScope } from './resource-scope.ts'
 import { hostedWorkers, Roster } from './roster.ts'
@@ -48,6 +42,7 @@ import type {
   ControlCommand,
   ControlReply,
   ControlTarget,
+  ProfileSource,
   SupervisorStatus,
   TransitionEvent,
 } from './status.ts'
@@ -69,10 +64,12 @@ class Herd implements Supervisor, ControlTarget {
   readonly #offloader: Offloader
   readonly #resources: ResourcePool
   readonly #residence: Residence
+  readonly #admission: Admission
   readonly #shared: SharedPlacement
   readonly #captures: Captures
   readonly #settler: Settler
   readonly #codeWatch: CodeWatch
+  readonly #stalls = new LateStallWatch()
   readonly #listeners = new Set<(event: TransitionEvent) => void>()
   readonly #exited = deferred<ExitCode>()
   readonly exited: Promise<ExitCode> = this.#exited.promise
@@ -114,9 +111,14 @@ class Herd implements Supervisor, ControlTarget {
     })
     this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
     this.#residence = openResidence(options, this.#clock)
+    this.#admission = createAdmission({
+      ...options.herd.admission,
+      scheduler: this.#scheduler,
+      placeOf: (spec) => this.#residence.of(spec),
+    })
     const runnerOf = (worker: string): Runner => this.#roster.get(worker) as Runner
     this.#shared = createSharedPlacement({
-      clock: this.#clock,
+      monotonic: this.#clock.monotonic,
       random: options.random,
       scheduler: this.#scheduler,
       resources: this.#resources,
@@ -130,19 +132,21 @@ class Herd implements Supervisor, ControlTarget {
       options,
       runnerOf,
       captures: this.#captures,
+      residence: this.#residence,
       onInternal: (error, via) => this.#internalError(error, via),
     })
     const runnerDeps = {
       clock: this.#clock,
       random: options.random,
       scheduler: this.#scheduler,
-      admission: createAdmission(options.herd.admission.max, this.#scheduler),
+      admission: this.#admission,
       placementOf: (spec: ResolvedWorker) => placementOf(this.#residence.start(spec)),
       residence: this.#residence,
       logOf: (worker: string) => options.log.worker(worker),
       bufferCapacity: options.herd.limits.buffer,
       openBus: (runner: Runner) => openBus(options.bus, runner, this.#shared),
       onTransition: (runner: Runner, event: TransitionEvent) => this.#onTransition(runner, event),
+      leasing: options.leasing,
       onEscalate: (runner: Runner, why: string) => this.#escalate(runner, why),
     }
     const specs = hostedWorkers(options.herd, options)
@@ -196,11 +200,20 @@ class Herd implements Supervisor, ControlTarget {
         log: this.#options.log,
         clock: this.#clock,
         draining: () => this.#phase === 'draining' || this.#phase === 'down',
-        codeChanged: (runner) => this.#codeChanged(runner),
+        codeChanged: (runner) => this.#codeWatch.changed(runner),
         residence: this.#residence,
+        admission: this.#admission,
         hold: (runner) => holdMessages(runner, this.#options.bus, this.#scheduler),
       }),
     )
+  }
+
+  profileSource(): ProfileSource {
+    const { stateFolder: folder, label, ownRoot } = this.#options
+    const members = [...this.#roster.runners()]
+      .filter(({ spec }) => this.#residence.of(spec) === 'shared')
+      .map(({ name, spec }) => ({ name, modulePath: spec.source.path }))
+    return { members, folder, label, ownRoot, clock: this.#clock }
   }
 
   async status(): Promise<SupervisorStatus> {
@@ -212,13 +225,17 @@ class Herd implements Supervisor, ControlTarget {
       group: label,
       pid: process.pid,
       startedAt: this.#startedAt,
+      ...(this.#phase === 'new' ? {} : { phase: this.#phase }),
+      admission: this.#admission.status,
       bus: { kind: bus.kind, connections: bus.connections, ...bus.health },
       process: await processFigures(this.#gauge),
       phases: { ...phases, ...(this.#readyMs === undefined ? {} : { readyMs: this.#readyMs }) },
-      workers: [...this.#roster.runners()].map((runner) => {
-        const status = { ...runner.status(), ...this.#residence.status(runner.spec) }
-        return this.#codeChanged(runner) ? { ...status, codeChanged: true } : status
-      }),
+      workers: Array.from(this.#roster.runners(), (runner) => ({
+        ...runner.status(),
+        ...this.#residence.status(runner.spec),
+        ...this.#stalls.statusOf(runner.name),
+        ...(this.#codeWatch.changed(runner) ? { codeChanged: true } : {}),
+      })),
     }
   }
 
@@ -235,6 +252,7 @@ class Herd implements Supervisor, ControlTarget {
     this.#herd = next
     this.#owners = undefined
     const { added, removed } = this.#roster.apply(difference, hostedWorkers(next, this.#options))
+    this.#stalls.herdChanged()
     const changed = difference.changed.map((change) => change.name)
     log.root.info({ event: 'reloaded', added, removed, changed }, 'config reloaded')
     return []
@@ -244,12 +262,7 @@ class Herd implements Supervisor, ControlTarget {
     const { stateFolder, label: name, log } = this.#options
     const crumbFile = join(stateFolder, `${name}.breadcrumb`)
     const crumb = readBreadcrumb(crumbFile)
-    this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, (error) =>
-      log.root.error(
-        { event: 'breadcrumb-failed', ...describeThrown(error) },
-        'cannot note whose code runs: after a crash nobody will be named',
-      ),
-    )
+    this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, tellBreadcrumbFailed(log.root))
     this.#undoProcess = takeProcess({
       owners: () => this.#stackOwners(),
       runOf: (worker) => this.#shared.runOf(worker),
@@ -263,17 +276,11 @@ class Herd implements Supervisor, ControlTarget {
       stateFolder,
       label: name,
       log: log.root,
-      owners: this.#stackOwners(),
+      owners: () => this.#stackOwners(),
       now: this.#startedAt,
       runnerOf: (worker) => this.#roster.get(worker),
-      eject: (spec, why) => this.#residence.eject(spec, why),
+      eject: (spec, why, stalled) => this.#residence.eject(spec, why, stalled),
     })
-  }
-
-  #codeChanged(runner: Runner): boolean {
-    return (
-      runner.loadedAt !== undefined && this.#codeWatch.changedSince(runner.spec.source.path, runner.loadedAt)
-    )
   }
 
   #stackOwners(): StackOwners {
@@ -299,7 +306,7 @@ class Herd implements Supervisor, ControlTarget {
 
   #settle(runner: Runner): void {
     if (this.#phase === 'draining' || this.#phase === 'down') return
-    for (const other of this.#roster.runners()) if (other.pending) other.retryPending()
+    this.#roster.retryWaiting()
     this.#checkReady()
     const { kind } = runner.state
     if (this.#options.mode !== 'run' || (kind !== 'stopped' && kind !== 'quarantined')) return
@@ -309,28 +316,20 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   #checkReady(): void {
-    if (this.#phase !== 'starting') return
-    const eager = [...this.#roster.runners()].filter((runner) => !runner.lazy)
-    if (!eager.every((runner) => this.#roster.hasHadItsStart(runner))) return
+    if (this.#phase !== 'starting' || !this.#roster.allHadTheirStart()) return
     this.#phase = 'up'
     liftGuard()
     this.#entryNotes?.begin()
     this.#settler.loaded()
     this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
-    const notReady = eager
-      .filter((runner) => runner.state.kind !== 'running' && runner.lastExit?.verdict !== 'done')
-      .map((runner) => runner.name)
-    this.#options.log.root.info(
-      {
-        event: 'ready',
-        readyMs: this.#readyMs,
-        ...this.#options.phases,
-        workers: this.#roster.size,
-        eager: eager.length,
-        notReady,
-      },
-      notReady.length === 0 ? 'herd is ready' : `herd is up, without ${notReady.join(', ')}`,
-    )
+    logReady(this.#options.log.root, this.#roster, { readyMs: this.#readyMs, ...this.#options.phases })
+    this.#stalls.begin({
+      options: this.#options,
+      roster: this.#roster,
+      residence: this.#residence,
+      scheduler: this.#scheduler,
+      entries: this.#breadcrumb,
+    })
     this.#ready.resolve()
   }
 
@@ -343,10 +342,9 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   #unattributedError(error: unknown, via: string): void {
-    this.#unattributed++
     const { log } = this.#options
     log.root.error(
-      { event: 'unattributed', via, count: this.#unattributed, ...describeThrown(error) },
+      { event: 'unattributed', via, count: ++this.#unattributed, ...describeThrown(error) },
       'an error that belongs to no worker',
     )
     if (this.#herd.onUnattributed === 'drain')
@@ -380,8 +378,10 @@ class Herd implements Supervisor, ControlTarget {
   async #takeDown(why: string): Promise<void> {
     const { log, bus } = this.#options
     log.root.info({ event: 'draining', why }, `stopping the herd: ${why}`)
+    this.#options.onDraining?.(why)
     this.#roster.disarm()
     this.#settler.close()
+    this.#stalls.close()
     const unstopped = await drain(this.#roster.levels(), 'shutdown')
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)

@@ -8,83 +8,151 @@ import type { Json } from '../base/json.ts'
 import type { Scheduler } from '../base/scheduler.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Logger } from '../log/logger.ts'
-import type { Resource, Wake, WorkerContext } from './contract.ts'
+import type { OffloadOptions, Resource, Wake, WorkerContext } from './contract.ts'
 import { startPeriod } from './every.ts'
 import type { Offloader } from './offload.ts'
 import type { ResourcePool } from './resources.ts'
 
-export interface ContextParts {
+/** What every ctx of one process shares. */
+export interface ContextHost {
+  readonly resources: ResourcePool
+  readonly offloader: Offloader
+  readonly scheduler: Scheduler
+  readonly monotonic: () => number
+  readonly random: Random
+}
+
+/** The run a ctx belongs to. */
+export interface ContextOwner {
   readonly name: string
+  /** Frozen, deeply, by the first ctx that gets it. */
   readonly config: Json
   /** The worker's own `env`. */
   readonly env: Readonly<Record<string, string>>
   readonly signal: AbortSignal
   readonly log: Logger
   readonly wake: Wake
+  readonly fence?: number | undefined
   readonly bus: Bus
-  readonly resources: ResourcePool
-  readonly offloader: Offloader
-  readonly scheduler: Scheduler
-  readonly monotonic: () => number
-  readonly random: Random
-  readonly onReady: () => void
+  readonly host: ContextHost
+  onReady(): void
   /** Runs `fn` as the worker; what it throws or rejects with is charged to it. Never rejects. */
-  readonly runAs: (via: string, fn: () => unknown) => Promise<void>
+  runAs(via: string, fn: () => unknown): Promise<void>
   /** Kept until the run ends, then called once, last first. */
-  readonly onEnd: (release: () => void) => void
+  onEnd(release: () => void): void
 }
 
-export function createContext(parts: ContextParts): WorkerContext {
-  let env: WorkerContext['env'] | undefined
-  return Object.freeze({
-    name: parts.name,
-    config: deepFreeze(JSON.parse(JSON.stringify(parts.config)) as Json),
-    get env() {
-      env ??= Object.freeze({ ...process.env, ...parts.env })
-      return env
-    },
-    signal: parts.signal,
-    log: parts.log,
-    wake: parts.wake,
-    bus: parts.bus,
-    ready: parts.onReady,
-    credential: (name: string) => readCredential(parts.name, name),
-    use: async <T>(resource: Resource<T>) => {
-      assertLive(parts)
-      const lease = parts.resources.acquire(resource)
-      parts.onEnd(lease.release)
+export function createContext(owner: ContextOwner): WorkerContext {
+  return new Context(owner) as unknown as WorkerContext
+}
+
+const LATE: unique symbol = Symbol('byre.ctx.late')
+
+/**
+ * Everything is an own property (a worker may spread or wrap its ctx) and no method needs its receiver (`{ ready } = ctx`).
+ * What few workers use is made with its first use, by getters that all contexts share: with getters of its own each
+ * ctx would be a dictionary in V8's eyes, at 0.9 KB more.
+ */
+class Context {
+  readonly name: string
+  readonly config: Json
+  readonly signal: AbortSignal
+  readonly log: Logger
+  readonly wake: Wake
+  readonly bus: Bus
+  readonly [LATE]: Late
+
+  constructor(owner: ContextOwner) {
+    this.name = owner.name
+    this.config = deepFreeze(owner.config)
+    this.signal = owner.signal
+    this.log = owner.log
+    this.wake = owner.wake
+    this.bus = owner.bus
+    this[LATE] = new Late(owner)
+    if (owner.fence !== undefined)
+      Object.defineProperty(this, 'fence', { value: owner.fence, enumerable: true })
+    Object.defineProperties(this, GETTERS)
+    Object.freeze(this)
+  }
+}
+
+/** The parts of a ctx that are made with their first use. */
+class Late {
+  readonly owner: ContextOwner
+  env: WorkerContext['env'] | undefined
+  ready: WorkerContext['ready'] | undefined
+  credential: WorkerContext['credential'] | undefined
+  use: WorkerContext['use'] | undefined
+  offload: WorkerContext['offload'] | undefined
+  every: WorkerContext['every'] | undefined
+
+  constructor(owner: ContextOwner) {
+    this.owner = owner
+    this.env = undefined
+    this.ready = undefined
+    this.credential = undefined
+    this.use = undefined
+    this.offload = undefined
+    this.every = undefined
+  }
+}
+
+type LateName = Exclude<keyof Late, 'owner'>
+
+const MAKERS: { readonly [K in LateName]: (owner: ContextOwner) => NonNullable<Late[K]> } = {
+  env: (owner) => Object.freeze({ ...process.env, ...owner.env }),
+  ready: (owner) => () => owner.onReady(),
+  credential: (owner) => (name) => readCredential(owner.name, name),
+  use:
+    (owner) =>
+    async <T>(resource: Resource<T>) => {
+      assertLive(owner)
+      const lease = owner.host.resources.acquire(resource)
+      owner.onEnd(lease.release)
       return lease.value
     },
-    offload: async <T>(moduleUrl: string | URL, input: unknown, options?: { signal?: AbortSignal }) => {
-      assertLive(parts)
-      const signal =
-        options?.signal === undefined ? parts.signal : AbortSignal.any([options.signal, parts.signal])
-      return parts.offloader.run<T>(moduleUrl, input, { signal })
+  offload:
+    (owner) =>
+    async <T>(moduleUrl: string | URL, input: unknown, options?: OffloadOptions) => {
+      assertLive(owner)
+      const own = owner.signal
+      const signal = options?.signal === undefined ? own : AbortSignal.any([options.signal, own])
+      return owner.host.offloader.run<T>(moduleUrl, input, { signal })
     },
-    every: (
-      period: number | string,
-      fn: () => unknown,
-      options: { jitter?: number; immediate?: boolean } = {},
-    ) => {
-      assertLive(parts)
-      const release = startPeriod(period, options, {
-        scheduler: parts.scheduler,
-        monotonic: parts.monotonic,
-        random: parts.random,
-        tick: async () => parts.runAs('ctx.every', fn),
-      })
-      parts.onEnd(release)
+  every:
+    (owner) =>
+    (period, fn, options = {}) => {
+      assertLive(owner)
+      const { scheduler, monotonic, random } = owner.host
+      const tick = async (): Promise<void> => owner.runAs('ctx.every', fn)
+      const release = startPeriod(period, options, { scheduler, monotonic, random, tick })
+      owner.onEnd(release)
       return release
     },
-  }) as WorkerContext
+}
+
+const GETTERS: PropertyDescriptorMap = {
+  ...Object.fromEntries((Object.keys(MAKERS) as LateName[]).map((name) => [name, getter(name)])),
+  [LATE]: { enumerable: false },
+}
+
+function getter(name: LateName): PropertyDescriptor {
+  return {
+    enumerable: true,
+    get(this: Context) {
+      const late = this[LATE] as Record<LateName, unknown> & { readonly owner: ContextOwner }
+      return (late[name] ??= MAKERS[name](late.owner))
+    },
+  }
 }
 
 /** An ended run gets nothing new: it would never be released. */
-function assertLive(parts: ContextParts): void {
-  if (!parts.signal.aborted) return
+function assertLive(owner: ContextOwner): void {
+  if (!owner.signal.aborted) return
   throw new ByreError(
     'BYRE_WORKER_STOPPED',
-    `Cannot use ctx of worker '${parts.name}': its signal has aborted (${String((parts.signal.reason as Error).message)}). Return from run() instead.`,
+    `Cannot use ctx of worker '${owner.name}': its signal has aborted (${String((owner.signal.reason as Error).message)}). Return from run() instead.`,
   )
 }
 
@@ -110,8 +178,9 @@ function readCredential(worker: string, name: string): Buffer {
   }
 }
 
+/** JSON is a tree: what is frozen was frozen whole, for an earlier run. */
 function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     for (const child of Object.values(value)) deepFreeze(child)
     Object.freeze(value)
   }

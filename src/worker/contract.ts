@@ -61,6 +61,9 @@ export interface WorkerContext<Config = Json> {
   ready(): void
   /** The content of a systemd credential ($CREDENTIALS_DIRECTORY/name). Throws BYRE_CREDENTIAL_MISSING. */
   credential(name: string): Buffer
+  /** With `lease`: greater than that of every holder before, a whole number below 2^53. A resource that has seen a fence
+   *  must refuse what comes with a lower one. Absent without a lease. */
+  readonly fence?: number
   /** Scoped: what the worker opened is closed with it. */
   readonly bus: Bus
   /** The shared value of `resource`; released when the worker ends. */

@@ -29,7 +29,11 @@ export function startWithBad(
     folder,
     files: SHARED_FILES,
     workers: { ...healthyWorkers(), bad: source },
-    config: { workers: { ...healthyConfig(folder), bad: more.bad ?? {} } },
+    // What is known without the watch for stalls; with it, test/stall.
+    config: {
+      defaults: { stall: { detect: false } },
+      workers: { ...healthyConfig(folder), bad: more.bad ?? {} },
+    },
     env: more.nodeOptions === undefined ? {} : { NODE_OPTIONS: more.nodeOptions },
   })
 }

@@ -224,3 +224,29 @@ t.test('the pid, the socket and the state folder are free for the next start', a
     await herd.stop()
   }
 })
+
+t.test('a worker stopped by hand while it loads or waits has had its start', async (t) => {
+  const herd = await startHerd(t, {
+    ready: false,
+    workers: {
+      slow: 'await new Promise(() => {})\nexport const run = () => {}',
+      dep: STAYS,
+      bad: FAILS,
+      gated: STAYS,
+    },
+    config: {
+      workers: {
+        slow: { startTimeout: '1m' },
+        dep: { after: ['slow'] },
+        bad: { limit: { failures: 2 }, backoff: { base: '200ms' } },
+        gated: { requires: ['bad'] },
+      },
+    },
+  })
+  await herd.untilWorker('slow', (worker) => worker.state === 'loading')
+  await herd.untilWorker('gated', (worker) => worker.waitingFor?.[0] === 'bad')
+  await herd.act('gated', 'stop')
+  await herd.act('slow', 'stop')
+  t.match(await herd.line({ event: 'ready' }), { notReady: ['slow', 'bad', 'gated'] })
+  t.equal((await herd.worker('dep')).state, 'running', 'what comes after it goes on')
+})

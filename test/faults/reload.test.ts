@@ -155,3 +155,23 @@ t.test('a quarantined worker whose entry changed starts anew; a stopped one stay
   t.match(await herd.worker('idle'), { state: 'stopped' })
   await herd.stop()
 })
+
+t.test(
+  'a reload may turn a sleeper into an eager worker, and leaves what was stopped by hand stopped',
+  async (t) => {
+    const stays = `export const run = (ctx) => new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))`
+    const workers = { sleeper: stays, stopped: stays }
+    const activation = { topics: ['wake.>'] }
+    const herd = await startHerd(t, {
+      workers,
+      config: { workers: { sleeper: { activation }, stopped: { activation } } },
+    })
+    await herd.act('stopped', 'stop')
+    herd.configure({ workers: { stopped: { activation, config: { new: true } } } }, workers)
+    const mark = herd.mark()
+    herd.signal('SIGHUP')
+    await herd.line({ event: 'reloaded' }, mark)
+    await herd.untilWorker('sleeper', (worker) => worker.state === 'running')
+    t.equal((await herd.worker('stopped')).state, 'stopped')
+  },
+)

@@ -6,7 +6,12 @@ import type { Test } from 'tap'
 import { createRunScope } from '../../src/supervisor/attribution/run-scope.ts'
 import { openBreadcrumb, readBreadcrumb } from '../../src/supervisor/breadcrumb.ts'
 import type { Crumb } from '../../src/supervisor/breadcrumb.ts'
-import { explainLastRun, takeFatalReport } from '../../src/supervisor/last-run.ts'
+import {
+  explainLastRun,
+  takeFatalReport,
+  takeUnitResult,
+  verdictOfUnit,
+} from '../../src/supervisor/last-run.ts'
 import { eventually } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 
@@ -90,7 +95,7 @@ const LAWS: readonly [
 ]
 for (const [law, note, fatal, wanted] of LAWS)
   t.test(law, async (t) => {
-    const found = explainLastRun(note, fatal, owners, host)
+    const found = explainLastRun(note, fatal, () => owners, host)
     if (wanted === undefined) t.equal(found, undefined)
     else t.match(found, wanted)
   })
@@ -179,4 +184,34 @@ t.test('a report is read once; a torn one is none', async (t) => {
   writeFileSync(file, '{"header":')
   t.equal(takeFatalReport(file), undefined)
   t.throws(() => readFileSync(file), { code: 'ENOENT' }, 'and is not read again at every start')
+})
+
+t.test('what the unit saw decides the verdict, and when the process died', async (t) => {
+  const unit = { result: 'signal', exitStatus: 'KILL', oomKills: 0, at: NOW - 4500 }
+  const explain = (more: Partial<typeof unit>) =>
+    explainLastRun(crumb({}), undefined, () => owners, { ...host, unit: { ...unit, ...more } })
+  t.match(
+    explain({}),
+    { certain: false, exit: { verdict: 'unknown' } },
+    'died 500 ms after entering, long ago',
+  )
+  t.match(explain({ at: NOW - 3000 }), { certain: true }, 'held for 2 s')
+  t.match(explain({ oomKills: 1 }), { exit: { verdict: 'oom-host', evidence: { unit: { oomKills: 1 } } } })
+  t.match(explain({ result: 'oom-kill' }), { exit: { verdict: 'oom-host' } })
+  t.match(explain({ result: 'watchdog', at: NOW }), { certain: true, exit: { verdict: 'stalled' } })
+  t.equal(verdictOfUnit(unit), 'unknown')
+})
+
+t.test('the note of a unit is read once, and nonsense is no note', async (t) => {
+  const file = join(folderOf(t), 'g.unit.json')
+  writeFileSync(
+    file,
+    '{"v":1,"result":"watchdog","exitCode":"dumped","exitStatus":"ABRT","oomKills":0,"at":5}',
+  )
+  t.same(takeUnitResult(file), { result: 'watchdog', exitStatus: 'ABRT', oomKills: 0, at: 5 })
+  t.equal(takeUnitResult(file), undefined)
+  for (const text of ['', '[]', 'null', '{"result":5,"oomKills":0,"at":1}', '{"result":"signal"}']) {
+    writeFileSync(file, text)
+    t.equal(takeUnitResult(file), undefined, text)
+  }
 })

@@ -78,7 +78,7 @@ function guardRemoveAll(): () => void {
       'removeAllListeners',
       `process.removeAllListeners(${argument}) removed only the worker's own`,
     )
-    for (const entry of scope.foreignListeners) {
+    for (const entry of scope.foreignListeners ?? []) {
       if ((entry.emitter.deref() as EventEmitter | undefined) !== process) continue
       if (event === undefined || entry.event === event) entry.remove()
     }

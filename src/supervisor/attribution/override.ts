@@ -5,8 +5,9 @@ import type { RunScope } from './run-scope.ts'
 
 /** Tells the scope's runner, once per kind and run. */
 export function touch(scope: RunScope, kind: string, what: string): void {
-  if (scope.touchedKinds.has(kind)) return
-  scope.touchedKinds.add(kind)
+  const kinds = (scope.touchedKinds ??= new Set())
+  if (kinds.has(kind)) return
+  kinds.add(kind)
   scope.sink.touched(kind, what)
 }
 

@@ -43,10 +43,10 @@ export interface RunScope {
   /** The first call of process.exit; it decides. */
   exit: ExitCall | undefined
   /** Timers it made and their callbacks; bounded, see wrap-timers. */
-  readonly timers: Map<object, (...args: unknown[]) => unknown>
+  timers: Map<object, (...args: unknown[]) => unknown> | undefined
   timersUntracked: number
-  foreignListeners: ForeignListener[]
-  readonly touchedKinds: Set<string>
+  foreignListeners: ForeignListener[] | undefined
+  touchedKinds: Set<string> | undefined
   /** Its writes to process.env: undefined marks a deletion. */
   env: Map<string, string | undefined> | undefined
 }
@@ -60,10 +60,10 @@ export function createRunScope(worker: string, index: number, run: number, sink:
     ended: false,
     loading: true,
     exit: undefined,
-    timers: new Map(),
+    timers: undefined,
     timersUntracked: 0,
-    foreignListeners: [],
-    touchedKinds: new Set(),
+    foreignListeners: undefined,
+    touchedKinds: undefined,
     env: undefined,
   }
 }

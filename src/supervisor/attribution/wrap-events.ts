@@ -51,12 +51,12 @@ function wrapListener(scope: RunScope, listener: Wrapped, event: string): Wrappe
 
 function rememberForeign(scope: RunScope, emitter: object, event: string | symbol, listener: Wrapped): void {
   if ((emitter as { [OWNER]?: RunScope })[OWNER] === scope || isConnection(emitter)) return
-  const list = scope.foreignListeners
-  if (list.length >= FOREIGN_LISTENERS_MAX) scope.foreignListeners = list.filter(isAttached)
-  if (scope.foreignListeners.length >= FOREIGN_LISTENERS_MAX) return
+  let list = (scope.foreignListeners ??= [])
+  if (list.length >= FOREIGN_LISTENERS_MAX) list = scope.foreignListeners = list.filter(isAttached)
+  if (list.length >= FOREIGN_LISTENERS_MAX) return
   const name = emitter === process ? 'process' : emitter.constructor?.name || 'EventEmitter'
   const reference = new WeakRef(emitter)
-  scope.foreignListeners.push({
+  list.push({
     emitter: reference,
     name,
     event,

@@ -45,7 +45,7 @@ function setter(original: AnyFunction, name: string, once: boolean): AnyFunction
     const scope = currentScope()
     if (scope === undefined || typeof callback !== 'function') return original.call(this, callback, ...rest)
     const wrapped = function (this: object, ...args: unknown[]): void {
-      if (once) scope.timers.delete(this)
+      if (once) scope.timers?.delete(this)
       noteEntry(scope)
       try {
         ;(callback as AnyFunction).apply(this, args)
@@ -60,10 +60,11 @@ function setter(original: AnyFunction, name: string, once: boolean): AnyFunction
 }
 
 function track(scope: RunScope, handle: object, callback: AnyFunction): void {
-  if (scope.timers.size >= TIMERS_MAX) {
-    for (const known of scope.timers.keys()) if (!isPending(known)) scope.timers.delete(known)
+  const timers = (scope.timers ??= new Map())
+  if (timers.size >= TIMERS_MAX) {
+    for (const known of timers.keys()) if (!isPending(known)) timers.delete(known)
   }
-  if (scope.timers.size < TIMERS_MAX) scope.timers.set(handle, callback)
+  if (timers.size < TIMERS_MAX) timers.set(handle, callback)
   else scope.timersUntracked++
 }
 
@@ -75,14 +76,14 @@ function isPending(handle: object): boolean {
 /** Names the timers that are still pending and clears them, so that an ended run does not go on. */
 export function clearLeakedTimers(scope: RunScope): string[] {
   const names: string[] = []
-  for (const [handle, callback] of scope.timers) {
+  for (const [handle, callback] of scope.timers ?? []) {
     if (!isPending(handle)) continue
     names.push(
       `${isRepeating(handle) ? 'setInterval' : 'setTimeout'}(${callback.name === '' ? 'anonymous' : callback.name})`,
     )
     clearTimeout(handle as NodeJS.Timeout)
   }
-  scope.timers.clear()
+  scope.timers = undefined
   return names
 }
 
@@ -92,7 +93,7 @@ function isRepeating(handle: object): boolean {
 
 function clearer(original: AnyFunction): AnyFunction {
   return function (this: unknown, handle: unknown) {
-    if (typeof handle === 'object' && handle !== null) currentScope()?.timers.delete(handle)
+    if (typeof handle === 'object' && handle !== null) currentScope()?.timers?.delete(handle)
     return original.call(this, handle)
   }
 }

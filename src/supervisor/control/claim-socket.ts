@@ -14,6 +14,7 @@ import type { Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { systemClock } from '../../base/clock.ts'
 import type { Clock } from '../../base/clock.ts'
+import { BIGINT } from '../../base/stat.ts'
 import { ByreError } from '../../base/errors.ts'
 import { checkSocketPath } from '../../base/places.ts'
 
@@ -42,7 +43,7 @@ export async function claimSocket(
   const temporary = await listenTemporarily(server, path)
   try {
     await linkWhenFree(temporary, path, clock)
-    return claimOf(path, lstatSync(path).ino)
+    return claimOf(path, Number(lstatSync(path, BIGINT).ino))
   } catch (error) {
     await new Promise<void>((resolve) => server.close(() => resolve()))
     throw error
@@ -147,9 +148,9 @@ function makeFolder(folder: string): void {
 
 /** Undefined when there is nothing; throws when there is something that is not a socket: it is not ours to replace. */
 function socketInode(path: string): number | undefined {
-  const stat = lstatSync(path, { throwIfNoEntry: false })
+  const stat = lstatSync(path, { ...BIGINT, throwIfNoEntry: false })
   if (stat === undefined) return undefined
-  if (stat.isSocket()) return stat.ino
+  if (stat.isSocket()) return Number(stat.ino)
   throw new ByreError(
     'BYRE_ARGUMENT_INVALID',
     `Cannot listen on '${path}': it exists and is not a socket. Pass another --socket, or remove it.`,
@@ -157,7 +158,8 @@ function socketInode(path: string): number | undefined {
 }
 
 function inodeOf(path: string): number | undefined {
-  return lstatSync(path, { throwIfNoEntry: false })?.ino
+  const stat = lstatSync(path, { ...BIGINT, throwIfNoEntry: false })
+  return stat === undefined ? undefined : Number(stat.ino)
 }
 
 function unlinkIfThere(path: string): void {

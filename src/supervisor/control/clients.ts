@@ -12,11 +12,14 @@ import type { Connection } from './connection.ts'
 import { rawAnswer } from './raw-answer.ts'
 import { countRefusals } from './refusals.ts'
 import type { RefusalKind } from './refusals.ts'
+import type { Listener } from './routes.ts'
 
 export interface ClientsOptions {
   readonly target: ControlTarget
   readonly log: Logger
   readonly clock: Clock
+  /** Set for the read-only listener. @default the control socket, which may do everything */
+  readonly listener?: Listener
 }
 
 /** Open connections, event streams among them, and what was refused so far by kind. */
@@ -39,7 +42,7 @@ export const MAX_CONNECTIONS = 100
 const MAX_TURNED_AWAY = 100
 const CLOSE_GRACE_MS = 200
 
-export function serveClients({ target, log, clock }: ClientsOptions): Clients {
+export function serveClients({ target, log, clock, listener }: ClientsOptions): Clients {
   const refusals = countRefusals(log)
   const connections = new Map<Socket, Connection>()
   const turnedAway = new Set<Socket>()
@@ -49,6 +52,7 @@ export function serveClients({ target, log, clock }: ClientsOptions): Clients {
       target,
       log,
       refusals,
+      listener,
       enter: (socket, phase) => connections.get(socket)?.enter(phase),
     })
   })

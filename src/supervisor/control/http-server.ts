@@ -11,6 +11,7 @@ import type { EventStreams } from './event-streams.ts'
 import { rawAnswer } from './raw-answer.ts'
 import type { Refusals } from './refusals.ts'
 import { routeRequests } from './routes.ts'
+import type { Listener } from './routes.ts'
 
 export interface HttpOptions {
   readonly target: ControlTarget
@@ -18,6 +19,8 @@ export interface HttpOptions {
   readonly refusals: Refusals
   /** Tells the owner of the connection what its client is doing. */
   readonly enter: (socket: Socket, phase: Phase) => void
+  /** Set for the read-only listener. */
+  readonly listener: Listener | undefined
 }
 
 /** Longest request line and headers together. */
@@ -28,11 +31,11 @@ export function createHttpServer(options: HttpOptions): {
   readonly server: Server
   readonly events: EventStreams
 } {
-  const { target, log, refusals, enter } = options
+  const { target, log, refusals, enter, listener } = options
   const events = eventStreams(target, refusals, enter)
   const server = createServer(
     { maxHeaderSize: MAX_HEADER_BYTES },
-    routeRequests({ target, log, refusals, events, enter }),
+    routeRequests({ target, log, refusals, events, enter, listener }),
   )
   // One request per connection: node would parse and emit pipelined ones before the first is answered.
   server.maxRequestsPerSocket = 1

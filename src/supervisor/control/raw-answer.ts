@@ -2,11 +2,11 @@
 
 import type { ErrorCode } from '../../base/errors.ts'
 
-/** A complete JSON answer with its head; the connection ends with it. */
-export function jsonAnswer(status: string, text: string): string {
+/** A complete answer with its head; the connection ends with it. */
+export function plainAnswer(status: string, text: string, type = 'application/json'): string {
   const head = [
     `HTTP/1.1 ${status}`,
-    'content-type: application/json',
+    `content-type: ${type}`,
     `content-length: ${Buffer.byteLength(text)}`,
     'connection: close',
   ]
@@ -16,5 +16,5 @@ export function jsonAnswer(status: string, text: string): string {
 /** `status` is code and phrase ('429 Too Many Requests'); `fact` completes "Cannot answer the request: ...". */
 export function rawAnswer(status: string, code: ErrorCode, fact: string): string {
   const error = { code, message: `Cannot answer the request: ${fact}.` }
-  return jsonAnswer(status, `${JSON.stringify({ v: 1, id: '', ok: false, error })}\n`)
+  return plainAnswer(status, `${JSON.stringify({ v: 1, id: '', ok: false, error })}\n`)
 }

@@ -6,8 +6,10 @@ import type { Logger } from '../../log/logger.ts'
 export type RefusalKind =
   | 'bad-message' // 400: not a control message
   | 'body-too-large'
+  | 'foreign-host'
   | 'not-found' // 404: no such route or worker
   | 'not-http'
+  | 'not-signed' // over the bus: unsigned, wrong, stale or replayed
   | 'refused-by-state' // 409
   | 'sse-behind'
   | 'too-busy' // 429 by the target: rate limit

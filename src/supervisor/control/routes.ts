@@ -4,7 +4,7 @@ import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { isRecord } from '../../base/check.ts'
-import { describeThrown } from '../../base/errors.ts'
+import { ByreError, describeThrown } from '../../base/errors.ts'
 import type { ErrorCode } from '../../base/errors.ts'
 import type { Logger } from '../../log/logger.ts'
 import { STATUS_VERSION } from '../status.ts'
@@ -14,7 +14,7 @@ import { MAX_EVENT_STREAMS } from './event-streams.ts'
 import type { EventStreams } from './event-streams.ts'
 import { MAX_WORKER_LENGTH, parseCommand, refuse } from './message.ts'
 import type { Refusal } from './message.ts'
-import { jsonAnswer } from './raw-answer.ts'
+import { plainAnswer } from './raw-answer.ts'
 import type { RefusalKind, Refusals } from './refusals.ts'
 
 export interface RouteContext {
@@ -24,6 +24,13 @@ export interface RouteContext {
   readonly events: EventStreams
   /** Tells the owner of the connection what its client is doing. */
   readonly enter: (socket: Socket, phase: Phase) => void
+  /** Set on the HTTP listener, which is read-only. */
+  readonly listener: Listener | undefined
+}
+
+/** What anybody on this machine may reach, and not only the owner of the socket. */
+export interface Listener {
+  readonly admits: (hostHeader: string | undefined) => boolean
 }
 
 /** Longest body of a POST. */
@@ -38,9 +45,13 @@ interface Exchange extends RouteContext {
   readonly id: string
 }
 
-const ROUTES = 'GET /workers, GET /workers/<name>, POST /workers/<name>/<action>, GET /events'
+const ROUTES =
+  'GET /workers, GET /workers/<name>, POST /workers/<name>/<action>, GET /events, GET /metrics, GET /healthz, GET /readyz, POST /profile'
+/** Routes of one word. */
+const PLAIN: readonly string[] = ['events', 'metrics', 'healthz', 'readyz', 'profile']
 const BODY_KEYS: readonly string[] = ['v', 'id', 'by', 'args']
 const KIND_OF: Readonly<Record<number, RefusalKind>> = {
+  403: 'foreign-host',
   404: 'not-found',
   405: 'wrong-method',
   409: 'refused-by-state',
@@ -72,19 +83,26 @@ export function routeRequests(context: RouteContext): (req: IncomingMessage, res
 async function route(exchange: Exchange): Promise<void> {
   const { req } = exchange
   await Promise.resolve() // the parser calls us at the end of the head; let it see the end of what it has
+  if (exchange.listener?.admits(req.headers.host) === false) {
+    const fact = `the Host header must name this machine (localhost, 127.x.x.x, [::1]), got ${JSON.stringify(req.headers.host ?? '').slice(0, 80)}`
+    return refuseRequest(exchange, 403, 'BYRE_CONTROL_REFUSED', fact)
+  }
   const parts = pathParts(req.url ?? '')
   const [root, name, action] = parts
-  if (!(root === 'workers' && parts.length <= 3) && !(root === 'events' && parts.length === 1))
-    return refuseRequest(exchange, 404, 'BYRE_CONTROL_NOT_FOUND', noRoute(root))
-  const method = action === undefined ? 'GET' : 'POST'
-  if (req.method !== method) {
-    exchange.res.setHeader('allow', method)
-    const fact = `this route takes ${method}, got ${req.method}. The routes are ${ROUTES}`
-    return refuseRequest(exchange, 405, 'BYRE_CONTROL_NOT_FOUND', fact)
-  }
+  if (!(root === 'workers' && parts.length <= 3) && !(PLAIN.includes(root ?? '') && parts.length === 1))
+    return refuseRequest(
+      exchange,
+      404,
+      'BYRE_CONTROL_NOT_FOUND',
+      `there is no such route. The routes are ${ROUTES}`,
+    )
+  if (!methodFits(exchange, root === 'profile' ? root : action)) return
+  if (root === 'profile') return sendProfile(exchange)
   if (name !== undefined && action !== undefined) return act(exchange, name, action)
   enter(exchange, 'work')
   if (root === 'events') return openEvents(exchange)
+  if (root === 'metrics') return sendMetrics(exchange)
+  if (root === 'healthz' || root === 'readyz') return sendProbe(exchange, root)
   return name === undefined ? send(exchange, 200, await exchange.status()) : sendWorker(exchange, name)
 }
 
@@ -97,9 +115,50 @@ function pathParts(url: string): string[] {
   }
 }
 
-function noRoute(root: string | undefined): string {
-  if (root === 'metrics') return `this version has no metrics yet. The routes are ${ROUTES}`
-  return `there is no such route. The routes are ${ROUTES}`
+/** Refuses any method but the one of the route; on the listener, which is read-only, that is always GET. */
+function methodFits(exchange: Exchange, action: string | undefined): boolean {
+  const { req, res, listener } = exchange
+  const method = action === undefined ? 'GET' : 'POST'
+  const readOnly = listener !== undefined && method === 'POST'
+  if (req.method === method && !readOnly) return true
+  res.setHeader('allow', readOnly ? 'GET' : method)
+  const rule = readOnly ? 'this listener is read-only; use the control socket' : `this route takes ${method}`
+  const fact = `${rule}, got ${req.method}. The routes are ${ROUTES}`
+  refuseRequest(exchange, 405, 'BYRE_CONTROL_NOT_FOUND', fact)
+  return false
+}
+
+async function sendMetrics(exchange: Exchange): Promise<void> {
+  const { METRICS_CONTENT_TYPE, renderMetrics } = await import('../metrics/metrics.ts')
+  const text = await renderMetrics(await exchange.status(), { refused: exchange.refusals.counts() })
+  sendText(exchange, 200, text, METRICS_CONTENT_TYPE)
+}
+
+async function sendProfile(exchange: Exchange): Promise<void> {
+  const text = await readBody(exchange.req)
+  enter(exchange, 'work')
+  const { profile } = await import('./profile-route.ts')
+  try {
+    send(
+      exchange,
+      200,
+      await profile(text === undefined || text.trim() === '' ? {} : JSON.parse(text), exchange.target),
+    )
+  } catch (error) {
+    const busy = error instanceof ByreError && error.code === 'BYRE_CONTROL_BUSY'
+    const body = failure(
+      error instanceof ByreError ? error.code : 'BYRE_CONTROL_REFUSED',
+      describeThrown(error).message,
+    )
+    noteRefusal(exchange, busy ? 429 : 400, body.error.message)
+    send(exchange, busy ? 429 : 400, body)
+  }
+}
+
+async function sendProbe(exchange: Exchange, route: 'healthz' | 'readyz'): Promise<void> {
+  const { health, readiness } = await import('./probes.ts')
+  const { ok, lines } = route === 'healthz' ? health() : readiness(await exchange.status())
+  sendText(exchange, ok ? 200 : 503, `${lines.join('\n')}\n`, 'text/plain; charset=utf-8')
 }
 
 function openEvents(exchange: Exchange): void {
@@ -195,18 +254,21 @@ function failure(code: ErrorCode, message: string): Refusal['body'] {
 
 /** One answer per connection: no idle keep-alive to guard, no pipelining, and the rest of a body is never read. */
 function send(exchange: Exchange, status: number, body: unknown): void {
+  sendText(exchange, status, `${JSON.stringify(body)}\n`, 'application/json')
+}
+
+function sendText(exchange: Exchange, status: number, text: string, type: string): void {
   const { req, res } = exchange
   const { socket } = res
-  const text = `${JSON.stringify(body)}\n`
   if (!req.complete && socket !== null) {
     // node:http would destroy the connection after the answer, under the write of a client that is still sending.
     enter(exchange, 'linger')
     req.removeAllListeners('data').resume()
-    return void socket.end(jsonAnswer(`${status} ${STATUS_CODES[status]}`, text))
+    return void socket.end(plainAnswer(`${status} ${STATUS_CODES[status]}`, text, type))
   }
   enter(exchange, 'answer')
   res.writeHead(status, {
-    'content-type': 'application/json',
+    'content-type': type,
     'content-length': Buffer.byteLength(text),
     'cache-control': 'no-store',
     connection: 'close',

@@ -2,7 +2,7 @@
 
 import type { ResolvedWorker } from '../../config/types.ts'
 
-/** Between the service manager and the supervisor alone: descriptors and promises a child does not have. */
+/** The supervisor's alone: descriptors and promises of the service manager that a child does not have. */
 const SUPERVISORS_OWN = [
   'NOTIFY_SOCKET',
   'SD_NOTIFY_FD',
@@ -11,6 +11,8 @@ const SUPERVISORS_OWN = [
   'LISTEN_FDS',
   'LISTEN_PID',
   'LISTEN_FDNAMES',
+  // A guest is guarded until it is ready itself.
+  'BYRE_GUARD_LIFTED',
 ]
 
 /** The supervisor's environment with the worker's `env` on top. */

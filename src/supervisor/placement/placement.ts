@@ -5,7 +5,7 @@ import type { ResolvedWorker } from '../../config/types.ts'
 import type { LogLevel } from '../../log/logger.ts'
 import type { Wake } from '../../worker/contract.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
-import type { Verdict } from '../status.ts'
+import type { Verdict, WorkerSample } from '../status.ts'
 
 /** How a run ended, or why it must. `text` is one sentence, `evidence` the facts behind it (JSON values). */
 export interface Exit {
@@ -23,14 +23,14 @@ export interface LoadFigures {
 
 /** Reports of one instance. Called outside every worker's context; each of loaded, ready, ended at most once. */
 export interface InstanceEvents {
-  readonly loaded: (figures: LoadFigures) => void
-  readonly ready: () => void
+  loaded(figures: LoadFigures): void
+  ready(): void
   /** run() settled, or loading failed. */
-  readonly ended: (exit: Exit) => void
+  ended(exit: Exit): void
   /** A stray error or process.exit was charged to the run, which goes on until it is aborted. */
-  readonly charged: (exit: Exit) => void
+  charged(exit: Exit): void
   /** It has had nothing to do for its sleepAfter; told by threads and processes only. */
-  readonly idle: () => void
+  idle(): void
 }
 
 /** What an ended run left behind. */
@@ -45,6 +45,8 @@ export interface Whereabouts {
   readonly pid: number
   /** The kernel's id of its thread. */
   readonly tid?: number
+  /** The sampler's latest figures of it. */
+  readonly sample?: WorkerSample
 }
 
 /** One run of one worker, from loading to release. */
@@ -68,6 +70,8 @@ export interface LaunchRequest {
   readonly index: number
   readonly run: number
   readonly wake: Wake
+  /** Of the lease it runs under. */
+  readonly fence?: number | undefined
   readonly events: InstanceEvents
 }
 

@@ -3,12 +3,14 @@
 
 import type { Clock } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
+import { lazyModule } from '../../base/lazy.ts'
 import type { Placement as PlacementName } from '../../config/types.ts'
-import type { HostBus, RawDelivery, ScopedBus } from '../../bus/bus.ts'
+import type { HostBus, RawDelivery, ScopedBus, ScopedBusOptions } from '../../bus/bus.ts'
 import { noteEntry } from '../attribution/run-scope.ts'
 import type { Captures } from '../captures.ts'
 import type { SupervisorOptions } from '../options.ts'
 import { wakers } from '../inbox.ts'
+import type { Residence } from '../residence.ts'
 import type { Runner } from '../runner.ts'
 import type { Instance, LaunchRequest, Placement } from './placement.ts'
 import type { RemoteParts } from './remote.ts'
@@ -22,26 +24,35 @@ export interface Hosting {
   readonly options: SupervisorOptions
   readonly runnerOf: (worker: string) => Pick<Runner, 'openBus' | 'inbox' | 'spec'>
   readonly captures: Captures
+  readonly residence: Residence
   readonly onInternal: (error: unknown, via: string) => void
 }
 
 export function createPlacements(shared: Placement, hosting: Hosting): PlacementOf {
-  const thread = late(async () => (await import('./thread.ts')).createThreadPlacement(partsOf(hosting)))
-  const separate = late(async () => (await import('./process.ts')).createProcessPlacement(partsOf(hosting)))
+  const parts = lazyModule(async () => partsOf(hosting))
+  const thread = late(async () => (await import('./thread.ts')).createThreadPlacement(await parts.load()))
+  const separate = late(async () => (await import('./process.ts')).createProcessPlacement(await parts.load()))
   const table: Readonly<Record<PlacementName, Placement>> = { shared, thread, process: separate }
   return (name) => table[name]
 }
 
-function partsOf({ clock, options, runnerOf, captures, onInternal }: Hosting): RemoteParts {
+async function partsOf(hosting: Hosting): Promise<RemoteParts> {
+  const { clock, options, runnerOf, captures, residence, onInternal } = hosting
   const { log, bus, herd, ownRoot, stateFolder, label } = options
+  const { createSampler } = await import('../sampler/sampler.ts')
   return {
     clock,
+    log: log.root,
     logOf: (worker) => log.worker(worker),
     busOf: (worker) => runnerOf(worker).openBus(),
     giveBack: (worker, deliveries) => giveBack(runnerOf(worker), deliveries),
     answer: (replyTo, payload) => bus.publishSystem(replyTo, payload),
     output: (worker, stream, chunk) => captures.write(worker, stream, chunk),
     onInternal,
+    ejectStalled: (spec, why) => {
+      if (residence.of(spec) !== 'process') residence.move(spec, 'process', 'eject', why)
+    },
+    sampler: createSampler({ ...herd.sampler, clock, log: log.root }),
     limits: herd.limits,
     ownRoot,
     reportFolder: stateFolder,
@@ -55,27 +66,35 @@ function giveBack(runner: Pick<Runner, 'inbox' | 'spec'>, deliveries: readonly R
 
 /** The bus of one run of `runner`, with what is kept for it. */
 export function openBus(bus: HostBus, runner: Runner, shared: SharedPlacement): ScopedBus {
-  return bus.scoped(runner.name, {
-    claim: (covers) => runner.inbox.claim(covers),
-    returned: (deliveries) => giveBack(runner, deliveries),
-    delivering: () => {
-      const scope = shared.runOf(runner.name)
-      if (scope !== undefined) noteEntry(scope)
-    },
-  })
+  return bus.scoped(runner.name, new RunnerHooks(runner, shared))
+}
+
+class RunnerHooks implements ScopedBusOptions {
+  readonly #runner: Runner
+  readonly #shared: SharedPlacement
+
+  constructor(runner: Runner, shared: SharedPlacement) {
+    this.#runner = runner
+    this.#shared = shared
+  }
+  claim(covers: (topic: string) => boolean): readonly RawDelivery[] {
+    return this.#runner.inbox.claim(covers)
+  }
+  returned(deliveries: readonly RawDelivery[]): void {
+    giveBack(this.#runner, deliveries)
+  }
+  delivering(): void {
+    const scope = this.#shared.runOf(this.#runner.name)
+    if (scope !== undefined) noteEntry(scope)
+  }
 }
 
 /** A placement whose code comes with its first launch. */
 function late(load: () => Promise<Placement>): Placement {
-  let loaded: Placement | undefined
+  const placement = lazyModule(load)
   return {
-    launch(request) {
-      if (loaded !== undefined) return loaded.launch(request)
-      return launchLate(request, async () => {
-        loaded ??= await load()
-        return loaded
-      })
-    },
+    launch: (request) =>
+      placement.loaded?.launch(request) ?? launchLate(request, async () => placement.load()),
   }
 }
 

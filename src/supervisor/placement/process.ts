@@ -9,10 +9,15 @@ import { fileURLToPath } from 'node:url'
 import type { ResolvedWorker } from '../../config/types.ts'
 import { takeFatalReport } from '../last-run.ts'
 import type { FatalReport } from '../last-run.ts'
+import { mallocSetting } from '../../base/malloc.ts'
 import { guestEnvironment, heapLimitMiB } from './guest-settings.ts'
 import type { Exit, LaunchRequest, Placement } from './placement.ts'
+import { createMemoryCgroups } from './memory-cgroup.ts'
+import type { CgroupMemory, MemoryCgroups } from './memory-cgroup.ts'
+import { witnessOom } from './oom-witness.ts'
+import type { OomFinding } from './oom-witness.ts'
 import { createRemotePlacement } from './remote.ts'
-import type { RemoteParts, Seat, SeatEvents } from './remote.ts'
+import type { OpenSeat, RemoteParts, Seat, SeatEvents } from './remote.ts'
 import { socketTransport } from './wire/socket-transport.ts'
 
 const ENTRY = fileURLToPath(new URL('guest/process-entry.js', import.meta.url))
@@ -21,15 +26,24 @@ const PRELOAD = new URL('guest/script-preload.js', import.meta.url).href
 const TAIL_LENGTH = 4096
 
 export function createProcessPlacement(parts: RemoteParts): Placement {
-  return createRemotePlacement('process', openProcess, parts)
+  const cgroups = createMemoryCgroups(parts.log)
+  const open: OpenSeat = (request, given, events) => openProcess(request, given, events, cgroups)
+  return createRemotePlacement('process', open, parts)
 }
 
-function openProcess(request: LaunchRequest, parts: RemoteParts, events: SeatEvents): Seat {
+function openProcess(
+  request: LaunchRequest,
+  parts: RemoteParts,
+  events: SeatEvents,
+  cgroups: MemoryCgroups,
+): Seat {
   const { spec } = request
+  const { name, memoryMaxBytes } = spec
+  const own = memoryMaxBytes === undefined ? undefined : cgroups.open(name, memoryMaxBytes)
   const report = { folder: parts.reportFolder, name: `${parts.label}.${spec.name}.report.json` }
   const child = spawn(process.execPath, commandLine(spec, report), {
     ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
-    env: guestEnvironment(spec),
+    env: withMalloc(guestEnvironment(spec)),
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   })
   let tail = ''
@@ -38,12 +52,28 @@ function openProcess(request: LaunchRequest, parts: RemoteParts, events: SeatEve
     tail = (tail + chunk.toString('utf8')).slice(-TAIL_LENGTH)
     parts.output(spec.name, 'stderr', chunk)
   })
-  child.once('spawn', () => events.up({ pid: child.pid as number }))
+  if (child.pid !== undefined) own?.add(child.pid)
+  let oom: (() => OomFinding) | undefined
+  child.once('spawn', () => {
+    oom = witnessOom(child.pid as number)
+    events.up({ pid: child.pid as number })
+  })
   // 'close' comes after its output was read to the end; what it left behind may hold the pipes, so it is not waited for
   // longer than this.
-  onceGone(child, parts, (end) =>
-    events.gone(() => explainEnd(spec, end, tail, takeFatalReport(join(report.folder, report.name)))),
-  )
+  onceGone(child, parts, (end) => {
+    const finding = oom?.() // before its cgroup goes
+    const cgroup = own?.end()
+    events.gone(() => {
+      const fatal = takeFatalReport(join(report.folder, report.name))
+      return explainEnd(spec, {
+        ...end,
+        tail,
+        ...(fatal === undefined ? {} : { report: fatal }),
+        ...(cgroup === undefined ? {} : { cgroup }),
+        oom: finding,
+      })
+    })
+  })
   const wire = child.stdio[3] as Socket | null | undefined
   const transport = wire === null || wire === undefined ? undefined : socketTransport(wire)
   transport?.listen({ text: events.text, drained: events.drained, ended: () => {} })
@@ -86,7 +116,7 @@ function onceGone(child: ChildProcess, parts: RemoteParts, then: (end: ProcessEn
 function commandLine(spec: ResolvedWorker, report: { folder: string; name: string }): string[] {
   const heap = heapLimitMiB(spec)
   const flags = [
-    ...process.execArgv.filter((flag) => INHERITED.test(flag)),
+    ...inheritedFlags(process.execArgv),
     ...(heap === undefined ? [] : [`--max-old-space-size=${heap}`]),
     '--report-on-fatalerror',
     '--report-compact',
@@ -99,14 +129,36 @@ function commandLine(spec: ResolvedWorker, report: { folder: string; name: strin
 }
 
 /** Flags of the supervisor's own node that are for its workers as well. */
-const INHERITED = /^--(max-semi-space-size|enable-source-maps|conditions|import|require|no-warnings|trace-)/
+const INHERITED =
+  /^(?:--(max-semi-space-size|enable-source-maps|conditions|import|require|no-warnings|trace-)|-[Cr]$)/
+/** Of these, the ones whose value may be the next argument: `--import x` and `--import=x` are one. */
+const TAKES_VALUE = /^(?:--(?:max-semi-space-size|conditions|import|require)|-[Cr])$/
 
-function explainEnd(spec: ResolvedWorker, end: ProcessEnd, tail: string, report?: FatalReport): Exit {
+export function inheritedFlags(execArgv: readonly string[]): string[] {
+  return execArgv.flatMap((flag, i) => {
+    if (!INHERITED.test(flag)) return []
+    const value = TAKES_VALUE.test(flag) ? execArgv[i + 1] : undefined
+    return value === undefined ? [flag] : [flag, value]
+  })
+}
+
+interface Death extends ProcessEnd {
+  /** Of its stderr. */
+  readonly tail: string
+  readonly report?: FatalReport
+  readonly oom: OomFinding | undefined
+  /** Where it had one of its own. */
+  readonly cgroup?: CgroupMemory
+}
+
+function explainEnd(spec: ResolvedWorker, end: Death): Exit {
+  const { tail, report, cgroup } = end
   const evidence = {
     code: end.code,
     signal: end.signal,
     ...(tail === '' ? {} : { stderr: tail }),
     ...(report === undefined ? {} : { report }),
+    ...(cgroup === undefined ? {} : { cgroup }),
   }
   if (end.error !== undefined) {
     const text = `its process could not be started: ${end.error.message}`
@@ -119,12 +171,52 @@ function explainEnd(spec: ResolvedWorker, end: ProcessEnd, tail: string, report?
   const heap = /heap|memory/i.test(report?.event ?? '') || /JavaScript heap out of memory/.test(tail)
   if (heap) return { verdict: 'oom-heap', text: outOfHeap(spec, report), evidence }
   const signal = end.signal ?? signalOfCode(end.code)
-  if (signal !== null) return { verdict: 'killed', text: `its process was killed by ${signal}`, evidence }
+  if (signal === 'SIGKILL') return killed(end, evidence)
+  if (signal !== null)
+    return {
+      verdict: 'killed',
+      text: `its process was killed by ${signal}`,
+      evidence: { ...evidence, unavailable: { sender: NO_SENDER } },
+    }
   if (end.code === 0)
     return spec.source.kind === 'script'
       ? { verdict: 'done', text: 'the script ended', evidence: { code: 0 } }
-      : { verdict: 'unknown', text: 'its process ended without a word', evidence }
+      : {
+          verdict: 'unknown',
+          text: 'its process ended without a word',
+          evidence: {
+            ...evidence,
+            unavailable: { reason: 'it left with code 0 past process.exit', report: 'V8 wrote none' },
+          },
+        }
   return { verdict: 'failed', text: `its process ended with code ${end.code}`, evidence }
+}
+
+const NO_SENDER = 'the kernel does not tell who sent a signal'
+
+/** SIGKILL: the kernel's, when its cgroup counts a kill for want of memory, or somebody's. */
+function killed({ oom, cgroup }: Death, evidence: Readonly<Record<string, unknown>>): Exit {
+  const text = 'its process was killed by SIGKILL'
+  if (oom === undefined || 'unavailable' in oom) {
+    const reason = oom?.unavailable ?? 'it ended before its cgroup was read'
+    const unavailable = { sender: NO_SENDER, oomKills: reason }
+    return { verdict: 'killed', text, evidence: { ...evidence, unavailable } }
+  }
+  const { oomKills, file, shared } = oom
+  const seen = { ...evidence, oomKills, cgroupFile: file }
+  if (oomKills === 0)
+    return { verdict: 'killed', text, evidence: { ...seen, unavailable: { sender: NO_SENDER } } }
+  return {
+    verdict: 'oom-host',
+    text: `the kernel killed its process for want of memory${limitOf(cgroup)}`,
+    evidence: { ...seen, confidence: shared ? 'likely' : 'certain' },
+  }
+}
+
+function limitOf(cgroup: CgroupMemory | undefined): string {
+  return cgroup === undefined
+    ? ''
+    : ` (limit ${Math.floor(cgroup.limitBytes / 1_048_576)} MiB, from memoryMax)`
 }
 
 function outOfHeap(spec: ResolvedWorker, report: FatalReport | undefined): string {
@@ -139,4 +231,10 @@ function signalOfCode(code: number | null): string | null {
   if (code === null || code <= 128 || code > 192) return null
   const found = Object.entries(constants.signals).find(([, number]) => number === code - 128)
   return found?.[0] ?? null
+}
+
+/** A setting of the worker's own stays, as units/byre leaves a user's. */
+function withMalloc(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const given = env['MALLOC_MMAP_THRESHOLD_'] !== undefined || env['GLIBC_TUNABLES'] !== undefined
+  return given ? env : { ...env, ...mallocSetting() }
 }

@@ -221,7 +221,8 @@ export class Relay {
     if (method === 'stream-next') return this.#pull(id, values[1] as string, values[2] as StreamOptions)
     const pulled = this.#streams.get(id)
     if (method === 'stream-close') {
-      this.#streams.delete(id)
+      // what it has in hand may still be settled
+      if (pulled?.jobs.size === 0) this.#streams.delete(id)
       await pulled?.iterator.return?.()
       return undefined
     }
@@ -244,7 +245,8 @@ export class Relay {
     if (next.done === true) return null
     const job = next.value
     pulled.jobs.set(job.id, job)
-    return { id: job.id, payload: job.payload, deliveries: job.deliveries }
+    const { payload, deliveries, dead } = job
+    return { id: job.id, payload, deliveries, ...(dead === undefined ? {} : { dead }) }
   }
 }
 

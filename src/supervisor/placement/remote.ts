@@ -6,10 +6,14 @@ import { formatDurationMs } from '../../base/durations.ts'
 import { describeThrown } from '../../base/errors.ts'
 import type { Json } from '../../base/json.ts'
 import type { RawDelivery, ScopedBus } from '../../bus/bus.ts'
+import type { ResolvedWorker } from '../../config/types.ts'
 import { levelOfNumber } from '../../log/levels.ts'
 import type { LogLevel, Logger } from '../../log/logger.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
 import { runInScope } from '../attribution/run-scope.ts'
+import type { Sampler, Watch } from '../sampler/sampler.ts'
+import type { GuestHeart } from '../stall/guest-heart.ts'
+import type { HeapFigures } from '../status.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Whereabouts } from './placement.ts'
 import { startIdleWatch } from './idle-watch.ts'
 import type { IdleWatch } from './idle-watch.ts'
@@ -21,6 +25,7 @@ import type { Ended, Init, WireLine } from './wire/protocol.ts'
 
 export interface RemoteParts {
   readonly clock: Clock
+  readonly log: Logger
   readonly logOf: (worker: string) => Logger
   /** A bus scoped to one run. */
   readonly busOf: (worker: string) => ScopedBus
@@ -31,6 +36,9 @@ export interface RemoteParts {
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
   /** An error of byre's own code in a guest. */
   readonly onInternal: (error: unknown, via: string) => void
+  readonly sampler: Sampler
+  /** From its next run on the worker lives in a process of its own; nothing for one that does. */
+  readonly ejectStalled: (spec: ResolvedWorker, why: string) => void
   readonly limits: { readonly messageBytes: number; readonly buffer: number }
   readonly ownRoot: string
   /** Where V8's fatal reports go. */
@@ -100,11 +108,13 @@ class RemoteInstance implements Instance {
   #relay: Relay | undefined
   #timer: Timer | undefined
   #idle: IdleWatch | undefined
+  #heart: GuestHeart | undefined
   #said: Ended | undefined
   #stopping: StopReason | undefined
   #killed = false
   #released = false
-  whereabouts: Whereabouts | undefined
+  #where: Whereabouts | undefined
+  #watch: Watch | undefined
 
   constructor(kind: Init['kind'], open: OpenSeat, request: LaunchRequest, parts: RemoteParts) {
     this.#request = request
@@ -130,6 +140,11 @@ class RemoteInstance implements Instance {
     this.#link.flush()
   }
 
+  get whereabouts(): Whereabouts | undefined {
+    const sample = this.#watch?.read()
+    return sample === undefined ? this.#where : { ...(this.#where as Whereabouts), sample }
+  }
+
   run(): void {
     if (this.#link === undefined) {
       this.#request.events.ready() // a script runs from its first line
@@ -147,6 +162,31 @@ class RemoteInstance implements Instance {
     this.#link.send('["run"]')
     this.#link.flush()
     this.#watchIdle(relay)
+    void this.#watchHeart()
+  }
+
+  /** It may hold its own loop as well, which harms nobody else. */
+  async #watchHeart(): Promise<void> {
+    const { clock, logOf, ejectStalled } = this.#parts
+    const { spec, events } = this.#request
+    const { pid, tid } = this.#where ?? {}
+    if (!spec.stall.detect || pid === undefined || tid === undefined) return
+    const { watchGuestStalls } = await import('../stall/guest-stalls.ts')
+    if (this.#released || this.#said !== undefined) return
+    this.#heart = watchGuestStalls({
+      clock,
+      spec,
+      kind: this.#kind,
+      pid,
+      tid,
+      log: logOf(spec.name),
+      ask: (number) => {
+        this.#link?.send(line('beat', number))
+        this.#link?.flush()
+      },
+      eject: (why) => ejectStalled(spec, why),
+      charge: (exit) => events.charged(exit),
+    })
   }
 
   /** Only what a message or a tick wakes is put to sleep. */
@@ -164,7 +204,7 @@ class RemoteInstance implements Instance {
       afterMs: spec.sleepAfterMs,
       activeAt: () => (relay.inHand > 0 ? Number.POSITIVE_INFINITY : relay.activeAt),
       ask: () => this.#link?.send('["idle"]'),
-      onIdle: events.idle,
+      onIdle: () => events.idle(),
     })
   }
 
@@ -203,16 +243,32 @@ class RemoteInstance implements Instance {
   }
 
   #init(kind: Init['kind']): Init {
-    const { spec, index, run, wake } = this.#request
+    const { spec, index, run, wake, fence } = this.#request
     const { limits, ownRoot, logOf } = this.#parts
     const { level } = logOf(spec.name)
-    return { v: WIRE_VERSION, kind, spec, index, run, wake, level, ...limits, ownRoot }
+    return { v: WIRE_VERSION, kind, spec, index, run, wake, fence, level, ...limits, ownRoot }
   }
 
   #up(whereabouts: Whereabouts): void {
-    this.whereabouts = whereabouts
-    if (this.#released || this.#request.spec.source.kind !== 'script') return
+    this.#where = whereabouts
+    if (this.#released) return
+    const script = this.#request.spec.source.kind === 'script'
+    if (script || this.#kind === 'process') this.#sample(whereabouts)
+    if (!script) return
     this.#request.events.loaded({ ms: this.#parts.clock.monotonic() - this.#launchedAt })
+  }
+
+  #sample(where: Whereabouts): void {
+    const { spec } = this.#request
+    const ask = this.#link === undefined ? {} : { ask: () => this.#link?.send('["heap"]') }
+    this.#watch?.close()
+    this.#watch = this.#parts.sampler.watch({
+      worker: spec.name,
+      kind: this.#kind,
+      launchedAt: this.#launchedAt,
+      ...where,
+      ...ask,
+    })
   }
 
   #heard(heard: WireLine): void {
@@ -221,7 +277,8 @@ class RemoteInstance implements Instance {
     const { events, spec } = this.#request
     switch (tag) {
       case 'hello':
-        if (typeof third === 'number') this.whereabouts = { pid: second as number, tid: third }
+        if (typeof third === 'number') this.#where = { pid: second as number, tid: third }
+        if (this.#where !== undefined && this.#kind === 'thread') this.#sample(this.#where)
         if (first !== WIRE_VERSION) this.#seat.kill()
         return
       case 'loaded':
@@ -238,8 +295,14 @@ class RemoteInstance implements Instance {
         this.#seat.close() // it waits for this: its last word was read
         this.#after(LEAVE_MS, () => this.#seat.kill())
         return
+      case 'beat':
+        this.#heart?.answered(first as number)
+        return
       case 'idle':
         this.#idle?.answered(first === true)
+        return
+      case 'heap':
+        this.#watch?.heap(first as HeapFigures)
         return
       case 'fault':
         this.#parts.onInternal(
@@ -269,11 +332,18 @@ class RemoteInstance implements Instance {
   #gone(explain: () => Exit): void {
     this.#timer?.cancel()
     if (this.#released) return
-    const exit = this.#explain(explain)
+    const exit = this.#withLastSample(this.#explain(explain))
     const lost = this.#close(this.#said !== undefined)
     this.#request.events.ended(
       lost === 0 ? exit : { ...exit, evidence: { ...exit.evidence, lostInHand: lost } },
     )
+  }
+
+  /** The figures from before its end: what it used when nobody could ask it any more. */
+  #withLastSample(exit: Exit): Exit {
+    if (exit.verdict === 'done' || exit.verdict === 'stopped') return exit
+    const lastSample = this.#watch?.last()
+    return lastSample === undefined ? exit : { ...exit, evidence: { ...exit.evidence, lastSample } }
   }
 
   /** What the guest said of its end counts; then what was done to it; then what the kernel says. */
@@ -293,6 +363,8 @@ class RemoteInstance implements Instance {
   #close(inOrder: boolean): number {
     const { name } = this.#request.spec
     this.#idle?.close()
+    this.#heart?.close()
+    this.#watch?.close()
     const lost = this.#relay?.close(inOrder) ?? 0
     this.#relay = undefined
     this.#link?.close()

@@ -1,31 +1,24 @@
 // Placement `shared`: the worker lives in the supervisor's own event loop, told apart by async context.
 
-import type { Clock, Random } from '../../base/clock.ts'
 import { ByreError, describeThrown } from '../../base/errors.ts'
-import type { Scheduler } from '../../base/scheduler.ts'
+import type { Json } from '../../base/json.ts'
 import type { ScopedBus } from '../../bus/bus.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
 import type { Logger } from '../../log/logger.ts'
 import { createContext } from '../../worker/context.ts'
-import type { WorkerModule } from '../../worker/contract.ts'
+import type { ContextHost, ContextOwner } from '../../worker/context.ts'
+import type { Wake, WorkerModule } from '../../worker/contract.ts'
 import { loadWorker } from '../../worker/load.ts'
-import type { Offloader } from '../../worker/offload.ts'
-import type { ResourcePool } from '../../worker/resources.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
 import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../attribution/run-scope.ts'
-import type { ExitCall, RunScope } from '../attribution/run-scope.ts'
+import type { ExitCall, RunScope, ScopeSink } from '../attribution/run-scope.ts'
 import { asExitTrap } from '../attribution/guard-exit.ts'
 import { closeLeakedServers, isAttached } from '../attribution/wrap-events.ts'
 import { clearLeakedTimers } from '../attribution/wrap-timers.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from './placement.ts'
 
-export interface SharedParts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly scheduler: Scheduler
-  readonly resources: ResourcePool
-  readonly offloader: Offloader
+export interface SharedParts extends ContextHost {
   readonly logOf: (worker: string) => Logger
   /** A bus scoped to one run; kept deliveries are claimed from and returned to the worker's mailbox. */
   readonly busOf: (worker: string) => ScopedBus
@@ -40,13 +33,23 @@ export interface SharedPlacement extends Placement {
 const LEFTOVERS_NAMED_MAX = 20
 
 export function createSharedPlacement(parts: SharedParts): SharedPlacement {
-  const loader = createLoader()
-  const current = new Map<string, RunScope>()
-  const moduleEnvs = new Map<string, Environment>()
+  const house: House = { parts, load: createLoader(), current: new Map(), moduleEnvs: new Map() }
   return {
-    runOf: (worker) => current.get(worker),
-    launch: (request) => launchShared(request, parts, loader, current, moduleEnvs),
+    runOf: (worker) => house.current.get(worker),
+    launch: (request) => {
+      const run = new SharedRun(request, house)
+      run.load()
+      return run
+    },
   }
+}
+
+/** What all runs of one process share. */
+interface House {
+  readonly parts: SharedParts
+  readonly load: Load
+  readonly current: Map<string, RunScope>
+  readonly moduleEnvs: Map<string, Environment>
 }
 
 type Load = (spec: ResolvedWorker) => Promise<{ run: WorkerModule['run']; loadMs: number; rssBytes: number }>
@@ -88,132 +91,187 @@ class NeedsNewProcess extends ByreError {
   }
 }
 
-function launchShared(
-  request: LaunchRequest,
-  parts: SharedParts,
-  load: Load,
-  current: Map<string, RunScope>,
-  moduleEnvs: Map<string, Environment>,
-): Instance {
-  const { spec, events } = request
-  const abort = new AbortController()
-  const releases: (() => void)[] = []
-  let bus: ScopedBus | undefined
-  let run: WorkerModule['run'] | undefined
-  let leftovers: Leftovers | undefined
+/** One run of one worker: its instance, what its scope reports to, and what its ctx asks. One object with methods and
+ *  not a bundle of closures, because a thousand loaded workers have one each. */
+class SharedRun implements Instance, ScopeSink, ContextOwner {
+  readonly #request: LaunchRequest
+  readonly #house: House
+  readonly #scope: RunScope
+  readonly #abort = new AbortController()
+  #releases: (() => void)[] | undefined
+  #bus: ScopedBus | undefined
+  #module: Awaited<ReturnType<Load>> | undefined
+  #loading: { done(): void } | undefined
+  /** Set once it was let go of. */
+  #leftovers: Leftovers | undefined
 
-  const log = (): Logger => parts.logOf(spec.name)
-  const tellSwallowed = (call: ExitCall): void => {
-    if (call.surfaced) return
-    call.surfaced = true
-    log().warn(
-      { event: 'exit-swallowed', code: call.code },
-      'what process.exit threw was swallowed; the worker was ended all the same',
+  constructor(request: LaunchRequest, house: House) {
+    const { name } = request.spec
+    this.#request = request
+    this.#house = house
+    this.#scope = createRunScope(name, request.index, request.run, this)
+    this.#scope.env = copyOf(house.moduleEnvs.get(name))
+    house.current.set(name, this.#scope)
+  }
+
+  load(): void {
+    const { events, spec } = this.#request
+    this.#loading = noteLoading(this.#scope)
+    void enter(this.#scope, async () => this.#house.load(spec)).then(
+      (loaded) =>
+        this.#outside(() => {
+          this.#loaded()
+          this.#module = loaded
+          belongsToModule(this.#scope, this.#house.moduleEnvs)
+          events.loaded({ ms: loaded.loadMs, rssBytes: loaded.rssBytes })
+        }),
+      (error: unknown) =>
+        this.#outside(() =>
+          events.ended(this.#settled(error) ?? loadExit(error, error instanceof NeedsNewProcess)),
+        ),
     )
   }
-  const outside = (fn: () => void): void => {
-    // A run that was let go of is not heard any more; the runner has moved on.
-    if (leftovers === undefined) runInScope(undefined, fn)
-  }
-  const scope = createRunScope(spec.name, request.index, request.run, {
-    stray: (error, via) => {
-      if (leftovers !== undefined)
-        log().warn(
-          { event: 'late-error', via, ...describeThrown(error) },
-          'error of a run that has ended already',
-        )
-      else outside(() => events.charged(strayExit(error, via, request.run)))
-    },
-    exitCalled: (code, earlier) => {
-      if (leftovers !== undefined)
-        log().warn({ event: 'late-exit', code }, 'process.exit of a run that has ended already')
-      else if (earlier !== undefined) tellSwallowed(earlier)
-      else outside(() => events.charged(exitCalled(code)))
-    },
-    touched: (kind, what) => log().warn({ event: 'process-touched', kind }, what),
-    output: (stream, chunk) => parts.output(spec.name, stream, chunk),
-  })
-  scope.env = copyOf(moduleEnvs.get(spec.name))
-  current.set(spec.name, scope)
 
-  const loading = noteLoading(scope)
-  void enter(scope, async () => load(spec)).then(
-    (loaded) =>
-      outside(() => {
-        loading?.done()
-        run = loaded.run
-        belongsToModule(scope, moduleEnvs)
-        events.loaded({ ms: loaded.loadMs, rssBytes: loaded.rssBytes })
-      }),
-    (error: unknown) =>
-      outside(() => events.ended(settled(error) ?? loadExit(error, error instanceof NeedsNewProcess))),
-  )
-
-  const start = (): void => {
-    bus = parts.busOf(spec.name)
-    const ctx = createContext({
-      name: spec.name,
-      config: spec.config,
-      env: spec.env,
-      signal: abort.signal,
-      log: parts.logOf(spec.name),
-      wake: request.wake,
-      bus,
-      resources: parts.resources,
-      offloader: parts.offloader,
-      scheduler: parts.scheduler,
-      monotonic: parts.clock.monotonic,
-      random: parts.random,
-      onReady: () => outside(events.ready),
-      onEnd: (release) => releases.push(release),
-      runAs: async (via, fn) => {
-        try {
-          await enter(scope, async () => fn())
-        } catch (error) {
-          strayIn(scope, error, via)
-        }
-      },
-    })
-    const result = settle(scope, () => run?.(ctx))
-    if (spec.ready === 'start' && !result.threw) outside(events.ready)
+  run(): void {
+    const { spec, events } = this.#request
+    this.#bus = this.#house.parts.busOf(spec.name)
+    const ctx = createContext(this)
+    const run = this.#module?.run
+    const result = settle(this.#scope, () => run?.(ctx))
+    if (spec.ready === 'start' && !result.threw) this.onReady()
     void result.promise.then(
-      () => outside(() => events.ended(settled(undefined) ?? DONE)),
-      (error: unknown) => outside(() => events.ended(settled(error) ?? rejectedExit(error, abort.signal))),
+      () => this.#outside(() => events.ended(this.#settled(undefined) ?? DONE)),
+      (error: unknown) =>
+        this.#outside(() => events.ended(this.#settled(error) ?? rejectedExit(error, this.signal))),
     )
-  }
-
-  /** The exit of a run that called process.exit, whatever it settled with. */
-  const settled = (error: unknown): Exit | undefined => {
-    const trap = asExitTrap(error) ?? asExitTrap(causeOf(error))
-    if (trap !== undefined) trap.call.surfaced = true
-    return scope.exit === undefined ? undefined : exitCalled(scope.exit.code)
   }
 
   // An abort listener that throws reaches uncaughtException with the context of this call: the worker's own.
-  const abortWith = (reason: StopReason): void => {
-    if (abort.signal.aborted) return
-    enter(scope, () => abort.abort(reason))
+  abort(reason: StopReason): void {
+    if (this.signal.aborted) return
+    enter(this.#scope, () => this.#abort.abort(reason))
     // Its loops over messages end with the signal, whether or not they were given it.
-    bus?.closeSubscriptions()
+    this.#bus?.closeSubscriptions()
   }
 
-  return {
-    run: start,
-    abort: abortWith,
-    release: () => {
-      if (leftovers !== undefined) return leftovers
-      abortWith(new StopReason('stop', 'supervisor', 'The run has ended'))
-      for (const release of releases.reverse()) release()
-      bus?.closeAll()
-      loading?.done()
-      // Dependencies of a module that failed stay in Node's cache and serve the siblings: theirs is not cleared.
-      leftovers = scope.loading ? NOTHING_LEFT : collectLeftovers(scope)
-      scope.ended = true
-      // What a promise chain rejects with is told by Node only after the microtasks, so it is asked for a turn later.
-      if (scope.exit !== undefined) setImmediate(tellSwallowed, scope.exit)
-      if (current.get(spec.name) === scope) current.delete(spec.name)
-      return leftovers
-    },
+  release(): Leftovers {
+    if (this.#leftovers !== undefined) return this.#leftovers
+    const scope = this.#scope
+    this.abort(new StopReason('stop', 'supervisor', 'The run has ended'))
+    for (const release of this.#releases?.reverse() ?? []) release()
+    this.#bus?.closeAll()
+    this.#loaded()
+    // Dependencies of a module that failed stay in Node's cache and serve the siblings: theirs is not cleared.
+    this.#leftovers = scope.loading ? NOTHING_LEFT : collectLeftovers(scope)
+    scope.ended = true
+    const { exit } = scope
+    // What a promise chain rejects with is told by Node only after the microtasks, so it is asked for a turn later.
+    if (exit !== undefined) setImmediate(() => this.#tellSwallowed(exit))
+    const { current } = this.#house
+    if (current.get(scope.worker) === scope) current.delete(scope.worker)
+    return this.#leftovers
+  }
+
+  /* What its scope reports. */
+
+  stray(error: unknown, via: string): void {
+    if (this.#leftovers === undefined) {
+      this.#outside(() => this.#request.events.charged(strayExit(error, via, this.#request.run)))
+      return
+    }
+    this.log.warn(
+      { event: 'late-error', via, ...describeThrown(error) },
+      'error of a run that has ended already',
+    )
+  }
+
+  exitCalled(code: number, earlier: ExitCall | undefined): void {
+    if (this.#leftovers !== undefined)
+      this.log.warn({ event: 'late-exit', code }, 'process.exit of a run that has ended already')
+    else if (earlier !== undefined) this.#tellSwallowed(earlier)
+    else this.#outside(() => this.#request.events.charged(exitCalled(code)))
+  }
+
+  touched(kind: string, what: string): void {
+    this.log.warn({ event: 'process-touched', kind }, what)
+  }
+
+  output(stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void {
+    this.#house.parts.output(this.name, stream, chunk)
+  }
+
+  /* What its ctx asks. */
+
+  get name(): string {
+    return this.#request.spec.name
+  }
+  get config(): Json {
+    return this.#request.spec.config
+  }
+  get env(): Readonly<Record<string, string>> {
+    return this.#request.spec.env
+  }
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+  get log(): Logger {
+    return this.#house.parts.logOf(this.name)
+  }
+  get fence(): number | undefined {
+    return this.#request.fence
+  }
+  get wake(): Wake {
+    return this.#request.wake
+  }
+  get bus(): ScopedBus {
+    return this.#bus as ScopedBus
+  }
+  get host(): ContextHost {
+    return this.#house.parts
+  }
+
+  onReady(): void {
+    this.#outside(() => this.#request.events.ready())
+  }
+
+  onEnd(release: () => void): void {
+    this.#releases ??= []
+    this.#releases.push(release)
+  }
+
+  async runAs(via: string, fn: () => unknown): Promise<void> {
+    try {
+      await enter(this.#scope, async () => fn())
+    } catch (error) {
+      strayIn(this.#scope, error, via)
+    }
+  }
+
+  #outside(fn: () => void): void {
+    // A run that was let go of is not heard any more; the runner has moved on.
+    if (this.#leftovers === undefined) runInScope(undefined, fn)
+  }
+
+  #loaded(): void {
+    this.#loading?.done()
+    this.#loading = undefined
+  }
+
+  /** The exit of a run that called process.exit, whatever it settled with. */
+  #settled(error: unknown): Exit | undefined {
+    const trap = asExitTrap(error) ?? asExitTrap(causeOf(error))
+    if (trap !== undefined) trap.call.surfaced = true
+    const { exit } = this.#scope
+    return exit === undefined ? undefined : exitCalled(exit.code)
+  }
+
+  #tellSwallowed(call: ExitCall): void {
+    if (call.surfaced) return
+    call.surfaced = true
+    this.log.warn(
+      { event: 'exit-swallowed', code: call.code },
+      'what process.exit threw was swallowed; the worker was ended all the same',
+    )
   }
 }
 
@@ -227,9 +285,9 @@ function copyOf(env: Environment | undefined): Map<string, string | undefined> |
 function belongsToModule(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
   if (!scope.loading) return
   scope.loading = false
-  scope.timers.clear()
+  scope.timers = undefined
   scope.timersUntracked = 0
-  scope.foreignListeners = []
+  scope.foreignListeners = undefined
   if (scope.env !== undefined) moduleEnvs.set(scope.worker, new Map(scope.env))
 }
 
@@ -252,12 +310,12 @@ function collectLeftovers(scope: RunScope): Leftovers {
   const timers = clearLeakedTimers(scope)
   if (scope.timersUntracked > 0) timers.push(`${scope.timersUntracked} more that were not tracked`)
   const listeners: string[] = []
-  for (const entry of scope.foreignListeners) {
+  for (const entry of scope.foreignListeners ?? []) {
     if (!isAttached(entry)) continue
     listeners.push(`${entry.name}.on('${String(entry.event)}')`)
     entry.remove()
   }
-  scope.foreignListeners = []
+  scope.foreignListeners = undefined
   const named = (names: string[]): string[] => names.slice(0, LEFTOVERS_NAMED_MAX)
   return { timers: named(timers), listeners: named(listeners), servers: named(closeLeakedServers(scope)) }
 }

@@ -87,6 +87,10 @@ function explainEnd(
   if (code === 0)
     return spec.source.kind === 'script'
       ? { verdict: 'done', text: 'the script ended', evidence: { code } }
-      : { verdict: 'unknown', text: 'its thread ended without a word', evidence: { code } }
+      : {
+          verdict: 'unknown',
+          text: 'its thread ended without a word',
+          evidence: { code, unavailable: { reason: 'Node tells no more of a thread than its exit code' } },
+        }
   return { verdict: 'failed', text: `its thread ended with code ${code}`, evidence: { code } }
 }

@@ -130,8 +130,7 @@ t.test('what is not a command is refused with its reason, and the target is not 
     ['POST', '/workers/webhook', undefined, 405, /takes GET, got POST/],
     ['GET', '/workers/webhook/stop', undefined, 405, /takes POST, got GET/],
     ['DELETE', '/events', undefined, 405, /takes GET/],
-    ['GET', '/metrics', undefined, 404, /no metrics yet/],
-    ['GET', '/healthz', undefined, 404, /no such route/],
+    ['GET', '/health', undefined, 404, /no such route/],
     ['GET', '/workers/webhook/stop/now', undefined, 404, /no such route/],
     ['GET', '/', undefined, 404, /GET \/workers, /],
   ]

@@ -22,6 +22,7 @@ import type {
 import { encodePayload } from '../../../bus/codec.ts'
 import { assertPublishOptions, resolveRequestOptions, resolveSubscribeOptions } from '../../../bus/options.ts'
 import { closedError } from '../../../bus/router.ts'
+import { resolveEnqueueOptions, resolveStreamOptions } from '../../../bus/stream-options.ts'
 import { BufferedSubscription } from '../../../bus/subscription.ts'
 import type { SubscriptionOwner } from '../../../bus/subscription.ts'
 import { assertPattern, assertTopic, covers, isReserved, reserved } from '../../../bus/topics.ts'
@@ -113,6 +114,7 @@ export class GuestBus implements ScopedBus {
   enqueue(stream: string, payload: Json, options?: EnqueueOptions): Promise<string> {
     if (this.#closed) return Promise.reject(closedError('enqueue to stream', stream))
     try {
+      resolveEnqueueOptions(stream, options)
       const body = encodePayload(payload, this.#options.messageBytes, stream)
       return this.#calls.ask('enqueue', callArguments(stream, body, options ?? null)) as Promise<string>
     } catch (error) {
@@ -121,6 +123,8 @@ export class GuestBus implements ScopedBus {
   }
 
   stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>> {
+    resolveStreamOptions(stream, options, 'worker')
+    if (this.#closed) throw closedError('read stream', stream)
     return guestStream<P>(this.#calls, ++this.#last, stream, options, this.#ending.signal)
   }
 

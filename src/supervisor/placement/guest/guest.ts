@@ -3,8 +3,10 @@
 
 import { readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
+import { getHeapStatistics } from 'node:v8'
 import { systemClock } from '../../../base/clock.ts'
 import { describeThrown } from '../../../base/errors.ts'
+import { liftGuard } from '../../../base/guard-signal.ts'
 import { createScheduler } from '../../../base/scheduler.ts'
 import type { LogLevel } from '../../../log/logger.ts'
 import { createOffloader } from '../../../worker/offload.ts'
@@ -18,6 +20,7 @@ import { catchStrays } from '../../attribution/strays.ts'
 import { wrapEvents } from '../../attribution/wrap-events.ts'
 import { wrapTimers } from '../../attribution/wrap-timers.ts'
 import { exitCalled, strayExit } from '../exits.ts'
+import type { HeapFigures } from '../../status.ts'
 import type { Exit, Instance } from '../placement.ts'
 import { createSharedPlacement } from '../shared.ts'
 import type { SharedPlacement } from '../shared.ts'
@@ -79,7 +82,9 @@ export class Guest {
     else if (tag === 'run') this.#instance?.run()
     else if (tag === 'abort')
       this.abort(new StopReason(values[0] as StopKind, String(values[1]), String(values[2])))
+    else if (tag === 'beat') this.link.send(line('beat', values[0]))
     else if (tag === 'idle') this.link.send(line('idle', this.#bus?.idle === true))
+    else if (tag === 'heap') this.link.send(line('heap', heapFigures()))
     else if (tag === 'level') this.#log?.setLevel(values[0] as LogLevel | 'silent')
   }
 
@@ -99,9 +104,13 @@ export class Guest {
       index: init.index,
       run: init.run,
       wake: init.wake,
+      fence: init.fence,
       events: {
         loaded: ({ ms, rssBytes }) => this.link.send(line('loaded', ms, rssBytes)),
-        ready: () => this.link.send('["ready"]'),
+        ready: () => {
+          liftGuard()
+          this.link.send('["ready"]')
+        },
         ended: (exit) => this.#ended(exit),
         charged: (exit) => this.link.send(line('charged', clipExit(exit))),
         idle: () => {},
@@ -112,7 +121,7 @@ export class Guest {
   #placement(bus: GuestBus, log: GuestLog): SharedPlacement {
     const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
     return createSharedPlacement({
-      clock: systemClock,
+      monotonic: systemClock.monotonic,
       random: Math.random,
       scheduler: createScheduler(systemClock),
       resources: this.#openResources(log),
@@ -176,6 +185,13 @@ export class Guest {
     this.link.flush()
     this.#seat.leave(code)
   }
+}
+
+/** Of this thread's own heap, as V8 counts it. */
+function heapFigures(): HeapFigures {
+  const { heapUsed, heapTotal, external } = process.memoryUsage()
+  const { heap_size_limit } = getHeapStatistics()
+  return { usedBytes: heapUsed, totalBytes: heapTotal, externalBytes: external, limitBytes: heap_size_limit }
 }
 
 /** The kernel's id of this thread, where there is a /proc. */

@@ -2,11 +2,13 @@
 // this process.
 
 import { Socket } from 'node:net'
+import { takeMallocSetting } from '../../../base/malloc.ts'
 import { StopReason } from '../../../worker/stop-reason.ts'
 import { socketTransport } from '../wire/socket-transport.ts'
 import { Guest } from './guest.ts'
 
 const WIRE_FD = 3
+takeMallocSetting(process.env)
 // Taken before the worker's guards: a worker's process.exit ends its run, this one the process.
 const exitNow = process.exit.bind(process)
 const { setTimeout: hostSetTimeout } = globalThis

@@ -2,7 +2,9 @@
 // supervisor is gone then. Keeps nothing alive.
 
 import { Socket } from 'node:net'
+import { takeMallocSetting } from '../../../base/malloc.ts'
 
+takeMallocSetting(process.env)
 const exitNow = process.exit.bind(process)
 const socket = new Socket({ fd: 3, readable: true, writable: false })
 socket.on('error', () => {})

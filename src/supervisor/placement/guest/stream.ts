@@ -9,6 +9,7 @@ interface PulledJob {
   readonly id: string
   readonly payload: Json
   readonly deliveries: number
+  readonly dead?: NonNullable<Job['dead']>
 }
 
 /** The jobs of `stream`, until the options' signal or `ending` aborts. The first pull opens it. */
@@ -19,11 +20,8 @@ export function guestStream<P>(
   options: StreamOptions | undefined,
   ending: AbortSignal,
 ): AsyncIterable<Job<P>> {
-  const { signal, group, concurrency } = options ?? {}
-  const settings = JSON.stringify({
-    ...(group === undefined ? {} : { group }),
-    ...(concurrency === undefined ? {} : { concurrency }),
-  })
+  const { signal, ...rest } = options ?? {}
+  const settings = JSON.stringify(rest)
   const until = signal === undefined ? ending : AbortSignal.any([signal, ending])
   let over = false
   const close = (): void => {

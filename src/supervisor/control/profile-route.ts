@@ -1,0 +1,46 @@
+// POST /profile: checks what is asked, takes one profile at a time. Loaded with the first of them.
+
+import { isRecord } from '../../base/check.ts'
+import { ByreError, describeProblems } from '../../base/errors.ts'
+import type { Problem } from '../../base/errors.ts'
+import type { ControlTarget, ProfileReport, ProfileRequest } from '../status.ts'
+
+export const WINDOW_MS: readonly [min: number, max: number] = [100, 60_000]
+
+let running = false
+
+/** Throws BYRE_ARGUMENT_INVALID, BYRE_CONTROL_BUSY while another is taken, BYRE_UNSUPPORTED where there is nothing to profile. */
+export async function profile(body: unknown, target: ControlTarget): Promise<ProfileReport> {
+  const request = parse(body)
+  const source = target.profileSource?.()
+  if (source === undefined)
+    throw new ByreError('BYRE_UNSUPPORTED', 'Cannot take a profile: this process hosts no shared loop.')
+  if (running)
+    throw new ByreError(
+      'BYRE_CONTROL_BUSY',
+      'Cannot take a profile: another one is being taken. Ask again when it is done.',
+    )
+  running = true
+  try {
+    const { takeProfile } = await import('../profile/profile.ts')
+    return await takeProfile(request, source)
+  } finally {
+    running = false
+  }
+}
+
+function parse(body: unknown): ProfileRequest {
+  const given = isRecord(body) ? body : {}
+  const { kind = 'cpu', windowMs = 5000 } = given
+  const problems: Problem[] = []
+  const unknown = Object.keys(given).find((key) => key !== 'kind' && key !== 'windowMs')
+  if (unknown !== undefined)
+    problems.push({ path: unknown.slice(0, 40), message: 'unknown key; known are kind, windowMs' })
+  if (kind !== 'cpu' && kind !== 'heap') problems.push({ path: 'kind', message: "must be 'cpu' or 'heap'" })
+  const [min, max] = WINDOW_MS
+  if (typeof windowMs !== 'number' || !(windowMs >= min && windowMs <= max))
+    problems.push({ path: 'windowMs', message: `must be a number from ${min} to ${max}` })
+  if (problems.length > 0)
+    throw new ByreError('BYRE_ARGUMENT_INVALID', describeProblems('Cannot take a profile', problems))
+  return { kind: kind as ProfileRequest['kind'], windowMs: windowMs as number }
+}

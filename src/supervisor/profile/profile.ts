@@ -1,0 +1,131 @@
+// `byre profile`: V8's sampling profilers over a window of the shared loop, charged to its workers, and the raw profile in a
+// file for Chrome DevTools and speedscope. Loaded when asked for; one at a time.
+
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { Session } from 'node:inspector'
+import type { HeapProfiler, Profiler } from 'node:inspector'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Clock } from '../../base/clock.ts'
+import type { ProfileReport, ProfileRequest, ProfileSource } from '../status.ts'
+import { attribute } from './attribute.ts'
+import type { CallNode } from './attribute.ts'
+import { ownersOf } from './owners.ts'
+
+const CPU_INTERVAL_US = 1000
+const HEAP_INTERVAL_BYTES = 32_768
+/** Profiles kept in the state folder, of all kinds together; the oldest go first. */
+const KEPT = 10
+
+/** Rejects where there is no inspector. The loop is held for some milliseconds at both ends of the window. */
+export async function takeProfile(
+  { kind, windowMs }: ProfileRequest,
+  deps: ProfileSource,
+): Promise<ProfileReport> {
+  const session = new Session()
+  session.connect()
+  try {
+    const startedAt = deps.clock.monotonic()
+    const raw =
+      kind === 'cpu'
+        ? await sampleCpu(session, windowMs, deps.clock)
+        : await sampleHeap(session, windowMs, deps.clock)
+    const tookMs = Math.round(deps.clock.monotonic() - startedAt)
+    const file = keep(deps, kind, raw.text)
+    const own = pathToFileURL(deps.ownRoot).href
+    const isByre = (url: string): boolean => url.startsWith(own) || url.startsWith(deps.ownRoot)
+    return {
+      version: 1,
+      kind,
+      windowMs: tookMs,
+      file,
+      ...attribute(raw.root, ownersOf(deps.members), isByre),
+    }
+  } finally {
+    session.disconnect()
+  }
+}
+
+interface Raw {
+  readonly root: CallNode
+  readonly text: string
+}
+
+async function sampleCpu(session: Session, windowMs: number, clock: Clock): Promise<Raw> {
+  await post(session, 'Profiler.enable')
+  await post(session, 'Profiler.setSamplingInterval', { interval: CPU_INTERVAL_US })
+  await post(session, 'Profiler.start')
+  await elapsed(windowMs, clock)
+  const { profile } = await post<Profiler.StopReturnType>(session, 'Profiler.stop')
+  return { root: cpuTree(profile), text: JSON.stringify(profile) }
+}
+
+/** What was allocated within the window and still lives at its end. */
+async function sampleHeap(session: Session, windowMs: number, clock: Clock): Promise<Raw> {
+  await post(session, 'HeapProfiler.startSampling', { samplingInterval: HEAP_INTERVAL_BYTES })
+  await elapsed(windowMs, clock)
+  const { profile } = await post<HeapProfiler.StopSamplingReturnType>(session, 'HeapProfiler.stopSampling')
+  return { root: heapTree(profile.head), text: JSON.stringify(profile) }
+}
+
+async function post<T>(session: Session, method: string, params: object = {}): Promise<T> {
+  return new Promise((resolve, reject) => {
+    session.post(method, params, (error: Error | null, result?: object) => {
+      // Out of the inspector's own call: it must not be disconnected within one.
+      setImmediate(() => (error === null ? resolve(result as T) : reject(error)))
+    })
+  })
+}
+
+function elapsed(ms: number, clock: Clock): Promise<void> {
+  return new Promise((resolve) => void clock.setTimer(ms, resolve))
+}
+
+function cpuTree(profile: Profiler.Profile): CallNode {
+  const self = new Map<number, number>()
+  const deltas = profile.timeDeltas ?? []
+  // A delta is the time before its sample: what was sampled has run until the next one.
+  profile.samples?.forEach((id, i) => self.set(id, (self.get(id) ?? 0) + Math.max(0, deltas[i + 1] ?? 0)))
+  const byId = new Map(profile.nodes.map((node) => [node.id, node]))
+  const build = (node: Profiler.ProfileNode): CallNode => ({
+    ...frame(node.callFrame),
+    self: self.get(node.id) ?? 0,
+    children: (node.children ?? []).flatMap((id) => {
+      const child = byId.get(id)
+      return child === undefined ? [] : [build(child)]
+    }),
+  })
+  const [root] = profile.nodes
+  return root === undefined ? NOTHING : build(root)
+}
+
+function heapTree(node: HeapProfiler.SamplingHeapProfileNode): CallNode {
+  return { ...frame(node.callFrame), self: node.selfSize, children: node.children.map(heapTree) }
+}
+
+const NOTHING: CallNode = { functionName: '(root)', url: '', line: 0, self: 0, children: [] }
+
+function frame({
+  functionName,
+  url,
+  lineNumber,
+}: {
+  readonly functionName: string
+  readonly url: string
+  readonly lineNumber: number
+}): Pick<CallNode, 'functionName' | 'url' | 'line'> {
+  return { functionName, url, line: lineNumber + 1 }
+}
+
+/** Writes the profile and returns its path. Names sort by time. */
+function keep({ folder, label, clock }: ProfileSource, kind: ProfileRequest['kind'], text: string): string {
+  const home = join(folder, 'profiles')
+  mkdirSync(home, { recursive: true, mode: 0o700 })
+  const stamp = new Date(clock.now()).toISOString().replace(/[:.]/g, '-')
+  const file = join(home, `${stamp}.${label}.${kind === 'cpu' ? 'cpuprofile' : 'heapprofile'}`)
+  const old = readdirSync(home).filter((name) => /\.(?:cpu|heap)profile$/.test(name))
+  for (const name of old.toSorted().slice(0, Math.max(0, old.length - KEPT + 1)))
+    rmSync(join(home, name), { force: true })
+  writeFileSync(file, text, { mode: 0o600 })
+  return file
+}

@@ -1,0 +1,90 @@
+// The heartbeat of a worker in a thread or process of its own, asked over its wire: only while /proc shows that its loop
+// does not rest, so that an idle guest is never woken. Loaded with the first such worker that has stall.detect.
+
+import type { Clock, Timer } from '../../base/clock.ts'
+import { Judge, periodOf } from './judge.ts'
+import { openEpollReader, RestingPlace } from './loop-state.ts'
+import type { ReadEpoll } from './loop-state.ts'
+
+export interface HeartOptions {
+  readonly clock: Clock
+  readonly pid: number
+  /** The kernel's id of its loop's thread. */
+  readonly tid: number
+  readonly afterMs: number
+  /** Puts question `number` to the guest. */
+  readonly ask: (number: number) => void
+  /** It has not answered for at least this long; told once per stall. */
+  readonly onStall: (blockedMs: number) => void
+  /** It answers again. */
+  readonly onOver: (blockedMs: number) => void
+}
+
+export interface GuestHeart {
+  /** The guest's answer to question `number`. */
+  answered(number: number): void
+  close(): void
+}
+
+export function watchGuest(options: HeartOptions): GuestHeart {
+  return new Heart(options)
+}
+
+class Heart implements GuestHeart {
+  readonly #options: HeartOptions
+  readonly #epoll: ReadEpoll | undefined
+  readonly #place = new RestingPlace()
+  readonly #judge: Judge
+  #timer: Timer | undefined
+  #closed = false
+  #answered = 0
+  #question:
+    | { readonly number: number; readonly atMs: number; readonly epoll: string | undefined }
+    | undefined
+  /** Since when it does not answer, once that was told. */
+  #stalledSince: number | undefined
+
+  constructor(options: HeartOptions) {
+    this.#options = options
+    this.#epoll = openEpollReader(options.pid, options.tid)
+    const { afterMs } = options
+    this.#judge = new Judge({ afterMs, periodMs: periodOf(afterMs, this.#epoll !== undefined) })
+    this.#look()
+  }
+
+  answered(number: number): void {
+    this.#answered = number
+    const nowMs = this.#options.clock.monotonic()
+    if (this.#question?.number === number)
+      this.#place.learn(this.#question.epoll, nowMs - this.#question.atMs)
+    this.#question = undefined
+    if (this.#stalledSince === undefined) return
+    this.#options.onOver(Math.round(nowMs - this.#stalledSince))
+    this.#stalledSince = undefined
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+  }
+
+  #look(): void {
+    if (this.#closed) return
+    const { clock, ask, onStall } = this.#options
+    const nowMs = clock.monotonic()
+    const epoll = this.#epoll?.()
+    const ruling = this.#judge.judge({ nowMs, resting: this.#place.isRest(epoll), answered: this.#answered })
+    if (ruling.kind === 'ask') {
+      this.#question = { number: ruling.number, atMs: nowMs, epoll }
+      ask(ruling.number)
+    } else if (ruling.kind === 'stalled' && this.#stalledSince === undefined) {
+      this.#stalledSince = nowMs - ruling.blockedMs
+      onStall(Math.round(ruling.blockedMs))
+    }
+    const delayMs = this.#stalledSince === undefined ? this.#judge.nextMs(nowMs) : STALLED_LOOK_MS
+    // After the poll phase: an answer that waits in the socket while the host itself was held counts.
+    this.#timer = clock.setTimer(delayMs, () => setImmediate(() => this.#look()), { unref: true })
+  }
+}
+
+const STALLED_LOOK_MS = 1000

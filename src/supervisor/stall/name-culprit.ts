@@ -1,0 +1,89 @@
+// Who holds the loop, from the stack of the paused loop, its async context and the worker last entered. Pure.
+
+import { fileURLToPath } from 'node:url'
+import type { StackOwners } from '../attribution/stack.ts'
+
+/** A frame of the paused loop, innermost first in a list; lines count from 1. */
+export interface Frame {
+  readonly function: string
+  readonly url: string
+  readonly line: number
+}
+
+export interface Sighting {
+  readonly frames: readonly Frame[]
+  /** The worker in whose async context the code runs. */
+  readonly context: string | undefined
+  /** The worker the loop went into last. */
+  readonly entered: string | undefined
+}
+
+/** What the name rests on, best first. */
+export type NamedBy = 'stack' | 'context' | 'entered'
+
+export interface Culprit {
+  readonly worker: string
+  readonly by: NamedBy
+}
+
+/** The place the loop is held at: the innermost frame that is neither Node's nor byre's. */
+export interface Place {
+  readonly function: string
+  readonly file: string
+  readonly line: number
+  /** The function of Node it called there. */
+  readonly call?: string
+}
+
+/**
+ * As a stray error is charged: the innermost frame that is the entry module of exactly one worker; else the async
+ * context; else the worker last entered. Undefined when nothing names anybody, or the code is byre's own.
+ */
+export function nameCulprit(sighting: Sighting, owners: StackOwners): Culprit | undefined {
+  const paths = sighting.frames.map((frame) => pathOf(frame.url))
+  for (const path of paths) {
+    const workers = path === undefined ? undefined : owners.byModule.get(path)
+    if (workers?.length === 1 && workers[0] !== undefined) return { worker: workers[0], by: 'stack' }
+  }
+  if (sighting.context !== undefined) return { worker: sighting.context, by: 'context' }
+  const first = paths.find((path) => path !== undefined)
+  if (first?.startsWith(owners.ownRoot) === true || sighting.entered === undefined) return undefined
+  return { worker: sighting.entered, by: 'entered' }
+}
+
+/** Undefined when every frame is Node's or byre's. */
+export function placeOf(frames: readonly Frame[], ownRoot: string): Place | undefined {
+  for (const [i, frame] of frames.entries()) {
+    const file = pathOf(frame.url)
+    if (file === undefined || file.startsWith(ownRoot)) continue
+    const called = frames[i - 1]
+    return {
+      function: frame.function === '' ? '(anonymous)' : frame.function,
+      file,
+      line: frame.line,
+      ...(called?.url.startsWith('node:') === true && called.function !== ''
+        ? { call: called.function }
+        : {}),
+    }
+  }
+  return undefined
+}
+
+const SHOWN_MAX = 10
+
+/** The innermost frames as text, for the log. */
+export function showFrames(frames: readonly Frame[]): string[] {
+  return frames
+    .slice(0, SHOWN_MAX)
+    .map((frame) => `${frame.function || '(anonymous)'} (${pathOf(frame.url) ?? frame.url}:${frame.line})`)
+}
+
+function pathOf(url: string): string | undefined {
+  if (url.startsWith('/')) return url
+  if (!url.startsWith('file:')) return undefined
+  try {
+    return fileURLToPath(url.replace(/[?#].*$/, ''))
+  } catch {
+    return undefined // a script may call itself anything
+  }
+}

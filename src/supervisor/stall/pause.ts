@@ -1,0 +1,80 @@
+// The stack of a blocked loop, taken from another thread through the inspector: JavaScript and regular expressions stop
+// within milliseconds, native code when it returns. Loaded with the first stall.
+
+import { Session } from 'node:inspector'
+import type { Debugger, Runtime } from 'node:inspector'
+import type { Frame } from './name-culprit.ts'
+import { CONTEXT_KEY } from './protocol.ts'
+
+export interface Paused {
+  readonly frames: readonly Frame[]
+  /** The worker in whose async context it was paused. */
+  readonly context: string | undefined
+}
+
+const FRAMES_MAX = 64
+
+/** A stack that was of no use is asked for again so often, this much later. */
+const AGAIN_MAX = 8
+const AGAIN_MS = 3
+
+/**
+ * Asks the loop of the main thread to stop, calls `onPaused` with where it did, and lets it go on at once. A stack that
+ * is not `wanted` (between two microtasks there is nothing of the worker on it) is asked for again. The returned function
+ * takes the request back, whenever that is.
+ */
+export function pauseMainLoop(
+  wanted: (frames: readonly Frame[]) => boolean,
+  onPaused: (paused: Paused) => void,
+): () => void {
+  const session = new Session()
+  const urls = new Map<string, string>()
+  let open = true
+  let tries = 0
+  const close = (): void => {
+    if (!open) return
+    open = false
+    // Not inside a callback of the session: disconnecting there can hang.
+    setImmediate(() => session.disconnect())
+  }
+  session.connectToMainThread()
+  session.on('Debugger.scriptParsed', ({ params }) => urls.set(params.scriptId, params.url))
+  session.on('Debugger.paused', ({ params }) => {
+    if (!wanted(framesOf(params.callFrames, urls)) && tries++ < AGAIN_MAX) {
+      session.post('Debugger.resume')
+      setTimeout(() => open && session.post('Debugger.pause'), AGAIN_MS)
+      return
+    }
+    askContext(session, (context) => {
+      session.post('Debugger.resume')
+      close()
+      onPaused({ frames: framesOf(params.callFrames, urls), context })
+    })
+  })
+  session.post('Debugger.enable')
+  session.post('Debugger.pause')
+  return close
+}
+
+function askContext(session: Session, answer: (context: string | undefined) => void): void {
+  const ask = {
+    expression: `globalThis[Symbol.for(${JSON.stringify(CONTEXT_KEY)})]?.()`,
+    returnByValue: true,
+    silent: true,
+  }
+  session.post('Runtime.evaluate', ask, (error, reply?: Runtime.EvaluateReturnType) => {
+    const value: unknown = error === null ? reply?.result.value : undefined
+    answer(typeof value === 'string' ? value : undefined)
+  })
+}
+
+function framesOf(
+  callFrames: readonly Debugger.CallFrame[],
+  urls: ReadonlyMap<string, string>,
+): readonly Frame[] {
+  return callFrames.slice(0, FRAMES_MAX).map(({ functionName, location }) => ({
+    function: functionName,
+    url: urls.get(location.scriptId) ?? '',
+    line: location.lineNumber + 1,
+  }))
+}

@@ -1,0 +1,90 @@
+// The thread that watches the supervisor's loop. Small on purpose: a thread costs 8 MB (Node 20) and 10 (24) as it is,
+// and what a stall needs is loaded with the first one.
+
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Logger } from '../../log/logger.ts'
+import type { StackOwners } from '../attribution/stack.ts'
+import type { investigate as Investigate } from './investigate.ts'
+import { Judge, periodOf } from './judge.ts'
+import { LineBudget } from './line-budget.ts'
+import { openEpollReader, RestingPlace } from './loop-state.ts'
+import { SHARED } from './protocol.ts'
+import type { HerdView, Stall, ThreadSettings, WatchedWorker } from './protocol.ts'
+
+const settings = workerData as ThreadSettings
+const { shared } = settings
+const epoll = openEpollReader('self', settings.tid)
+const place = new RestingPlace(settings.epolls)
+const budget = new LineBudget()
+let herd: HerdView = settings.herd
+let judge = judgeFor(herd)
+let log: Logger | undefined
+
+parentPort?.on('message', (next: HerdView) => {
+  herd = next
+  judge = judgeFor(next)
+})
+look()
+
+function judgeFor({ workers }: HerdView): Judge {
+  const afterMs = Math.min(
+    ...workers.filter(({ detect }) => detect).map((worker) => worker.afterMs),
+    3_600_000,
+  )
+  return new Judge({ afterMs, periodMs: periodOf(afterMs, epoll !== undefined) })
+}
+
+function look(): void {
+  const waitsIn = epoll?.()
+  const answered = Atomics.load(shared, SHARED.answered)
+  const ruling = judge.judge({ nowMs: performance.now(), resting: place.isRest(waitsIn), answered })
+  if (ruling.kind === 'stalled') {
+    void hold(ruling.number, performance.now() - ruling.blockedMs).finally(again)
+    return
+  }
+  if (ruling.kind === 'suspect') void tools()
+  if (ruling.kind === 'ask') parentPort?.postMessage(ruling.number)
+  again()
+}
+
+function again(): void {
+  setTimeout(look, judge.nextMs(performance.now()))
+}
+
+/** What a stall needs; most herds never load it. */
+async function tools(): Promise<[typeof Investigate, Logger]> {
+  const [{ investigate }, { openTell }] = await Promise.all([import('./investigate.ts'), import('./tell.ts')])
+  const { format, colour, fd } = settings
+  log ??= await openTell({ format, colour, fd, levelNumber: () => herd.levelNumber })
+  return [investigate, log]
+}
+
+async function hold(number: number, since: number): Promise<void> {
+  const [investigate, logger] = await tools()
+  const stall = await investigate({
+    owners: ownersOf(herd),
+    workerOf: (name) => herd.workers.find((worker) => worker.name === name),
+    entered,
+    over: () => Atomics.load(shared, SHARED.answered) >= number,
+    blockedMs: () => Math.round(performance.now() - since),
+    budget,
+    log: logger,
+    noteFile: settings.noteFile,
+  })
+  if (stall !== undefined) tellLoop(stall)
+}
+
+function tellLoop(stall: Stall): void {
+  parentPort?.postMessage({ stall })
+}
+
+function entered(): string | undefined {
+  const index = Atomics.load(shared, SHARED.entered) - 1
+  return herd.workers.find((worker: WatchedWorker) => worker.index === index)?.name
+}
+
+function ownersOf({ workers, ownRoot }: HerdView): StackOwners {
+  const byModule = new Map<string, string[]>()
+  for (const { name, path } of workers) byModule.set(path, [...(byModule.get(path) ?? []), name])
+  return { byModule, ownRoot }
+}

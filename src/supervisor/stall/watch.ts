@@ -1,0 +1,153 @@
+// Stalls of the supervisor's loop, seen by a small second thread: this is the loop's half, which answers the thread's
+// questions, notes whose code it goes into, and acts on a stall that is over. Loaded only when some worker wants it.
+
+import { Worker } from 'node:worker_threads'
+import { describeThrown } from '../../base/errors.ts'
+import type { Scheduler } from '../../base/scheduler.ts'
+import { LEVEL_NUMBERS } from '../../log/levels.ts'
+import { wantsColour } from '../../log/pretty.ts'
+import { currentScope, runInScope, watchEntries } from '../attribution/run-scope.ts'
+import type { EntryWatch } from '../attribution/run-scope.ts'
+import { holdMessages } from '../hold.ts'
+import { stallNoteFile } from '../last-run.ts'
+import type { SupervisorOptions } from '../options.ts'
+import type { Residence } from '../residence.ts'
+import type { Roster } from '../roster.ts'
+import type { StallStatus } from '../status.ts'
+import { openEpolls } from './loop-state.ts'
+import { dropStallNote } from './note.ts'
+import { CONTEXT_KEY, SHARED } from './protocol.ts'
+import type { FromThread, HerdView, Stall, ThreadSettings } from './protocol.ts'
+
+export interface StallDeps {
+  readonly options: SupervisorOptions
+  readonly roster: Pick<Roster, 'runners' | 'get'>
+  readonly residence: Residence
+  readonly scheduler: Scheduler
+  /** Told of each entry as well; the breadcrumb. */
+  readonly entries: EntryWatch | undefined
+}
+
+export interface StallWatch {
+  /** The config was reloaded. */
+  herdChanged(): void
+  /** Undefined: it never stalled. */
+  statusOf(worker: string): StallStatus | undefined
+  close(): void
+}
+
+const ENTRY = new URL('thread-entry.js', import.meta.url)
+const LOG_FD = 1
+/** V8 takes no less; the thread needs 4 MB of heap. */
+const LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32, stackSizeMb: 1 }
+
+export function watchStalls(deps: StallDeps): StallWatch {
+  const { options } = deps
+  const counts = new Map<string, StallStatus>()
+  const shared = new Int32Array(new SharedArrayBuffer(SHARED.length * Int32Array.BYTES_PER_ELEMENT))
+  const noteFile = stallNoteFile(options.stateFolder, options.label)
+  const thread = startThread(deps, shared, noteFile)
+  let closed = false
+  const onMessage = (message: FromThread): void => {
+    if (typeof message === 'number') {
+      Atomics.store(shared, SHARED.answered, message)
+    } else if (!closed) settle(deps, counts, message.stall)
+  }
+  thread.on('message', onMessage)
+  // Not with its first question: a loop that rests is never asked.
+  thread.once('online', () =>
+    options.log.root.debug({ event: 'stall-watch' }, 'the loop is watched for stalls'),
+  )
+  thread.on('error', (error) =>
+    options.log.root.error(
+      { event: 'stall-watch-failed', ...describeThrown(error) },
+      'stalls are not seen any more: the thread that watches the loop has failed',
+    ),
+  )
+  thread.unref()
+  watchEntries(noting(deps.entries, shared))
+  return {
+    herdChanged: () => thread.postMessage(viewOf(deps)),
+    statusOf: (worker) => counts.get(worker),
+    close() {
+      closed = true
+      watchEntries(deps.entries)
+      void thread.terminate()
+      dropStallNote(noteFile)
+    },
+  }
+}
+
+function startThread(deps: StallDeps, shared: Int32Array, noteFile: string): Worker {
+  const { format } = deps.options.log
+  const settings: ThreadSettings = {
+    tid: process.pid,
+    shared,
+    epolls: openEpolls(),
+    format,
+    colour: wantsColour(process.env),
+    fd: LOG_FD,
+    noteFile,
+    herd: viewOf(deps),
+  }
+  // The paused loop is asked for the worker in whose context it runs.
+  Object.defineProperty(globalThis, Symbol.for(CONTEXT_KEY), {
+    value: () => currentScope()?.worker,
+    configurable: true,
+  })
+  // Not what the process was started with: a preload would be loaded, and paid, once more.
+  return new Worker(ENTRY, {
+    name: 'byre-stalls',
+    workerData: settings,
+    env: {},
+    execArgv: [],
+    resourceLimits: LIMITS,
+    trackUnmanagedFds: false,
+  })
+}
+
+function viewOf({ options, roster }: StallDeps): HerdView {
+  const { level } = options.log.root
+  return {
+    ownRoot: options.ownRoot,
+    levelNumber: level === 'silent' ? LEVEL_NUMBERS.fatal + 1 : LEVEL_NUMBERS[level],
+    workers: Array.from(roster.runners(), ({ name, index, spec }) => ({
+      name,
+      index,
+      path: spec.source.path,
+      detect: spec.stall.detect,
+      afterMs: spec.stall.afterMs,
+      eject: spec.onStall === 'eject',
+    })),
+  }
+}
+
+function noting(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch {
+  return {
+    entered(scope) {
+      shared[SHARED.entered] = scope.index + 1
+      entries?.entered(scope)
+    },
+    loading(scope) {
+      shared[SHARED.entered] = scope.index + 1
+      return entries?.loading(scope) ?? { done() {} }
+    },
+  }
+}
+
+/** Counts a stall that is over and, with onStall: 'eject', moves its worker into a process of its own. */
+function settle(deps: StallDeps, counts: Map<string, StallStatus>, stall: Stall): void {
+  const { worker, ...last } = stall
+  const runner = worker === undefined ? undefined : deps.roster.get(worker)
+  if (worker === undefined || runner === undefined) return
+  const count = (counts.get(worker)?.count ?? 0) + 1
+  counts.set(worker, { count, last })
+  // A guess may be wrong, and the worker it names would pay for another's stall.
+  if (last.by === 'entered' || runner.spec.onStall !== 'eject' || !runner.spec.stall.detect) return
+  if (!runner.live || deps.residence.of(runner.spec) !== 'shared') return
+  runInScope(undefined, () => {
+    deps.residence.move(runner.spec, 'process', 'eject', `it held the loop for ${last.blockedMs} ms`)
+    holdMessages(runner, deps.options.bus, deps.scheduler)
+    runner.stop('move', { kind: 'start', wake: { by: 'manual', at: Date.now() } })
+  })
+}
