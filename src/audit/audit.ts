@@ -11,10 +11,11 @@ import { cutEdges, gainedBytes, judgeProof } from './confirm.ts'
 import type { ModuleGraph } from './module-graph.ts'
 import { resolveAuditOptions, type AuditOptions, type ResolvedAuditOptions } from './options.ts'
 import { askCut, askWhatIf, type Question } from './questions.ts'
-import type { Answer, AuditResult, Proof, UsageReport } from './result.ts'
-import { distinctSavings, packageCosts, rankSavings, type Saving } from './savings.ts'
+import type { Answer, AuditResult, Proof } from './result.ts'
+import { distinctSavings, rankSavings, type Saving } from './savings.ts'
 import { isTrusted, judgeSelfTest, selfTestError, trust, writeSelfTest } from './self-test.ts'
-import { openSession, type Session } from './session.ts'
+import { openSession, type Probed, type Session } from './session.ts'
+import { witnessUsage } from './usage.ts'
 
 /** Audits the entries, loaded one after the other in one process. Aborting after the probe gives the partial result,
  *  before it rejects with the signal's reason. Rejects with BYRE_AUDIT_ENTRY when the program throws while loading,
@@ -37,17 +38,17 @@ export async function audit(given: AuditOptions): Promise<AuditResult> {
   }
 }
 
-/** The self-test, once per node version and cache folder. */
+/** The self-test, once per node binary, byre version and cache folder. */
 async function checkRuntime(
   session: Session,
   options: ResolvedAuditOptions,
   nodeVersion: string,
 ): Promise<void> {
-  const { cacheFolder } = options
-  if (cacheFolder !== false && isTrusted(cacheFolder, nodeVersion)) return
+  const { cacheFolder, nodePath } = options
+  if (cacheFolder !== false && isTrusted(cacheFolder, nodePath)) return
   const wrong = await selfTest(session, nodeVersion)
   if (wrong.length > 0) throw selfTestError(nodeVersion, wrong)
-  if (cacheFolder !== false) trust(cacheFolder, nodeVersion)
+  if (cacheFolder !== false) trust(cacheFolder, nodePath)
 }
 
 /** What the instruments get wrong on this runtime; empty when nothing. */
@@ -72,18 +73,24 @@ async function measure(
   empty: ChildResult,
 ): Promise<Measured> {
   const { entries } = options
-  // Plain runs one by one: their memory depends on when V8 collects, and that on the load.
-  const plain = await session.all(
-    'plain',
-    Array.from({ length: Math.max(1, options.runs) }, () => () => session.plain(entries)),
-    1,
-  )
+  const plainRuns = (): Promise<ChildResult[]> =>
+    session.all(
+      'plain',
+      Array.from({ length: Math.max(1, options.runs) }, () => () => session.plain(entries)),
+      1,
+    )
+  const calibratedRuns = (): Promise<[ChildResult[], Probed[]]> =>
+    Promise.all([
+      session.all('bare', [() => session.bare(entries), () => session.bare(entries)], 1),
+      session.all('probe', [() => session.probed(entries, empty.nodeVersion)], 1),
+    ])
+  // Plain runs one by one and alone: their memory depends on when V8 collects, and that on the load. A single one has no
+  // spread and is no figure anyway.
+  const together = options.runs <= 1 ? Promise.all([plainRuns(), calibratedRuns()]) : undefined
+  const [plain, runs] = together === undefined ? [await plainRuns(), undefined] : await together
   const threw = plain.find((r) => r.error !== undefined)
   if (threw !== undefined) throw entryError(options, threw.error!)
-  const [bareRuns, [probed]] = await Promise.all([
-    session.all('bare', [() => session.bare(entries), () => session.bare(entries)], 1),
-    session.all('probe', [() => session.probed(entries, empty.nodeVersion)], 1),
-  ])
+  const [bareRuns, [probed]] = runs ?? (await calibratedRuns())
   const failed = [...bareRuns, probed!.result].find((r) => r.error !== undefined)
   if (failed !== undefined) throw entryError(options, failed.error!)
   return { plain, empty, bare: bareRuns, probed: probed! }
@@ -106,7 +113,9 @@ async function judge(
   const wanted = [...asked.filter((s) => s !== undefined), ...ranked.slice(0, options.proofs)]
   const { proofs, partial } = await proveAll(session, options, measured, wanted)
   const usage =
-    partial === undefined && options.proofs > 0 ? await witness(session, options, graph) : undefined
+    partial === undefined && (options.proofs > 0 || options.until !== 'loaded')
+      ? await witnessUsage(session, options, graph)
+      : undefined
   const proofOf = (saving: Saving): Proof => proofs.get(saving) ?? { kind: 'not-run' }
   return composeResult(measured, options, {
     savings: ranked.slice(0, 50).map((s) => composeSaving(graph, labeller, s, proofOf(s))),
@@ -124,36 +133,6 @@ async function judge(
     ...(usage === undefined ? {} : { usage }),
     ...(partial === undefined ? {} : { partial }),
   })
-}
-
-const MAX_WATCHED = 20
-
-/** Whether the heavy packages are used while the program loads. A program that does not bear the witness is
- *  no failed audit: the report is left out. */
-async function witness(
-  session: Session,
-  options: ResolvedAuditOptions,
-  graph: ModuleGraph,
-): Promise<UsageReport | undefined> {
-  const names = packageCosts(graph)
-    .filter((p) => p.retainedBytes >= options.heavyBytes && !p.name.startsWith('node:'))
-    .slice(0, MAX_WATCHED)
-    .map((p) => p.name)
-  if (names.length === 0) return undefined
-  try {
-    const [run] = await session.all('usage', [() => session.watched(options.entries, names)], 1)
-    const found = run?.error === undefined ? run?.witness : undefined
-    if (found === undefined) return undefined
-    const packages = names.map((name) => {
-      const firstUse = found.firstUse[name]
-      if (firstUse !== undefined) return { name, verdict: 'touched', firstUse } as const
-      return { name, verdict: found.seen.includes(name) ? 'untouched' : 'unseen' } as const
-    })
-    return { until: 'loaded', packages }
-  } catch (error) {
-    if (error instanceof ByreError || options.signal.aborted) return undefined
-    throw error
-  }
 }
 
 async function proveAll(
@@ -220,7 +199,9 @@ function warningsOf({ plain, bare, probed }: Measured): string[] {
     warnings.push(
       `${graph.overlapping.length} modules awaited at top level at the same time; their own figures are mixed up: ${graph.overlapping.slice(0, 5).join(', ')}`,
     )
-  const unseen = graph.edges.filter((e) => e.kind === 'unseen').length
+  const unseen = graph.edges.filter(
+    (e) => e.kind === 'unseen' && graph.nodes[e.to]!.kind !== 'builtin',
+  ).length
   if (unseen > 0) warnings.push(`${unseen} modules were loaded by ways no hook saw; they hang on the program`)
   const seen = [...plain, ...bare].find((r) => r.nodeOptions !== undefined)
   if (seen !== undefined) warnings.push(`the children saw NODE_OPTIONS=${seen.nodeOptions}`)

@@ -1,10 +1,12 @@
 // An audit is remembered by the contents of every file it loaded: nothing changed, nothing measured again.
 
 import { createHash } from 'node:crypto'
+import { realpathSync, statSync } from 'node:fs'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isRecord } from '../base/check.ts'
+import { ownVersion } from '../base/version.ts'
 import { CHILD_PROTOCOL } from './child/job.ts'
 import type { ResolvedAuditOptions } from './options.ts'
 import { AUDIT_VERSION, type AuditResult } from './result.ts'
@@ -53,8 +55,21 @@ export async function writeCached(options: ResolvedAuditOptions, result: AuditRe
 function cachePath(options: ResolvedAuditOptions): string | undefined {
   if (options.cacheFolder === false) return undefined
   const { onProgress: _p, signal: _s, cacheFolder, childTimeoutMs: _t, parallel: _l, ...key } = options
-  const text = JSON.stringify([AUDIT_VERSION, CHILD_PROTOCOL, process.version, key])
+  const text = JSON.stringify([AUDIT_VERSION, instrumentOf(options.nodePath), key])
   return join(cacheFolder, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.json`)
+}
+
+/** What figures depend on beside the program: the node binary (another may stand at the same path tomorrow) and byre. */
+export function instrumentOf(nodePath: string): string {
+  let binary = nodePath
+  try {
+    const path = realpathSync(nodePath)
+    const { size, mtimeMs, ino } = statSync(path)
+    binary = JSON.stringify([path, size, mtimeMs, ino])
+  } catch {
+    // the child says that it cannot be started
+  }
+  return JSON.stringify([ownVersion(), CHILD_PROTOCOL, process.arch, binary])
 }
 
 async function hashFile(file: string): Promise<string | undefined> {

@@ -14,9 +14,10 @@ export interface FloorDiff {
   readonly modulesRemoved: number
 }
 
-const NOISE_BYTES = 16 * 1024
+/** The tolerance of the gate; the probe of a check samples coarser than that of an audit and may share this out otherwise. */
+const NOISE_BYTES = 64 * 1024
 
-/** Packages by the size of their change, the largest first; changes below 16 KiB are left out. */
+/** Packages by the size of their change, the largest first; changes below 64 KiB are left out. */
 export function diffResults(before: AuditResult, after: AuditResult): FloorDiff {
   const [was, is] = [before, after].map((r) => new Map(r.packages.map((p) => [p.name, p.selfBytes]))) as [
     Map<string, number>,

@@ -12,6 +12,8 @@ export interface Entry {
   readonly name: string
   readonly url: string
   readonly how: 'import' | 'require'
+  /** Where it is a worker of a config: how to run it for real. */
+  readonly worker?: { readonly name: string; readonly configFile: string }
 }
 
 /** The entry `name` means, seen from `cwd`: an existing file, else a package (`pkg`, `pkg/sub`), else a bin of

@@ -31,7 +31,7 @@ export function guardFromEnvironment(
   program: string | undefined,
 ): Guard | undefined {
   const { BYRE_GUARD: path, BYRE_GUARD_ENTRY: named, BYRE_GUARD_MODE: mode } = env
-  if (path === undefined || path === '') return undefined
+  if (path === undefined || path === '' || env['BYRE_GUARD_LIFTED'] === '1') return undefined
   // The thread Node 20 runs ES module hooks in takes -r too; it has no program.
   if (!isMainThread && program === undefined) return undefined
   const file = readFloorFile(resolve(path))
@@ -45,6 +45,8 @@ export function guardFromEnvironment(
     )
   // Threads take a copy of the environment: what guards the program guards its threads.
   process.env['BYRE_GUARD_ENTRY'] = found
+  // A child may run in another folder.
+  process.env['BYRE_GUARD'] = resolve(path)
   return installGuard({ rules: guardRules(file, found), cwd: process.cwd(), warn: mode === 'warn' })
 }
 
@@ -71,7 +73,11 @@ export function installGuard(options: GuardOptions): Guard {
       )
   })
   return {
-    ready: () => void Atomics.store(ready, 0, 1),
+    ready() {
+      Atomics.store(ready, 0, 1)
+      // A thread that is started from now on is a lazy one, such as those of a pool.
+      process.env['BYRE_GUARD_LIFTED'] = '1'
+    },
     get violations() {
       return [...seen]
     },

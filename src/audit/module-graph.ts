@@ -24,7 +24,8 @@ export interface ModuleNode {
 export interface ImportEdge {
   readonly from: number
   readonly to: number
-  readonly kind: 'entry' | 'import' | 'require' | 'wrapped' | 'unseen'
+  /** 'internal' edges lie inside Node, or lead into it without a statement (a global that loads on first use). */
+  readonly kind: 'entry' | 'import' | 'require' | 'wrapped' | 'unseen' | 'internal'
   /** As written in the source, where it is known. */
   readonly specifier: string | undefined
 }
@@ -44,7 +45,6 @@ export function buildModuleGraph(
   trace: Trace,
   attribution: Attribution,
   entries: readonly { readonly url: string; readonly how: 'import' | 'require' }[],
-  options: { readonly sharedSources?: boolean } = {},
 ): ModuleGraph {
   const index = new Map<string, number>([['', 0]])
   const idOf = (name: string): number => {
@@ -60,8 +60,7 @@ export function buildModuleGraph(
     names.length,
     wired.map((e) => [e.from, e.to] as const),
   )
-  const selfBytes =
-    options.sharedSources === true ? moveSharedSources(names, wired, attribution) : attribution.selfBytes
+  const selfBytes = moveSharedSources(names, wired, attribution)
   const nodes = names.map((name, id) => describeNode(id, name, trace, selfBytes.get(name) ?? 0))
   const { loaderBytes, totalBytes, overlapping } = attribution
   return { nodes, edges: inOrder(wired, names.length), graph, loaderBytes, totalBytes, overlapping }
@@ -91,7 +90,7 @@ function collectEdges(
   for (const edge of trace.edges) {
     // A resolved specifier that was never loaded (import.meta.resolve) is no import.
     if (!edge.to.startsWith('node:') && !loaded.has(edge.to)) continue
-    const kind = edge.kind === 'import' ? 'import' : 'require'
+    const kind = edge.kind === 'import' || edge.kind === 'internal' ? edge.kind : 'require'
     add(idOf(edge.from), idOf(target(edge.to, edge.kind === 'import')), kind, edge.specifier)
   }
   for (const name of attribution.selfBytes.keys()) idOf(name)
@@ -127,7 +126,7 @@ function wireUnseen(size: number, edges: readonly ImportEdge[]): ImportEdge[] {
   return all
 }
 
-/** On Node 20 a wrapper and its module hold one copy of the source. Where others import the module too, the copy does not
+/** A wrapper and its module hold one copy of the source (checked on 20, 22, 24 and 26). Where others import the module too, the copy does not
  *  go with the wrapper: it is the module's. */
 function moveSharedSources(
   names: readonly string[],
@@ -175,7 +174,7 @@ const IN_PACKAGE = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/
 
 /** The package a URL belongs to: the innermost node_modules folder decides; '' for the program's own code. */
 export function packageOf(url: string): string {
-  if (url.startsWith('node:')) return url
+  if (url.startsWith('node:')) return url.startsWith('node:internal/') ? 'node:internal' : url
   return decodeURIComponent(IN_PACKAGE.exec(url)?.[1] ?? '')
 }
 

@@ -34,7 +34,9 @@ export function askWhatIf(graph: ModuleGraph, text: string, cwd: string): Questi
   const edges = [...graph.edges.keys()].filter((e) => {
     const edge = graph.edges[e]!
     const inside = from.has(edge.from) && to.has(edge.from)
-    return !inside && from.has(edge.from) && to.has(edge.to) && edge.kind !== 'wrapped'
+    return (
+      !inside && from.has(edge.from) && to.has(edge.to) && edge.kind !== 'wrapped' && edge.kind !== 'internal'
+    )
   })
   if (edges.length === 0)
     throw targetError(text, 'the edge must be loaded', describeSides(graph, sides, from, to))

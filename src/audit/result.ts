@@ -147,8 +147,8 @@ export interface UsageReport {
     /** First export that was read, where known. */
     readonly firstUse?: string
   }[]
-  /** 'loaded': all imports of the entry are done. */
-  readonly until: string
+  /** 'loaded': all imports of the entry are done. 'first-message': ready, and a second without any message. */
+  readonly until: 'loaded' | 'ready' | 'first-message'
 }
 
 /** What the instruments cost. */

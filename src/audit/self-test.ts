@@ -1,11 +1,13 @@
 // Before a runtime is believed: modules of known size. The instruments sit on Node internals; on a version where a hook
-// moved, the figures would be wrong in silence. A passed test is remembered per node version in the cache folder.
+// moved, the figures would be wrong in silence. A passed test is remembered per binary and byre version in the cache folder.
 
+import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ByreError } from '../base/errors.ts'
-import { CHILD_PROTOCOL, type ChildResult } from './child/job.ts'
+import { instrumentOf } from './cache.ts'
+import type { ChildResult } from './child/job.ts'
 import { gainedBytes } from './confirm.ts'
 import type { ModuleGraph } from './module-graph.ts'
 import { savingOf } from './savings.ts'
@@ -101,22 +103,25 @@ export function selfTestError(nodeVersion: string, wrong: readonly string[]): By
   )
 }
 
-/** Whether this runtime passed before. */
-export function isTrusted(cacheFolder: string, nodeVersion: string): boolean {
+/** Whether this very binary passed before, under this version of byre. */
+export function isTrusted(cacheFolder: string, nodePath: string): boolean {
   try {
-    return readFileSync(stampPath(cacheFolder, nodeVersion), 'utf8') === 'passed'
+    return readFileSync(stampPath(cacheFolder, nodePath), 'utf8') === 'passed'
   } catch {
     return false
   }
 }
 
-export function trust(cacheFolder: string, nodeVersion: string): void {
+export function trust(cacheFolder: string, nodePath: string): void {
   mkdirSync(cacheFolder, { recursive: true, mode: 0o700 })
-  writeFileSync(stampPath(cacheFolder, nodeVersion), 'passed')
+  writeFileSync(stampPath(cacheFolder, nodePath), 'passed')
 }
 
-function stampPath(cacheFolder: string, nodeVersion: string): string {
-  return join(cacheFolder, `self-test-${nodeVersion}-${process.arch}-p${CHILD_PROTOCOL}`)
+function stampPath(cacheFolder: string, nodePath: string): string {
+  return join(
+    cacheFolder,
+    `self-test-${createHash('sha256').update(instrumentOf(nodePath)).digest('hex').slice(0, 32)}`,
+  )
 }
 
 function kib(bytes: number): number {

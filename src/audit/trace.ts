@@ -14,7 +14,8 @@ export type TraceEvent = {
 }
 
 export interface TraceEdge {
-  readonly kind: 'import' | 'require' | 'builtin'
+  /** 'internal': Node's own code wants another of Node's own modules; no statement of the program stands for it. */
+  readonly kind: 'import' | 'require' | 'builtin' | 'internal'
   readonly from: string
   readonly to: string
   /** As written in the source; absent for edges read from the module tree. */
@@ -53,6 +54,7 @@ export function parseTrace(bytes: Uint8Array, namesText: string): Trace {
   let edges: TraceEdge[] = []
   let facades = new Set<string>()
   let esModules = new Set<string>()
+  let running: string[] = []
 
   for (let at = 0; at < bytes.byteLength; at += RECORD_BYTES) {
     const [type, a, b, c] = [0, 8, 16, 24].map((o) => view.getFloat64(at + o, true)) as [
@@ -67,10 +69,15 @@ export function parseTrace(bytes: Uint8Array, namesText: string): Trace {
       edges = []
       facades = new Set()
       esModules = new Set()
+      running = []
     } else if (edgeKind !== undefined) {
       const [from, to] = [names[a], names[b]]
       if (from !== undefined && to !== undefined)
         edges.push({ kind: edgeKind, from, to, specifier: c < 0 ? undefined : names[c] })
+    } else if (type === EVENT.edgeInternal) {
+      const [from, to] = [running.at(-1), names[b]]
+      if (from !== undefined && to !== undefined)
+        edges.push({ kind: 'internal', from, to, specifier: undefined })
     } else if (type === EVENT.facade) facades.add(names[a]!)
     else if (type === EVENT.module) {
       esmNames.set(a, names[b]!)
@@ -78,8 +85,16 @@ export function parseTrace(bytes: Uint8Array, namesText: string): Trace {
     } else {
       const byId = type === EVENT.enterEsm || type === EVENT.exitEsm
       const name = a < 0 ? undefined : byId ? esmNames.get(a) : names[a]
+      if (name !== undefined) follow(running, type, name)
       events.push({ type, name, rawBytes: b, settledBytes: c < 0 ? undefined : c })
     }
   }
   return { events, edges, facades, esModules }
+}
+
+/** Keeps what is being evaluated, the innermost last. */
+function follow(running: string[], type: number, name: string): void {
+  if (type === EVENT.enterEsm || type === EVENT.enterCjs) running.push(name)
+  if ((type === EVENT.exitEsm || type === EVENT.exitCjs) && running.includes(name))
+    running.splice(running.lastIndexOf(name), 1)
 }

@@ -62,6 +62,28 @@ t.test('a stretch that shrank in the collection is shared by what each allocated
   )
 })
 
+t.test('what outlived a collection of the young weighs, not what was allocated', async (t) => {
+  const result = attribute(
+    traceOf([
+      ['sample', undefined, 0, 0],
+      ['enterCjs', 'compiles', 0],
+      // 900 were allocated, 100 of them live; then 300, all of them live.
+      ['young', undefined, 900, 100],
+      ['exitCjs', 'compiles', 100],
+      ['enterCjs', 'holds', 100],
+      ['young', undefined, 400, 400],
+      ['exitCjs', 'holds', 400, 400],
+    ]),
+  )
+  t.same(
+    [...result.selfBytes],
+    [
+      ['compiles', 100],
+      ['holds', 300],
+    ],
+  )
+})
+
 t.test('what linking leaves is shared by the modules loaded since the last link', async (t) => {
   const result = attribute(
     traceOf(

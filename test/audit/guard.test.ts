@@ -9,6 +9,9 @@ import { emptyFloorEntry, emptyFloorFile } from '../../src/audit/floor-file.ts'
 import { runCleanNode, type CleanResult } from '../helpers/clean-node.ts'
 import { writeProgram } from './fixtures.ts'
 
+// Children beside those of other tests, on few cores: what is measured is memory, which does not depend on the load.
+t.setTimeout(600_000)
+
 const guard = resolve(dirname(fileURLToPath(import.meta.url)), '../../src/guard.js')
 const node = process.env['BYRE_TEST_NODE'] ?? process.execPath
 const ready = `import { markReady } from ${JSON.stringify(guard)}; markReady();`

@@ -3,6 +3,9 @@ import { plugin } from '../../src/tap.ts'
 import { importFloor } from '../../src/audit/import-floor.ts'
 import { doubles, writeProgram } from './fixtures.ts'
 
+// Children beside those of other tests, on few cores: what is measured is memory, which does not depend on the load.
+t.setTimeout(600_000)
+
 t.test('importFloor: one assertion for any runner, a plugin for tap', async (t) => {
   const cacheFolder = t.testdir({})
   const cwd = writeProgram(`${cacheFolder}/p`, {

@@ -28,6 +28,19 @@ export interface Internals {
   readonly loader: Record<string, AnyFunction | undefined>
   readonly moduleWrap: Record<string, AnyFunction | undefined>
   readonly v8: V8Binding
+  /** Shared by all of Node's own modules. */
+  readonly builtins: BuiltinPrototype
+}
+
+/** One of Node's own modules. `compileForInternalLoader` is every require() between two of them. */
+export interface BuiltinPrototype {
+  compileForInternalLoader: (this: OwnModule) => unknown
+}
+
+export interface OwnModule {
+  readonly id: string
+  readonly loaded: boolean
+  readonly loading: boolean
 }
 
 export interface V8Binding {
@@ -46,6 +59,9 @@ export function loadInternals(): Internals {
   const { getOrInitializeCascadedLoader } = require('internal/modules/esm/loader') as {
     getOrInitializeCascadedLoader: () => Internals['loader']
   }
+  const { loadBuiltinModule } = require('internal/modules/helpers') as {
+    loadBuiltinModule: (id: string) => object
+  }
   const { internalBinding } = require('internal/test/binding') as {
     internalBinding: (name: string) => Record<string, unknown>
   }
@@ -59,5 +75,6 @@ export function loadInternals(): Internals {
     loader: getOrInitializeCascadedLoader(),
     moduleWrap: ModuleWrap.prototype,
     v8: internalBinding('v8') as V8Binding,
+    builtins: Object.getPrototypeOf(loadBuiltinModule('fs')) as BuiltinPrototype,
   }
 }

@@ -2,7 +2,7 @@
 // child stays small.
 
 /** Bumped whenever job, result or trace change shape. */
-export const CHILD_PROTOCOL = 1
+export const CHILD_PROTOCOL = 3
 
 /** An import edge to be replaced by a stub: the importing module and the imported one, as URLs. */
 export interface CutEdge {
@@ -100,10 +100,14 @@ export const EVENT = {
   loadEnd: 10,
   link: 11,
   linkEnd: 12,
+  /** What died young was collected; b: bytes before, c: bytes after. */
+  young: 13,
   /** a: importing name, b: imported name, c: name of the specifier. */
   edgeImport: 20,
   edgeRequire: 21,
   edgeBuiltin: 22,
+  /** One of Node's own modules is wanted by whatever runs; a: unused, b: its name. */
+  edgeInternal: 25,
   /** The translator ran for this URL as a wrapper of something that is no ES module; a: name. */
   facade: 23,
   /** An ES module; a: its id in enterEsm and exitEsm, b: its name. */

@@ -22,6 +22,7 @@ export function installProbe(
 ): void {
   const seenBuiltins = new Set<string>()
   const bracket = bracketEsm(recorder)
+  hookBuiltins(internals, recorder)
   hookCommonJs(internals, recorder, ignore, seenBuiltins)
   hookTranslators(internals, recorder, ignore, seenBuiltins, bracket)
   hookResolve(internals, recorder, ignore)
@@ -110,6 +111,27 @@ function noteRequire(
     return
   }
   recorder.note(EVENT.edgeRequire, recorder.name(from), recorder.name(to), recorder.name(request))
+}
+
+/** Node's own modules load each other, and the first who wants one would pay for all it shares with the next: http2, tls
+ *  and WebSocket have a megabyte in common. Those of the warm-up are nobody's. */
+function hookBuiltins({ builtins }: Internals, recorder: Recorder): void {
+  const late = new Set<string>()
+  const load = builtins.compileForInternalLoader
+  builtins.compileForInternalLoader = function () {
+    const isFirst = !this.loaded && !this.loading
+    if (recorder.isQuiet || (!isFirst && !late.has(this.id))) return load.call(this)
+    const name = recorder.name(`node:${this.id}`)
+    recorder.note(EVENT.edgeInternal, -1, name, -1)
+    if (!isFirst) return load.call(this)
+    late.add(this.id)
+    recorder.mark(EVENT.enterCjs, name)
+    try {
+      return load.call(this)
+    } finally {
+      recorder.mark(EVENT.exitCjs, name)
+    }
+  }
 }
 
 function hookTranslators(

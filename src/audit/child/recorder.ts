@@ -5,7 +5,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import type { V8Binding } from './internals.ts'
 import { EVENT, type ProbeJob } from './job.ts'
-import { collectPlainly, collectStrongly, monotonicMs } from './snapshot.ts'
+import { collectPlainly, collectStrongly, collectYoung, monotonicMs } from './snapshot.ts'
 
 const RECORDS = 8192
 const NAME_BYTES = 1 << 18
@@ -23,6 +23,8 @@ export interface Recorder {
   /** A last forced sample; nothing is measured after it. */
   stop(): void
   close(): void
+  /** Nothing is measured yet: the loader is being warmed up. */
+  readonly isQuiet: boolean
   readonly collections: number
   readonly collectionsMs: number
 }
@@ -40,6 +42,7 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
   let nameCount = 0
   let nameLength = 0
   let last = 0
+  let lastSettled = 0
   let stopped = false
   // Warming the loader up is not sampled: hundreds of collections that nobody reads.
   let quiet = true
@@ -72,15 +75,24 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
     },
     mark(type, name, force = false) {
       if (stopped || collecting) return
-      const raw = bytesNow()
+      let raw = bytesNow()
       let settled = -1
       if (!quiet && (force || Math.abs(raw - last) >= job.thresholdBytes)) {
         collecting = true
         const startedAt = monotonicMs()
-        collect()
+        if (!force) {
+          // Most of what moved is garbage of compiling: a whole collection only where what is left has moved.
+          collectYoung()
+          last = bytesNow()
+          put(EVENT.young, -1, raw, last)
+          raw = last
+        }
+        if (force || Math.abs(raw - lastSettled) >= job.thresholdBytes) {
+          collect()
+          counts.collections++
+          last = lastSettled = settled = bytesNow()
+        }
         counts.collectionsMs += monotonicMs() - startedAt
-        counts.collections++
-        last = settled = bytesNow()
         collecting = false
       }
       put(type, name, raw, settled)
@@ -104,6 +116,9 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
       flushNames()
       closeSync(eventsFd)
       closeSync(namesFd)
+    },
+    get isQuiet() {
+      return quiet
     },
     get collections() {
       return counts.collections

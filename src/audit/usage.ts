@@ -1,0 +1,127 @@
+// Is a heavy package used, or only imported? The program runs once more under the witness (child/witness.ts), which is
+// never a run that is measured: while it loads, or for real until it is ready or would take its first message.
+
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { deferred } from '../base/deferred.ts'
+import { ByreError } from '../base/errors.ts'
+import { spawnClean } from '../measure/spawn-clean.ts'
+import type { WitnessAnswer } from './child/witness-preload.ts'
+import type { Entry } from './entry.ts'
+import type { ModuleGraph } from './module-graph.ts'
+import type { ResolvedAuditOptions } from './options.ts'
+import type { UsageReport } from './result.ts'
+import { packageCosts } from './savings.ts'
+import type { Session } from './session.ts'
+
+const MAX_WATCHED = 20
+const MAX_ANSWER = 64 * 1024
+const MAX_STDERR = 4096
+/** After its answer the program has this long to stop by itself. */
+const STOP_MS = 5000
+
+/** What is touched until `options.until`. A program that does not bear the witness while it loads is no failed audit:
+ *  the report is left out. Rejects with BYRE_AUDIT_WITNESS when it was to be run for real and never got that far. */
+export async function witnessUsage(
+  session: Session,
+  options: ResolvedAuditOptions,
+  graph: ModuleGraph,
+): Promise<UsageReport | undefined> {
+  const names = packageCosts(graph)
+    .filter((p) => p.retainedBytes >= options.heavyBytes && !p.name.startsWith('node:'))
+    .slice(0, MAX_WATCHED)
+    .map((p) => p.name)
+  if (names.length === 0) return undefined
+  const { until } = options
+  if (until !== 'loaded') {
+    const [entry] = options.entries
+    const [answer] = await session.all('usage', [() => runForReal(session, options, entry!, names)], 1)
+    return { until, packages: names.map((name) => verdictOf(name, answer!)) }
+  }
+  try {
+    const [run] = await session.all('usage', [() => session.watched(options.entries, names)], 1)
+    const found = run?.error === undefined ? run?.witness : undefined
+    return found === undefined ? undefined : { until, packages: names.map((name) => verdictOf(name, found)) }
+  } catch (error) {
+    if (error instanceof ByreError || options.signal.aborted) return undefined
+    throw error
+  }
+}
+
+function verdictOf(name: string, found: WitnessAnswer): UsageReport['packages'][number] {
+  const firstUse = found.firstUse[name]
+  if (firstUse !== undefined) return { name, verdict: 'touched', firstUse }
+  return { name, verdict: found.seen.includes(name) ? 'untouched' : 'unseen' }
+}
+
+/** The program as people start it: a worker under `byre run`, with places of its own so that no live one is in the way. */
+function runForReal(
+  session: Session,
+  options: ResolvedAuditOptions,
+  entry: Entry,
+  names: readonly string[],
+): Promise<WitnessAnswer> {
+  const places = join(session.folder, 'run')
+  mkdirSync(places, { recursive: true, mode: 0o700 })
+  const env = {
+    PATH: process.env['PATH'] ?? '',
+    HOME: process.env['HOME'] ?? '/',
+    XDG_RUNTIME_DIR: places,
+    XDG_STATE_HOME: places,
+    ...options.env,
+    BYRE_WITNESS: names.join(','),
+    BYRE_WITNESS_UNTIL: options.until,
+  }
+  const { worker } = entry
+  const program =
+    worker === undefined
+      ? [fileURLToPath(entry.url), ...options.arguments]
+      : [compiled('../bin'), 'run', worker.name, '--config', worker.configFile]
+  const command = [
+    options.nodePath,
+    '--no-warnings',
+    ...options.nodeArguments,
+    '--import',
+    compiled('./child/witness-preload'),
+    ...program,
+  ]
+  const { promise, resolve, reject } = deferred<WitnessAnswer>()
+  const child = spawnClean(command, { env, cwd: options.cwd, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] })
+  const kill = (): void => void child.kill('SIGKILL')
+  let timer = setTimeout(kill, options.childTimeoutMs)
+  options.signal.addEventListener('abort', kill)
+  let [answer, stderr] = ['', '']
+  child.stderr!.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr = (stderr + chunk).slice(-MAX_STDERR)
+  })
+  const pipe = child.stdio[3] as NodeJS.ReadableStream
+  pipe.setEncoding('utf8').on('data', (chunk: string) => {
+    if (answer.length < MAX_ANSWER) answer += chunk
+    clearTimeout(timer)
+    timer = setTimeout(kill, STOP_MS)
+  })
+  child.on('error', reject)
+  child.on('close', (code, signal) => {
+    clearTimeout(timer)
+    options.signal.removeEventListener('abort', kill)
+    if (options.signal.aborted) reject(options.signal.reason as Error)
+    else if (answer === '') reject(neverReady(entry, options.until, signal ?? `code ${code}`, stderr))
+    else resolve(JSON.parse(answer) as WitnessAnswer)
+  })
+  return promise
+}
+
+function neverReady(entry: Entry, until: string, end: string, stderr: string): ByreError {
+  return new ByreError(
+    'BYRE_AUDIT_WITNESS',
+    `Cannot watch '${entry.name}' until '${until}': it must become ready (a worker by itself, another program by calling ` +
+      `markReady() of byre/guard), got its end by ${end}${stderr === '' ? '' : `; stderr: ${stderr.trim()}`}. ` +
+      'Give it what it needs with --env, or audit without --until.',
+  )
+}
+
+function compiled(path: string): string {
+  const file = fileURLToPath(new URL(`${path}.js`, import.meta.url))
+  return existsSync(file) ? file : fileURLToPath(new URL(`${path}.ts`, import.meta.url))
+}
