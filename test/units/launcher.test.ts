@@ -31,7 +31,8 @@ const states = () => readdirSync('/proc').filter((n) => /^\\d+$/.test(n)).map((p
   } catch { return { pid: 0, state: 'gone', ppid: 0 } }
 })
 const [, , , what, arg] = process.argv
-say({ argv: process.argv.slice(2), execArgv: process.execArgv, pid: process.pid, ppid: process.ppid })
+const { MALLOC_MMAP_THRESHOLD_: malloc, BYRE_MALLOC: own } = process.env
+say({ argv: process.argv.slice(2), execArgv: process.execArgv, malloc, own, pid: process.pid, ppid: process.ppid })
 if (what === 'exit') process.exit(Number(arg))
 if (what === 'die') process.kill(process.pid, arg)
 if (what === 'echo') process.stdin.on('data', (d) => say({ read: String(d) })).on('end', () => process.exit(0))
@@ -82,7 +83,14 @@ function launch(command: readonly string[], env: Record<string, string> = {}): L
   return { stdout: readLines(child.stdout), pid: child.pid!, stdin: child.stdin, end }
 }
 
-type Told = { argv: string[]; execArgv: string[]; pid: number; ppid: number }
+type Told = {
+  argv: string[]
+  execArgv: string[]
+  malloc?: string
+  own?: string
+  pid: number
+  ppid: number
+}
 const told = async (launched: Launched): Promise<Told> =>
   JSON.parse(await launched.stdout.next(/argv/)) as Told
 
@@ -118,6 +126,35 @@ t.test(
     }
   },
 )
+
+t.test(
+  'supervise and run get the measured malloc setting, marked as byre own, unless malloc is configured already',
+  async (t) => {
+    const table: [string, Record<string, string>, Pick<Told, 'malloc' | 'own'>][] = [
+      ['supervise', {}, { malloc: '32768', own: '1' }],
+      ['run', {}, { malloc: '32768', own: '1' }],
+      ['status', {}, {}],
+      ['supervise', { MALLOC_MMAP_THRESHOLD_: '1000000' }, { malloc: '1000000' }],
+      ['supervise', { MALLOC_MMAP_THRESHOLD_: '' }, { malloc: '' }],
+      ['supervise', { GLIBC_TUNABLES: 'glibc.malloc.arena_max=2' }, {}],
+    ]
+    for (const [command, env, expected] of table) {
+      const launched = launch([launcher, command, 'exit', '0'], env)
+      const { malloc, own } = await told(launched)
+      t.strictSame({ malloc, own }, { malloc: undefined, own: undefined, ...expected }, JSON.stringify(env))
+      await launched.end
+    }
+  },
+)
+
+t.test('the bundle is run where there is one', async (t) => {
+  mkdirSync(join(root, 'dist', 'bundle'))
+  writeFileSync(join(root, 'dist', 'bundle', 'bin.js'), `console.log('{"argv":["bundled"]}')`)
+  t.teardown(() => rmSync(join(root, 'dist', 'bundle'), { recursive: true }))
+  const launched = launch([launcher, 'status'])
+  t.same((await told(launched)).argv, ['bundled'])
+  await launched.end
+})
 
 t.test('it becomes node: same pid, exit status and death by signal as node gives them', async (t) => {
   const launched = launch([launcher, 'supervise', 'exit', '78'])

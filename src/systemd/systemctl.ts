@@ -1,0 +1,138 @@
+// What a swap asks of systemd, through systemctl: the state of units, start, stop, enable, mask.
+
+import { execFile } from 'node:child_process'
+import { mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { ByreError } from '../base/errors.ts'
+
+export interface UnitState {
+  readonly unit: string
+  /** 'loaded', 'masked', 'not-found', ... */
+  readonly load: string
+  /** 'active', 'inactive', 'failed', 'activating', ... */
+  readonly active: string
+  readonly enabled: boolean
+  /** Masked by a swap. */
+  readonly masked: boolean
+  /** 0 when none. */
+  readonly mainPid: number
+  readonly restarts: number
+  /** Since it became active; absent while it is not. */
+  readonly upMs?: number
+  readonly result: string
+  readonly statusText: string
+  /** Services it has Conflicts= with. */
+  readonly conflicts: readonly string[]
+}
+
+/**
+ * Where swaps put their masks: a unit file in /etc/systemd/system would hide one in `systemctl mask`'s own places, and the
+ * operator's masks stay theirs. Of higher priority than every place for unit files (systemd.unit(5)), and kept over a reboot.
+ */
+const MASKS = '/etc/systemd/system.control'
+
+const PROPERTIES = [
+  'Id',
+  'LoadState',
+  'ActiveState',
+  'UnitFileState',
+  'MainPID',
+  'NRestarts',
+  'ActiveEnterTimestampMonotonic',
+  'Result',
+  'StatusText',
+  'Conflicts',
+]
+
+/** In the order given. Rejects BYRE_SYSTEMD when systemd cannot be asked. */
+export async function showUnits(units: readonly string[]): Promise<UnitState[]> {
+  if (units.length === 0) return []
+  const text = await systemctl('show', `--property=${PROPERTIES.join(',')}`, '--', ...units)
+  const nowMs = Number(process.hrtime.bigint() / 1_000_000n)
+  return text
+    .trim()
+    .split('\n\n')
+    .map((block, i) => parseUnit(units[i]!, block, nowMs))
+}
+
+function parseUnit(unit: string, block: string, nowMs: number): UnitState {
+  const fields = new Map(
+    block.split('\n').map((line) => {
+      const at = line.indexOf('=')
+      return [line.slice(0, at), line.slice(at + 1)] as const
+    }),
+  )
+  const text = (name: string): string => fields.get(name) ?? ''
+  const active = text('ActiveState')
+  return {
+    unit,
+    load: text('LoadState'),
+    active,
+    enabled: text('UnitFileState') === 'enabled',
+    masked: isMasked(unit),
+    mainPid: Number(text('MainPID')) || 0,
+    restarts: Number(text('NRestarts')) || 0,
+    ...(active === 'active' ? { upMs: nowMs - Number(text('ActiveEnterTimestampMonotonic')) / 1000 } : {}),
+    result: text('Result'),
+    statusText: text('StatusText'),
+    conflicts: text('Conflicts')
+      .split(' ')
+      .filter((name) => name.endsWith('.service')),
+  }
+}
+
+/** Waits until they are up, which for Type=notify is READY. Rejects BYRE_SYSTEMD with systemd's own words. */
+export async function startUnits(units: readonly string[]): Promise<void> {
+  if (units.length > 0) await systemctl('start', '--', ...units)
+}
+
+/** Waits until they are down; those that failed are forgotten as failed. Only what runs is asked to stop: systemd refuses
+ *  to stop a unit that is masked and not loaded. */
+export async function stopUnits(units: readonly string[]): Promise<void> {
+  const states = await showUnits(units)
+  const up = states
+    .filter(({ active }) => active !== 'inactive' && active !== 'failed')
+    .map(({ unit }) => unit)
+  if (up.length > 0) await systemctl('stop', '--', ...up)
+  const after = await showUnits(units)
+  const failed = after.filter(({ active }) => active === 'failed').map(({ unit }) => unit)
+  if (failed.length > 0) await systemctl('reset-failed', '--', ...failed)
+}
+
+export async function enableUnits(units: readonly string[], enabled: boolean): Promise<void> {
+  if (units.length > 0) await systemctl(enabled ? 'enable' : 'disable', '--', ...units)
+}
+
+/** Nothing can start a masked unit, not even by Conflicts= or a dependency. Idempotent. */
+export async function setMasks(masks: readonly (readonly [unit: string, masked: boolean])[]): Promise<void> {
+  for (const [unit, masked] of masks) {
+    if (masked === isMasked(unit)) continue
+    if (masked) {
+      mkdirSync(MASKS, { recursive: true, mode: 0o755 })
+      symlinkSync('/dev/null', join(MASKS, unit))
+    } else rmSync(join(MASKS, unit))
+  }
+  await systemctl('daemon-reload')
+}
+
+function isMasked(unit: string): boolean {
+  try {
+    return readlinkSync(join(MASKS, unit)) === '/dev/null'
+  } catch {
+    return false
+  }
+}
+
+/** Longer than any TimeoutStartSec= and TimeoutStopSec= byre makes: systemd decides, not this. */
+const TIMEOUT_MS = 4 * 3_600_000
+
+function systemctl(...args: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const options = { maxBuffer: 64 << 20, timeout: TIMEOUT_MS }
+    execFile('systemctl', ['--no-pager', ...args], options, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout)
+      const why = stderr.trim() || error.message
+      reject(new ByreError('BYRE_SYSTEMD', `systemctl ${args[0]} failed: ${why}`))
+    })
+  })
+}

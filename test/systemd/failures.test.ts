@@ -1,0 +1,163 @@
+// What systemd sees when something goes wrong in a herd, in the units `byre units` makes.
+import t from 'tap'
+import { eventually } from '../helpers/events.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+import { startSystemd, systemdMissing } from '../helpers/systemd.ts'
+import { CONFIG, createUnitHerd } from '../helpers/unit-herd.ts'
+
+leakGuard(t)
+
+const unitOf = (group: string): string => `byre-h-${group}.service`
+
+t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
+  const systemd = await startSystemd(t)
+  const herd = await createUnitHerd(systemd)
+  const neighbour = { like: 'steady' }
+  await herd.configure(
+    {
+      steady: { group: 'calm' },
+      flaky: {
+        group: 'calm',
+        needs: { paths: ['.'] },
+        limit: { failures: 2 },
+        backoff: { first: '0s', base: '1ms' },
+      },
+      vital: {
+        like: 'flaky',
+        group: 'vital',
+        needs: { paths: ['.'] },
+        critical: true,
+        limit: { failures: 1 },
+      },
+      held: { group: 'held' },
+      'held-neighbour': { ...neighbour, group: 'held' },
+      hog: { group: 'hog' },
+      'hog-neighbour': { ...neighbour, group: 'hog' },
+      stubborn: { group: 'stubborn', stopTimeout: '300ms' },
+      socket: { group: 'socket', like: 'listener', ready: 'call' },
+    },
+    { groups: { hog: { memoryMax: '160MiB' } } },
+  )
+  await herd.install('--watchdog', '1s')
+  const start = (group: string): Promise<unknown> => systemd.must(['systemctl', 'start', unitOf(group)])
+  const restarts = async (group: string): Promise<number> =>
+    Number(await systemd.property(unitOf(group), 'NRestarts'))
+  /** The next start after the failure of `group`, once it is up. */
+  const restarted = async (group: string): Promise<void> => {
+    await eventually(`a restart of ${group}`, async () => (await restarts(group)) === 1 || undefined)
+    await systemd.becomes(unitOf(group), 'ActiveState', 'active')
+    await systemd.becomes(unitOf(group), 'SubState', 'running')
+  }
+
+  /** The main process ended, as systemd saw it; the next start is not before RestartSec. */
+  const ended = (group: string, ...results: string[]): Promise<unknown> =>
+    eventually(`${group} ends by ${results.join(' or ')}`, async () =>
+      results.includes(await systemd.property(unitOf(group), 'Result')) ? true : undefined,
+    )
+
+  t.test('a failure inside the limit leaves the unit untouched', async (t) => {
+    await start('calm')
+    const pid = await systemd.property(unitOf('calm'), 'MainPID')
+    await herd.go('flaky')
+    await herd.until('calm', 'flaky restarted', ({ workers }) =>
+      workers.some(({ name, restarts: n, state }) => name === 'flaky' && n === 1 && state === 'running'),
+    )
+    t.equal(await systemd.property(unitOf('calm'), 'MainPID'), pid)
+    t.equal(await restarts('calm'), 0)
+    t.equal((await herd.byre('status', '--group', 'calm')).code, 0)
+  })
+
+  t.test('a quarantine: the unit stays active, STATUS and byre status say so', async (t) => {
+    await herd.go('flaky')
+    const status = await eventually('STATUS of the quarantine', async () => {
+      const text = await systemd.property(unitOf('calm'), 'StatusText')
+      return /1 quarantined/.test(text) ? text : undefined
+    })
+    t.match(status, /^1 running, 1 quarantined; last: flaky: running -> quarantined: .*told to fail/)
+    t.equal(await systemd.property(unitOf('calm'), 'ActiveState'), 'active')
+    t.equal((await herd.byre('status', '--group', 'calm')).code, 1)
+    await systemd.must(['systemctl', 'stop', unitOf('calm')])
+    t.equal(await systemd.property(unitOf('calm'), 'ActiveState'), 'inactive', 'a stop is no failure')
+  })
+
+  t.test('journalctl -t byre-<worker> shows one worker', async (t) => {
+    const entries = await systemd.journal('-t', 'byre-steady')
+    t.ok(entries.some((entry) => entry['MESSAGE'] === 'steady is up'))
+    t.same([...new Set(entries.map((entry) => entry['_SYSTEMD_UNIT']))], [unitOf('calm')])
+    const own = await systemd.journal('BYRE_GROUP=calm', '-t', 'byre')
+    t.ok(own.length > 0, 'LogExtraFields of the unit')
+  })
+
+  t.test('a critical worker that is lost fails the unit, and systemd starts it again', async () => {
+    await start('vital')
+    await herd.go('flaky')
+    await systemd.journalWith(/worker vital is lost and takes the herd with it/, '-t', 'byre')
+    await restarted('vital')
+    await herd.until('vital', 'vital runs again', ({ workers: [vital] }) => vital?.state === 'running')
+    await systemd.must(['systemctl', 'stop', unitOf('vital')])
+  })
+
+  t.test('a loop held beyond WatchdogSec: SIGABRT, restart, and the worker is named', async (t) => {
+    await start('held')
+    await herd.go('held')
+    await ended('held', 'watchdog')
+    await herd.stopGoing('held')
+    await restarted('held')
+    const entries = await systemd.journalWith(/the last process was taken down by a worker/, '-t', 'byre')
+    const line = entries.find((entry) => /taken down by a worker/.test(entry['MESSAGE']!))!['MESSAGE']!
+    t.match(line, /^\[held\] /)
+    t.match(line, /verdict=stalled/)
+    const { workers } = await herd.status('held')
+    t.match(
+      workers.find(({ name }) => name === 'held'),
+      { state: 'quarantined', lastExit: { verdict: 'stalled' } },
+    )
+    t.match(
+      workers.find(({ name }) => name === 'held-neighbour'),
+      { state: 'running' },
+    )
+    await systemd.must(['systemctl', 'stop', unitOf('held')])
+  })
+
+  t.test('a kill for MemoryMax: the next start gives the verdict oom-host', async (t) => {
+    await start('hog')
+    await herd.go('hog')
+    // systemd 252 on cgroup v1 sees a signal only; a newer one says oom-kill
+    await ended('hog', 'signal', 'oom-kill')
+    await herd.stopGoing('hog')
+    await restarted('hog')
+    const entries = await systemd.journalWith(/oom-host/, '-t', 'byre')
+    const line = entries.find((entry) => /oom-host/.test(entry['MESSAGE']!))!['MESSAGE']!
+    t.match(line, /verdict=oom-host/)
+    t.match(line, /hog/)
+    await systemd.must(['systemctl', 'stop', unitOf('hog')])
+  })
+
+  t.test('a worker that ignores its signal is named, and the stop is bounded and clean', async (t) => {
+    await start('stubborn')
+    await systemd.must(['systemctl', 'stop', unitOf('stubborn')])
+    t.equal(await systemd.property(unitOf('stubborn'), 'ActiveState'), 'inactive')
+    t.equal(await systemd.property(unitOf('stubborn'), 'Result'), 'success')
+    await systemd.journalWith(/^unstopped: stubborn/, '-t', 'byre', '-u', unitOf('stubborn'))
+  })
+
+  t.test('the worker that asks for it gets the socket systemd listens on', async (t) => {
+    const socket = '[Socket]\nListenStream=/run/h.sock\nSocketMode=0666\n'
+    await systemd.unit('byre-h-socket.socket', socket)
+    await systemd.must(['systemctl', 'start', 'byre-h-socket.socket'])
+    const ask =
+      'require("net").connect("/run/h.sock").on("data", (d) => process.stdout.write(d)).on("error", (e) => { console.error(e); process.exit(1) })'
+    t.match(await systemd.exec(['node', '-e', ask]), { code: 0, stdout: 'hello from socket fd 3' })
+    await systemd.must(['systemctl', 'stop', 'byre-h-socket.socket', unitOf('socket')])
+    t.equal(await systemd.property(unitOf('socket'), 'Result'), 'success')
+  })
+
+  t.test('a config broken at start: 78, and no restart loop', async (t) => {
+    await systemd.must(['sh', '-c', `echo '{"name":"h","workrs":{}}' >${CONFIG}`])
+    t.not((await systemd.exec(['systemctl', 'start', unitOf('calm')])).code, 0)
+    await systemd.becomes(unitOf('calm'), 'ActiveState', 'failed')
+    t.equal(await systemd.property(unitOf('calm'), 'ExecMainStatus'), '78')
+    t.equal(await restarts('calm'), 0)
+    await systemd.journalWith(/workrs: unknown key/, '-t', 'byre')
+  })
+})

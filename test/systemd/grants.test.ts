@@ -1,0 +1,59 @@
+// What a unit allows is the union of what its workers need, and everybody who widens it is named.
+import t from 'tap'
+import { grantsOf, proposeSplits } from '../../src/systemd/grants.ts'
+import { explainUnits } from '../../src/report/units-explain.ts'
+import { herd, worker } from './herds.ts'
+
+const docker = worker('reconcile', { network: 'none', groups: ['docker'] })
+const quiet = worker('quiet', { network: 'none', paths: ['/srv/shop/out'] })
+const caller = worker('caller', { network: 'outbound', paths: ['/srv/shop/out'] })
+const server = worker('server', { network: 'inbound', capabilities: ['CAP_NET_BIND_SERVICE'] })
+
+t.test('the union of all, each with who needs it', async (t) => {
+  t.same(grantsOf(herd([]), [docker, quiet, caller]), {
+    network: 'outbound',
+    networkBy: [{ value: 'outbound', by: ['caller'] }],
+    paths: [{ value: '/srv/shop/out', by: ['quiet', 'caller'] }],
+    groups: [{ value: 'docker', by: ['reconcile'] }],
+    capabilities: [],
+  })
+  t.equal(grantsOf(herd([]), [caller, server]).network, 'full', 'outbound and inbound together')
+  t.equal(grantsOf(herd([]), [docker, quiet]).network, 'none')
+})
+
+t.test('a worker that declares no network is taken to need all of it', async (t) => {
+  t.match(grantsOf(herd([]), [quiet, worker('unknown', {})]), {
+    network: 'full',
+    networkBy: [{ value: 'full', by: ['unknown (declares nothing)'] }],
+  })
+})
+
+t.test('the bus and the listener of the herd need their network too', async (t) => {
+  const redis = { bus: { kind: 'redis', url: 'redis://r' } } as const
+  t.match(grantsOf(herd([], redis), [quiet]), { networkBy: [{ value: 'outbound', by: ['the redis bus'] }] })
+  const http = { http: { host: '127.0.0.1', port: 1 } }
+  t.match(grantsOf(herd([], http), [quiet]), { network: 'inbound' })
+})
+
+t.test('a split is proposed where one worker alone widens the unit of the others', async (t) => {
+  t.same(proposeSplits(herd([]), [docker, quiet, caller]), [
+    { worker: 'reconcile', narrows: ['docker group'] },
+    { worker: 'caller', narrows: ['network outbound (the others need none)'] },
+  ])
+  t.same(proposeSplits(herd([]), [docker]), [], 'alone there is nobody to protect')
+  t.same(proposeSplits(herd([]), [quiet, { ...quiet, name: 'twin' }]), [])
+})
+
+t.test('--explain says it in words', async (t) => {
+  t.equal(
+    explainUnits(herd([docker, quiet, caller])),
+    `byre-shop-batch.service: 3 workers
+  allows                  why
+  network outbound        only because of caller
+  docker group            only because of reconcile
+  write to /srv/shop/out  because of quiet, caller
+  split: a group of its own for reconcile takes from the other 2: docker group
+  split: a group of its own for caller takes from the other 2: network outbound (the others need none)
+`,
+  )
+})

@@ -1,0 +1,111 @@
+// The swap in a real systemd: to and fro, rolled back, refused.
+import t from 'tap'
+import { leakGuard } from '../helpers/leak-guard.ts'
+import { startSystemd, systemdMissing } from '../helpers/systemd.ts'
+import type { Exec } from '../helpers/systemd.ts'
+import { CONFIG, createUnitHerd } from '../helpers/unit-herd.ts'
+
+leakGuard(t)
+
+const GROUP = 'byre-h-batch.service'
+const SINGLE = ['byre-h@one.service', 'byre-h@two.service', 'byre-h@three.service']
+
+t.test('a swap', { skip: systemdMissing() }, async (t) => {
+  // a network of its own: the lock of a swap is a name in it
+  const systemd = await startSystemd(t, ['-N'])
+  const herd = await createUnitHerd(systemd)
+  const same = { like: 'steady', group: 'batch' }
+  await herd.configure({ one: same, two: same, three: { ...same, after: ['one'] } })
+  await herd.install()
+  const swap = (...args: string[]): Promise<Exec> => herd.byre('swap', '--health', '100ms', ...args)
+  const up = async (): Promise<string[]> => {
+    const states = await Promise.all([GROUP, ...SINGLE].map((unit) => systemd.property(unit, 'ActiveState')))
+    return [GROUP, ...SINGLE].filter((_, i) => states[i] === 'active')
+  }
+  const enabled = async (unit: string): Promise<string> =>
+    (await systemd.exec(['systemctl', 'is-enabled', unit])).stdout
+  const journal = async (): Promise<string> => (await systemd.exec(['ls', '/var/lib/byre-swap/h'])).stdout
+  t.test('a dry run says what it would do and does nothing', async (t) => {
+    await systemd.must(['systemctl', 'enable', '--now', ...SINGLE])
+    const { code, stdout } = await swap('--to', 'supervised', '--dry-run')
+    t.equal(code, 0)
+    t.match(stdout, /^swap of h\/batch to supervised would, with 3 units of [\d.]+ MB PSS running now:/)
+    t.match(stdout, 'stop 3 units and mask 3 units')
+    t.same(await up(), SINGLE)
+  })
+
+  t.test('to the group: measured, the other side masked, and the group comes up at boot', async (t) => {
+    const { code, stdout, stderr } = await swap('--to', 'supervised', '--json')
+    t.equal(code, 0, stderr)
+    const { outcome, saved } = JSON.parse(stdout)
+    t.match(outcome, {
+      kind: 'swapped',
+      before: { units: 3, processes: 3 },
+      after: { units: 1, processes: 1 },
+    })
+    t.equal(saved.pssBytes, outcome.before.pssBytes - outcome.after.pssBytes)
+    t.same(await up(), [GROUP])
+    t.equal(await enabled(GROUP), 'enabled')
+    t.equal(await systemd.property(SINGLE[0]!, 'LoadState'), 'masked')
+    t.equal(await journal(), '')
+    t.not((await systemd.exec(['systemctl', 'start', SINGLE[0]!])).code, 0, 'a stray start')
+    t.same(await up(), [GROUP], 'stops nobody')
+    t.match((await swap('--to', 'supervised')).stdout, /that is what runs already/)
+  })
+
+  t.test('back to single units, which are as they were', async (t) => {
+    const { code, stdout, stderr } = await swap('--to', 'individual')
+    t.equal(code, 0, stderr)
+    t.match(stdout, /^ +before +1 +1 /m)
+    t.match(stdout, /^ +after +3 +3 /m)
+    t.same(await up(), SINGLE)
+    t.equal(await systemd.property(GROUP, 'LoadState'), 'masked')
+    for (const unit of SINGLE) t.equal(await enabled(unit), 'enabled')
+  })
+
+  t.test('a group that fails in the health window is rolled back to what ran before', async (t) => {
+    await systemd.must(['systemctl', 'stop', SINGLE[2]!])
+    await herd.configure({ one: same, two: same, three: { ...same, like: 'failing', ready: 'call' } })
+    const { code, stdout } = await swap('--to', 'supervised')
+    t.equal(code, 1)
+    t.match(stdout, /rolled back, 2 units as before: worker three is .*told to fail/)
+    t.same(await up(), SINGLE.slice(0, 2), 'what was stopped stays stopped')
+    t.equal(await journal(), '')
+    await herd.configure({ one: same, two: same, three: { ...same, after: ['one'] } })
+    await systemd.must(['systemctl', 'start', SINGLE[2]!])
+  })
+
+  t.test('a group that cannot start is rolled back', async (t) => {
+    await systemd.must([
+      'sh',
+      '-c',
+      `cp ${CONFIG} /srv/herd/good.json && mkdir -p /etc/systemd/system/${GROUP}.d && printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\nRestart=no\\n' >/etc/systemd/system/${GROUP}.d/x.conf`,
+    ])
+    const { code, stdout } = await swap('--to', 'supervised')
+    t.equal(code, 1)
+    t.match(stdout, /rolled back, 3 units as before: systemctl start failed/)
+    t.same(await up(), SINGLE)
+    await systemd.must(['rm', '-r', `/etc/systemd/system/${GROUP}.d`])
+    await systemd.must(['systemctl', 'daemon-reload'])
+  })
+
+  t.test('two swaps at once: the second is refused', async (t) => {
+    const [a, b] = await Promise.all([swap('--to', 'supervised'), swap('--to', 'supervised')])
+    const refused = [a, b].find(({ code }) => code === 1)
+    t.match(refused?.stderr, /another byre swap of herd 'h' runs now/)
+    t.same(await up(), [GROUP])
+  })
+})
+
+t.test('units that are not there are told', { skip: systemdMissing() }, async (t) => {
+  // a network of its own: the lock of a swap is a name in it
+  const systemd = await startSystemd(t, ['-N'])
+  const herd = await createUnitHerd(systemd)
+  await herd.configure({ steady: {} })
+  t.match(await herd.byre('swap', '--to', 'supervised'), {
+    code: 4,
+    stderr: /byre-h-default.service.*is not found/,
+  })
+  t.match(await herd.byre('swap'), { code: 2 })
+  t.match(await herd.byre('swap', '--resume'), { code: 0, stdout: 'no swap of h was interrupted' })
+})

@@ -1,0 +1,58 @@
+// What `npm run build` leaves in dist/bundle is byre: it hosts in every placement, reloads, and knows its own files.
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { runCleanNode } from '../helpers/clean-node.ts'
+import { startHerd } from '../helpers/herd.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+
+leakGuard(t)
+
+const bin = join(dirname(fileURLToPath(import.meta.url)), '../../../dist/bundle/bin.js')
+const skip = existsSync(bin) ? false : 'dist/bundle is missing: run `npm run build`'
+
+const WORKER = `export async function run(ctx) {
+  for await (const message of ctx.bus.subscribe('ask.' + ctx.name, { signal: ctx.signal }))
+    await message.reply({ from: ctx.name })
+}
+`
+const CLERK = `import { ByreError } from '${new URL('../../../dist/index.js', import.meta.url).href}'
+export async function run(ctx) {
+  for (const name of ['here', 'thread', 'process'])
+    ctx.log.info({ event: 'answer', answer: await ctx.bus.request('ask.' + name, {}) }, 'asked')
+  await ctx.bus.publish('system.x', {}).catch((error) =>
+    ctx.log.info({ event: 'refused', same: error instanceof ByreError }, 'refused'))
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}
+`
+
+t.test('the bundle hosts shared, thread and process workers and reloads its config', { skip }, async (t) => {
+  const config = {
+    workers: {
+      thread: { placement: 'thread' as const },
+      process: { placement: 'process' as const },
+      clerk: { after: ['here', 'thread', 'process'] },
+    },
+  }
+  const workers = { here: WORKER, thread: WORKER, process: WORKER, clerk: CLERK }
+  const herd = await startHerd(t, { bin, config, workers })
+  for (const from of ['here', 'thread', 'process']) await herd.line({ event: 'answer', answer: { from } })
+  t.match(await herd.line({ event: 'refused' }), { same: true }, 'its errors are those that byre exports')
+  const { placement, pid } = await herd.worker('process')
+  t.equal(placement, 'process')
+  t.not(pid, herd.pid)
+
+  herd.configure({ ...config, workers: { ...config.workers, here: { config: { new: true } } } }, workers)
+  const mark = herd.mark()
+  herd.signal('SIGHUP')
+  t.match(await herd.line({ event: 'reloaded' }, mark), { changed: ['here'] })
+  t.same(await herd.stop(), { code: 0, signal: null })
+})
+
+t.test('the bundle knows its version, its usage and its problems', { skip }, async (t) => {
+  const version = await runCleanNode([bin, '--version'])
+  t.match(version, { code: 0, stdout: /^\d+\.\d+\.\d+/ })
+  t.match(await runCleanNode([bin, '--help']), { code: 0, stdout: /supervise/ })
+  t.match(await runCleanNode([bin, 'supervise', '--config', '/nowhere/byre.config.js']), { code: 78 })
+})
