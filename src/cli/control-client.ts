@@ -12,6 +12,8 @@ export interface ControlFlags {
   readonly group?: string
   readonly socket?: string
   readonly json?: boolean
+  /** Asks the whole fleet over this bus instead. */
+  readonly bus?: string
 }
 
 export interface Sockets {
@@ -56,6 +58,21 @@ export function noSupervisor({ herd, folder }: Sockets, group: string | undefine
 
 /** Only its name is read: a running herd can be looked at while its config is being changed. Undefined without a config here. */
 async function herdOfConfig(file: string | undefined, cwd: string): Promise<string | undefined> {
+  const config = await configOf(file, cwd)
+  if (config === undefined) return undefined
+  const name = config['name']
+  if (typeof name === 'string') return name
+  throw new ByreError(
+    'BYRE_CONFIG_INVALID',
+    `Cannot tell the herd from the config: it must have a 'name', got ${describeThrown(name).message}. Add one, or pass --socket.`,
+  )
+}
+
+/** The config as it is written, unchecked. Undefined without one here; throws when the `file` that was named is none. */
+export async function configOf(
+  file: string | undefined,
+  cwd: string = process.cwd(),
+): Promise<Readonly<Record<string, unknown>> | undefined> {
   const { findConfig } = await import('../config/find.ts')
   let path: string
   try {
@@ -67,12 +84,7 @@ async function herdOfConfig(file: string | undefined, cwd: string): Promise<stri
   }
   const { evaluateFile } = await import('../config/evaluate-file.ts')
   const { exported } = await evaluateFile(path)
-  const name = (exported as { name?: unknown } | null | undefined)?.name
-  if (typeof name === 'string') return name
-  throw new ByreError(
-    'BYRE_CONFIG_INVALID',
-    `Cannot tell the herd from the config '${path}': it must have a 'name', got ${describeThrown(name).message}. Add one, or pass --socket.`,
-  )
+  return (typeof exported === 'object' && exported !== null ? exported : {}) as Record<string, unknown>
 }
 
 function onlyHerd(runDir: string): string {

@@ -18,6 +18,7 @@ const CODES: Partial<Record<ErrorCode, ExitCode>> = {
   BYRE_CONTROL_NOT_FOUND: EXIT.unreachable,
   BYRE_CONTROL_UNREACHABLE: EXIT.unreachable,
   BYRE_INTERNAL: EXIT.internal,
+  BYRE_SWAP_UNITS: EXIT.unreachable,
   BYRE_USAGE: EXIT.usage,
   BYRE_WORKER_UNKNOWN: EXIT.unreachable,
 }

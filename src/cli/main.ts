@@ -7,7 +7,7 @@ import type { CommandSpec, FlagValues } from './flags.ts'
 import { print, printError } from './io.ts'
 import { runCommand } from './run-command.ts'
 import { usageText } from './usage.ts'
-import { ownVersion } from './version.ts'
+import { ownVersion } from '../base/version.ts'
 
 /** Where help and refusals go. */
 export interface Io {
@@ -26,13 +26,15 @@ export async function main(
 ): Promise<number> {
   let code: number = EXIT.ok
   const said = { out: '', err: '' }
+  const { line, behind } = splitPassThrough(argv)
   const program = buildProgram(said, async (spec, command) => {
-    const given = command.opts<Record<string, string | boolean | undefined>>()
+    const given = command.opts<Record<string, string | boolean | readonly string[] | undefined>>()
     const raw = Object.fromEntries(spec.flags.map(({ name }) => [name, given[camelCase(name)]]))
-    code = await run(spec.name, command.args, toFlagValues(spec, raw))
+    const flags = toFlagValues(spec, raw)
+    code = await run(spec.name, command.args, behind === undefined ? flags : { ...flags, '--': behind })
   })
   try {
-    await program.parseAsync([...argv], { from: 'user' })
+    await program.parseAsync(line, { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     code = error.exitCode === 0 ? EXIT.ok : EXIT.usage
@@ -40,6 +42,16 @@ export async function main(
   if (said.out !== '') await io.print(said.out)
   if (said.err !== '') await io.printError(said.err)
   return code
+}
+
+/** Commander merges what stands behind `--` with the arguments before it; a command handed on must stay whole. */
+function splitPassThrough(argv: readonly string[]): {
+  readonly line: string[]
+  readonly behind?: readonly string[]
+} {
+  const at = argv.indexOf('--')
+  const passes = COMMANDS.some(({ name, passThrough }) => name === argv[0] && passThrough !== undefined)
+  return at < 0 || !passes ? { line: [...argv] } : { line: argv.slice(0, at), behind: argv.slice(at + 1) }
 }
 
 /** Commander writes and exits by itself; both are taken from it, so that one place decides about output and codes. */
@@ -77,8 +89,12 @@ function addCommand(
       flag.help,
     )
     if (flag.choices !== undefined) option.choices(flag.choices)
+    if (flag.repeat === true)
+      option.argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value])
     command.addOption(option.makeOptionMandatory(flag.required === true))
   }
+  if (spec.passThrough !== undefined)
+    command.usage(`[options] [line...] | [options] -- <${spec.passThrough}>`)
   const examples = spec.examples.map(([line, does]) => `  ${line}\n      ${does}`)
   command
     .addHelpText('after', `\nExample${examples.length === 1 ? '' : 's'}:\n${examples.join('\n')}`)

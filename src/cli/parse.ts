@@ -19,15 +19,23 @@ export function parseLine(spec: CommandSpec, argv: readonly string[]): ParsedLin
     ]),
   )
   try {
-    const { values, positionals } = parseArgs({
+    const { values, positionals, tokens } = parseArgs({
       args: [...argv],
       options,
       allowPositionals: true,
       strict: true,
+      tokens: true,
     })
     if (positionals.length !== spec.arguments.length) return undefined
     const raw = values as Record<string, string | boolean | undefined>
-    const flagsFit = spec.flags.every((flag) => fits(raw[flag.name], flag))
+    // Of a flag that is given twice the last one counts, but each must be right.
+    const flagsFit =
+      spec.flags.every((flag) => fits(raw[flag.name], flag)) &&
+      tokens.every(
+        (token) =>
+          token.kind !== 'option' ||
+          spec.flags.every((flag) => flag.name !== token.name || fits(token.value, flag)),
+      )
     const argsFit = spec.arguments.every((argument, i) => fits(positionals[i], argument))
     return flagsFit && argsFit ? { flags: toFlagValues(spec, raw), args: positionals } : undefined
   } catch {

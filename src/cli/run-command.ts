@@ -33,8 +33,18 @@ export async function runCommand(name: string, args: readonly string[], flags: F
         undefined,
         flags,
       )
+    case 'measure':
+      return (await import('./commands/measure.ts')).measureCommand(args, flags)
+    case 'compare':
+      return (await import('./commands/compare.ts')).compareCommand(args, flags)
+    case 'profile':
+      return (await import('./commands/profile.ts')).profile(args[0]!, flags)
     case 'audit':
       return (await import('./commands/audit.ts')).audit(args, flags)
+    case 'swap':
+      return (await import('./commands/swap.ts')).swap(flags)
+    case 'units':
+      return (await import('./commands/units.ts')).units(flags)
     default:
       throw new ByreError('BYRE_INTERNAL', `Cannot run '${name}': it is listed, but nothing does it.`)
   }

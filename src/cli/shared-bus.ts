@@ -1,43 +1,68 @@
 // The Redis bus of a supervise process, with what it tells as lines of the log. Loaded only with such a bus.
 
+import { hostname } from 'node:os'
+import { systemClock } from '../base/clock.ts'
 import { ByreError } from '../base/errors.ts'
 import type { BusEvent, HostBus } from '../bus/bus.ts'
+import type { BusServer } from '../bus/redis/address.ts'
 import { openRedisBus } from '../bus/redis.ts'
 import type { EmbeddedBusOptions } from '../bus/router.ts'
 import type { ResolvedHerd } from '../config/types.ts'
-import type { SupervisorLog } from '../supervisor/options.ts'
+import { startFleetControl } from '../supervisor/control/fleet.ts'
+import { Leasing } from '../supervisor/leasing.ts'
+import type { SupervisorLog, SupervisorOptions } from '../supervisor/options.ts'
+import type { ControlTarget } from '../supervisor/status.ts'
 
-/** Usable at once, whether the server is there or not. Rejects BYRE_UNSUPPORTED for Sentinel and Cluster. */
+/** Usable at once, whether the server is there or not. */
 export async function openSharedBus(
   herd: ResolvedHerd,
   log: SupervisorLog,
   options: EmbeddedBusOptions,
 ): Promise<HostBus> {
-  const { bus } = herd
-  if (bus.kind !== 'redis')
-    throw new ByreError(
-      'BYRE_UNSUPPORTED',
-      `Cannot open bus '${bus.kind}': this version has the embedded bus and one standalone Redis server. Set bus: 'embedded' or 'redis://host:6379'.`,
-    )
-  refuseMissing(herd)
   const onEvent = (event: BusEvent): void => tell(log, event)
-  return openRedisBus({ ...options, herd: herd.name, url: bus.url, env: process.env, onEvent })
+  return openRedisBus({ ...options, herd: herd.name, server: serverOf(herd.bus), env: process.env, onEvent })
 }
 
-/** What a config with a Redis bus may ask for and this version does not have: refused, not ignored. */
-function refuseMissing(herd: ResolvedHerd): void {
-  const missing = herd.workers.flatMap(({ name, activation, lease }) => [
-    ...(activation.kind === 'lazy' && activation.streams.length > 0
-      ? [`workers.${name}.activation.streams`]
-      : []),
-    ...(lease === undefined ? [] : [`workers.${name}.lease`]),
-  ])
-  if (Object.keys(herd.control).length > 0) missing.push('control')
-  if (missing.length === 0) return
-  throw new ByreError(
-    'BYRE_UNSUPPORTED',
-    `Cannot host this herd: durable streams, leases and control over Redis are not in this version yet, got ${missing.join(', ')}. Remove them; topics and the control socket are there.`,
-  )
+/** Answers control messages on the bus, if the config lets it. Returns its release. */
+export function openFleetControl(
+  herd: ResolvedHerd,
+  bus: HostBus,
+  target: ControlTarget,
+  log: SupervisorLog,
+  group: string,
+): () => void {
+  const { secret, overRedis } = herd.control
+  if (secret === undefined && overRedis === undefined) return () => {}
+  const member = `${hostname()}/${group}/${process.pid}`
+  return startFleetControl({
+    bus,
+    herd: herd.name,
+    member,
+    target,
+    secret,
+    log: log.root,
+    clock: systemClock,
+  })
+}
+
+/** What a supervisor on a shared bus has besides. */
+export function withSharedBus(bus: HostBus): Pick<SupervisorOptions, 'leasing'> {
+  return { leasing: new Leasing(bus) }
+}
+
+function serverOf(bus: ResolvedHerd['bus']): BusServer {
+  switch (bus.kind) {
+    case 'redis':
+      return { url: bus.url }
+    case 'sentinel':
+      return { sentinels: bus.sentinels, name: bus.name }
+    case 'cluster':
+      return { cluster: bus.nodes }
+    case 'embedded':
+      throw new ByreError('BYRE_INTERNAL', `Cannot open a shared bus of kind '${bus.kind}'.`)
+    default:
+      return assertNever(bus)
+  }
 }
 
 function tell(log: SupervisorLog, event: BusEvent): void {
@@ -59,6 +84,15 @@ function tell(log: SupervisorLog, event: BusEvent): void {
       return
     case 'bus-malformed':
       log.root.warn({ ...event }, `a message on ${event.topic} is no envelope and was ignored`)
+      return
+    case 'bus-dead-letter':
+      log.root.error(
+        { ...event },
+        `a job of stream ${event.stream} was given up after ${event.deliveries} deliveries: ${event.reason}`,
+      )
+      return
+    case 'bus-stream':
+      log.root.warn({ ...event }, `Redis refuses to read stream ${event.stream} for now: ${event.reason}`)
       return
     default:
       assertNever(event)

@@ -3,6 +3,7 @@
 // dark and in light. All text of the program goes in as JSON data and comes out as textContent, never as markup.
 
 import type { AuditResult } from '../audit/result.ts'
+import { escapeJson, escapeText } from './html-escape.ts'
 import { PAGE_SCRIPT } from './audit-html-script.ts'
 import { PAGE_STYLE } from './audit-html-style.ts'
 
@@ -43,20 +44,4 @@ export function auditHtml(result: AuditResult): string {
 </body>
 </html>
 `
-}
-
-/** JSON that cannot end the script element it stands in. */
-function escapeJson(value: unknown): string {
-  return JSON.stringify(value)
-    .replaceAll('<', '\\u003c')
-    .replaceAll('\u2028', '\\u2028')
-    .replaceAll('\u2029', '\\u2029')
-}
-
-function escapeText(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
 }

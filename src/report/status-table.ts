@@ -11,6 +11,8 @@ export interface StatusTableOptions {
   readonly now: number
   /** Columns of the terminal. @default unlimited */
   readonly width?: number
+  /** Says which host each process is on. @default false */
+  readonly hosts?: boolean
 }
 
 const COLUMNS: readonly Column[] = [
@@ -32,16 +34,17 @@ function block(status: SupervisorStatus, options: StatusTableOptions): string[] 
   const rows = status.workers.map((worker) => row(worker, options.now))
   const table = textTable(COLUMNS, rows, { ...options, indent: '  ' })
   return [
-    headline(status, options.now),
+    headline(status, options),
     ...(rows.length === 0 ? ['  (no workers)'] : table),
     summary(status.workers),
   ]
 }
 
-function headline(status: SupervisorStatus, now: number): string {
+function headline(status: SupervisorStatus, { now, hosts }: StatusTableOptions): string {
   const { process: figures, phases, bus } = status
   const parts = [
     `${status.herd}/${status.group}`,
+    ...(hosts === true ? [`on ${status.host}`] : []),
     `pid ${status.pid}`,
     `up ${age(now - status.startedAt)}`,
     describeBus(bus),

@@ -62,6 +62,7 @@ t.test('parseArgs and commander read the same from the same line', async (t) => 
     ['run', undefined],
     ['run a b', undefined],
     ['run -x a', undefined],
+    ['supervise --log-level a,b --log-level info', undefined],
   ]
   for (const [text, expected] of table) {
     const argv = text.split(' ')

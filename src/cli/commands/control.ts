@@ -1,6 +1,5 @@
 // `byre start, stop, restart, wake, sleep, move, log-level <worker>`: one command to the process that has the worker.
 
-import { userInfo } from 'node:os'
 import { ByreError } from '../../base/errors.ts'
 import { EXIT } from '../../base/exit-codes.ts'
 import { isRecord } from '../../base/check.ts'
@@ -12,6 +11,7 @@ import { findSockets, noSupervisor } from '../control-client.ts'
 import type { ControlFlags } from '../control-client.ts'
 import { exitCodeOf } from '../exit.ts'
 import { print, printError } from '../io.ts'
+import { userName } from '../user-name.ts'
 
 const ANSWER_MS = 5000
 
@@ -22,6 +22,14 @@ export async function control(
   args: Readonly<Record<string, unknown>> | undefined,
   flags: ControlFlags,
 ): Promise<number> {
+  if (flags.bus !== undefined)
+    return (await import('../fleet-commands.ts')).fleetControl(
+      action,
+      worker,
+      args,
+      flags,
+      `cli:${userName()}`,
+    )
   const { socketPath, status } = await findHost(worker, flags)
   const body = { by: `cli:${userName()}`, ...(args === undefined ? {} : { args }) }
   const path = `/workers/${encodeURIComponent(worker)}/${action}`
@@ -44,7 +52,7 @@ export async function control(
 }
 
 /** The only process that has `worker`. Throws BYRE_WORKER_UNKNOWN with the names there are, BYRE_USAGE when two have it. */
-async function findHost(worker: string, flags: ControlFlags): Promise<Reached> {
+export async function findHost(worker: string, flags: ControlFlags): Promise<Reached> {
   const sockets = await findSockets(flags)
   if (sockets.paths.length === 0) throw noSupervisor(sockets, flags.group)
   const { reached, unreachable } = await survey(sockets.paths, ANSWER_MS)
@@ -91,14 +99,5 @@ function parseJson(text: string): unknown {
     return JSON.parse(text)
   } catch {
     return undefined
-  }
-}
-
-/** For the log of the supervisor. */
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return String(process.geteuid?.() ?? 'unknown') // a uid without an entry in passwd, as in containers
   }
 }

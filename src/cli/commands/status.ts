@@ -9,11 +9,14 @@ import { STATUS_VERSION } from '../../supervisor/status.ts'
 import { findSockets, noSupervisor } from '../control-client.ts'
 import type { ControlFlags } from '../control-client.ts'
 import { columns, print, printError } from '../io.ts'
+import { userName } from '../user-name.ts'
 
 const ANSWER_MS = 5000
 
 /** Prints the table, or with --json `{version, herd, supervisors, unreachable}`; 0 all well, 1 a worker is quarantined, 4 unreachable. */
 export async function status(flags: ControlFlags): Promise<number> {
+  if (flags.bus !== undefined)
+    return (await import('../fleet-commands.ts')).fleetStatus(flags, `cli:${userName()}`)
   const sockets = await findSockets(flags)
   if (sockets.paths.length === 0 && flags.json !== true) throw noSupervisor(sockets, flags.group)
   const found = await survey(sockets.paths, ANSWER_MS)

@@ -3,6 +3,7 @@
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../base/clock.ts'
+import type { Clock } from '../../base/clock.ts'
 import { ByreError, describeThrown } from '../../base/errors.ts'
 import { exitCodeOfSignal } from '../../base/exit-codes.ts'
 import {
@@ -15,18 +16,21 @@ import {
   stateDirectory,
 } from '../../base/places.ts'
 import type { SocketOwner } from '../../base/places.ts'
+import { takeMallocSetting } from '../../base/malloc.ts'
 import { createEmbeddedBus } from '../../bus/embedded.ts'
 import type { HostBus } from '../../bus/bus.ts'
 import type { EmbeddedBusOptions } from '../../bus/router.ts'
 import { loadHerd } from '../../config/load.ts'
-import type { ResolvedHerd } from '../../config/types.ts'
+import type { ResolvedHerd, ResolvedWorker } from '../../config/types.ts'
 import { createHerdLog } from '../../log/herd-log.ts'
 import type { LogLevel } from '../../log/logger.ts'
 import { startControlServer } from '../../supervisor/control/server.ts'
+import type { ControlServerOptions } from '../../supervisor/control/server.ts'
 import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
 import { hostedWorkers } from '../../supervisor/roster.ts'
 import type { ControlTarget } from '../../supervisor/status.ts'
 import { createSupervisor } from '../../supervisor/supervisor.ts'
+import type { ServiceManager } from '../service-manager.ts'
 
 export interface SuperviseFlags {
   readonly config?: string
@@ -46,6 +50,7 @@ const exitNow = process.exit.bind(process)
 export async function supervise(flags: SuperviseFlags): Promise<never> {
   const spawnMs = Math.round(performance.nodeTiming.bootstrapComplete)
   const importsMs = elapsedSince(spawnMs)
+  takeMallocSetting(process.env)
   const cwd = process.cwd()
   const herd = await loadHerd({ cwd, ...(flags.config === undefined ? {} : { file: flags.config }) })
   const configMs = elapsedSince(spawnMs + importsMs)
@@ -60,6 +65,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     format: flags.logFormat ?? 'auto',
     env: process.env,
   })
+  const manager = await connectServiceManager(herd, hosting, log)
   const bus = await openBus(herd, log)
   warnOfPrivateBus(herd, hosting, bus, log)
 
@@ -70,6 +76,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     herd,
     ...hosting,
     bus,
+    ...(bus.kind === 'embedded' ? {} : (await import('../shared-bus.ts')).withSharedBus(bus)),
     log,
     clock: systemClock,
     random: Math.random,
@@ -77,24 +84,37 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     ownRoot: `${dirname(dirname(dirname(fileURLToPath(import.meta.url))))}/`,
     phases: { spawnMs, importsMs, configMs, busMs: elapsedSince(spawnMs + importsMs + configMs) },
     processStartedAt: 0,
+    ...(manager === undefined ? {} : { onDraining: (why: string) => manager.stopping(why) }),
   })
-  const control = await startControlServer({
+  manager?.watch(supervisor)
+  const control = await listen(herd, hosting, {
     target: supervisor,
     socketPath,
     log: log.root,
     clock: systemClock,
   })
+  const leaveFleet =
+    bus.kind === 'embedded'
+      ? () => {}
+      : (await import('../shared-bus.ts')).openFleetControl(herd, bus, supervisor, log, hosting.label)
   await refuseDoubles(herd, socketPath, supervisor, log).catch(async (error: unknown) => {
     await control.close()
     throw error
   })
-  handleSignals(supervisor, log, async () =>
-    (await import('../../config/load-in-child.ts')).loadHerdInChild({ cwd, file: herd.file }),
-  )
+  const reload = async (): Promise<readonly ResolvedWorker[]> => {
+    const { loadHerdInChild } = await import('../../config/load-in-child.ts')
+    const next = await loadHerdInChild({ cwd, file: herd.file })
+    const refused = supervisor.reload(next)
+    if (refused.length > 0) throw new ReloadRefused(refused)
+    return hostedWorkers(next, hosting)
+  }
+  handleSignals(supervisor, log, async () => (manager === undefined ? reload() : manager.reload(reload)))
   try {
     await supervisor.start()
+    void supervisor.exited.then(leaveFleet)
+    await manager?.ready()
     const code = await supervisor.exited
-    await control.close()
+    await Promise.all([control.close(), manager?.close()])
     // With the guards still in place: what a worker does at exit must not change the exit code of the herd.
     return exitNow(code)
   } catch (error) {
@@ -102,6 +122,30 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     supervisor.release()
     throw error
   }
+}
+
+/** Tells systemd, when it asks to be told. */
+async function connectServiceManager(
+  herd: ResolvedHerd,
+  hosting: Hosting,
+  log: SupervisorLog,
+): Promise<ServiceManager | undefined> {
+  if ((process.env['NOTIFY_SOCKET'] ?? '') === '') return undefined
+  const { connectServiceManager: connect } = await import('../service-manager.ts')
+  return connect({ env: process.env, log: log.root, hosted: hostedWorkers(herd, hosting) })
+}
+
+/** The control socket, and the HTTP listener where the config wants one. A worker alone has none: the herd has the port. */
+async function listen(
+  herd: ResolvedHerd,
+  hosting: Hosting,
+  options: ControlServerOptions & { readonly clock: Clock },
+): Promise<{ close(): Promise<void> }> {
+  const control = await startControlServer(options)
+  if (herd.http === undefined || hosting.mode === 'run') return control
+  const { openHttpListener } = await import('../../supervisor/control/http-listener.ts')
+  const listener = await openHttpListener({ ...herd.http, ...options })
+  return { close: async () => void (await Promise.all([control.close(), listener?.close()])) }
 }
 
 /** Whole milliseconds since process start, less those accounted for. */
@@ -197,14 +241,17 @@ function warnOfPrivateBus(herd: ResolvedHerd, hosting: Hosting, bus: HostBus, lo
   )
 }
 
+/** What a reload may not change; the supervisor has logged it. */
+class ReloadRefused extends Error {
+  constructor(refused: ReturnType<Supervisor['reload']>) {
+    super(refused.map(({ path, message }) => `${path}: ${message}`).join('; '))
+  }
+}
+
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
 
 /** First SIGTERM or SIGINT: graceful stop. Second: exit at once with 128+n. SIGHUP: reload. */
-function handleSignals(
-  supervisor: Supervisor,
-  log: SupervisorLog,
-  loadAgain: () => Promise<ResolvedHerd>,
-): void {
+function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () => Promise<unknown>): void {
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -225,18 +272,20 @@ function handleSignals(
       again = true
       return
     }
-    const reload = async (): Promise<void> => {
+    const newest = async (): Promise<void> => {
       again = false
       try {
-        supervisor.reload(await loadAgain())
+        await reload()
       } catch (error) {
-        log.root.error(
-          { event: 'reload-failed', ...describeThrown(error) },
-          'reload failed; the old config keeps running',
-        )
+        // A refusal is logged where it is made, with the path of each problem.
+        if (!(error instanceof ReloadRefused))
+          log.root.error(
+            { event: 'reload-failed', ...describeThrown(error) },
+            'reload failed; the old config keeps running',
+          )
       }
-      if (again) await reload()
+      if (again) await newest()
     }
-    reloading = reload().finally(() => (reloading = undefined))
+    reloading = newest().finally(() => (reloading = undefined))
   })
 }

@@ -1,0 +1,188 @@
+// `byre swap`: from one unit for each worker to one for the group, or back; and `--resume`, which ends what was interrupted.
+
+import { existsSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { Server } from 'node:net'
+import { parseDurationMs } from '../../base/durations.ts'
+import { ByreError } from '../../base/errors.ts'
+import { EXIT } from '../../base/exit-codes.ts'
+import { socketPathOf } from '../../base/places.ts'
+import type { SocketOwner } from '../../base/places.ts'
+import { loadHerd } from '../../config/load.ts'
+import type { ResolvedHerd } from '../../config/types.ts'
+import { outcomeText, planText, savedBy } from '../../report/swap-text.ts'
+import { survey } from '../../supervisor/control/survey.ts'
+import { groupUnit } from '../../systemd/names.ts'
+import { planSwap, resumeSwap, swap as doSwap } from '../../systemd/swap.ts'
+import { readSwaps } from '../../systemd/swap-journal.ts'
+import { print, printError } from '../io.ts'
+
+export interface SwapFlags {
+  readonly to?: 'supervised' | 'individual'
+  readonly config?: string
+  readonly group?: string
+  readonly health?: string
+  readonly dryRun?: boolean
+  readonly resume?: boolean
+  readonly json?: boolean
+}
+
+/** Swaps, or with --dry-run says how, or with --resume ends what was interrupted; 0 done, 1 rolled back (why is told).
+ *  Throws BYRE_USAGE, BYRE_CONFIG_*, BYRE_SWAP_*, BYRE_SYSTEMD. */
+export async function swap(flags: SwapFlags): Promise<number> {
+  const { config: file } = flags
+  const herd = await loadHerd({ cwd: process.cwd(), ...(file === undefined ? {} : { file }) })
+  if ((flags.resume === true) === (flags.to !== undefined))
+    throw new ByreError('BYRE_USAGE', 'Cannot swap: exactly one of --to and --resume is needed.')
+  if (flags.dryRun !== true) refuseWithoutRoot()
+  const lock = await takeLock(herd.name)
+  try {
+    if (flags.resume === true) return await resume(herd, flags)
+    return await swapGroup(herd, flags)
+  } finally {
+    lock.close()
+  }
+}
+
+async function swapGroup(herd: ResolvedHerd, flags: SwapFlags): Promise<number> {
+  const group = chooseGroup(herd, flags.group)
+  const open = readableSwaps(herd).find((record) => record.group === group)
+  if (open !== undefined)
+    throw new ByreError(
+      'BYRE_SWAP_OPEN',
+      `Cannot swap ${herd.name}/${group}: a swap to ${open.to} was interrupted while ${open.phase}. End it with byre swap --resume.`,
+    )
+  const stop = new AbortController()
+  const request = {
+    herd: herd.name,
+    group,
+    to: flags.to!,
+    groupUnit: groupUnit(herd.name, group),
+    healthMs: healthMs(flags.health ?? '10s'),
+    check: createCheck(herd, group, flags.to!),
+    signal: stop.signal,
+    onStep: (text: string) => void printError(`byre: ${text}\n`),
+  }
+  const what = `swap of ${herd.name}/${group} to ${request.to}`
+  const plan = await planSwap(request)
+  if (flags.dryRun === true) {
+    await print(
+      flags.json === true ? json({ herd: herd.name, group, to: request.to, ...plan }) : planText(what, plan),
+    )
+    return EXIT.ok
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => stop.abort(new Error(`asked to stop by ${signal}`)))
+  const outcome = await doSwap(request, plan)
+  const saved = outcome.kind === 'swapped' ? { saved: savedBy(outcome.before, outcome.after) } : {}
+  await print(
+    flags.json === true
+      ? json({ herd: herd.name, group, to: request.to, outcome, ...saved })
+      : outcomeText(what, outcome),
+  )
+  return outcome.kind === 'rolled-back' ? EXIT.failed : EXIT.ok
+}
+
+async function resume(herd: ResolvedHerd, flags: SwapFlags): Promise<number> {
+  const ended = []
+  for (const record of readSwaps(herd.name)) {
+    if (flags.group !== undefined && record.group !== flags.group) continue
+    const how = await resumeSwap(record)
+    ended.push({ group: record.group, to: record.to, interrupted: record.phase, how })
+  }
+  const lines = ended.map(
+    ({ group, to, interrupted, how }) =>
+      `swap of ${herd.name}/${group} to ${to}, interrupted while ${interrupted}: ${how}\n`,
+  )
+  if (flags.json === true) await print(json({ herd: herd.name, ended }))
+  else await print(lines.length === 0 ? `no swap of ${herd.name} was interrupted\n` : lines.join(''))
+  return EXIT.ok
+}
+
+function chooseGroup(herd: ResolvedHerd, wanted: string | undefined): string {
+  const groups = [...new Set(herd.workers.map(({ group }) => group))]
+  const [only] = groups
+  if (wanted === undefined && groups.length === 1) return only!
+  if (wanted !== undefined && groups.includes(wanted)) return wanted
+  const got = wanted === undefined ? 'none given' : `got '${wanted}'`
+  throw new ByreError('BYRE_USAGE', `Cannot swap: --group must be one of ${groups.join(', ')}, ${got}.`)
+}
+
+/** One journal that cannot be read is told by --resume; here it is as open as any. */
+function readableSwaps(herd: ResolvedHerd): ReturnType<typeof readSwaps> {
+  try {
+    return readSwaps(herd.name)
+  } catch (error) {
+    // Nobody but root may look; a plan needs no journal.
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return []
+    throw error
+  }
+}
+
+const ANSWER_MS = 2000
+/** RuntimeDirectory= of byre's units. */
+const RUN_FOLDER = '/run/byre'
+
+/** Asks the processes of the new side how their workers are: none has failed since its start. */
+function createCheck(
+  herd: ResolvedHerd,
+  group: string,
+  to: 'supervised' | 'individual',
+): () => Promise<string | undefined> {
+  const owners: SocketOwner[] =
+    to === 'supervised'
+      ? [{ kind: 'group', group }]
+      : herd.workers.filter((spec) => spec.group === group).map(({ name }) => ({ kind: 'run', worker: name }))
+  const paths = owners.map((owner) => socketPathOf(RUN_FOLDER, herd.name, owner))
+  return async () => {
+    // Single units need not be byre's: then systemd alone knows.
+    const { reached, unreachable } = await survey(
+      paths.filter((path) => existsSync(path)),
+      ANSWER_MS,
+    )
+    if (to === 'supervised' && reached.length === 0)
+      return `the supervisor does not answer: ${unreachable[0]?.reason ?? `no socket ${paths[0]}`}`
+    for (const worker of reached.flatMap(({ status }) => status.workers)) {
+      const { name, state, failures: now, lastExit } = worker
+      if (state === 'quarantined' || state === 'backing-off' || now > 0)
+        return `worker ${name} is ${state} after ${now} failures${lastExit === undefined ? '' : `: ${lastExit.reason}`}`
+    }
+    return undefined
+  }
+}
+
+/** An abstract socket: the kernel frees it with the process, however that ends. */
+function takeLock(herd: string): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const lock = createServer()
+    lock.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new ByreError(
+              'BYRE_SWAP_OPEN',
+              `Cannot swap: another byre swap of herd '${herd}' runs now. Wait for it.`,
+            )
+          : error,
+      ),
+    )
+    lock.listen(`\0byre-swap-${herd}`, () => resolve(lock.unref()))
+  })
+}
+
+function refuseWithoutRoot(): void {
+  if (process.geteuid?.() === 0) return
+  throw new ByreError(
+    'BYRE_SWAP_REFUSED',
+    `Cannot swap as user ${process.geteuid?.()}: it stops, starts and masks units. Run it as root, or with --dry-run.`,
+  )
+}
+
+function healthMs(text: string): number {
+  const ms = parseDurationMs(text)
+  if (ms !== undefined && ms <= 3_600_000) return ms
+  throw new ByreError('BYRE_USAGE', `Cannot use --health: a duration of at most 1h is needed, got '${text}'.`)
+}
+
+function json(value: object): string {
+  return `${JSON.stringify({ version: 1, ...value }, undefined, 2)}\n`
+}

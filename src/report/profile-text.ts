@@ -1,0 +1,35 @@
+// The table of `byre profile`. Pure.
+
+import type { ProfileReport } from '../supervisor/status.ts'
+import { textTable } from './text-table.ts'
+
+/** `asked` is marked in the table. */
+export function profileText(report: ProfileReport, asked: string): string {
+  const { kind, total, windowMs } = report
+  const amount = (self: number): string =>
+    kind === 'cpu' ? `${(self / 1000).toFixed(1)} ms` : `${(self / 1024).toFixed(0)} KiB`
+  const share = (self: number): string => (total === 0 ? '-' : `${((100 * self) / total).toFixed(1)} %`)
+  const row = (name: string, self: number): string[] => [amount(self), share(self), name]
+  const rows = [
+    ...report.workers.map(({ worker, self }) => row(worker === asked ? `${worker} *` : worker, self)),
+    row('(byre)', report.byre),
+    row('(V8 and Node)', report.runtime),
+    row('(unattributed)', report.unattributed),
+  ]
+  const title = kind === 'cpu' ? 'CPU' : 'live heap'
+  const of =
+    kind === 'cpu'
+      ? `busy ${amount(total)} of ${(windowMs / 1000).toFixed(1)} s`
+      : `${amount(total)} allocated within ${(windowMs / 1000).toFixed(1)} s`
+  const places = report.places.map(({ where, self }) => `  ${amount(self)}  ${where}`)
+  return [
+    `${title} of the shared loop by worker: ${of}`,
+    ...textTable(
+      [{ title: 'self', align: 'right' }, { title: 'share', align: 'right' }, { title: 'worker' }],
+      rows,
+    ),
+    ...(places.length === 0 ? [] : ['unattributed, by place:', ...places]),
+    `written for Chrome DevTools and speedscope: ${report.file}`,
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,71 @@
+// What `byre swap` prints: the plan, and what was measured before and after. Pure.
+
+import { formatMegabytes } from '../base/bytes.ts'
+import type { SwapOutcome, SwapPlan } from '../systemd/swap.ts'
+import type { SideFigures } from '../systemd/swap-journal.ts'
+import { textTable } from './text-table.ts'
+
+/** Saved by a swap: negative when the new side takes more. */
+export interface Saved {
+  readonly pssBytes: number
+  /** Of the PSS before; absent when nothing ran before. */
+  readonly pssPercent?: number
+}
+
+export function savedBy(before: SideFigures, after: SideFigures): Saved {
+  const pssBytes = before.pssBytes - after.pssBytes
+  if (before.pssBytes === 0) return { pssBytes }
+  return { pssBytes, pssPercent: Math.round((pssBytes / before.pssBytes) * 1000) / 10 }
+}
+
+export function planText(what: string, plan: SwapPlan): string {
+  const units = [...plan.other, ...plan.target].map(({ unit, active, enabled, masked, restarts }) => [
+    unit,
+    active,
+    masked ? 'masked' : enabled ? 'enabled' : '',
+    String(restarts),
+  ])
+  const columns = [{ title: 'unit' }, { title: 'now' }, { title: 'at boot' }, { title: 'restarts' }]
+  return [
+    `${what} would, with ${side(plan.before)} running now:`,
+    ...plan.steps.map((step, i) => `  ${i + 1}. ${step}`),
+    ...textTable(columns, units, { indent: '  ' }),
+    '',
+  ].join('\n')
+}
+
+export function outcomeText(what: string, outcome: SwapOutcome): string {
+  const { before } = outcome
+  if (outcome.kind === 'already') return `${what}: that is what runs already (${side(before)})\n`
+  if (outcome.kind === 'rolled-back')
+    return `${what}: rolled back, ${before.units} unit${before.units === 1 ? '' : 's'} as before: ${outcome.why}\n`
+  const { pssBytes, pssPercent } = savedBy(before, outcome.after)
+  const columns = [
+    { title: '' },
+    { title: 'units', align: 'right' },
+    { title: 'processes', align: 'right' },
+    { title: 'PSS', align: 'right' },
+    { title: 'Anonymous', align: 'right' },
+    { title: 'restarts', align: 'right' },
+    { title: 'up' },
+  ] as const
+  const row = (title: string, figures: SideFigures): string[] => [
+    title,
+    String(figures.units),
+    String(figures.processes),
+    formatMegabytes(figures.pssBytes),
+    formatMegabytes(figures.anonBytes),
+    String(figures.restarts),
+    `${Math.round(figures.upMs / 1000)} s`,
+  ]
+  return [
+    `${what}: done`,
+    ...textTable(columns, [row('before', before), row('after', outcome.after)], { indent: '  ' }),
+    `  saved ${formatMegabytes(pssBytes)} of PSS${pssPercent === undefined ? '' : ` (${pssPercent} %)`}`,
+    '',
+  ].join('\n')
+}
+
+function side({ units, pssBytes }: SideFigures): string {
+  return `${units} unit${units === 1 ? '' : 's'} of ${formatMegabytes(pssBytes)} PSS`
+}
