@@ -107,7 +107,13 @@ const hosting: Go = async (flags, env) => {
     join(cwd, 'worker.mjs'),
     "export const run = ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', resolve))",
   )
-  writeFileSync(join(cwd, 'byre.config.json'), '{"name":"floor","workers":{"one":{"module":"./worker.mjs"}}}')
+  // The watch for stalls is loaded once the herd is ready: whether before this one's end is a matter of time.
+  const config = {
+    name: 'floor',
+    defaults: { stall: { detect: false } },
+    workers: { one: { module: './worker.mjs' } },
+  }
+  writeFileSync(join(cwd, 'byre.config.json'), JSON.stringify(config))
   const places = { XDG_RUNTIME_DIR: folder, XDG_STATE_HOME: folder }
   const child = startCleanNode(
     [...flags, ...V8_FLAGS, join(source, 'bin.js'), 'supervise', '--log-format', 'json'],

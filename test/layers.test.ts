@@ -10,6 +10,7 @@ const LAYERS = [
   ['measure', 'bus', 'notify', 'config'],
   ['worker'],
   ['supervisor', 'audit'],
+  ['systemd'],
   ['report'],
   ['cli'],
 ]

@@ -37,6 +37,8 @@ export interface HerdOptions {
   /** Runs this worker with `byre run` instead of `supervise`. */
   readonly run?: string
   readonly env?: Readonly<Record<string, string>>
+  /** What node runs. @default the compiled src/bin.ts */
+  readonly bin?: string
   /** Flags of node itself. */
   readonly nodeArgs?: readonly string[]
   /** The folder of an earlier herd, to start again where that one ended. Its owner removes it. */
@@ -119,7 +121,7 @@ export async function startHerd(t: Owner, options: HerdOptions = {}): Promise<He
   const child = cleanNode(
     [
       ...(options.nodeArgs ?? []),
-      BIN,
+      options.bin ?? BIN,
       ...command,
       '--config',
       config,

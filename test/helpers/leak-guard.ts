@@ -15,13 +15,13 @@ const SETTLE_MS = 1000
  * Registers a teardown that fails unless everything opened since is closed: resources that keep the loop alive
  * (process.getActiveResourcesInfo; unref'd timers are not seen) and child processes (/proc). Call it before any other
  * teardown of the same test, since teardowns run last in, first out. Closing takes a few turns of the loop, so it
- * waits up to 1 s for the count to come down.
+ * waits up to `settleMs` (1 s) for the count to come down.
  */
-export function leakGuard(t: Guarded): void {
+export function leakGuard(t: Guarded, settleMs: number = SETTLE_MS): void {
   const resourcesBefore = countResources()
   const childrenBefore = new Set(childPids())
   t.teardown(async () => {
-    const endAt = performance.now() + SETTLE_MS
+    const endAt = performance.now() + settleMs
     let left = leaks(resourcesBefore, childrenBefore)
     while (left.length > 0 && performance.now() < endAt) {
       await new Promise<void>((resolve) => setTimeout(resolve, 5))
