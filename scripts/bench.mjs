@@ -1,4 +1,4 @@
-// The project's benchmarks: `node scripts/bench.mjs NAME [--runs N] [--settle 10s] [--node PATH] [--json] [--save] [--check]`.
+// The project's benchmarks: `node scripts/bench.mjs NAME [--runs N] [--settle 10s] [--duration 10m] [--node PATH] [--json] [--save] [--check]`.
 // Each part in scripts/benches/ exports `describe`, `run(options)` -> result and `table(result)` -> lines.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ const PARTS = join(ROOT, 'scripts/benches')
 const USAGE = `Usage: scripts/bench NAME [options]
   --runs N       runs of each lane, interleaved (default 5)
   --settle TIME  memory is read this long after ready (default 10s)
+  --duration T   how long chaos lasts (default 10m)
   --node PATH    the node that is measured (default the one that runs this)
   --json         print the result as JSON only
   --save         write docs/perf/NAME-node<major>.json

@@ -8,9 +8,11 @@ import { pathToFileURL } from 'node:url'
 
 export const MAJORS = [20, 22, 24, 26]
 
-/** $XDG_CACHE_HOME/byre-runtimes, default ~/.cache/byre-runtimes. */
+/** $XDG_CACHE_HOME/byre-runtimes, default ~/.cache/byre-runtimes; /var/cache/byre-runtimes for root, whose home nobody else
+ *  may enter: units under test run as other users. */
 export function runtimesFolder(env = process.env) {
-  return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'byre-runtimes')
+  const cache = process.getuid?.() === 0 ? '/var/cache' : join(homedir(), '.cache')
+  return join(env.XDG_CACHE_HOME || cache, 'byre-runtimes')
 }
 
 /** Path of a node of that major version: the running one when it fits, else installed on first use. */

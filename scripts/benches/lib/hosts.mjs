@@ -4,15 +4,21 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { spawnClean } from '../../../dist/measure/spawn-clean.js'
-import { CALIBRATED_FLAGS, V8_FLAGS } from './flags.mjs'
+import { CALIBRATED_FLAGS, MALLOC_ENV, V8_FLAGS } from './flags.mjs'
 
 const BY_HAND = fileURLToPath(new URL('../hosts/by-hand.mjs', import.meta.url))
-const BYRE = fileURLToPath(new URL('../../../dist/bin.js', import.meta.url))
+const BY_REDIS_HAND = fileURLToPath(new URL('../hosts/by-hand-redis.mjs', import.meta.url))
+const BYRE = fileURLToPath(new URL('../../../dist/bundle/bin.js', import.meta.url))
 const LOOP_DELAY = new URL('../preload/loop-delay.mjs', import.meta.url).href
 const READY_TIMEOUT_MS = 120_000
 
 export function startByHand(node, herd, options = {}) {
   return startHost('by-hand', node, [BY_HAND, herd.config], herd, options)
+}
+
+/** As startByHand, for dormant workers on Redis. */
+export function startByRedisHand(node, herd) {
+  return startHost('by-hand-redis', node, [BY_REDIS_HAND, herd.config], herd, {})
 }
 
 export function startByre(node, herd, options = {}) {
@@ -38,26 +44,34 @@ export function startCompanion(node) {
 
 /** `calibrated`: as repeatable as a node can be made (no address randomisation, one thread, fixed seeds, one malloc
  *  arena). Its figures are not those of a plain process; only differences between calibrated lanes mean something. */
-function startHost(label, node, command, herd, { loopDelay = false, calibrated = false }) {
+function startHost(
+  label,
+  node,
+  command,
+  herd,
+  { loopDelay = false, calibrated = false, malloc = MALLOC_ENV, onLine: told },
+) {
   const preload = loopDelay ? ['--import', LOOP_DELAY] : []
   const flags = [...V8_FLAGS, ...(calibrated ? CALIBRATED_FLAGS : [])]
-  const env = { XDG_RUNTIME_DIR: herd.folder, XDG_STATE_HOME: herd.folder }
+  const env = { ...malloc, XDG_RUNTIME_DIR: herd.folder, XDG_STATE_HOME: herd.folder }
   return start(
     label,
     [node, ...flags, ...preload, ...command],
     calibrated ? { ...env, MALLOC_ARENA_MAX: '1' } : env,
     calibrated ? ['setarch', '-R'] : [],
+    told,
   )
 }
 
 /** Resolves when the child printed its ready line: {pid, readyMs (wall, from spawn), reportedReadyMs, channel, stop()}. */
-async function start(label, command, env, prefix = []) {
+async function start(label, command, env, prefix = [], told) {
   const startedAt = performance.now()
   const child = spawnClean(command, { env, prefix, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   const closed = once(child, 'close')
   const output = []
   const ready = new Promise((resolve, reject) => {
     const onLine = (line) => {
+      told?.(line)
       if (output.push(line) > 200) output.shift()
       if (!line.includes('"event":"ready"')) return
       resolve({ readyMs: performance.now() - startedAt, reportedReadyMs: JSON.parse(line).readyMs })

@@ -13,6 +13,7 @@ export function parseCommandLine(argv, names) {
     options: {
       runs: { type: 'string' },
       settle: { type: 'string' },
+      duration: { type: 'string' },
       node: { type: 'string' },
       json: { type: 'boolean' },
       save: { type: 'boolean' },
@@ -30,6 +31,7 @@ export function parseCommandLine(argv, names) {
     options: {
       runs: wholeNumber('--runs', values.runs, DEFAULT_RUNS),
       settleMs: duration('--settle', values.settle, 10_000),
+      durationMs: duration('--duration', values.duration, 600_000),
       node,
       nodeVersion: versionOf(node),
       json: values.json ?? false,

@@ -1,7 +1,7 @@
 // From runs to figures: medians with spread, differences of interleaved pairs, claims with their limit, and the table.
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { summarize } from '../../../dist/measure/stats.js'
-import { V8_FLAGS } from './flags.mjs'
+import { MALLOC_ENV, V8_FLAGS } from './flags.mjs'
 
 /** Figures of one lane: each key of the runs' values becomes one. Keys name their unit (…Bytes, …Ms, …Count). */
 export function figuresOf(lane, runs) {
@@ -47,6 +47,7 @@ export function buildResult(name, options, { settings = {}, figures, claims = []
     name,
     node: options.nodeVersion,
     v8Flags: V8_FLAGS,
+    mallocEnv: MALLOC_ENV,
     runs: options.runs,
     machine: {
       cpus: cpus().length,

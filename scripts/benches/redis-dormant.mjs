@@ -1,0 +1,58 @@
+// 18 dormant workers on the Redis bus beside what an engineer writes by hand: pino, two ioredis connections, one
+// subscription for each worker, its module imported with the first message.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { startByRedisHand, startByre, startCompanion } from './lib/hosts.mjs'
+import { createHerdFiles } from './lib/herd-files.mjs'
+import { interleave, sleep, withHost } from './lib/lanes.mjs'
+import { memoryOf } from './lib/memory.mjs'
+import { startServer } from './lib/redis-server.mjs'
+import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
+
+const LIMIT_BYTES = 3_000_000
+
+export const describe = '18 dormant workers on the Redis bus beside a host written by hand: memory'
+export const table = tableOf
+
+export async function run(options) {
+  const server = await startServer()
+  const herd = createHerdFiles({ count: 18, kind: 'dormant' })
+  const config = JSON.parse(readFileSync(herd.config, 'utf8'))
+  writeFileSync(herd.config, JSON.stringify({ ...config, bus: server.url }))
+  try {
+    return await withHost(
+      () => startCompanion(options.node),
+      () => measure(options, herd),
+    )
+  } finally {
+    herd.remove()
+    await server.stop()
+  }
+}
+
+async function measure(options, herd) {
+  const lane = (start) => () =>
+    withHost(start, async (host) => {
+      await sleep(options.settleMs)
+      return { ...memoryOf(host), readyMs: host.readyMs }
+    })
+  const runs = await interleave(
+    {
+      byHand: lane(() => startByRedisHand(options.node, herd)),
+      byre: lane(() => startByre(options.node, herd)),
+    },
+    options.runs,
+    options.note,
+  )
+  const over = differenceOf('byre over the hand-written host', 'anonBytes', runs.byre, runs.byHand)
+  return buildResult('redis-dormant', options, {
+    settings: { workers: 18, memoryAtMsAfterReady: options.settleMs, companion: true },
+    figures: [
+      ...figuresOf('by hand, 18 dormant', runs.byHand),
+      ...figuresOf('byre, 18 dormant', runs.byre),
+      over,
+    ],
+    claims: [
+      claim('18 dormant workers on Redis, private memory over the hand-written host', over, LIMIT_BYTES),
+    ],
+  })
+}

@@ -1,0 +1,77 @@
+// The Redis bus beside hand-written ioredis, lane by lane in turn on the same server: messages to a handler, jobs from a
+// stream, a round trip. Publishers and consumers are processes of their own.
+import { fileURLToPath } from 'node:url'
+import { spawnClean } from '../../dist/measure/spawn-clean.js'
+import { interleave } from './lib/lanes.mjs'
+import { startServer } from './lib/redis-server.mjs'
+import { buildResult, claim, figuresOf, ratioOf, tableOf } from './lib/result.mjs'
+
+const CHILD = fileURLToPath(new URL('hosts/redis-child.mjs', import.meta.url))
+const COUNT = 100_000
+
+export const describe = 'the Redis bus beside ioredis by hand: messages, jobs and round trips per second'
+export const table = tableOf
+
+export async function run(options) {
+  const server = await startServer()
+  const lane = (scenario) => async () => measure(options.node, scenario, server.port)
+  try {
+    const runs = await interleave(
+      {
+        rawMessages: lane('raw-messages'),
+        byreMessages: lane('byre-messages'),
+        rawJobs: lane('raw-jobs'),
+        byreJobs: lane('byre-jobs'),
+        rawTrips: lane('raw-trips'),
+        byreTrips: lane('byre-trips'),
+        signedTrips: lane('signed-trips'),
+      },
+      options.runs,
+      options.note,
+    )
+    const messages = ratioOf('messages, byre over raw', 'perSecond', runs.byreMessages, runs.rawMessages)
+    const jobs = ratioOf('jobs, byre over raw', 'perSecond', runs.byreJobs, runs.rawJobs)
+    const trips = ratioOf('control round trip, byre over raw', 'p50Ms', runs.byreTrips, runs.rawTrips)
+    const signed = ratioOf(
+      'signed control round trip, byre over raw',
+      'p50Ms',
+      runs.signedTrips,
+      runs.rawTrips,
+    )
+    return buildResult('redis', options, {
+      settings: { count: COUNT, payloadBytes: 100, batch: 100 },
+      figures: [
+        ...figuresOf('messages, ioredis and JSON.parse', runs.rawMessages),
+        ...figuresOf('messages, byre', runs.byreMessages),
+        messages,
+        ...figuresOf('jobs, XREADGROUP and XACK by hand', runs.rawJobs),
+        ...figuresOf('jobs, byre', runs.byreJobs),
+        jobs,
+        ...figuresOf('round trip, two hops by hand', runs.rawTrips),
+        ...figuresOf('round trip, state of a worker', runs.byreTrips),
+        trips,
+        ...figuresOf('round trip, state of a worker, signed', runs.signedTrips),
+        signed,
+      ],
+      claims: [
+        claim('messages to handlers over raw', messages, 0.9, 'at least'),
+        claim('jobs over a hand-written loop', jobs, 0.8, 'at least'),
+        claim('control round trip over raw', trips, 1.2),
+      ],
+    })
+  } finally {
+    await server.stop()
+  }
+}
+
+/** The last line the child writes is its figures. */
+async function measure(node, scenario, port) {
+  const child = spawnClean([node, CHILD, scenario, `${port}`, `${COUNT}`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk) => (text += chunk))
+  const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve))
+  if (code !== 0) throw new Error(`${scenario} exited ${code}`)
+  return JSON.parse(text)
+}
