@@ -6,6 +6,7 @@
 import { fstatSync, writeSync } from 'node:fs'
 import { systemClock } from '../base/clock.ts'
 import type { Clock, Timer } from '../base/clock.ts'
+import { BIGINT } from '../base/stat.ts'
 import { describeThrown } from '../base/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { formatNotify, mergeNotify } from './sd-notify.ts'
@@ -70,7 +71,7 @@ function fdWriter(value: string | undefined): ((message: string) => Sent) | unde
 
 function isSocket(fd: number): boolean {
   try {
-    return fstatSync(fd).isSocket()
+    return fstatSync(fd, BIGINT).isSocket()
   } catch {
     return false
   }
