@@ -2,6 +2,7 @@
 // a throw or a held loop in a shared worker; SIGKILL, SIGSTOP for 2 s, a throw or a full heap in a process. Every worker
 // is fed a numbered message each 100 ms. What must hold: nobody restarts but by a fault of its own, no run misses a
 // number, and the supervisor's private memory stays flat.
+import { mulberry32 } from '../../dist/measure/bootstrap.js'
 import { summarize } from '../../dist/measure/stats.js'
 import { readSmapsRollup } from '../../dist/procfs/smaps-rollup.js'
 import { createChaosFiles, NAMES, PROCESSES } from './chaos/files.mjs'
@@ -55,7 +56,7 @@ async function storm(options, files, host) {
   const ending = new Map(NAMES.map((name) => [name, 0]))
   const memory = []
   const frozen = new Set()
-  const random = seeded(1)
+  const random = mulberry32(1) // the same faults in every run
   const startedAt = performance.now()
   const endAt = startedAt + options.durationMs
   let sampleAt = startedAt + Math.min(WARM_MS, options.durationMs / 4)
@@ -168,15 +169,4 @@ function slopePerMs(points) {
   const meanY = points.reduce((sum, p) => sum + p.anonBytes, 0) / points.length
   const over = points.reduce((sum, p) => sum + (p.atMs - meanX) * (p.anonBytes - meanY), 0)
   return over / points.reduce((sum, p) => sum + (p.atMs - meanX) ** 2, 0)
-}
-
-/** The same faults in every run: mulberry32. */
-function seeded(seed) {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

@@ -1,32 +1,19 @@
 // 18 dormant workers on the embedded bus beside a bare node: what the supervisor itself costs.
 import { V8_FLAGS } from './lib/flags.mjs'
-import { createHerdFiles } from './lib/herd-files.mjs'
-import { startBare, startByre, startCompanion } from './lib/hosts.mjs'
-import { interleave, sleep, withHost } from './lib/lanes.mjs'
-import { memoryOf } from './lib/memory.mjs'
+import { laneAtRest, withHerd } from './lib/herd-lane.mjs'
+import { startBare, startByre } from './lib/hosts.mjs'
+import { interleave } from './lib/lanes.mjs'
 import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
 
 export const describe = '18 dormant workers beside a bare node: the cost of the supervisor'
 export const table = tableOf
 
 export async function run(options) {
-  const herd = createHerdFiles({ count: 18, kind: 'dormant' })
-  try {
-    return await withHost(
-      () => startCompanion(options.node),
-      () => measure(options, herd),
-    )
-  } finally {
-    herd.remove()
-  }
+  return withHerd(options, { count: 18, kind: 'dormant' }, (herd) => measure(options, herd))
 }
 
 async function measure(options, herd) {
-  const lane = (start) => () =>
-    withHost(start, async (host) => {
-      await sleep(options.settleMs)
-      return { ...memoryOf(host), readyMs: host.readyMs }
-    })
+  const lane = (start) => laneAtRest(options, start)
   const runs = await interleave(
     {
       bare: lane(() => startBare(options.node)),

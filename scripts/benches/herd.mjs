@@ -1,8 +1,8 @@
 // 18 ORM workers: `byre supervise` beside the hand-written host, same modules, bus class and V8 flags. Memory at a stated
 // time after ready, time from spawn to all ready, p99 loop delay while idle. Memory is taken twice: in plain children,
 // whose garbage depends on the moment, and in calibrated ones, whose difference repeats.
-import { createHerdFiles } from './lib/herd-files.mjs'
-import { measureLoopDelay, startByHand, startByre, startCompanion } from './lib/hosts.mjs'
+import { withHerd } from './lib/herd-lane.mjs'
+import { measureLoopDelay, startByHand, startByre } from './lib/hosts.mjs'
 import { interleave, sleep, withHost } from './lib/lanes.mjs'
 import { memoryOf } from './lib/memory.mjs'
 import { buildResult, claim, differenceOf, figuresOf, ratioOf, tableOf } from './lib/result.mjs'
@@ -18,15 +18,7 @@ export const describe = '18 ORM workers hosted by byre and by hand: memory, read
 export const table = tableOf
 
 export async function run(options) {
-  const herd = createHerdFiles({ count: WORKERS, kind: 'orm' })
-  try {
-    return await withHost(
-      () => startCompanion(options.node),
-      () => measure(options, herd),
-    )
-  } finally {
-    herd.remove()
-  }
+  return withHerd(options, { count: WORKERS, kind: 'orm' }, (herd) => measure(options, herd))
 }
 
 async function measure(options, herd) {

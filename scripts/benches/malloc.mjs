@@ -3,10 +3,9 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { MALLOC_ENV } from './lib/flags.mjs'
-import { createHerdFiles } from './lib/herd-files.mjs'
-import { startByHand, startByre, startCompanion } from './lib/hosts.mjs'
-import { interleave, sleep, withHost } from './lib/lanes.mjs'
-import { memoryOf } from './lib/memory.mjs'
+import { laneAtRest, withHerd } from './lib/herd-lane.mjs'
+import { startByHand, startByre } from './lib/hosts.mjs'
+import { interleave } from './lib/lanes.mjs'
 import { buildResult, differenceOf, figuresOf, ratioOf, tableOf } from './lib/result.mjs'
 
 const CHILD = fileURLToPath(new URL('./hosts/stream-child.mjs', import.meta.url))
@@ -16,26 +15,11 @@ export const describe =
 export const table = tableOf
 
 export async function run(options) {
-  const herd = createHerdFiles({ count: 18, kind: 'orm' })
-  try {
-    return await withHost(
-      () => startCompanion(options.node),
-      () => measure(options, herd),
-    )
-  } finally {
-    herd.remove()
-  }
+  return withHerd(options, { count: 18, kind: 'orm' }, (herd) => measure(options, herd))
 }
 
 async function measure(options, herd) {
-  const lane = (start, malloc) => () =>
-    withHost(
-      () => start(options.node, herd, { malloc }),
-      async (host) => {
-        await sleep(options.settleMs)
-        return { anonBytes: memoryOf(host).anonBytes, readyMs: host.readyMs }
-      },
-    )
+  const lane = (start, malloc) => laneAtRest(options, () => start(options.node, herd, { malloc }))
   const memory = await interleave(
     {
       byreWithout: lane(startByre, {}),

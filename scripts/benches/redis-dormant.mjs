@@ -1,10 +1,9 @@
 // 18 dormant workers on the Redis bus beside what an engineer writes by hand: pino, two ioredis connections, one
 // subscription for each worker, its module imported with the first message.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { startByRedisHand, startByre, startCompanion } from './lib/hosts.mjs'
-import { createHerdFiles } from './lib/herd-files.mjs'
-import { interleave, sleep, withHost } from './lib/lanes.mjs'
-import { memoryOf } from './lib/memory.mjs'
+import { laneAtRest, withHerd } from './lib/herd-lane.mjs'
+import { startByRedisHand, startByre } from './lib/hosts.mjs'
+import { interleave } from './lib/lanes.mjs'
 import { startServer } from './lib/redis-server.mjs'
 import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
 
@@ -15,26 +14,19 @@ export const table = tableOf
 
 export async function run(options) {
   const server = await startServer()
-  const herd = createHerdFiles({ count: 18, kind: 'dormant' })
-  const config = JSON.parse(readFileSync(herd.config, 'utf8'))
-  writeFileSync(herd.config, JSON.stringify({ ...config, bus: server.url }))
   try {
-    return await withHost(
-      () => startCompanion(options.node),
-      () => measure(options, herd),
-    )
+    return await withHerd(options, { count: 18, kind: 'dormant' }, (herd) => {
+      const config = JSON.parse(readFileSync(herd.config, 'utf8'))
+      writeFileSync(herd.config, JSON.stringify({ ...config, bus: server.url }))
+      return measure(options, herd)
+    })
   } finally {
-    herd.remove()
     await server.stop()
   }
 }
 
 async function measure(options, herd) {
-  const lane = (start) => () =>
-    withHost(start, async (host) => {
-      await sleep(options.settleMs)
-      return { ...memoryOf(host), readyMs: host.readyMs }
-    })
+  const lane = (start) => laneAtRest(options, start)
   const runs = await interleave(
     {
       byHand: lane(() => startByRedisHand(options.node, herd)),

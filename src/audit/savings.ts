@@ -34,14 +34,6 @@ export function isFirstParty(node: ModuleNode): boolean {
   return node.packageName === '' && node.kind !== 'program'
 }
 
-/** Bytes retained by each module: what vanishes with it. */
-export function retainedByModule(graph: ModuleGraph): Float64Array {
-  return retained(
-    dominators(graph.graph, 0),
-    graph.nodes.map((n) => n.selfBytes),
-  )
-}
-
 /** Bytes that vanish without these edges. */
 export function savingOf(graph: ModuleGraph, edges: readonly number[]): number {
   const without = new Set(edges)

@@ -38,7 +38,7 @@ function medianOfResample(values: readonly number[], random: () => number): numb
 }
 
 /** Tommy Ettinger's mulberry32: 32 bits of state are plenty for 10,000 draws of a handful of values. */
-function mulberry32(seed: number): () => number {
+export function mulberry32(seed: number): () => number {
   let state = seed
   return () => {
     state = (state + 0x6d2b79f5) | 0

@@ -4,10 +4,22 @@
 // The peak of the kernel counts page cache that the run brought in; so the split of the highest sampled moment stands
 // beside it always.
 
-import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { readCgroup, unifiedPath } from '../procfs/cgroup.ts'
 import { parseInteger } from '../procfs/fields.ts'
+import {
+  belowMount,
+  findMemoryPlace,
+  findMount,
+  folderOf,
+  handsDownMemory,
+  readFlat,
+  readNumber,
+  readText,
+  removeCgroup,
+  sweepCgroups,
+} from '../procfs/memory-controller.ts'
 import { PROC_ROOT } from '../procfs/read.ts'
-import { controllerPath, readCgroup, unifiedPath } from '../procfs/cgroup.ts'
 import type { PeakSource } from './result.ts'
 
 export interface CgroupReading {
@@ -47,32 +59,29 @@ export type CgroupTry =
 
 /** Names begin with this and the pid of their byre, so that a later one finds what a killed one left. */
 const PREFIX = 'byre-measure-'
-const MOUNTS = '/proc/self/mountinfo'
 
 /**
  * Makes a cgroup that no other process is in. On v2 below the nearest ancestor of this process's own that hands the
  * memory controller down (a cgroup with processes may not); on v1 below its own. Empty ones of dead byres go.
  */
 export function createMemoryCgroup(name: string, startAt?: string, root: string = PROC_ROOT): CgroupTry {
-  const lines = readCgroup('self', root)
-  if (!lines.ok) return { ok: false, reason: `the kernel shows no cgroup of this process (${lines.reason})` }
-  const v1 = controllerPath(lines.value, 'memory')
-  const mounts = readText(MOUNTS) ?? ''
-  const reasons: string[] = []
-  const version = v1 === undefined ? 2 : 1
-  const mount = findMount(mounts, version)
-  if (mount === undefined)
-    return { ok: false, reason: `no cgroup v${version} with the memory controller is mounted` }
-  const own = startAt ?? below(mount, v1 ?? unifiedPath(lines.value) ?? '/')
+  const place = findMemoryPlace('self', root)
+  if (!place.ok)
+    return {
+      ok: false,
+      reason: `the kernel shows no memory cgroup of this process (${place.path} is ${place.reason})`,
+    }
+  const { version, mount } = place.value
+  const own = startAt ?? place.value.path
   const parents =
-    version === 1 ? [own] : ancestors(own).filter((path) => handsDownMemory(mount.folder + path))
+    version === 1 ? [own] : ancestors(own).filter((path) => handsDownMemory(folderOf(mount, path)))
+  const reasons: string[] = []
   for (const parent of parents) {
-    const folder = `${mount.folder}${parent}`.replace(/\/$/, '')
-    removeStale(folder)
+    sweepCgroups(folderOf(mount, parent), PREFIX)
     const path = `${parent === '/' ? '' : parent}/${PREFIX}${process.pid}-${name}`
     try {
-      mkdirSync(`${mount.folder}${path}`)
-      const cgroup = version === 1 ? cgroupV1(mount.folder, path) : cgroupV2(mount.folder, path)
+      mkdirSync(`${mount}${path}`)
+      const cgroup = version === 1 ? cgroupV1(mount, path) : cgroupV2(mount, path)
       if (cgroup.currentBytes() !== undefined)
         return { ok: true, cgroup, way: `a cgroup v${version} of its own below ${parent}` }
       cgroup.remove()
@@ -91,11 +100,11 @@ export function createMemoryCgroup(name: string, startAt?: string, root: string 
 export function delegatedCgroup(pid: number, name: string, root: string = PROC_ROOT): CgroupTry {
   const lines = readCgroup(pid, root)
   const path = lines.ok ? unifiedPath(lines.value) : undefined
-  const mount = findMount(readText(MOUNTS) ?? '', 2)
+  const mount = findMount(readText(`${root}/self/mountinfo`) ?? '', 2)
   if (path === undefined || mount === undefined)
     return { ok: false, reason: 'systemd-run gave no cgroup v2 (on v1 a scope cannot be divided)' }
-  const parent = below(mount, path)
-  const folder = `${mount.folder}${parent}`
+  const parent = belowMount(mount, path)
+  const folder = folderOf(mount.folder, parent)
   try {
     mkdirSync(`${folder}/launcher`)
     writeFileSync(`${folder}/launcher/cgroup.procs`, String(pid))
@@ -106,35 +115,6 @@ export function delegatedCgroup(pid: number, name: string, root: string = PROC_R
   }
 }
 
-interface Mount {
-  readonly folder: string
-  /** The part of the hierarchy that is mounted there: '/' unless in a container that sees the host's. */
-  readonly top: string
-}
-
-/** The memory hierarchy's mount point in the text of mountinfo (proc_pid_mountinfo(5)). */
-export function findMount(mountinfo: string, version: 1 | 2): Mount | undefined {
-  for (const line of mountinfo.split('\n')) {
-    const [before, after] = line.split(' - ')
-    const fields = before?.split(' ') ?? []
-    const [type, , options] = after?.split(' ') ?? []
-    const fits =
-      version === 2 ? type === 'cgroup2' : type === 'cgroup' && (options ?? '').split(',').includes('memory')
-    if (fits && fields[3] !== undefined && fields[4] !== undefined)
-      return { folder: unescapeMount(fields[4]), top: unescapeMount(fields[3]) }
-  }
-  return undefined
-}
-
-function unescapeMount(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
-}
-
-function below(mount: Mount, path: string): string {
-  const inside = mount.top !== '/' && path.startsWith(mount.top) ? path.slice(mount.top.length) : path
-  return inside === '' ? '/' : inside
-}
-
 function ancestors(path: string): string[] {
   const found = [path]
   for (let at = path; at !== '/'; ) {
@@ -142,37 +122,6 @@ function ancestors(path: string): string[] {
     found.push(at)
   }
   return found
-}
-
-function handsDownMemory(folder: string): boolean {
-  return (readText(`${folder}/cgroup.subtree_control`) ?? '').split(/\s+/).includes('memory')
-}
-
-function removeStale(folder: string): void {
-  let names: string[]
-  try {
-    names = readdirSync(folder).filter((name) => name.startsWith(PREFIX))
-  } catch {
-    return
-  }
-  for (const name of names) {
-    const pid = Number(/^byre-measure-(\d+)-/.exec(name)?.[1])
-    if (!Number.isInteger(pid) || isAlive(pid)) continue
-    try {
-      rmdirSync(`${folder}/${name}`)
-    } catch {
-      // Still has members: not ours to end.
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
 
 function cgroupV2(mount: string, path: string): MemoryCgroup {
@@ -243,39 +192,8 @@ function shared(
         .split('\n')
         .map(parseInteger)
         .filter((pid) => pid !== undefined),
-    remove() {
-      try {
-        rmdirSync(folder)
-        return true
-      } catch (error) {
-        return (error as NodeJS.ErrnoException).code === 'ENOENT'
-      }
-    },
+    remove: () => removeCgroup(folder),
   }
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined // gone with its cgroup, or not in this kernel: the callers say which figure is absent
-  }
-}
-
-function readNumber(path: string): number | undefined {
-  return parseInteger((readText(path) ?? '').trim())
-}
-
-function readFlat(path: string): Map<string, number> | undefined {
-  const text = readText(path)
-  if (text === undefined) return undefined
-  const values = new Map<string, number>()
-  for (const line of text.split('\n')) {
-    const [key, value] = line.split(' ')
-    const number = parseInteger(value ?? '')
-    if (key !== undefined && number !== undefined) values.set(key, number)
-  }
-  return values
 }
 
 function tryWrite(path: string, text: string): boolean {

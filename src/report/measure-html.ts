@@ -5,38 +5,24 @@ import { formatMegabytes } from '../base/bytes.ts'
 import type { MeasureResult, RunResult } from '../measure/result.ts'
 import type { SeriesFigures } from '../measure/series-figures.ts'
 import { seriesOf } from '../measure/series-figures.ts'
-import { escapeJson, escapeText } from './html-escape.ts'
+import { escapeText, htmlPage } from './html-page.ts'
 import { PAGE_SCRIPT } from './measure-html-script.ts'
 import { PAGE_STYLE } from './measure-html-style.ts'
-import { formatSeconds, outcomeText, sourceText, spread } from './measure-text.ts'
+import { formatSeconds, outcomeText, sourceText, spread, stageRows } from './measure-text.ts'
 
 export function measureHtml(result: MeasureResult): string {
-  const title = `Memory of ${result.label}`
   const series = seriesOf(result)
   const drawn = series.map((one) => one.runs.find((run) => (run.timeline?.atMs.length ?? 0) > 0))
-  const data = drawn.map((run) => ({ timeline: run?.timeline }))
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>${escapeText(title)}</title>
-<style>${PAGE_STYLE}</style>
-</head>
-<body>
-<header><h1>${escapeText(title)}</h1>
-<p class="soft">${escapeText(`${result.startedAt}, ${result.host.cpuModel}, ${result.host.cpus} cores, Linux ${result.host.kernel}, load ${result.loadAtStart} before the first run`)}</p>
-${ceiling(result)}</header>
-<main>
-${series.map((one, i) => section(one, result, drawn[i], i)).join('\n')}
-</main>
-<noscript>The timelines are drawn by the page's own script; nothing is loaded from elsewhere.</noscript>
-<script type="application/json" id="data">${escapeJson(data)}</script>
-<script>${PAGE_SCRIPT}</script>
-</body>
-</html>
-`
+  const host = `${result.startedAt}, ${result.host.cpuModel}, ${result.host.cpus} cores, Linux ${result.host.kernel}, load ${result.loadAtStart} before the first run`
+  return htmlPage({
+    title: `Memory of ${result.label}`,
+    style: PAGE_STYLE,
+    header: `<p class="soft">${escapeText(host)}</p>${ceiling(result)}`,
+    main: `<main>${series.map((one, i) => section(one, result, drawn[i], i)).join('\n')}</main>`,
+    noScript: "The timelines are drawn by the page's own script; nothing is loaded from elsewhere.",
+    data: drawn.map((run) => ({ timeline: run?.timeline })),
+    script: PAGE_SCRIPT,
+  })
 }
 
 function section(
@@ -77,16 +63,7 @@ function split({ peak }: RunResult): string {
 
 function stageTable({ stages }: SeriesFigures): string {
   if (stages.length < 2) return ''
-  const rows = stages
-    .toSorted((a, b) => b.peakPssBytes.median - a.peakPssBytes.median)
-    .map((s) => [
-      s.name,
-      formatMegabytes(s.peakPssBytes.median),
-      formatMegabytes(s.peakAnonBytes.median),
-      formatSeconds(s.wallMs.median),
-      formatSeconds(s.cpuMs.median),
-      s.drives === 0 ? '' : `drives the peak (${s.drives})`,
-    ])
+  const rows = stageRows(stages, (s) => [s.drives === 0 ? '' : `drives the peak (${s.drives})`])
   return table(['stage', '#peak PSS', '#anon', '#wall', '#CPU', ''], rows)
 }
 

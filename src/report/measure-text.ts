@@ -116,9 +116,12 @@ function failureText(runs: readonly RunResult[]): string[] {
     ])
 }
 
-function stageTable({ stages, runs }: SeriesFigures, table: { width?: number }): string[] {
-  if (stages.length < 2) return []
-  const rows = stages
+/** Name, peak PSS, anon, wall and CPU of each stage, the heaviest first, and what `more` adds. */
+export function stageRows(
+  stages: SeriesFigures['stages'],
+  more: (stage: SeriesFigures['stages'][number]) => string[],
+): string[][] {
+  return stages
     .toSorted((a, b) => b.peakPssBytes.median - a.peakPssBytes.median)
     .map((s) => [
       s.name,
@@ -126,9 +129,16 @@ function stageTable({ stages, runs }: SeriesFigures, table: { width?: number }):
       formatMegabytes(s.peakAnonBytes.median),
       formatSeconds(s.wallMs.median),
       formatSeconds(s.cpuMs.median),
-      String(s.processes),
-      s.drives === 0 ? '' : `drives the peak in ${s.drives} of ${runs.length}`,
+      ...more(s),
     ])
+}
+
+function stageTable({ stages, runs }: SeriesFigures, table: { width?: number }): string[] {
+  if (stages.length < 2) return []
+  const rows = stageRows(stages, (s) => [
+    String(s.processes),
+    s.drives === 0 ? '' : `drives the peak in ${s.drives} of ${runs.length}`,
+  ])
   const columns = [
     { title: 'stage' },
     { title: 'peak PSS', align: 'right' as const },

@@ -7,19 +7,19 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
-import type { Clock } from '../../src/base/clock.ts'
 import type { ByreError } from '../../src/base/errors.ts'
 import { createRedactor } from '../../src/base/redact.ts'
-import type { BusEvent, Gap, HostBus } from '../../src/bus/bus.ts'
+import type { Gap } from '../../src/bus/bus.ts'
 import { describeFailure } from '../../src/bus/redis/errors.ts'
 import { MAX_UNSENT, MAX_WAIT_MS } from '../../src/bus/redis/outbox.ts'
-import { openRedisBus } from '../../src/bus/redis.ts'
 import type { RedisBusOptions } from '../../src/bus/redis.ts'
 import { startCleanNode } from '../helpers/clean-node.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { freePort, noRedis, startRedis } from '../helpers/redis.ts'
 import type { TestRedis } from '../helpers/redis.ts'
 import { flush, listen, payloads, serve } from './contract/harness.ts'
+import { openBus, quickClock } from './streams-harness.ts'
+import type { Opened } from './streams-harness.ts'
 
 const OPENSSL = '/usr/bin/openssl'
 const noOpenssl: string | false = existsSync(OPENSSL)
@@ -37,53 +37,9 @@ const SPEAK_OVER_TLS = `
   }
   await bus.close()`
 const SPEED = 20
-const quickClock: Clock = {
-  now: systemClock.now,
-  monotonic: () => systemClock.monotonic() * SPEED,
-  setTimer: (delayMs, fn, options) => systemClock.setTimer(delayMs / SPEED, fn, options),
-}
 
-interface Made {
-  readonly bus: HostBus
-  readonly events: BusEvent[]
-  /** The first event that fits, past or to come. */
-  readonly event: <K extends BusEvent['event']>(
-    kind: K,
-    fits?: (event: Extract<BusEvent, { event: K }>) => boolean,
-  ) => Promise<Extract<BusEvent, { event: K }>>
-}
-
-async function open(t: Test, server: TestRedis, options: Partial<RedisBusOptions> = {}): Promise<Made> {
-  const events: BusEvent[] = []
-  const waiting = new Set<() => void>()
-  const bus = await openRedisBus({
-    herd: 'h',
-    server: { url: server.url },
-    messageBytes: 1024 * 1024,
-    buffer: 1000,
-    clock: quickClock,
-    onEvent(event) {
-      events.push(event)
-      for (const check of waiting) check()
-    },
-    ...options,
-  })
-  t.teardown(() => bus.close())
-  return {
-    bus,
-    events,
-    event: (kind, fits = () => true) =>
-      new Promise((resolve) => {
-        const check = (): void => {
-          const found = events.find((event) => event.event === kind && fits(event as never))
-          if (found === undefined) return
-          waiting.delete(check)
-          resolve(found as never)
-        }
-        waiting.add(check)
-        check()
-      }),
-  }
+async function open(t: Test, server: TestRedis, options: Partial<RedisBusOptions> = {}): Promise<Opened> {
+  return openBus(t, server, { clock: quickClock(SPEED), ...options })
 }
 
 async function serverOf(t: Test, options?: Parameters<typeof startRedis>[0]): Promise<TestRedis> {

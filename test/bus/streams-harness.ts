@@ -10,8 +10,11 @@ import type { TestRedis } from '../helpers/redis.ts'
 export interface Opened {
   readonly bus: HostBus
   readonly events: BusEvent[]
-  /** The first event of that kind, past or to come. */
-  readonly event: <K extends BusEvent['event']>(kind: K) => Promise<Extract<BusEvent, { event: K }>>
+  /** The first event that fits, past or to come. */
+  readonly event: <K extends BusEvent['event']>(
+    kind: K,
+    fits?: (event: Extract<BusEvent, { event: K }>) => boolean,
+  ) => Promise<Extract<BusEvent, { event: K }>>
 }
 
 export async function openBus(
@@ -37,10 +40,10 @@ export async function openBus(
   return {
     bus,
     events,
-    event: (kind) =>
+    event: (kind, fits = () => true) =>
       new Promise((resolve) => {
         const check = (): void => {
-          const found = events.find((event) => event.event === kind)
+          const found = events.find((event) => event.event === kind && fits(event as never))
           if (found === undefined) return
           waiting.delete(check)
           resolve(found as never)

@@ -14,6 +14,7 @@ import { ByreError } from '../../base/errors.ts'
 import { EXIT, type ExitCode } from '../../base/exit-codes.ts'
 import { auditText } from '../../report/audit-text.ts'
 import { diffText, gateAnnotations, gateMarkdown, gateText } from '../../report/audit-gate.ts'
+import { list, text, wholeNumber } from '../flag-values.ts'
 import type { FlagValues } from '../flags.ts'
 import { columns, print, printError } from '../io.ts'
 
@@ -68,7 +69,7 @@ function optionsOf(
 ): AuditOptions {
   const why = list(flags, 'why')
   const nodePath = text(flags, 'node')
-  const number = (name: string): number | undefined => wholeNumber(flags, name)
+  const number = (name: string): number | undefined => wholeNumber(flags, name, 0, 9999)
   const [runs, proofs] = [number('runs'), number('proofs')]
   return {
     entries: [entry],
@@ -235,14 +236,6 @@ function hasCeiling(
   return Object.values(budgets ?? {}).some((b) => b.maxAnonBytes !== undefined)
 }
 
-function wholeNumber(flags: FlagValues, name: string): number | undefined {
-  const value = text(flags, name)
-  if (value === undefined) return undefined
-  if (!/^\d{1,4}$/.test(value))
-    throw new ByreError('BYRE_USAGE', `Cannot use --${name}: it must be a whole number, got '${value}'.`)
-  return Number(value)
-}
-
 function untilOf(flags: FlagValues): NonNullable<AuditOptions['until']> {
   const value = text(flags, 'until') ?? 'loaded'
   if (value === 'loaded' || value === 'ready' || value === 'first-message') return value
@@ -256,14 +249,4 @@ function splitVariable(text: string): [string, string] {
   const at = text.indexOf('=')
   if (at < 1) throw new ByreError('BYRE_USAGE', `Cannot use --env: it must be NAME=value, got '${text}'.`)
   return [text.slice(0, at), text.slice(at + 1)]
-}
-
-function text(flags: FlagValues, name: string): string | undefined {
-  const value = flags[name]
-  return typeof value === 'string' ? value : undefined
-}
-
-function list(flags: FlagValues, name: string): readonly string[] {
-  const value = flags[name]
-  return Array.isArray(value) ? (value as string[]) : []
 }

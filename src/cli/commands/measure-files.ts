@@ -3,6 +3,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { MeasureResult } from '../../measure/result.ts'
+import { text } from '../flag-values.ts'
 import type { FlagValues } from '../flags.ts'
 import type { MeasureRequest } from './measure-flags.ts'
 
@@ -13,11 +14,11 @@ export async function writeMeasureFiles(
   flags: FlagValues,
 ): Promise<string[]> {
   const problems: string[] = []
-  const write = (path: string, text: () => string): void => {
+  const write = (path: string, content: () => string): void => {
     try {
       mkdirSync(dirname(path), { recursive: true })
       const part = `${path}.part`
-      writeFileSync(part, text())
+      writeFileSync(part, content())
       renameSync(part, path) // the textfile collector and a waiting script never see half of it
     } catch (error) {
       problems.push(`Cannot write ${path}: ${(error as Error).message}.`)
@@ -27,25 +28,20 @@ export async function writeMeasureFiles(
     join(request.outDir, `result-${request.label}.json`),
     () => `${JSON.stringify(result, undefined, 1)}\n`,
   )
-  const html = path(flags, 'html')
+  const html = text(flags, 'html')
   if (html !== undefined) {
     const { measureHtml } = await import('../../report/measure-html.ts')
     write(html, () => measureHtml(result))
   }
-  const markdown = path(flags, 'markdown')
+  const markdown = text(flags, 'markdown')
   if (markdown !== undefined) {
     const { measureMarkdown } = await import('../../report/measure-markdown.ts')
     write(markdown, () => measureMarkdown(result))
   }
-  const prometheus = path(flags, 'prometheus')
+  const prometheus = text(flags, 'prometheus')
   if (prometheus !== undefined) {
     const { measurePrometheus } = await import('../../report/measure-prometheus.ts')
     write(prometheus, () => measurePrometheus(result))
   }
   return problems
-}
-
-function path(flags: FlagValues, name: string): string | undefined {
-  const value = flags[name]
-  return typeof value === 'string' ? value : undefined
 }

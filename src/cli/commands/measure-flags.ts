@@ -7,6 +7,7 @@ import { defaultImage, findEngine } from '../../measure/container.ts'
 import type { Lane, MeasureOptions } from '../../measure/measure.ts'
 import type { MetricName, Phase } from '../../measure/result.ts'
 import { parseStageRule } from '../../measure/stages.ts'
+import { list, text, wholeNumber } from '../flag-values.ts'
 import type { FlagValues } from '../flags.ts'
 
 export interface MeasureRequest extends Omit<MeasureOptions, 'interrupt' | 'kill' | 'onEvent'> {
@@ -37,13 +38,13 @@ export function readMeasureFlags(lines: readonly string[], flags: FlagValues, cw
     lanes,
     cwd,
     env: process.env,
-    runs: wholeNumber(flags, 'runs', 1, 1, MOST_RUNS),
-    warmups: wholeNumber(flags, 'warmup', 0, 0, MOST_RUNS),
+    runs: wholeNumber(flags, 'runs', 1, MOST_RUNS) ?? 1,
+    warmups: wholeNumber(flags, 'warmup', 0, MOST_RUNS) ?? 0,
     phases: readPhases(list(flags, 'phases'), prepare !== undefined),
     ...(prepare === undefined ? {} : { prepare }),
     ...(cleanup === undefined ? {} : { cleanup }),
     rules: list(flags, 'stage').map(parseStageRule),
-    intervalMs: wholeNumber(flags, 'intervalMs', DEFAULT_INTERVAL_MS, 10, 60_000),
+    intervalMs: wholeNumber(flags, 'intervalMs', 10, 60_000) ?? DEFAULT_INTERVAL_MS,
     verify: { paths: list(flags, 'verify'), json: list(flags, 'verifyJson').map(checkJsonRule) },
     sizes: Object.fromEntries(list(flags, 'size').map((one) => splitAt(one, 'size', 'NAME=PATH'))),
     ...(limit === undefined ? {} : { limitBytes: size(limit, 'limit') }),
@@ -149,26 +150,4 @@ function splitAt(value: string, flag: string, form: string): [string, string] {
   if (at < 1 || at === value.length - 1)
     throw new ByreError('BYRE_USAGE', `Cannot use --${flag}: it must be ${form}, got '${value}'.`)
   return [value.slice(0, at), value.slice(at + 1)]
-}
-
-function wholeNumber(flags: FlagValues, name: string, missing: number, min: number, max: number): number {
-  const value = text(flags, name)
-  if (value === undefined) return missing
-  const number = /^\d{1,6}$/.test(value) ? Number(value) : Number.NaN
-  if (!(number >= min && number <= max))
-    throw new ByreError(
-      'BYRE_USAGE',
-      `Cannot use --${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}: it must be a whole number from ${min} to ${max}, got '${value}'.`,
-    )
-  return number
-}
-
-function text(flags: FlagValues, name: string): string | undefined {
-  const value = flags[name]
-  return typeof value === 'string' ? value : undefined
-}
-
-function list(flags: FlagValues, name: string): readonly string[] {
-  const value = flags[name]
-  return Array.isArray(value) ? (value as string[]) : []
 }

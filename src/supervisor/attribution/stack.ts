@@ -1,6 +1,6 @@
 // Whose code threw, read from a stack trace. Pure.
 
-import { fileURLToPath } from 'node:url'
+import { modulePath } from '../../base/module-path.ts'
 
 const FRAME_LIMIT = 64
 const FRAME = /(?:\(|at (?:async )?)((?:file:\/\/|\/)[^()]*?):(\d+):(\d+)\)?$/
@@ -12,19 +12,10 @@ export function framesOf(stack: string | undefined): string[] {
   for (const line of stack.split('\n')) {
     if (paths.length >= FRAME_LIMIT) break
     const match = FRAME.exec(line.trimEnd())
-    const path = match?.[1] === undefined ? undefined : toPath(match[1])
+    const path = match?.[1] === undefined ? undefined : modulePath(match[1])
     if (path !== undefined) paths.push(path)
   }
   return paths
-}
-
-function toPath(text: string): string | undefined {
-  if (text.startsWith('/')) return text
-  try {
-    return fileURLToPath(text.replace(/[?#].*$/, ''))
-  } catch {
-    return undefined // a malformed URL in a forged stack names no file
-  }
 }
 
 export interface StackOwners {

@@ -5,20 +5,19 @@
 // itself alone. So for root the unit says it (Delegate=memory and Environment=BYRE_CGROUP=own); for anybody else a cgroup
 // that can be written is one that was delegated.
 
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  writeFileSync,
-} from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describeThrown } from '../../base/errors.ts'
 import type { Logger } from '../../log/logger.ts'
-import { controllerPath, readCgroup, unifiedPath } from '../../procfs/cgroup.ts'
+import {
+  findMemoryPlace,
+  handsDownMemory,
+  readNumber,
+  readText,
+  removeCgroup,
+  sweepCgroups,
+} from '../../procfs/memory-controller.ts'
+import type { MemoryPlace } from '../../procfs/memory-controller.ts'
 
 /** What the kernel counted for one run. */
 export interface CgroupMemory {
@@ -40,23 +39,17 @@ export interface MemoryCgroups {
   open(worker: string, limitBytes: number): MemoryCgroup | undefined
 }
 
-interface Base {
-  readonly version: 1 | 2
-  readonly folder: string
-}
-
-const ROOT = '/sys/fs/cgroup'
 const FILES = {
   1: { limit: 'memory.limit_in_bytes', peak: 'memory.max_usage_in_bytes' },
   2: { limit: 'memory.max', peak: 'memory.peak' },
 } as const
 
-export function createMemoryCgroups(log: Logger, root: string = ROOT): MemoryCgroups {
-  let base: Base | string | undefined
+export function createMemoryCgroups(log: Logger): MemoryCgroups {
+  let base: MemoryPlace | string | undefined
   let runs = 0
-  const mayMake = (): Base | undefined => {
+  const mayMake = (): MemoryPlace | undefined => {
     if (base !== undefined) return typeof base === 'string' ? undefined : base
-    base = prepare(root)
+    base = prepare()
     if (typeof base === 'string') {
       log.info(
         { event: 'no-memory-cgroup', why: base },
@@ -68,7 +61,7 @@ export function createMemoryCgroups(log: Logger, root: string = ROOT): MemoryCgr
       { event: 'memory-cgroup', version: base.version, folder: base.folder },
       'memoryMax bounds processes by cgroup',
     )
-    sweep(base.folder)
+    sweepCgroups(base.folder, 'byre-')
     return base
   }
   return {
@@ -89,8 +82,8 @@ export function createMemoryCgroups(log: Logger, root: string = ROOT): MemoryCgr
 }
 
 /** Where workers' cgroups are made, or why nowhere. */
-function prepare(root: string): Base | string {
-  const own = ownCgroup(root)
+function prepare(): MemoryPlace | string {
+  const own = ownCgroup()
   if (own === undefined) return 'there is no memory controller'
   const asked = process.env['BYRE_CGROUP']
   if (process.geteuid?.() === 0 && asked !== 'own')
@@ -104,32 +97,32 @@ function prepare(root: string): Base | string {
   }
 }
 
-function ownCgroup(root: string): Base | undefined {
-  const lines = readCgroup('self')
-  if (!lines.ok) return undefined
-  const one = controllerPath(lines.value, 'memory')
-  if (one !== undefined) {
-    const folder = join(root, 'memory', one)
-    return existsSync(join(folder, FILES[1].limit)) ? { version: 1, folder } : undefined
-  }
-  const two = unifiedPath(lines.value)
-  if (two === undefined) return undefined
-  const folder = join(root, two)
-  const controllers = readText(join(folder, 'cgroup.controllers')) ?? ''
-  return controllers.split(/\s+/).includes('memory') ? { version: 2, folder } : undefined
+function ownCgroup(): MemoryPlace | undefined {
+  const place = findMemoryPlace('self')
+  if (!place.ok) return undefined
+  const { version, folder } = place.value
+  const has =
+    version === 1
+      ? existsSync(join(folder, FILES[1].limit))
+      : (readText(join(folder, 'cgroup.controllers')) ?? '').split(/\s+/).includes('memory')
+  return has ? place.value : undefined
 }
 
 /** v2 gives controllers to the children of a cgroup only when no process is in it: the supervisor moves into a child. */
 function divide(folder: string): void {
-  const control = join(folder, 'cgroup.subtree_control')
-  if ((readText(control) ?? '').split(/\s+/).includes('memory')) return
+  if (handsDownMemory(folder)) return
   const leaf = join(folder, 'byre-supervisor')
   mkdirSync(leaf, { recursive: true })
   writeFileSync(join(leaf, 'cgroup.procs'), String(process.pid))
-  writeFileSync(control, '+memory')
+  writeFileSync(join(folder, 'cgroup.subtree_control'), '+memory')
 }
 
-function openCgroup({ version, folder }: Base, name: string, limitBytes: number, log: Logger): MemoryCgroup {
+function openCgroup(
+  { version, folder }: MemoryPlace,
+  name: string,
+  limitBytes: number,
+  log: Logger,
+): MemoryCgroup {
   const path = join(folder, name)
   const files = FILES[version]
   mkdirSync(path)
@@ -147,7 +140,7 @@ function openCgroup({ version, folder }: Base, name: string, limitBytes: number,
     },
     end() {
       const peakBytes = readNumber(join(path, files.peak))
-      remove(path)
+      removeCgroup(path)
       return {
         path,
         limitBytes,
@@ -155,32 +148,4 @@ function openCgroup({ version, folder }: Base, name: string, limitBytes: number,
       }
     },
   }
-}
-
-/** One that is not empty (a grandchild lives on) is left, and taken by a later sweep. */
-function remove(path: string): void {
-  try {
-    rmdirSync(path)
-  } catch {}
-}
-
-/** Takes what supervisors left that are gone. */
-function sweep(folder: string): void {
-  for (const name of readdirSync(folder)) {
-    const pid = /^byre-(\d+)-/.exec(name)?.[1]
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) remove(join(folder, name))
-  }
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined // an older kernel has no such file
-  }
-}
-
-function readNumber(path: string): number | undefined {
-  const text = readText(path)?.trim() ?? ''
-  return /^\d{1,16}$/.test(text) ? Number(text) : undefined
 }

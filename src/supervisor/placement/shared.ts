@@ -7,8 +7,9 @@ import type { ResolvedWorker } from '../../config/types.ts'
 import type { Logger } from '../../log/logger.ts'
 import { createContext } from '../../worker/context.ts'
 import type { ContextHost, ContextOwner } from '../../worker/context.ts'
-import type { Wake, WorkerModule } from '../../worker/contract.ts'
+import type { Wake } from '../../worker/contract.ts'
 import { loadWorker } from '../../worker/load.ts'
+import type { LoadedWorker } from '../../worker/load.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
 import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../attribution/run-scope.ts'
 import type { ExitCall, RunScope, ScopeSink } from '../attribution/run-scope.ts'
@@ -52,11 +53,11 @@ interface House {
   readonly moduleEnvs: Map<string, Environment>
 }
 
-type Load = (spec: ResolvedWorker) => Promise<{ run: WorkerModule['run']; loadMs: number; rssBytes: number }>
+type Load = (spec: ResolvedWorker) => Promise<LoadedWorker>
 
 /** One module instance per worker and process: restarts call run() of the same one; failed loads get a fresh URL. */
 function createLoader(): Load {
-  const loaded = new Map<string, { run: WorkerModule['run']; loadMs: number; rssBytes: number }>()
+  const loaded = new Map<string, LoadedWorker>()
   const attempts = new Map<string, { count: number; cause: unknown }>()
   return async (spec) => {
     const path = spec.source.path
@@ -100,7 +101,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   readonly #abort = new AbortController()
   #releases: (() => void)[] | undefined
   #bus: ScopedBus | undefined
-  #module: Awaited<ReturnType<Load>> | undefined
+  #module: LoadedWorker | undefined
   #loading: { done(): void } | undefined
   /** Set once it was let go of. */
   #leftovers: Leftovers | undefined

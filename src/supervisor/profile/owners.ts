@@ -6,7 +6,7 @@
 
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { modulePath } from '../../base/module-path.ts'
 
 /** The worker (or workers sharing one module, joined) that owns the code at `url`; undefined: nobody alone. */
 export type OwnerOf = (url: string) => string | undefined
@@ -33,7 +33,7 @@ export function ownersOf(members: readonly Member[]): OwnerOf {
       reachedBy.set(place, (reachedBy.get(place) ?? new Set()).add(owner))
   }
   return (url) => {
-    const path = pathOf(url)
+    const path = modulePath(url)
     if (path === undefined) return undefined
     const reached = reachedBy.get(packageOf(path) ?? path)
     return reached?.size === 1 ? [...reached][0] : undefined
@@ -51,7 +51,7 @@ function reach(entry: string): ReadonlySet<string> {
       if (!/^(?:\.|\/|file:)/.test(specifier)) packages.add(packageName(specifier))
       else {
         const path = fileAt(
-          specifier.startsWith('file:') ? pathOf(specifier) : resolve(dirname(file), specifier),
+          specifier.startsWith('file:') ? modulePath(specifier) : resolve(dirname(file), specifier),
         )
         if (path !== undefined) found.add(path)
       }
@@ -74,16 +74,6 @@ function fileAt(path: string | undefined): string | undefined {
   return EXTENSIONS.map((extension) => bare + extension).find(
     (candidate) => statSync(candidate, { throwIfNoEntry: false })?.isFile() === true,
   )
-}
-
-function pathOf(url: string): string | undefined {
-  if (url.startsWith('/')) return url
-  if (!url.startsWith('file:')) return undefined
-  try {
-    return fileURLToPath(url.replace(/[?#].*$/, ''))
-  } catch {
-    return undefined
-  }
 }
 
 /** The innermost package of a path in node_modules. */

@@ -1,6 +1,6 @@
 // Who holds the loop, from the stack of the paused loop, its async context and the worker last entered. Pure.
 
-import { fileURLToPath } from 'node:url'
+import { modulePath } from '../../base/module-path.ts'
 import type { StackOwners } from '../attribution/stack.ts'
 
 /** A frame of the paused loop, innermost first in a list; lines count from 1. */
@@ -40,7 +40,7 @@ export interface Place {
  * context; else the worker last entered. Undefined when nothing names anybody, or the code is byre's own.
  */
 export function nameCulprit(sighting: Sighting, owners: StackOwners): Culprit | undefined {
-  const paths = sighting.frames.map((frame) => pathOf(frame.url))
+  const paths = sighting.frames.map((frame) => modulePath(frame.url))
   for (const path of paths) {
     const workers = path === undefined ? undefined : owners.byModule.get(path)
     if (workers?.length === 1 && workers[0] !== undefined) return { worker: workers[0], by: 'stack' }
@@ -54,7 +54,7 @@ export function nameCulprit(sighting: Sighting, owners: StackOwners): Culprit | 
 /** Undefined when every frame is Node's or byre's. */
 export function placeOf(frames: readonly Frame[], ownRoot: string): Place | undefined {
   for (const [i, frame] of frames.entries()) {
-    const file = pathOf(frame.url)
+    const file = modulePath(frame.url)
     if (file === undefined || file.startsWith(ownRoot)) continue
     const called = frames[i - 1]
     return {
@@ -75,15 +75,7 @@ const SHOWN_MAX = 10
 export function showFrames(frames: readonly Frame[]): string[] {
   return frames
     .slice(0, SHOWN_MAX)
-    .map((frame) => `${frame.function || '(anonymous)'} (${pathOf(frame.url) ?? frame.url}:${frame.line})`)
-}
-
-function pathOf(url: string): string | undefined {
-  if (url.startsWith('/')) return url
-  if (!url.startsWith('file:')) return undefined
-  try {
-    return fileURLToPath(url.replace(/[?#].*$/, ''))
-  } catch {
-    return undefined // a script may call itself anything
-  }
+    .map(
+      (frame) => `${frame.function || '(anonymous)'} (${modulePath(frame.url) ?? frame.url}:${frame.line})`,
+    )
 }
