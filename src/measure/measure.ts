@@ -185,7 +185,7 @@ function notStarted(o: RunOptions, reason: string): RunResult {
     absent: { peakBytes: reason },
     stages: [],
     topProcesses: [],
-    sampling: { samples: 0, readings: 0, cpuMs: 0, cpuRatio: 0, mostProcesses: 0, unreadable: 0 },
+    sampling: { samples: 0, readings: 0, cpuMs: 0, cpuRatio: 0, mostProcesses: 0, unreadable: 0, givenUp: 0 },
     verify: [],
     sizes: {},
     escaped: [],

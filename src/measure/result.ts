@@ -103,6 +103,10 @@ export interface SamplingFacts {
   readonly mostProcesses: number
   /** Readings of a living process that the kernel refused. */
   readonly unreadable: number
+  /** Readings of the tree that were given up because too many processes came or went meanwhile. */
+  readonly givenUp: number
+  /** The most by which the highest PSS may be off because processes came or went while it was read. */
+  readonly pssUncertainBytes?: number
 }
 
 export interface VerifyRow {

@@ -1,5 +1,6 @@
 // From what one run gave to its result: which figure came from where, and why one is absent. Pure.
 
+import { formatMegabytes } from '../base/bytes.ts'
 import type { NetworkCounters } from './host-facts.ts'
 import type { Usage } from './launcher.ts'
 import type { OutputLog } from './output-log.ts'
@@ -18,6 +19,7 @@ import type {
 import type { RunOptions } from './run-once.ts'
 import type { SamplerResult } from './sampler.ts'
 import type { SeriesResult } from './series.ts'
+import { TORN_RATIO } from './torn.ts'
 
 export interface RunParts {
   readonly o: Pick<RunOptions, 'lane' | 'phase' | 'run' | 'interrupt' | 'kill'>
@@ -45,6 +47,7 @@ const NOTHING: SamplingFacts = {
   cpuRatio: 0,
   mostProcesses: 0,
   unreadable: 0,
+  givenUp: 0,
 }
 
 export function assembleRun(parts: RunParts): RunResult {
@@ -53,7 +56,7 @@ export function assembleRun(parts: RunParts): RunResult {
   const { metrics, absent } = metricsOf(parts, peak)
   const interrupted = o.interrupt.aborted || o.kill.aborted
   const passed = outcome.kind === 'exited' && outcome.code === 0 && parts.verify.every((row) => row.ok)
-  const { medianIntervalMs } = figures
+  const { medianIntervalMs, pssUncertainBytes } = figures
   return {
     lane: o.lane,
     phase: o.phase,
@@ -71,6 +74,7 @@ export function assembleRun(parts: RunParts): RunResult {
     sampling: {
       ...(sampled?.facts ?? NOTHING),
       ...(medianIntervalMs === undefined ? {} : { medianIntervalMs }),
+      ...(pssUncertainBytes === undefined ? {} : { pssUncertainBytes }),
     },
     verify: parts.verify,
     sizes: parts.sizes,
@@ -157,6 +161,11 @@ function notesOf({ sampled, leftovers, log, figures }: RunParts): string[] {
     )
   if ((facts?.unreadable ?? 0) > 0)
     notes.push(`the kernel refused ${facts!.unreadable} readings of processes: PSS is too low by them`)
+  const { pssBytes = 0, pssUncertainBytes = 0 } = figures
+  if (pssUncertainBytes > TORN_RATIO * pssBytes)
+    notes.push(
+      `processes came or went while the tree was read: the highest PSS may be off by ${formatMegabytes(pssUncertainBytes)}`,
+    )
   if (log.problem !== undefined) notes.push(log.problem)
   if (figures.samples > 0 && figures.samples < 3)
     notes.push(`only ${figures.samples} samples of the tree: PSS and stages are rough`)

@@ -15,6 +15,7 @@ import type { SampledProcess, SampleSeries, TreeSample } from './series.ts'
 import { highestSplit } from './series.ts'
 import type { StageRule } from './stages.ts'
 import { tagStages } from './stages.ts'
+import { TORN_RATIO, uncertainBytes } from './torn.ts'
 
 export interface SamplerOptions {
   /** Not a member itself; everything below it is. */
@@ -49,6 +50,10 @@ const TICK_MS = 25
 const STRANGERS_MS = 5000
 const COMMAND_LENGTH = 200
 const MOST_ESCAPED = 20
+/** A reading is given up for a later one when so much of it was torn within this time; after three in a row it is kept as
+ *  it is, so that a tree that never rests is read as well. */
+const LOOK_AGAIN_MS = 25
+const MOST_GIVEN_UP = 3
 
 /** Starts reading at once; `stop` reads no more. */
 export function startSampler(options: SamplerOptions): Sampler {
@@ -72,6 +77,8 @@ export class Sampler {
   #readings = 0
   #unreadable = 0
   #most = 0
+  #givenUp = 0
+  #givenUpInARow = 0
   readonly #escaped = new Map<number, Escaped>()
 
   constructor(options: SamplerOptions) {
@@ -103,6 +110,7 @@ export class Sampler {
         cpuRatio: Number((this.#spentMs / Math.max(1, wallMs)).toFixed(4)),
         mostProcesses: this.#most,
         unreadable: this.#unreadable,
+        givenUp: this.#givenUp,
       },
       escaped: [...this.#escaped.values()],
     }
@@ -144,11 +152,16 @@ export class Sampler {
     const commands = members.map((p) => ({ pid: p.pid, ppid: p.ppid, command: this.#commandOf(p) }))
     const stages = tagStages(commands, this.#o.rules, this.#o.announced())
     const processes: SampledProcess[] = []
-    members.forEach((stat, i) => {
+    let lookedMs = performance.now()
+    for (const [i, stat] of members.entries()) {
+      if (performance.now() - lookedMs > LOOK_AGAIN_MS) {
+        if (this.#givesUp(members, processes)) return
+        lookedMs = performance.now()
+      }
       const rollup = readSmapsRollup(stat.pid, this.#root)
       if (!rollup.ok) {
         if (rollup.reason !== 'gone') this.#unreadable++
-        return
+        continue
       }
       const { pssBytes, ussBytes, rssBytes, anonBytes } = rollup.value
       const ticks = stat.userTicks + stat.systemTicks
@@ -164,15 +177,40 @@ export class Sampler {
         cpuMs: (ticks * 1000) / this.#o.ticksPerSecond,
         startTicks: stat.startTicks,
       })
-    })
+    }
+    this.#givenUpInARow = 0
+    const uncertain = this.#uncertainBytes(members, processes)
     this.#findEscaped(members)
     if (processes.length === 0) return
     this.#samples++
     this.#most = Math.max(this.#most, processes.length)
     this.#highestReadBytes = Math.max(this.#highestReadBytes, currentBytes ?? 0)
-    const sample = { atMs, processes, ...(currentBytes === undefined ? {} : { currentBytes }) }
+    const sample = {
+      atMs,
+      processes,
+      uncertainBytes: uncertain,
+      ...(currentBytes === undefined ? {} : { currentBytes }),
+    }
     this.#o.series.add(sample)
     this.#o.onSample?.(sample)
+  }
+
+  /** So many came or went already that the sum would be of no moment, and the rest may be long: a later reading is better. */
+  #givesUp(members: readonly ProcStat[], processes: readonly SampledProcess[]): boolean {
+    if (this.#givenUpInARow >= MOST_GIVEN_UP) return false
+    const pss = processes.reduce((total, one) => total + one.pssBytes, 0)
+    if (this.#uncertainBytes(members, processes) <= TORN_RATIO * pss) return false
+    this.#givenUp++
+    this.#givenUpInARow++
+    return true
+  }
+
+  #uncertainBytes(members: readonly ProcStat[], processes: readonly SampledProcess[]): number {
+    const read = processes.map((one) => ({ ...one, sharedBytes: one.pssBytes - one.ussBytes }))
+    return uncertainBytes(members, this.members(), read, (pid) => {
+      const rollup = readSmapsRollup(pid, this.#root)
+      return rollup.ok ? rollup.value.pssBytes - rollup.value.ussBytes : undefined
+    })
   }
 
   #findEscaped(members: readonly ProcStat[]): void {

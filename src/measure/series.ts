@@ -17,10 +17,14 @@ export interface TreeSample {
   readonly atMs: number
   readonly currentBytes?: number
   readonly processes: readonly SampledProcess[]
+  /** The most by which its PSS may be off (torn.ts). @default 0 */
+  readonly uncertainBytes?: number
 }
 
 export interface SeriesResult {
   readonly pssBytes?: number
+  /** The most by which pssBytes may be off. */
+  readonly pssUncertainBytes?: number
   readonly ussBytes?: number
   readonly rssBytes?: number
   readonly anonBytes?: number
@@ -52,14 +56,22 @@ interface Row {
   readonly processes: ReadonlyMap<string, number>
 }
 
+/** Of two readings the one counts that certainly held more: a torn one may read far too much. */
+interface Certain {
+  readonly bytes: number
+  readonly uncertainBytes: number
+}
+
 interface StageTotals {
-  peakPss: number
+  peakPss: Certain
   peakAnon: number
   atPeak: number
   wallMs: number
   cpuMs: number
   processes: number
 }
+
+const NOTHING_SEEN: Certain = { bytes: 0, uncertainBytes: Number.POSITIVE_INFINITY }
 
 export function createSeries(): SampleSeries {
   return new Series()
@@ -74,20 +86,24 @@ class Series implements SampleSeries {
   #live = new Set<string>()
   #lastMs = 0
   #samples = 0
-  #highest: { pss: number; processes: readonly SampledProcess[] } | undefined
-  #peaks = { pssBytes: 0, ussBytes: 0, rssBytes: 0, anonBytes: 0 }
+  #highest: { pss: Certain; processes: readonly SampledProcess[] } | undefined
+  #uss = NOTHING_SEEN
+  #peaks = { rssBytes: 0, anonBytes: 0 }
   #mostProcesses = 0
 
   add(sample: TreeSample): void {
     const total = sumOf(sample.processes)
+    const certain = (bytes: number): Certain => ({ bytes, uncertainBytes: sample.uncertainBytes ?? 0 })
     this.#pass(sample.atMs)
     this.#samples++
-    for (const key of ['pssBytes', 'ussBytes', 'rssBytes', 'anonBytes'] as const)
+    for (const key of ['rssBytes', 'anonBytes'] as const)
       this.#peaks[key] = Math.max(this.#peaks[key], total[key])
+    this.#uss = higher(this.#uss, certain(total.ussBytes))
     this.#mostProcesses = Math.max(this.#mostProcesses, sample.processes.length)
-    const isHighest = this.#highest === undefined || total.pssBytes > this.#highest.pss
-    if (isHighest) this.#highest = { pss: total.pssBytes, processes: sample.processes }
-    const byStage = this.#addStages(sample.processes)
+    const pss = certain(total.pssBytes)
+    const isHighest = this.#highest === undefined || higher(this.#highest.pss, pss) === pss
+    if (isHighest) this.#highest = { pss, processes: sample.processes }
+    const byStage = this.#addStages(sample.processes, certain)
     if (isHighest) for (const [name, stage] of this.#stages) stage.atPeak = byStage.get(name) ?? 0
     this.#rows.push({
       atMs: Math.round(sample.atMs),
@@ -103,7 +119,7 @@ class Series implements SampleSeries {
     this.#pass(endMs)
     const stages = [...this.#stages].map(([name, s]) => ({
       name,
-      peakPssBytes: s.peakPss,
+      peakPssBytes: s.peakPss.bytes,
       peakAnonBytes: s.peakAnon,
       atPeakPssBytes: s.atPeak,
       wallMs: Math.round(s.wallMs),
@@ -116,7 +132,7 @@ class Series implements SampleSeries {
       .slice(0, TOP_PROCESSES)
       .map(({ cpuMs: _cpu, startTicks: _start, ...rest }) => rest)
     return {
-      ...(this.#samples === 0 ? {} : this.#peaks),
+      ...this.#figures(),
       stages,
       ...(driving === undefined ? {} : { drivingStage: driving.name }),
       topProcesses: top,
@@ -124,6 +140,17 @@ class Series implements SampleSeries {
       samples: this.#samples,
       ...(this.#intervals.length === 0 ? {} : { medianIntervalMs: Math.round(median(this.#intervals)) }),
       timeline: toTimeline(this.#rows),
+    }
+  }
+
+  #figures(): Pick<SeriesResult, 'pssBytes' | 'pssUncertainBytes' | 'ussBytes' | 'rssBytes' | 'anonBytes'> {
+    if (this.#highest === undefined) return {}
+    const { bytes, uncertainBytes } = this.#highest.pss
+    return {
+      pssBytes: bytes,
+      pssUncertainBytes: uncertainBytes,
+      ussBytes: this.#uss.bytes,
+      ...this.#peaks,
     }
   }
 
@@ -137,7 +164,7 @@ class Series implements SampleSeries {
     this.#lastMs = atMs
   }
 
-  #addStages(processes: readonly SampledProcess[]): Map<string, number> {
+  #addStages(processes: readonly SampledProcess[], certain: (bytes: number) => Certain): Map<string, number> {
     const pss = new Map<string, number>()
     const anon = new Map<string, number>()
     const count = new Map<string, number>()
@@ -146,7 +173,7 @@ class Series implements SampleSeries {
       const { stage } = process
       let totals = this.#stages.get(stage)
       if (totals === undefined) {
-        totals = { peakPss: 0, peakAnon: 0, atPeak: 0, wallMs: 0, cpuMs: 0, processes: 0 }
+        totals = { peakPss: NOTHING_SEEN, peakAnon: 0, atPeak: 0, wallMs: 0, cpuMs: 0, processes: 0 }
         this.#stages.set(stage, totals)
       }
       pss.set(stage, (pss.get(stage) ?? 0) + process.pssBytes)
@@ -158,7 +185,7 @@ class Series implements SampleSeries {
     }
     for (const [name, bytes] of pss) {
       const totals = this.#stages.get(name)!
-      totals.peakPss = Math.max(totals.peakPss, bytes)
+      totals.peakPss = higher(totals.peakPss, certain(bytes))
       totals.peakAnon = Math.max(totals.peakAnon, anon.get(name)!)
       totals.processes = Math.max(totals.processes, count.get(name)!)
     }
@@ -166,6 +193,10 @@ class Series implements SampleSeries {
     this.#live = new Set(pss.keys())
     return pss
   }
+}
+
+function higher(kept: Certain, seen: Certain): Certain {
+  return seen.bytes - seen.uncertainBytes > kept.bytes - kept.uncertainBytes ? seen : kept
 }
 
 function sumOf(processes: readonly SampledProcess[]): {

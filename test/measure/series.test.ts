@@ -70,3 +70,25 @@ t.test('nothing sampled is nothing claimed', async (t) => {
   t.equal(result.pssBytes, undefined)
   t.same(result.stages, [])
 })
+
+t.test('a reading that was torn does not outdo one that certainly held more', async (t) => {
+  const series = createSeries()
+  series.add({ atMs: 0, processes: [p(1, 'a', 500)] })
+  series.add({ atMs: 100, processes: [p(1, 'a', 400), p(2, 'b', 350)], uncertainBytes: 300e6 })
+  const whole = series.finish(200)
+  t.match(whole, { pssBytes: 500e6, ussBytes: 500e6, pssUncertainBytes: 0, drivingStage: 'a' })
+  t.equal(whole.stages[0]!.peakPssBytes, 500e6)
+  series.add({ atMs: 200, processes: [p(1, 'a', 900)], uncertainBytes: 50e6 })
+  t.match(
+    series.finish(300),
+    { pssBytes: 900e6, pssUncertainBytes: 50e6 },
+    'but what it certainly held counts',
+  )
+})
+
+t.test('when every reading was torn the least uncertain is told, with how uncertain it is', async (t) => {
+  const series = createSeries()
+  series.add({ atMs: 0, processes: [p(1, 'a', 700)], uncertainBytes: 900e6 })
+  series.add({ atMs: 100, processes: [p(1, 'a', 450)], uncertainBytes: 100e6 })
+  t.match(series.finish(200), { pssBytes: 450e6, pssUncertainBytes: 100e6 })
+})
