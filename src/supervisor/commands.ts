@@ -85,7 +85,7 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
           "Cannot set the log level: 'args.level' is missing.",
         )
       deps.log.setLevel(runner.name, level)
-      runner.setLevel(level)
+      runner.instance?.setLevel?.(level)
       return accept(command, runner)
     }
     case 'move':

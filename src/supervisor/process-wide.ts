@@ -11,6 +11,8 @@ import { catchStrays } from './attribution/strays.ts'
 import { wrapEvents } from './attribution/wrap-events.ts'
 import { wrapTimers } from './attribution/wrap-timers.ts'
 import type { Breadcrumb } from './breadcrumb.ts'
+import type { FattestDeps } from './memory/fattest.ts'
+import type { MemoryWatch } from './memory/watch.ts'
 import type { StallDeps, StallWatch } from './stall/watch.ts'
 import type { StallStatus } from './status.ts'
 
@@ -83,16 +85,40 @@ function reportFatalErrors(options: ProcessWideOptions): () => void {
   }
 }
 
-/** The watch for stalls, whose code comes only when some worker wants it. */
-export class LateStallWatch {
+/** The watches for stalls and for memory, whose code comes only when some worker or group wants it. */
+export class LateWatches {
   #watch: StallWatch | undefined
-  #deps: StallDeps | undefined
+  #memory: MemoryWatch | undefined
+  #deps: (StallDeps & FattestDeps) | undefined
   #begun = false
   #closed = false
 
   /** Starts it, unless no worker of the herd has `stall.detect`. */
-  begin(deps: StallDeps): void {
+  begin(deps: StallDeps & FattestDeps): void {
     this.#deps = deps
+    this.#watchStalls(deps)
+    this.#watchMemory(deps)
+  }
+
+  #watchMemory(deps: FattestDeps): void {
+    const groups = Object.values(deps.herd().groups)
+    // What one worker uses alone is no group's.
+    if (deps.options.mode === 'run') return
+    if (this.#memory === undefined && !groups.some((group) => Object.keys(group).length > 0)) return
+    import('./memory/watch.ts').then(
+      ({ watchMemory }) => {
+        this.#memory?.close()
+        if (!this.#closed) this.#memory = watchMemory(deps)
+      },
+      (error: unknown) =>
+        deps.options.log.root.error(
+          { event: 'memory-watch-failed', ...describeThrown(error) },
+          'memory of the group is not watched: the code for it cannot be loaded',
+        ),
+    )
+  }
+
+  #watchStalls(deps: StallDeps): void {
     if (this.#begun || ![...deps.roster.runners()].some(({ spec }) => spec.stall.detect)) return
     this.#begun = true
     const { log } = deps.options
@@ -122,6 +148,7 @@ export class LateStallWatch {
   }
   close(): void {
     this.#closed = true
+    this.#memory?.close()
     this.#watch?.close()
   }
 }

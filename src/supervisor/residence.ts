@@ -9,7 +9,7 @@ import { describeThrown } from '../base/errors.ts'
 import type { Placement, ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
 import type { SupervisorOptions } from './options.ts'
-import type { MovedStatus } from './status.ts'
+import type { MovedStatus, ProfileSource } from './status.ts'
 
 const STATE_VERSION = 1
 /** An ejected worker goes back to where its config wants it with the first start after this. */
@@ -53,6 +53,13 @@ export class Residence {
   /** Where `spec` lives, or is to be started. */
   of(spec: ResolvedWorker): Placement {
     return this.#moves.get(spec.name)?.to ?? this.#configured(spec)
+  }
+
+  /** The workers of the shared loop, and their modules. */
+  sharing(roster: { runners(): Iterable<{ readonly spec: ResolvedWorker }> }): ProfileSource['members'] {
+    return Array.from(roster.runners(), ({ spec }) => spec)
+      .filter((spec) => this.of(spec) === 'shared')
+      .map(({ name, source }) => ({ name, modulePath: source.path }))
   }
 
   /** Where `spec` is started now: a decision whose time is over, or that the config has overtaken, ends here. */

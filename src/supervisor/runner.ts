@@ -5,7 +5,7 @@ import { assertNever } from '../base/check.ts'
 import type { Timer } from '../base/clock.ts'
 import type { RawDelivery, ScopedBus } from '../bus/bus.ts'
 import type { ResolvedWorker } from '../config/types.ts'
-import type { Logger, LogLevel } from '../log/logger.ts'
+import type { Logger } from '../log/logger.ts'
 import type { Wake } from '../worker/contract.ts'
 import { awaited, whenHeard } from './bus-wait.ts'
 import { StopReason } from '../worker/stop-reason.ts'
@@ -174,9 +174,9 @@ export class Runner implements RunListener {
     this.#record.failed(exit.verdict)
   }
 
-  /** The herd's log has another level for it from now on. */
-  setLevel(level: LogLevel): void {
-    this.#instance?.setLevel?.(level)
+  /** What runs of it now, for what only its placement can do. */
+  get instance(): Instance | undefined {
+    return this.#instance
   }
 
   /** Resolves when nothing of it runs any more. */

@@ -29,7 +29,7 @@ import { createPlacements, openBus } from './placement/placements.ts'
 import { createSharedPlacement, type SharedPlacement } from './placement/shared.ts'
 import { detached, withinMs } from './detached-clock.ts'
 import { createLatenessGauge, processFigures, type LatenessGauge } from './process-figures.ts'
-import { LateStallWatch, takeProcess } from './process-wide.ts'
+import { LateWatches, takeProcess } from './process-wide.ts'
 import { holdMessages } from './hold.ts'
 import { logReady } from './log-ready.ts'
 import { openResidence, type Residence } from './residence.ts'
@@ -69,7 +69,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #captures: Captures
   readonly #settler: Settler
   readonly #codeWatch: CodeWatch
-  readonly #stalls = new LateStallWatch()
+  readonly #watches = new LateWatches()
   readonly #listeners = new Set<(event: TransitionEvent) => void>()
   readonly #exited = deferred<ExitCode>()
   readonly exited: Promise<ExitCode> = this.#exited.promise
@@ -210,10 +210,7 @@ class Herd implements Supervisor, ControlTarget {
 
   profileSource(): ProfileSource {
     const { stateFolder: folder, label, ownRoot } = this.#options
-    const members = [...this.#roster.runners()]
-      .filter(({ spec }) => this.#residence.of(spec) === 'shared')
-      .map(({ name, spec }) => ({ name, modulePath: spec.source.path }))
-    return { members, folder, label, ownRoot, clock: this.#clock }
+    return { members: this.#residence.sharing(this.#roster), folder, label, ownRoot, clock: this.#clock }
   }
 
   async status(): Promise<SupervisorStatus> {
@@ -233,7 +230,7 @@ class Herd implements Supervisor, ControlTarget {
       workers: Array.from(this.#roster.runners(), (runner) => ({
         ...runner.status(),
         ...this.#residence.status(runner.spec),
-        ...this.#stalls.statusOf(runner.name),
+        ...this.#watches.statusOf(runner.name),
         ...(this.#codeWatch.changed(runner) ? { codeChanged: true } : {}),
       })),
     }
@@ -252,7 +249,7 @@ class Herd implements Supervisor, ControlTarget {
     this.#herd = next
     this.#owners = undefined
     const { added, removed } = this.#roster.apply(difference, hostedWorkers(next, this.#options))
-    this.#stalls.herdChanged()
+    this.#watches.herdChanged()
     const changed = difference.changed.map((change) => change.name)
     log.root.info({ event: 'reloaded', added, removed, changed }, 'config reloaded')
     return []
@@ -323,12 +320,14 @@ class Herd implements Supervisor, ControlTarget {
     this.#settler.loaded()
     this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
     logReady(this.#options.log.root, this.#roster, { readyMs: this.#readyMs, ...this.#options.phases })
-    this.#stalls.begin({
+    this.#watches.begin({
       options: this.#options,
       roster: this.#roster,
       residence: this.#residence,
       scheduler: this.#scheduler,
       entries: this.#breadcrumb,
+      herd: () => this.#herd,
+      profileSource: () => this.profileSource(),
     })
     this.#ready.resolve()
   }
@@ -381,7 +380,7 @@ class Herd implements Supervisor, ControlTarget {
     this.#options.onDraining?.(why)
     this.#roster.disarm()
     this.#settler.close()
-    this.#stalls.close()
+    this.#watches.close()
     const unstopped = await drain(this.#roster.levels(), 'shutdown')
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)

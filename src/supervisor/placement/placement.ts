@@ -61,9 +61,14 @@ export interface Instance {
   readonly whereabouts?: Whereabouts | undefined
   /** Ends it whatever it does, and reports that as its end. Absent where nothing can: in the shared loop. */
   kill?(): void
+  /** Its group is short of memory: it collects, or ends for now if nothing is to be done. Absent in the shared loop. */
+  relieve?(how: Relief): void
   /** The herd set another log level for it. */
   setLevel?(level: LogLevel | 'silent'): void
 }
+
+/** How a thread or process gives memory back. */
+export type Relief = 'collect' | 'sleep'
 
 export interface LaunchRequest {
   readonly spec: ResolvedWorker

@@ -118,6 +118,7 @@ function launchLate(request: LaunchRequest, load: () => Promise<Placement>): Ins
     abort: (reason) => inner?.abort(reason),
     kill: () => inner?.kill?.(),
     setLevel: (level) => inner?.setLevel?.(level),
+    relieve: (how) => inner?.relieve?.(how),
     get whereabouts() {
       return inner?.whereabouts
     },

@@ -14,7 +14,7 @@ import { runInScope } from '../attribution/run-scope.ts'
 import type { Sampler, Watch } from '../sampler/sampler.ts'
 import type { GuestHeart } from '../stall/guest-heart.ts'
 import type { HeapFigures } from '../status.ts'
-import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Whereabouts } from './placement.ts'
+import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Relief, Whereabouts } from './placement.ts'
 import { startIdleWatch } from './idle-watch.ts'
 import type { IdleWatch } from './idle-watch.ts'
 import { Relay } from './relay.ts'
@@ -192,8 +192,8 @@ class RemoteInstance implements Instance {
   /** Only what a message or a tick wakes is put to sleep. */
   #watchIdle(relay: Relay): void {
     const { spec, events } = this.#request
-    if (spec.sleepAfterMs === undefined) return
     if (spec.activation.kind === 'eager') {
+      if (spec.sleepAfterMs === undefined) return
       this.#parts
         .logOf(spec.name)
         .warn({ event: 'never-sleeps' }, 'sleepAfter has no effect: it is eager, so nothing would wake it')
@@ -221,6 +221,11 @@ class RemoteInstance implements Instance {
   kill(): void {
     this.#killed = true
     this.#seat.kill()
+  }
+
+  relieve(how: Relief): void {
+    if (how === 'sleep') this.#idle?.askNow()
+    else this.#link?.send('["collect"]')
   }
 
   setLevel(level: LogLevel | 'silent'): void {

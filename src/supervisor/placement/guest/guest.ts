@@ -85,7 +85,22 @@ export class Guest {
     else if (tag === 'beat') this.link.send(line('beat', values[0]))
     else if (tag === 'idle') this.link.send(line('idle', this.#bus?.idle === true))
     else if (tag === 'heap') this.link.send(line('heap', heapFigures()))
+    else if (tag === 'collect') void this.#collect()
     else if (tag === 'level') this.#log?.setLevel(values[0] as LogLevel | 'silent')
+  }
+
+  /** The group is short of memory. */
+  async #collect(): Promise<void> {
+    try {
+      const { collectAll } = await import('../../settle.ts')
+      await collectAll()
+      this.link.send(line('heap', heapFigures()))
+    } catch (error) {
+      this.#log?.logger.debug(
+        { event: 'not-collected', ...describeThrown(error) },
+        'memory was not given back',
+      )
+    }
   }
 
   #begin(init: Init): void {

@@ -1,0 +1,62 @@
+// What a group over its memory does next, one step after the other, gentlest first. Pure: the watch looks, performs and
+// tells.
+
+/** `collect`: garbage back to the kernel. `sleep`: idle threads and processes end. `fattest`: who grew most is named. */
+export type ReliefStep = 'collect' | 'sleep' | 'fattest'
+
+export const RELIEF_STEPS: readonly ReliefStep[] = ['collect', 'sleep', 'fattest']
+
+export type ReliefState =
+  | { readonly kind: 'below' }
+  /** `beforeBytes`: what was used when the step began. */
+  | { readonly kind: 'relieving'; readonly step: ReliefStep; readonly beforeBytes: number }
+  /** A round is over, with or without success. */
+  | { readonly kind: 'cool-down'; readonly sinceMs: number }
+
+export interface Look {
+  /** Monotonic. */
+  readonly atMs: number
+  readonly usedBytes: number
+  readonly over: boolean
+  /** Close to the bound at which the kernel kills. */
+  readonly urgent: boolean
+}
+
+export interface ReliefEvent {
+  /** `done`: the step that was begun has had its time; else nothing but time has passed. */
+  readonly type: 'looked' | 'done'
+  readonly look: Look
+}
+
+export interface ReliefDecision {
+  readonly next: ReliefState
+  readonly begin?: ReliefStep
+  /** What the step that is over gave. */
+  readonly told?: { readonly step: ReliefStep; readonly beforeBytes: number; readonly afterBytes: number }
+}
+
+/** Between two rounds: each holds the loop for some tens of milliseconds. */
+export const COOL_DOWN_MS = 60_000
+export const URGENT_COOL_DOWN_MS = 10_000
+
+export const BELOW: ReliefState = { kind: 'below' }
+
+export function relieve(state: ReliefState, { type, look }: ReliefEvent): ReliefDecision {
+  if (state.kind === 'relieving') {
+    if (type === 'looked') return { next: state } // the step under way is to have its effect first
+    const told = { step: state.step, beforeBytes: state.beforeBytes, afterBytes: look.usedBytes }
+    const after = RELIEF_STEPS[RELIEF_STEPS.indexOf(state.step) + 1]
+    if (!look.over || after === undefined) return { next: { kind: 'cool-down', sinceMs: look.atMs }, told }
+    return { ...begin(after, look), told }
+  }
+  if (type === 'done') return { next: state } // of a step that is forgotten
+  if (state.kind === 'cool-down') {
+    const lastsMs = look.over && look.urgent ? URGENT_COOL_DOWN_MS : COOL_DOWN_MS
+    if (look.atMs - state.sinceMs < lastsMs) return { next: state }
+  }
+  return look.over ? begin('collect', look) : { next: BELOW }
+}
+
+function begin(step: ReliefStep, { usedBytes }: Look): ReliefDecision {
+  return { next: { kind: 'relieving', step, beforeBytes: usedBytes }, begin: step }
+}

@@ -1,0 +1,67 @@
+// A group over its memoryHigh asks memory back: collections, then idle processes and threads, then the fattest is named,
+// and moved out where its config says so; siblings go on. memoryHigh is 1 MiB here, so that it is always over.
+import t from 'tap'
+import { startHerd } from '../helpers/herd.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+
+leakGuard(t)
+
+const IDLE = `
+export async function run(ctx) {
+  for await (const { payload } of ctx.bus.subscribe('job.' + ctx.name)) console.log('took ' + payload.n)
+}`
+const FEEDER = `
+export async function run(ctx) {
+  for (const name of ['p', 't']) await ctx.bus.publish('job.' + name, { n: 1 })
+  for await (const { payload } of ctx.bus.subscribe('again'))
+    for (const name of ['p', 't']) await ctx.bus.publish('job.' + name, payload)
+}`
+/** Keeps 2 MB of its own every 50 ms. */
+const LEAK = `
+export async function run(ctx) {
+  const kept = []
+  ctx.every(50, () => void (kept.length < 100 && kept.push(new Array(250_000).fill(kept.length + 0.5))), { jitter: 0 })
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`
+
+t.test(
+  'collects, puts idle processes and threads to sleep, names the worker that leaks in the loop and ejects it',
+  async (t) => {
+    const lazy = (placement: 'process' | 'thread') =>
+      ({ placement, activation: { topics: [`job.${placement[0]}`] } }) as const
+    const herd = await startHerd(t, {
+      workers: { p: IDLE, t: IDLE, feeder: FEEDER, leak: LEAK },
+      config: {
+        groups: { default: { memoryHigh: '1MiB' } },
+        workers: {
+          p: lazy('process'),
+          t: lazy('thread'),
+          leak: { onLimit: 'eject' },
+        },
+      },
+    })
+    await herd.line({ event: 'memory-watch', source: 'pss', highBytes: 1_048_576 })
+    for (const step of ['collect', 'sleep', 'fattest']) {
+      const line = await herd.line({ event: 'memory-relief', step }, 0, 40_000)
+      t.match(line, { beforeBytes: Number, afterBytes: Number, highBytes: 1_048_576, source: 'pss' })
+    }
+    t.match(herd.matching({ event: 'memory-sleepers' })[0], { workers: ['p', 't'] })
+    const [named] = herd.matching({ event: 'memory-fattest' })
+    t.match(named, {
+      worker: 'leak',
+      placement: 'shared',
+      growthBytes: Number,
+      keptBytes: Number,
+      file: /heapprofile$/,
+    })
+    await herd.untilWorker('leak', (w) => w.placement === 'process' && w.state === 'running')
+    t.match(herd.matching({ event: 'moved' }), [{ worker: 'leak', to: 'process', by: 'eject' }])
+    const { workers } = await herd.status()
+    t.same(
+      workers.map(({ name, failures }) => [name, failures]),
+      ['p', 't', 'feeder', 'leak'].map((name) => [name, 0]),
+    )
+    t.match(await herd.worker('feeder'), { restarts: 0 }, 'siblings go on')
+    t.same(await herd.stop(), { code: 0, signal: null })
+  },
+)
