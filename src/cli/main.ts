@@ -1,6 +1,6 @@
 // Every command but the hot path, by commander: help texts, suggestions, and clear refusals. Built from flags.ts.
 
-import { Argument, Command, CommanderError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { EXIT } from '../base/exit-codes.ts'
 import { camelCase, COMMANDS, toFlagValues } from './flags.ts'
 import type { CommandSpec, FlagValues } from './flags.ts'
@@ -73,6 +73,12 @@ function buildProgram(
   return program
 }
 
+/** An empty value is an unset variable in somebody's script: `--socket "$SOCKET"`. */
+function notEmpty(value: string): string {
+  if (value === '') throw new InvalidArgumentError('It must not be empty.')
+  return value
+}
+
 function addCommand(
   program: Command,
   spec: CommandSpec,
@@ -89,8 +95,9 @@ function addCommand(
       flag.help,
     )
     if (flag.choices !== undefined) option.choices(flag.choices)
-    if (flag.repeat === true)
-      option.argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value])
+    else if (flag.repeat === true)
+      option.argParser<readonly string[]>((value, before) => [...(before ?? []), notEmpty(value)])
+    else if (flag.value !== undefined) option.argParser<string>(notEmpty)
     command.addOption(option.makeOptionMandatory(flag.required === true))
   }
   if (spec.passThrough !== undefined)

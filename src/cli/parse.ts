@@ -45,5 +45,6 @@ export function parseLine(spec: CommandSpec, argv: readonly string[]): ParsedLin
 
 function fits(value: string | boolean | undefined, rule: Pick<Flag, 'choices' | 'required'>): boolean {
   if (value === undefined) return rule.required !== true
+  if (value === '') return false
   return rule.choices === undefined || rule.choices.includes(String(value))
 }
