@@ -12,6 +12,8 @@ import type { ExitRecord, StallStatus } from './status.ts'
 
 /** A process that died inside a worker this long after entering it was held by it, not hit at random. */
 const HELD_MS = 1000
+/** When the unit's watchdog ended it, this much is enough: a loop that missed its ping was held for half of WatchdogSec=. */
+const HELD_AT_WATCHDOG_MS = 250
 
 export interface LastRun {
   readonly worker: string
@@ -148,7 +150,8 @@ export function explainLastRun(
   }
   if (crumb.at < bootedAt) return undefined // the machine went down, and everybody with it
   const heldMs = (unit?.at ?? now) - crumb.at
-  const certain = crumb.state === 'fatal' || heldMs >= HELD_MS
+  const enoughMs = unit?.result === 'watchdog' ? HELD_AT_WATCHDOG_MS : HELD_MS
+  const certain = crumb.state === 'fatal' || heldMs >= enoughMs
   if (unit !== undefined) {
     const text = `${describeUnit(unit)}; its loop had been inside this worker for ${heldMs} ms`
     return last(crumb, verdictOfUnit(unit), text, { ...evidence, unit }, certain)
