@@ -1,45 +1,12 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { resolvedHerd, resolvedWorker } from '../helpers/resolved.ts'
 import { file, folder, herdOf, one, problemsOf } from './herd.ts'
 
 t.test('the smallest config gets every default', async (t) => {
-  t.same(await herdOf(one()), {
-    name: 'shop',
-    file,
-    folder,
-    bus: { kind: 'embedded' },
-    groups: { default: {} },
-    workers: [
-      {
-        name: 'w',
-        group: 'default',
-        source: { kind: 'module', path: join(folder, 'workers/a.js') },
-        config: {},
-        env: {},
-        activation: { kind: 'eager' },
-        placement: 'shared',
-        restart: 'on-failure',
-        backoff: { firstMs: 0, baseMs: 1000, factor: 2, maxMs: 60_000, resetAfterMs: 600_000 },
-        limit: { failures: 5, withinMs: 300_000 },
-        onLimit: 'quarantine',
-        onStall: 'report',
-        stall: { detect: true, afterMs: 1000 },
-        startTimeoutMs: 30_000,
-        stopTimeoutMs: 5000,
-        ready: 'start',
-        weight: 1,
-        critical: false,
-        after: [],
-        requires: [],
-        needs: {},
-      },
-    ],
-    control: {},
-    admission: { queue: 1000 },
-    sampler: { enabled: true, intervalMs: 15_000 },
-    limits: { messageBytes: 1_048_576, buffer: 1000 },
-    onUnattributed: 'drain',
-  })
+  const path = join(folder, 'workers/a.js')
+  const worker = resolvedWorker('w', { source: { kind: 'module', path } })
+  t.same(await herdOf(one()), resolvedHerd([worker], { file, folder }))
 })
 
 t.test(

@@ -3,8 +3,11 @@
 import type { EventEmitter } from 'node:events'
 import type { Readable } from 'node:stream'
 
+/** How much slower than a usual machine this one is: 1 unless $BYRE_TEST_SLOWNESS says more (an emulated one). */
+export const SLOWNESS: number = Number(process.env['BYRE_TEST_SLOWNESS'] ?? 1)
+
 /** Default deadline of every wait, ms: far above what a loaded machine needs, below tap's own timeout. */
-export const WAIT_MS = 20_000
+export const WAIT_MS: number = 20_000 * SLOWNESS
 
 /** Rejects with `what` (and what `seen` tells) when `promise` has not settled after `timeoutMs`. */
 export async function within<T>(

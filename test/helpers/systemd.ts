@@ -1,4 +1,5 @@
-// A real systemd for a test file: scripts/systemd-ns, bound to the life of the test process.
+// A real systemd for a test file: scripts/systemd-ns, bound to the life of the test process. With BYRE_TEST_SYSTEMD=own it is
+// that of this machine, which is then meant to be thrown away (scripts/test-vm).
 import { spawn, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { eventually, nextEvent, readLines, within } from './events.ts'
@@ -11,8 +12,11 @@ const SCRIPT = `${PROJECT_ROOT}/scripts/systemd-ns`
 export const UNIT_ROOT = '/opt/byre'
 export const UNIT_MOUNT: string = `BindReadOnlyPaths=${PROJECT_ROOT}:${UNIT_ROOT}`
 
+const OWN = process.env['BYRE_TEST_SYSTEMD'] === 'own'
+
 /** Why no systemd can be started here, for `t.test(title, { skip })`; false when one can. */
 export function systemdMissing(): string | false {
+  if (OWN) return false
   const result = spawnSync(SCRIPT, ['check'], { encoding: 'utf8' })
   return result.status === 0 ? false : `systemd-ns: ${(result.stdout + result.stderr).trim()}`
 }
@@ -48,19 +52,8 @@ export async function startSystemd(
   t: { teardown(fn: () => unknown): void },
   options: readonly string[] = [],
 ): Promise<Systemd> {
-  const name = `test${process.pid}`
-  // `cat` ends with its stdin: when this process dies, however, the namespace stops
-  const args = ['run', '-n', name, '-b', PROJECT_ROOT, ...options, '--', 'cat']
-  const host = spawn(SCRIPT, args, { stdio: ['pipe', 'ignore', 'pipe'] })
-  const lines = readLines(host.stderr)
-  t.teardown(async () => {
-    host.stdin.end()
-    if (host.exitCode === null) await within(nextEvent(host, 'exit'), 'the end of systemd')
-  })
-  await lines.next(/ up in /)
-
-  const exec = (command: readonly string[], input = ''): Promise<Exec> =>
-    run([SCRIPT, 'exec', '-n', name, '--', ...command], input)
+  const inside = OWN ? [] : await bootNamespace(t, options)
+  const exec = (command: readonly string[], input = ''): Promise<Exec> => run([...inside, ...command], input)
   const must = async (command: readonly string[], input?: string): Promise<string> => {
     const result = await exec(command, input)
     if (result.code !== 0) throw new Error(`${command.join(' ')}: ${JSON.stringify(result)}`)
@@ -95,6 +88,24 @@ export async function startSystemd(
         return entries.some((entry) => message.test(entry['MESSAGE'] ?? '')) ? entries : undefined
       }),
   }
+}
+
+/** Boots it; gives the words that make a command one of its inside. */
+async function bootNamespace(
+  t: { teardown(fn: () => unknown): void },
+  options: readonly string[],
+): Promise<readonly string[]> {
+  const name = `test${process.pid}`
+  // `cat` ends with its stdin: when this process dies, however, the namespace stops
+  const args = ['run', '-n', name, '-b', PROJECT_ROOT, ...options, '--', 'cat']
+  const host = spawn(SCRIPT, args, { stdio: ['pipe', 'ignore', 'pipe'] })
+  const lines = readLines(host.stderr)
+  t.teardown(async () => {
+    host.stdin.end()
+    if (host.exitCode === null) await within(nextEvent(host, 'exit'), 'the end of systemd')
+  })
+  await lines.next(/ up in /)
+  return [SCRIPT, 'exec', '-n', name, '--']
 }
 
 async function run(command: readonly string[], input: string): Promise<Exec> {

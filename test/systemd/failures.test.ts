@@ -1,6 +1,6 @@
 // What systemd sees when something goes wrong in a herd, in the units `byre units` makes.
 import t from 'tap'
-import { eventually } from '../helpers/events.ts'
+import { eventually, SLOWNESS } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { startSystemd, systemdMissing } from '../helpers/systemd.ts'
 import { CONFIG, createUnitHerd } from '../helpers/unit-herd.ts'
@@ -38,7 +38,7 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
     },
     { groups: { hog: { memoryMax: '160MiB' } } },
   )
-  await herd.install('--watchdog', '1s')
+  await herd.install('--watchdog', `${SLOWNESS}s`)
   const start = (group: string): Promise<unknown> => systemd.must(['systemctl', 'start', unitOf(group)])
   const restarts = async (group: string): Promise<number> =>
     Number(await systemd.property(unitOf(group), 'NRestarts'))

@@ -2,7 +2,8 @@
 import t from 'tap'
 import { grantsOf, proposeSplits } from '../../src/systemd/grants.ts'
 import { explainUnits } from '../../src/report/units-explain.ts'
-import { herd, worker } from './herds.ts'
+import { resolvedHerd as herd } from '../helpers/resolved.ts'
+import { worker } from './herds.ts'
 
 const docker = worker('reconcile', { network: 'none', groups: ['docker'] })
 const quiet = worker('quiet', { network: 'none', paths: ['/srv/shop/out'] })

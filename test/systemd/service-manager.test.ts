@@ -1,6 +1,6 @@
 // What a hosted herd tells a real systemd, started by units/byre as a user without privileges.
 import t from 'tap'
-import { eventually } from '../helpers/events.ts'
+import { eventually, SLOWNESS } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { startSystemd, systemdMissing, UNIT_ROOT } from '../helpers/systemd.ts'
 import { CONFIG, createUnitHerd, UNIT_LINES } from '../helpers/unit-herd.ts'
@@ -18,8 +18,8 @@ t.test('byre tells systemd what it does', { skip: systemdMissing() }, async (t) 
       '[Service]',
       'Type=notify',
       'NotifyAccess=main',
-      'WatchdogSec=2s',
-      'TimeoutStopSec=500ms',
+      `WatchdogSec=${2 * SLOWNESS}s`,
+      `TimeoutStopSec=${500 * SLOWNESS}ms`,
       ...UNIT_LINES,
       `ExecStart=${UNIT_ROOT}/units/byre supervise --group default --config ${CONFIG}`,
       'ExecReload=/bin/kill -HUP $MAINPID',
@@ -45,7 +45,7 @@ t.test('byre tells systemd what it does', { skip: systemdMissing() }, async (t) 
   })
 
   t.test('a failure is in STATUS, and the watchdog is content', async (t) => {
-    t.equal(await systemd.property(UNIT, 'WatchdogUSec'), '2s')
+    t.equal(await systemd.property(UNIT, 'WatchdogUSec'), `${2 * SLOWNESS}s`)
     await herd.go('flaky')
     await told(/^1 running, 1 backing-off; last: flaky: running -> backing-off: .*told to fail/)
     t.equal(await systemd.property(UNIT, 'NRestarts'), '0')
@@ -92,7 +92,7 @@ t.test('byre tells systemd what it does', { skip: systemdMissing() }, async (t) 
   t.test(
     'a stop longer than TimeoutStopSec is given the time the workers may take, and ends inactive',
     async (t) => {
-      await herd.configure({ steady: {}, stubborn: { stopTimeout: '1500ms' } })
+      await herd.configure({ steady: {}, stubborn: { stopTimeout: `${1500 * SLOWNESS}ms` } })
       await systemd.must(['systemctl', 'restart', UNIT])
       await systemd.must(['systemctl', 'stop', '--no-block', UNIT])
       await told(/^stopping: asked by SIGTERM/)

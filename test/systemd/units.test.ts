@@ -10,8 +10,9 @@ import { HEADER, hostingUnitText, INSTANCE } from '../../src/systemd/unit-text.t
 import type { HostingUnit } from '../../src/systemd/unit-text.ts'
 import { runCleanNode } from '../helpers/clean-node.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
+import { resolvedHerd as herd } from '../helpers/resolved.ts'
 import { PROJECT_ROOT, startSystemd, systemdMissing } from '../helpers/systemd.ts'
-import { herd, worker } from './herds.ts'
+import { worker } from './herds.ts'
 
 leakGuard(t)
 
