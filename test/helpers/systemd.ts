@@ -1,6 +1,7 @@
 // A real systemd for a test file: scripts/systemd-ns, bound to the life of the test process. With BYRE_TEST_SYSTEMD=own it is
 // that of this machine, which is then meant to be thrown away (scripts/test-vm).
 import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { eventually, nextEvent, readLines, within } from './events.ts'
 
@@ -19,6 +20,11 @@ export function systemdMissing(): string | false {
   if (OWN) return false
   const result = spawnSync(SCRIPT, ['check'], { encoding: 'utf8' })
   return result.status === 0 ? false : `systemd-ns: ${(result.stdout + result.stderr).trim()}`
+}
+
+/** The whole tree is cgroup v2: limits, pressure and kills are told as nowhere else. */
+export function hasCgroup2(): boolean {
+  return existsSync('/sys/fs/cgroup/cgroup.controllers')
 }
 
 export interface Exec {

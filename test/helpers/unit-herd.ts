@@ -31,6 +31,24 @@ export const run = (ctx) => new Promise((done) => {
   ctx.signal.addEventListener('abort', done)
   ctx.every('50ms', () => { if (existsSync('${HERD_FOLDER}/held.go')) for (;;); })
 })`,
+  // takes jobs of the stream `work` with its siblings, and notes each before it acks it
+  crew: `import { appendFileSync } from 'node:fs'
+export const run = async ({ bus, name, signal }) => {
+  for await (const job of bus.stream('work', { group: 'crew', claimAfter: '1s', signal })) {
+    appendFileSync('${HERD_FOLDER}/done-' + name, job.payload + ' ' + process.pid + '\\n')
+    await job.ack()
+  }
+}`,
+  // takes 180 MB, a piece for each turn of the loop, and keeps them
+  eater: `import { existsSync } from 'node:fs'
+const kept = []
+export const run = (ctx) => new Promise((done) => {
+  ctx.signal.addEventListener('abort', done)
+  ctx.every('50ms', () => {
+    if (existsSync('${HERD_FOLDER}/eater.go') && kept.length < 45) kept.push(Buffer.alloc(4e6, 1))
+    if (kept.length === 45) { kept.push(undefined); ctx.log.info('eaten') }
+  })
+})`,
   hog: `import { existsSync } from 'node:fs'
 export const run = (ctx) => new Promise((done) => {
   ctx.signal.addEventListener('abort', done)

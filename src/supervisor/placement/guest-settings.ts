@@ -1,4 +1,4 @@
-// What a thread or a child is given of the herd's own: its environment and its heap limit.
+// What a thread or a child is given of the herd's own: its environment, its heap limit, the sockets of systemd.
 
 import type { ResolvedWorker } from '../../config/types.ts'
 
@@ -8,17 +8,25 @@ const SUPERVISORS_OWN = [
   'SD_NOTIFY_FD',
   'WATCHDOG_USEC',
   'WATCHDOG_PID',
-  'LISTEN_FDS',
   'LISTEN_PID',
-  'LISTEN_FDNAMES',
   // A guest is guarded until it is ready itself.
   'BYRE_GUARD_LIFTED',
 ]
 
+const OF_SOCKETS = ['LISTEN_FDS', 'LISTEN_FDNAMES']
+
+/** How many sockets systemd opened for this process, descriptors 3 and on (sd_listen_fds(3)); a child gets the same ones
+ *  under the same numbers. 0 to 99. */
+export function inheritedSockets(): number {
+  const { LISTEN_FDS: count = '', LISTEN_PID: pid } = process.env
+  return pid === String(process.pid) && /^[1-9]\d?$/.test(count) ? Number(count) : 0
+}
+
 /** The supervisor's environment with the worker's `env` on top. */
 export function guestEnvironment(spec: ResolvedWorker): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env }
-  for (const name of SUPERVISORS_OWN) delete env[name]
+  for (const name of inheritedSockets() > 0 ? SUPERVISORS_OWN : [...SUPERVISORS_OWN, ...OF_SOCKETS])
+    delete env[name]
   return { ...env, ...spec.env }
 }
 

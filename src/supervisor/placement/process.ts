@@ -1,4 +1,5 @@
-// Placement `process`: the worker in a child with V8 limits of its own. Descriptor 3 is the wire.
+// Placement `process`: the worker in a child with V8 limits of its own. The wire is descriptor 3, or the first one after the
+// sockets that systemd opened, which keep their numbers.
 
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -10,8 +11,9 @@ import type { ResolvedWorker } from '../../config/types.ts'
 import { takeFatalReport } from '../last-run.ts'
 import type { FatalReport } from '../last-run.ts'
 import { mallocSetting } from '../../base/malloc.ts'
-import { guestEnvironment, heapLimitMiB } from './guest-settings.ts'
+import { guestEnvironment, heapLimitMiB, inheritedSockets } from './guest-settings.ts'
 import type { Exit, LaunchRequest, Placement } from './placement.ts'
+import { wireSetting } from './wire/wire-fd.ts'
 import { createMemoryCgroups } from './memory-cgroup.ts'
 import type { CgroupMemory, MemoryCgroups } from './memory-cgroup.ts'
 import { witnessOom } from './oom-witness.ts'
@@ -41,10 +43,12 @@ function openProcess(
   const { name, memoryMaxBytes } = spec
   const own = memoryMaxBytes === undefined ? undefined : cgroups.open(name, memoryMaxBytes)
   const report = { folder: parts.reportFolder, name: `${parts.label}.${spec.name}.report.json` }
+  const sockets = Array.from({ length: inheritedSockets() }, (_, i) => FIRST_FD + i)
+  const wireFd = FIRST_FD + sockets.length
   const child = spawn(process.execPath, commandLine(spec, report), {
     ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
-    env: withMalloc(guestEnvironment(spec)),
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    env: { ...withMalloc(guestEnvironment(spec)), ...wireSetting(wireFd) },
+    stdio: ['ignore', 'pipe', 'pipe', ...sockets, 'pipe'],
   })
   let tail = ''
   child.stdout?.on('data', (chunk: Buffer) => parts.output(spec.name, 'stdout', chunk))
@@ -74,7 +78,7 @@ function openProcess(
       })
     })
   })
-  const wire = child.stdio[3] as Socket | null | undefined
+  const wire = child.stdio[wireFd] as Socket | null | undefined
   const transport = wire === null || wire === undefined ? undefined : socketTransport(wire)
   transport?.listen({ text: events.text, drained: events.drained, ended: () => {} })
   return {
@@ -84,6 +88,9 @@ function openProcess(
     close: () => wire?.destroy(),
   }
 }
+
+/** After stdin, stdout and stderr. */
+const FIRST_FD = 3
 
 interface ProcessEnd {
   readonly error?: Error

@@ -1,19 +1,19 @@
-// Entry of a process that hosts one worker. Descriptor 3 is the wire; when it ends the supervisor is gone, and so is
-// this process.
+// Entry of a process that hosts one worker. When its wire ends the supervisor is gone, and so is this process.
 
 import { Socket } from 'node:net'
 import { takeMallocSetting } from '../../../base/malloc.ts'
 import { StopReason } from '../../../worker/stop-reason.ts'
 import { socketTransport } from '../wire/socket-transport.ts'
+import { takeWireFd } from '../wire/wire-fd.ts'
 import { Guest } from './guest.ts'
 
-const WIRE_FD = 3
+const wireFd = takeWireFd(process.env)
 takeMallocSetting(process.env)
 // Taken before the worker's guards: a worker's process.exit ends its run, this one the process.
 const exitNow = process.exit.bind(process)
 const { setTimeout: hostSetTimeout } = globalThis
 
-const socket = new Socket({ fd: WIRE_FD, readable: true, writable: true })
+const socket = new Socket({ fd: wireFd, readable: true, writable: true })
 const transport = socketTransport(socket)
 /** The host closes the wire when it has read the last word; a socket closed from here with something unread in it would
  *  reset the host's end, and with it what the host had not read. */
