@@ -40,6 +40,8 @@ export type SwapOutcome =
   | { readonly kind: 'already'; readonly before: SideFigures }
 
 const POLL_MS = 500
+/** Of a rollback: the signal that asks for it may be sent to a whole cgroup, and end its systemctl as well. */
+const ATTEMPTS = 3
 
 /** Looks, and changes nothing. Rejects BYRE_SWAP_UNITS when a unit is not there or conflicts with none. */
 export async function planSwap({ groupUnit, to }: SwapRequest): Promise<SwapPlan> {
@@ -124,7 +126,8 @@ export async function swap(request: SwapRequest, plan: SwapPlan): Promise<SwapOu
     await settle(record)
     return { kind: 'swapped', before, after }
   } catch (error) {
-    const why = describeThrown(error).message
+    // A wait that is cut short says only that it was.
+    const why = describeThrown(request.signal.aborted ? request.signal.reason : error).message
     request.onStep(`rolling back: ${why}`)
     await rollBack(record, why)
     return { kind: 'rolled-back', why, before }
@@ -195,20 +198,24 @@ async function settle(record: SwapRecord): Promise<void> {
 async function rollBack(record: SwapRecord, why: string): Promise<void> {
   const { target, other } = record
   writeSwap({ ...record, phase: 'rolling-back', why })
-  try {
-    const fresh = target.filter(({ active }) => !active)
-    await stopUnits(names(fresh))
-    if (record.phase === 'settling')
-      await enableUnits(names(fresh.filter(({ enabled, masked }) => !enabled && !masked)), false)
-    await setMasks([...target, ...other].map(({ unit, masked }) => [unit, masked] as const))
-    await startUnits(names([...other, ...target].filter(({ active }) => active)))
-    removeSwap(record)
-  } catch (error) {
-    throw new ByreError(
-      'BYRE_SWAP_STUCK',
-      `Cannot roll the swap of ${record.herd}/${record.group} back: ${describeThrown(error).message}. It was rolled back because: ${why}. Mend the units and run byre swap --resume.`,
-      { cause: error },
-    )
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const fresh = target.filter(({ active }) => !active)
+      await stopUnits(names(fresh))
+      if (record.phase === 'settling' || record.phase === 'rolling-back')
+        await enableUnits(names(fresh.filter(({ enabled, masked }) => !enabled && !masked)), false)
+      await setMasks([...target, ...other].map(({ unit, masked }) => [unit, masked] as const))
+      await startUnits(names([...other, ...target].filter(({ active }) => active)))
+      removeSwap(record)
+      return
+    } catch (error) {
+      if (attempt < ATTEMPTS) continue
+      throw new ByreError(
+        'BYRE_SWAP_STUCK',
+        `Cannot roll the swap of ${record.herd}/${record.group} back: ${describeThrown(error).message}. It was rolled back because: ${why}. Mend the units and run byre swap --resume.`,
+        { cause: error },
+      )
+    }
   }
 }
 

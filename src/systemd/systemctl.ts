@@ -131,7 +131,7 @@ function systemctl(...args: string[]): Promise<string> {
     const options = { maxBuffer: 64 << 20, timeout: TIMEOUT_MS }
     execFile('systemctl', ['--no-pager', ...args], options, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout)
-      const why = stderr.trim() || error.message
+      const why = stderr.trim() || (error.signal ? `ended by ${error.signal}` : error.message)
       reject(new ByreError('BYRE_SYSTEMD', `systemctl ${args[0]} failed: ${why}`))
     })
   })

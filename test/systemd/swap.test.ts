@@ -1,36 +1,35 @@
 // The swap in a real systemd: to and fro, rolled back, refused.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
+import { createSwapHerd, GROUP, SINGLE } from '../helpers/swap-herd.ts'
 import { startSystemd, systemdMissing } from '../helpers/systemd.ts'
-import type { Exec } from '../helpers/systemd.ts'
 import { CONFIG, createUnitHerd } from '../helpers/unit-herd.ts'
 
 leakGuard(t)
 
-const GROUP = 'byre-h-batch.service'
-const SINGLE = ['byre-h@one.service', 'byre-h@two.service', 'byre-h@three.service']
-
 t.test('a swap', { skip: systemdMissing() }, async (t) => {
   // a network of its own: the lock of a swap is a name in it
   const systemd = await startSystemd(t, ['-N'])
-  const herd = await createUnitHerd(systemd)
-  const same = { like: 'steady', group: 'batch' }
-  await herd.configure({ one: same, two: same, three: { ...same, after: ['one'] } })
-  await herd.install()
-  const swap = (...args: string[]): Promise<Exec> => herd.byre('swap', '--health', '100ms', ...args)
-  const up = async (): Promise<string[]> => {
-    const states = await Promise.all([GROUP, ...SINGLE].map((unit) => systemd.property(unit, 'ActiveState')))
-    return [GROUP, ...SINGLE].filter((_, i) => states[i] === 'active')
-  }
+  const herd = await createSwapHerd(systemd)
+  const { swap, up, openSwaps } = herd
   const enabled = async (unit: string): Promise<string> =>
     (await systemd.exec(['systemctl', 'is-enabled', unit])).stdout
-  const journal = async (): Promise<string> => (await systemd.exec(['ls', '/var/lib/byre-swap/h'])).stdout
   t.test('a dry run says what it would do and does nothing', async (t) => {
     await systemd.must(['systemctl', 'enable', '--now', ...SINGLE])
     const { code, stdout } = await swap('--to', 'supervised', '--dry-run')
     t.equal(code, 0)
     t.match(stdout, /^swap of h\/batch to supervised would, with 3 units of [\d.]+ MB PSS running now:/)
     t.match(stdout, 'stop 3 units and mask 3 units')
+    t.match(
+      stdout,
+      /projected: [\d.]+ MB of PSS with what its workers import \(1 module\) .* \([\d.]+ %\) less/,
+    )
+    const { before, projected } = JSON.parse((await swap('--to', 'supervised', '--dry-run', '--json')).stdout)
+    t.match(projected, { pssBytes: Number, anonBytes: Number, modules: 1 })
+    t.ok(
+      projected.pssBytes < before.pssBytes && projected.pssBytes > before.pssBytes / 6,
+      JSON.stringify(projected),
+    )
     t.same(await up(), SINGLE)
   })
 
@@ -47,7 +46,7 @@ t.test('a swap', { skip: systemdMissing() }, async (t) => {
     t.same(await up(), [GROUP])
     t.equal(await enabled(GROUP), 'enabled')
     t.equal(await systemd.property(SINGLE[0]!, 'LoadState'), 'masked')
-    t.equal(await journal(), '')
+    t.equal(await openSwaps(), '')
     t.not((await systemd.exec(['systemctl', 'start', SINGLE[0]!])).code, 0, 'a stray start')
     t.same(await up(), [GROUP], 'stops nobody')
     t.match((await swap('--to', 'supervised')).stdout, /that is what runs already/)
@@ -65,13 +64,13 @@ t.test('a swap', { skip: systemdMissing() }, async (t) => {
 
   t.test('a group that fails in the health window is rolled back to what ran before', async (t) => {
     await systemd.must(['systemctl', 'stop', SINGLE[2]!])
-    await herd.configure({ one: same, two: same, three: { ...same, like: 'failing', ready: 'call' } })
+    await herd.configureThree({ like: 'failing', ready: 'call' })
     const { code, stdout } = await swap('--to', 'supervised')
     t.equal(code, 1)
     t.match(stdout, /rolled back, 2 units as before: worker three is .*told to fail/)
     t.same(await up(), SINGLE.slice(0, 2), 'what was stopped stays stopped')
-    t.equal(await journal(), '')
-    await herd.configure({ one: same, two: same, three: { ...same, after: ['one'] } })
+    t.equal(await openSwaps(), '')
+    await herd.configureThree()
     await systemd.must(['systemctl', 'start', SINGLE[2]!])
   })
 
