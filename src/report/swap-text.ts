@@ -1,6 +1,7 @@
 // What `byre swap` prints: the plan, and what was measured before and after. Pure.
 
 import { formatMegabytes } from '../base/bytes.ts'
+import type { Projection } from '../systemd/projection.ts'
 import type { SwapOutcome, SwapPlan } from '../systemd/swap.ts'
 import type { SideFigures } from '../systemd/swap-journal.ts'
 import { textTable } from './text-table.ts'
@@ -18,7 +19,9 @@ export function savedBy(before: SideFigures, after: SideFigures): Saved {
   return { pssBytes, pssPercent: Math.round((pssBytes / before.pssBytes) * 1000) / 10 }
 }
 
-export function planText(what: string, plan: SwapPlan): string {
+export type Projected = Projection | { readonly unavailable: string }
+
+export function planText(what: string, plan: SwapPlan & { readonly projected?: Projected }): string {
   const units = [...plan.other, ...plan.target].map(({ unit, active, enabled, masked, restarts }) => [
     unit,
     active,
@@ -30,8 +33,17 @@ export function planText(what: string, plan: SwapPlan): string {
     `${what} would, with ${side(plan.before)} running now:`,
     ...plan.steps.map((step, i) => `  ${i + 1}. ${step}`),
     ...textTable(columns, units, { indent: '  ' }),
+    ...(plan.projected === undefined ? [] : [`  projected: ${projectedText(plan.before, plan.projected)}`]),
     '',
   ].join('\n')
+}
+
+function projectedText(before: SideFigures, projected: Projected): string {
+  if ('unavailable' in projected) return `not known, ${projected.unavailable}`
+  const { pssBytes, modules } = projected
+  const saved = before.pssBytes - pssBytes
+  const percent = Math.round((saved / before.pssBytes) * 1000) / 10
+  return `${formatMegabytes(pssBytes)} of PSS with what its workers import (${modules} module${modules === 1 ? '' : 's'}) loaded into one process, ${formatMegabytes(saved)} (${percent} %) less; what they take while they work comes on top`
 }
 
 export function outcomeText(what: string, outcome: SwapOutcome): string {

@@ -14,6 +14,8 @@ import { outcomeText, planText, savedBy } from '../../report/swap-text.ts'
 import { survey } from '../../supervisor/control/survey.ts'
 import { groupUnit } from '../../systemd/names.ts'
 import { planSwap, resumeSwap, swap as doSwap } from '../../systemd/swap.ts'
+import type { Projection } from '../../systemd/projection.ts'
+import type { SwapPlan } from '../../systemd/swap.ts'
 import { readSwaps } from '../../systemd/swap-journal.ts'
 import { print, printError } from '../io.ts'
 
@@ -66,8 +68,10 @@ async function swapGroup(herd: ResolvedHerd, flags: SwapFlags): Promise<number> 
   const what = `swap of ${herd.name}/${group} to ${request.to}`
   const plan = await planSwap(request)
   if (flags.dryRun === true) {
+    const projected = request.to === 'supervised' ? { projected: await project(herd, group, plan) } : {}
+    const told = { ...plan, ...projected }
     await print(
-      flags.json === true ? json({ herd: herd.name, group, to: request.to, ...plan }) : planText(what, plan),
+      flags.json === true ? json({ herd: herd.name, group, to: request.to, ...told }) : planText(what, told),
     )
     return EXIT.ok
   }
@@ -81,6 +85,16 @@ async function swapGroup(herd: ResolvedHerd, flags: SwapFlags): Promise<number> 
       : outcomeText(what, outcome),
   )
   return outcome.kind === 'rolled-back' ? EXIT.failed : EXIT.ok
+}
+
+async function project(
+  herd: ResolvedHerd,
+  group: string,
+  { before, other }: SwapPlan,
+): Promise<Projection | { readonly unavailable: string }> {
+  const { projectGroup } = await import('../../systemd/projection.ts')
+  const workers = herd.workers.filter((spec) => spec.group === group)
+  return projectGroup({ herd, workers, before, mainPids: other.map(({ mainPid }) => mainPid) })
 }
 
 async function resume(herd: ResolvedHerd, flags: SwapFlags): Promise<number> {
