@@ -1,0 +1,116 @@
+// Runs the suites of a real systemd in virtual machines, one fresh machine for each, and prints what each had to say.
+// See scripts/test-vm, which builds what it needs.
+import { spawn } from 'node:child_process'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { pack } from './vm-pack.mjs'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
+const SUITES = [
+  'measure',
+  'systemd/memory',
+  'systemd/failures',
+  'systemd/service-manager',
+  'systemd/units',
+  'systemd/swap',
+  'systemd/swap-killed',
+  'notify/notify-systemd',
+  'log/journald-systemd',
+  'log/supervise-systemd',
+]
+/** What an emulated machine takes for a second of work, about: every deadline of the tests is multiplied by it. */
+const SLOWNESS = Number(process.env.BYRE_TEST_SLOWNESS ?? 8)
+const SECONDS = Number(process.env.BYRE_VM_SECONDS ?? 900)
+
+const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
+const unknown = wanted.filter((name) => !SUITES.includes(name))
+if (unknown.length > 0) throw new Error(`no suite ${unknown.join(', ')}: there are ${SUITES.join(', ')}`)
+
+const job = mkdtempSync(join(tmpdir(), 'byre-vm-'))
+chmodSync(job, 0o755) // units run as users without privileges
+process.once('exit', () => rmSync(job, { recursive: true, force: true }))
+pack(job)
+copyFileSync(`${ROOT}/scripts/vm-measure-job.sh`, join(job, 'measure.sh'))
+
+const results = []
+for (const suite of wanted.length > 0 ? wanted : SUITES) {
+  const result = await runSuite(suite)
+  results.push(result)
+  const { passed, failed, skipped, seconds } = result
+  process.stdout.write(`${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)\n`)
+}
+const sum = (key) => results.reduce((total, result) => total + result[key], 0)
+process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped\n`)
+if (process.argv.includes('--save')) {
+  const { systemd, kernel, node } = results[0]
+  mkdirSync(`${ROOT}/docs/perf`, { recursive: true })
+  const suites = results.map(({ suite, passed, failed, skipped, seconds, facts }) => ({
+    suite,
+    passed,
+    failed,
+    skipped,
+    seconds,
+    ...(facts.length === 0 ? {} : { facts }),
+  }))
+  const file = { version: 1, name: 'vm', systemd, kernel, node, cgroup: 2, suites }
+  writeFileSync(`${ROOT}/docs/perf/vm.json`, `${JSON.stringify(file, undefined, 2)}\n`)
+}
+process.exitCode = sum('failed') === 0 ? 0 : 1
+
+async function runSuite(suite) {
+  const command =
+    suite === 'measure'
+      ? 'bash /job/measure.sh'
+      : `BYRE_TEST_SYSTEMD=own BYRE_TEST_SLOWNESS=${SLOWNESS} TAP_TIMEOUT=${SECONDS} node build/test/${suite}.test.js`
+  const hello = 'systemctl --version | head -1; uname -r; node --version;'
+  const since = Date.now()
+  const { code, lines } = await runMachine(`${hello} ${command}`)
+  const [systemd, kernel, node, ...rest] = lines
+  const counts = suite === 'measure' ? countChecks(rest) : countTap(rest)
+  // A machine that ended early has failed, whatever it had said before.
+  if (code !== 0 && counts.failed === 0) counts.failed = 1
+  if (counts.failed > 0) process.stdout.write(`${lines.join('\n')}\n`)
+  return { suite, systemd, kernel, node, ...counts, seconds: Math.round((Date.now() - since) / 1000) }
+}
+
+function runMachine(command) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(`${ROOT}/scripts/vm-run`, ['-t', String(SECONDS), job, command], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let text = ''
+    child.stdout.setEncoding('utf8')
+    child.stdout.on('data', (chunk) => (text += chunk))
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code, lines: text.replaceAll('\r', '').trimEnd().split('\n') }))
+  })
+}
+
+/** Leaf assertions of TAP; the names of those that carry a figure. */
+function countTap(lines) {
+  const counts = { passed: 0, failed: 0, skipped: 0, facts: [] }
+  for (const line of lines) {
+    const match = /^\s*(not ok|ok) \d+(?: - (.*))?$/.exec(line)
+    if (match === null) continue
+    const [, verdict, name = ''] = match
+    if (/# (SKIP|TODO)/i.test(name)) counts.skipped++
+    else if (/# time=/.test(name)) continue
+    else counts[verdict === 'ok' ? 'passed' : 'failed']++
+    if (name.startsWith('MemoryPeak')) counts.facts.push(name)
+  }
+  return counts
+}
+
+/** One line a check. */
+function countChecks(lines) {
+  const facts = lines.filter((line) => /^(ok|FAILED) /.test(line))
+  const failed = facts.filter((line) => line.startsWith('FAILED')).length
+  return {
+    passed: facts.length - failed,
+    failed,
+    skipped: 0,
+    facts: facts.map((line) => line.replace(/^\S+ +/, '')),
+  }
+}
