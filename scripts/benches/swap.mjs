@@ -1,6 +1,7 @@
 // The swap in a real systemd (scripts/systemd-ns, needs root): the 18 demo units become one and 18 again while orders go
 // on, then 20 swaps whose swapper is killed, one call of systemctl later each time, and resumed; and the time from the
-// start of the unit to READY, beside the hand-written host in a unit of its own.
+// start of the unit to READY, beside the hand-written host in a unit of its own; and jobs of a Redis stream over a swap and
+// back. What byre projected before each swap is told beside what was measured after it.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { buildResult, claim, figuresOf, ratioOf, tableOf } from './lib/result.mjs'
@@ -10,7 +11,7 @@ const INSIDE = `${ROOT}/scripts/benches/hosts/swap-inside.mjs`
 /** Lines over TCP and of a log are no jobs: nobody keeps one that comes while nobody listens, alone or hosted. */
 const NO_JOBS = /(log|distinct) lines/
 /** Swaps with a kill -9 of the swapper. */
-const KILLS = 20
+const KILLS = 24
 
 export const describe = 'systemd: 18 demo units to one and back, kills at every step, boot to READY'
 export const table = tableOf
@@ -32,17 +33,26 @@ export async function run(options) {
   const bad = figuresOf('killed swaps', [
     {
       swapsCount: told.kills.length,
+      killedCount: killed.length,
       neitherSideCount: told.kills.filter(({ side }) => side === 'neither').length,
     },
   ])
+  const killed = told.kills.filter((kill) => kill.killed)
+  const { made, lost: lostOfStream, unacked, twice } = told.jobs
+  const stream = figuresOf('jobs of a stream', [
+    { madeCount: made, lostCount: lostOfStream, unackedCount: unacked, twiceCount: twice },
+  ])
+  const projected = told.swaps.map(({ projected: { pssBytes, anonBytes } }) => ({ pssBytes, anonBytes }))
   const ratio = ratioOf('byre over by hand', 'readyMs', runs.byre, runs.byHand)
   return buildResult('swap', options, {
     settings: { workers: told.workers, kills: KILLS, systemd: told.systemd },
     figures: [
       ...figuresOf('18 units', runs.before),
+      ...figuresOf('one unit, projected', projected),
       ...figuresOf('one unit', runs.after),
       ...saved,
       ...lost,
+      ...stream,
       ...bad,
       ...figuresOf('by hand', runs.byHand),
       ...figuresOf('byre', runs.byre),
@@ -51,14 +61,15 @@ export async function run(options) {
     claims: [
       claim('PSS saved by the swap, percent', saved[0], 88, 'at least'),
       claim('jobs lost over the swap and back', lost[0], 0),
-      claim('killed swaps that ended, after resume, on neither side or on both', bad[1], 0),
+      claim('jobs of a stream lost over the swap and back', stream[1], 0),
+      claim('killed swaps that ended, after resume, on neither side or on both', bad[2], 0),
       claim('start of the unit to READY over the hand-written host', ratio, 1.5),
     ],
     notes: [
       ...told.unfinished,
       ...told.kills.map(
-        ({ to, call, when, resumed, side }) =>
-          `swap to ${to} killed ${when} call ${call}: ${resumed}; runs: ${side}`,
+        ({ to, call, of, when, resumed, side }) =>
+          `swap to ${to} killed ${when} call ${call} of ${of}: ${resumed}; runs: ${side}`,
       ),
     ],
   })

@@ -13,7 +13,7 @@ import type { SideFigures } from './swap-journal.ts'
 export interface Projection {
   readonly pssBytes: number
   readonly anonBytes: number
-  /** Modules that were loaded: those of eager workers of placement `shared`. */
+  /** Modules that were loaded: those of workers of placement `shared`, also of those that sleep until they are woken. */
   readonly modules: number
 }
 
@@ -49,10 +49,7 @@ export async function projectGroup({
 }: ProjectionRequest): Promise<Projection | { readonly unavailable: string }> {
   const user = ownerOf(mainPids.find((pid) => pid > 0))
   if (user === undefined) return { unavailable: 'nothing runs that it could be compared with' }
-  const loaded = workers.filter(
-    ({ activation, placement, source }) =>
-      activation.kind === 'eager' && placement === 'shared' && source.kind === 'module',
-  )
+  const loaded = workers.filter(({ placement, source }) => placement === 'shared' && source.kind === 'module')
   const paths = [...new Set(loaded.map(({ source }) => source.path))]
   const answer = await runProbe(paths, herd.folder, user)
   if (typeof answer === 'string') return { unavailable: answer }

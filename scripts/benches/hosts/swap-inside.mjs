@@ -1,6 +1,6 @@
 // The inner part of swap.mjs: runs under a real systemd as root, does the swaps, and prints what it saw as one line of JSON.
 import { execFile } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { startWorld } from '../../../demo/world.mjs'
 import { MALLOC_ENV, V8_FLAGS } from '../lib/flags.mjs'
 import { createHerdFiles } from '../lib/herd-files.mjs'
+import { jobsAcrossSwap } from './swap-jobs.mjs'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
 const BYRE = `${ROOT}/units/byre`
@@ -16,8 +17,8 @@ const UNITS = '/etc/systemd/system'
 const KILLER = '/opt/killer'
 const NODE_PATH = `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`
 const WORK_MS = 120_000
-/** Calls of systemctl in one swap, after those that only look: each is a step to be killed at. */
-const CALLS = 14
+/** The first calls of systemctl only look: a swap that is killed at them has not begun. */
+const LOOKS = 2
 const options = JSON.parse(process.argv[2])
 
 const note = (text) => void process.stderr.write(`${text}\n`)
@@ -54,8 +55,10 @@ async function main() {
   for (let i = 1; i <= options.runs; i++) {
     await sleep(options.settleMs)
     world.feed(40, 2) // 20 s of orders, on both sides of the swap
+    const dry = ['swap', '--config', config, '--to', 'supervised', '--dry-run', '--json']
+    const { projected } = JSON.parse(await must(BYRE, ...dry))
     const there = await swap(config, 'supervised', options.settleMs)
-    swaps.push({ ...there.outcome, saved: there.saved })
+    swaps.push({ ...there.outcome, saved: there.saved, projected })
     note(`run ${i}: saved ${there.saved.pssPercent} % of PSS`)
     await swap(config, 'individual', 1000)
   }
@@ -67,9 +70,11 @@ async function main() {
   if (state !== 'inactive') throw new Error(`after systemctl stop the unit is ${state}`)
   await world.close()
   const boots = await boot(options.runs)
+  const jobs = await jobsAcrossSwap({ must, swap, byre: BYRE, units: UNITS })
+  note(`jobs of a stream: ${JSON.stringify(jobs)}`)
   const [systemd] = (await must('systemctl', '--version')).split('\n')
   process.stdout.write(
-    `${JSON.stringify({ workers: workers.length, systemd, swaps, unfinished, kills, boots })}\n`,
+    `${JSON.stringify({ workers: workers.length, systemd, swaps, unfinished, kills, boots, jobs })}\n`,
   )
 }
 
@@ -136,24 +141,43 @@ exit $code
   )
 }
 
+/** 20 and more swaps to and fro; in each direction the next call of systemctl is the one at which the swapper dies. */
 async function killedSwaps(config, single) {
   const kills = []
+  const calls = await countCalls(config)
+  const next = { supervised: 0, individual: 0 }
   let to = 'supervised'
   for (let i = 1; i <= options.kills; i++) {
     const when = i % 2 === 0 ? 'before' : 'after'
-    const n = 3 + ((i - 1) % CALLS) // the first two calls only look
+    const n = LOOKS + 1 + (next[to]++ % (calls[to] - LOOKS))
     writeKiller(n, when)
-    const env = { PATH: `${KILLER}:${NODE_PATH}` }
-    const killed = await run(BYRE, ['swap', '--config', config, '--to', to, '--health', '500ms'], env)
+    const killed = await swapWithKiller(config, to)
     const { code, stdout, stderr } = await run(BYRE, ['swap', '--config', config, '--resume'])
     if (code !== 0) throw new Error(`resume: ${code} ${stdout}${stderr}`)
     const side = await runningSide(single)
-    const resumed = killed.code === 0 ? 'not killed: it had fewer calls' : stdout.trim().split(': ').at(-1)
-    kills.push({ to, call: n, when, resumed, side })
-    note(`swap ${i} to ${to}, killed ${when} call ${n}: ${resumed}; runs: ${side}`)
+    const resumed = killed.code === 0 ? 'not killed' : stdout.trim().split(': ').at(-1)
+    kills.push({ to, call: n, of: calls[to], when, killed: killed.code !== 0, resumed, side })
+    note(`swap ${i} to ${to}, killed ${when} call ${n} of ${calls[to]}: ${resumed}; runs: ${side}`)
     to = side === 'supervised' ? 'individual' : 'supervised'
   }
   return kills
+}
+
+function swapWithKiller(config, to) {
+  const env = { PATH: `${KILLER}:${NODE_PATH}` }
+  return run(BYRE, ['swap', '--config', config, '--to', to, '--health', '100ms'], env)
+}
+
+/** Of systemctl, in a swap that nobody kills, there and back. */
+async function countCalls(config) {
+  const calls = {}
+  for (const to of ['supervised', 'individual']) {
+    writeKiller(0, 'before')
+    const { code, stderr } = await swapWithKiller(config, to)
+    if (code !== 0) throw new Error(`swap to ${to}: ${code} ${stderr}`)
+    calls[to] = Number(readFileSync(`${KILLER}/calls`, 'utf8'))
+  }
+  return calls
 }
 
 async function runningSide(single) {
