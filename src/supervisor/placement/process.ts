@@ -16,6 +16,8 @@ import type { Exit, LaunchRequest, Placement } from './placement.ts'
 import { wireSetting } from './wire/wire-fd.ts'
 import { createMemoryCgroups } from './memory-cgroup.ts'
 import type { CgroupMemory, MemoryCgroups } from './memory-cgroup.ts'
+import { createReaper } from './reaper.ts'
+import type { Reaper } from './reaper.ts'
 import { witnessOom } from './oom-witness.ts'
 import type { OomFinding } from './oom-witness.ts'
 import { createRemotePlacement } from './remote.ts'
@@ -28,8 +30,8 @@ const PRELOAD = new URL('guest/script-preload.js', import.meta.url).href
 const TAIL_LENGTH = 4096
 
 export function createProcessPlacement(parts: RemoteParts): Placement {
-  const cgroups = createMemoryCgroups(parts.log)
-  const open: OpenSeat = (request, given, events) => openProcess(request, given, events, cgroups)
+  const host = { cgroups: createMemoryCgroups(parts.log), reaper: createReaper(parts.log) }
+  const open: OpenSeat = (request, given, events) => openProcess(request, given, events, host)
   return createRemotePlacement('process', open, parts)
 }
 
@@ -37,7 +39,7 @@ function openProcess(
   request: LaunchRequest,
   parts: RemoteParts,
   events: SeatEvents,
-  cgroups: MemoryCgroups,
+  { cgroups, reaper }: { readonly cgroups: MemoryCgroups; readonly reaper: Reaper },
 ): Seat {
   const { spec } = request
   const { name, memoryMaxBytes } = spec
@@ -58,13 +60,16 @@ function openProcess(
   })
   if (child.pid !== undefined) own?.add(child.pid)
   let oom: (() => OomFinding) | undefined
+  let reaped = (): void => {}
   child.once('spawn', () => {
     oom = witnessOom(child.pid as number)
+    reaped = reaper.watch(child.pid as number, spec.stopTimeoutMs)
     events.up({ pid: child.pid as number })
   })
   // 'close' comes after its output was read to the end; what it left behind may hold the pipes, so it is not waited for
   // longer than this.
   onceGone(child, parts, (end) => {
+    reaped()
     const finding = oom?.() // before its cgroup goes
     const cgroup = own?.end()
     events.gone(() => {

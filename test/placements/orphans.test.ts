@@ -1,0 +1,68 @@
+// The supervisor is killed with SIGKILL: no process of a worker outlives its stopTimeout, whatever its loop does, and one
+// that notices still stops in order.
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { eventually } from '../helpers/events.ts'
+import { startHerd } from '../helpers/herd.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+
+leakGuard(t)
+
+const HELD = `
+export async function run(ctx) {
+  setTimeout(() => { console.log('held'); setTimeout(() => { for (;;); }, 50) }, 50)
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`
+const ORDERLY = `
+import { writeFileSync } from 'node:fs'
+export async function run(ctx) {
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  writeFileSync(ctx.config.file, 'stopped in order')
+}`
+
+function runs(pid: number): boolean {
+  try {
+    // Nobody may wait for an orphan here: a zombie has ended.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+t.test('a held loop ends with its supervisor, and one that notices stops in order', async (t) => {
+  const herd = await startHerd(t, {
+    workers: { held: HELD, orderly: ORDERLY },
+    config: {
+      workers: {
+        held: { placement: 'process', stopTimeout: '1s', stall: { detect: false } },
+        orderly: { placement: 'process', stopTimeout: '5s', config: { file: 'orderly.txt' } },
+      },
+    },
+  })
+  await herd.line({ msg: 'held' })
+  const { workers } = await herd.status()
+  const pids = workers.map(({ pid }) => pid as number)
+  t.ok(pids.every(runs))
+  t.ok(reapers(herd.pid) === 1, 'one shell for both')
+  await herd.kill()
+  await eventually('the end of both', () => (pids.some(runs) ? undefined : true))
+  t.ok(existsSync(join(herd.folder, 'orderly.txt')))
+})
+
+/** Children of `pid` that are shells. */
+function reapers(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+  return children.filter(
+    (child) => /^sh\0-c\0/.test(cmdline(child)) || cmdline(child).startsWith('/bin/sh\0'),
+  ).length
+}
+
+function cmdline(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+  } catch {
+    return ''
+  }
+}
