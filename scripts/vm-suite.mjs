@@ -16,6 +16,7 @@ const SUITES = [
   'systemd/units',
   'systemd/swap',
   'systemd/swap-killed',
+  'systemd/swap-interrupted',
   'notify/notify-systemd',
   'log/journald-systemd',
   'log/supervise-systemd',
