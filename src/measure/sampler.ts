@@ -147,6 +147,7 @@ export class Sampler {
   }
 
   #readTree(atMs: number, currentBytes: number | undefined): void {
+    const readBeforeMs = this.#lastReadingMs
     this.#lastReadingMs = atMs
     const members = this.members()
     const commands = members.map((p) => ({ pid: p.pid, ppid: p.ppid, command: this.#commandOf(p) }))
@@ -155,7 +156,11 @@ export class Sampler {
     let lookedMs = performance.now()
     for (const [i, stat] of members.entries()) {
       if (performance.now() - lookedMs > LOOK_AGAIN_MS) {
-        if (this.#givesUp(members, processes)) return
+        if (this.#givesUp(members, processes)) {
+          // It is still due: again as soon as the allowance lets it.
+          this.#lastReadingMs = readBeforeMs
+          return
+        }
         lookedMs = performance.now()
       }
       const rollup = readSmapsRollup(stat.pid, this.#root)

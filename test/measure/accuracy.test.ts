@@ -41,7 +41,7 @@ t.test('two children of 200 MB at once are 400 MB, by both ways', async (t) => {
 t.test('500 MB shared by 40 processes count once', async (t) => {
   const line = hold(
     500e6,
-    `for (1 .. 39) { fork or do { ${wait(5000)}; exit } } ${wait(5000)}; 1 while wait > 0`,
+    `for (1 .. 39) { fork or do { ${wait(8000)}; exit } } ${wait(8000)}; 1 while wait > 0`,
   )
   // A reading of 40 such processes costs a fifth of a second: one at 2 s, when all of them are there.
   const { result } = await runMeasure(['--json-only', '--interval-ms', '6000', line], folderFor(t))
@@ -57,7 +57,7 @@ t.test('500 MB shared by 40 processes count once', async (t) => {
 t.test('by sampling alone they count once as well, though the forty come while they are read', async (t) => {
   const line = hold(
     500e6,
-    `for (1 .. 39) { fork or do { ${wait(5000)}; exit } } ${wait(5000)}; 1 while wait > 0`,
+    `for (1 .. 39) { fork or do { ${wait(8000)}; exit } } ${wait(8000)}; 1 while wait > 0`,
   )
   const { result } = await runMeasure(['--json-only', '--sampled', line], folderFor(t))
   const { metrics, sampling, notes } = result.runs[0]!
