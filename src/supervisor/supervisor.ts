@@ -132,6 +132,7 @@ class Herd implements Supervisor, ControlTarget {
       options,
       runnerOf,
       captures: this.#captures,
+      offloader: this.#offloader,
       residence: this.#residence,
       onInternal: (error, via) => this.#internalError(error, via),
     })

@@ -7,6 +7,7 @@ import { lazyModule } from '../../base/lazy.ts'
 import type { Placement as PlacementName } from '../../config/types.ts'
 import type { HostBus, RawDelivery, ScopedBus, ScopedBusOptions } from '../../bus/bus.ts'
 import { noteEntry } from '../attribution/run-scope.ts'
+import type { Offloader } from '../../worker/offload.ts'
 import type { Captures } from '../captures.ts'
 import type { SupervisorOptions } from '../options.ts'
 import { wakers } from '../inbox.ts'
@@ -24,6 +25,7 @@ export interface Hosting {
   readonly options: SupervisorOptions
   readonly runnerOf: (worker: string) => Pick<Runner, 'openBus' | 'inbox' | 'spec'>
   readonly captures: Captures
+  readonly offloader: Offloader
   readonly residence: Residence
   readonly onInternal: (error: unknown, via: string) => void
 }
@@ -37,7 +39,7 @@ export function createPlacements(shared: Placement, hosting: Hosting): Placement
 }
 
 async function partsOf(hosting: Hosting): Promise<RemoteParts> {
-  const { clock, options, runnerOf, captures, residence, onInternal } = hosting
+  const { clock, options, runnerOf, captures, offloader, residence, onInternal } = hosting
   const { log, bus, herd, ownRoot, stateFolder, label } = options
   const { createSampler } = await import('../sampler/sampler.ts')
   return {
@@ -47,6 +49,7 @@ async function partsOf(hosting: Hosting): Promise<RemoteParts> {
     busOf: (worker) => runnerOf(worker).openBus(),
     giveBack: (worker, deliveries) => giveBack(runnerOf(worker), deliveries),
     answer: (replyTo, payload) => bus.publishSystem(replyTo, payload),
+    offload: (moduleUrl, input, given) => offloader.run(moduleUrl, input, given),
     output: (worker, stream, chunk) => captures.write(worker, stream, chunk),
     onInternal,
     ejectStalled: (spec, why) => {

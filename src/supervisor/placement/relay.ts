@@ -12,6 +12,9 @@ import type {
   SubscribeOptions,
 } from '../../bus/bus.ts'
 import { isInbox } from '../../bus/topics.ts'
+import type { Offloader } from '../../worker/offload.ts'
+import type { Offloaded } from './guest/offload.ts'
+import { packClone, unpackClone } from './wire/clone.ts'
 import { InHand } from './wire/in-hand.ts'
 import type { Link } from './wire/link.ts'
 import { line, packError } from './wire/protocol.ts'
@@ -24,6 +27,8 @@ export interface RelayOptions {
   readonly bus: ScopedBus
   /** Answers a request whose message was relayed: HostBus.publishSystem. */
   readonly answer: (replyTo: string, payload: Json) => Promise<void>
+  /** The herd's pool of threads. */
+  readonly offload: Offloader['run']
   /** Takes back, in order and in front, what the guest had in hand. */
   readonly giveBack: (deliveries: readonly RawDelivery[]) => void
 }
@@ -191,6 +196,8 @@ export class Relay {
         return this.#reply(name, payload)
       case 'enqueue':
         return bus.enqueue(name, payload, options)
+      case 'offload':
+        return this.#offload(id, name, payload as string)
       default:
         return this.#stream(method, values)
     }
@@ -206,6 +213,19 @@ export class Relay {
     this.#requests.set(id, abort)
     try {
       return await this.#options.bus.request(topic, payload, { ...options, signal: abort.signal })
+    } finally {
+      this.#requests.delete(id)
+    }
+  }
+
+  async #offload(id: number, moduleUrl: string, input: string): Promise<Offloaded> {
+    const abort = new AbortController()
+    this.#requests.set(id, abort)
+    try {
+      const options = { signal: abort.signal }
+      return { value: packClone(await this.#options.offload(moduleUrl, unpackClone(input), options)) }
+    } catch (error) {
+      return { thrown: packClone(error) }
     } finally {
       this.#requests.delete(id)
     }

@@ -9,6 +9,7 @@ import type { RawDelivery, ScopedBus } from '../../bus/bus.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
 import { levelOfNumber } from '../../log/levels.ts'
 import type { LogLevel, Logger } from '../../log/logger.ts'
+import type { Offloader } from '../../worker/offload.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
 import { runInScope } from '../attribution/run-scope.ts'
 import type { Sampler, Watch } from '../sampler/sampler.ts'
@@ -33,6 +34,8 @@ export interface RemoteParts {
   readonly giveBack: (worker: string, deliveries: readonly RawDelivery[]) => void
   /** HostBus.publishSystem, for replies. */
   readonly answer: (replyTo: string, payload: Json) => Promise<void>
+  /** On the herd's pool of threads. */
+  readonly offload: Offloader['run']
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
   /** An error of byre's own code in a guest. */
   readonly onInternal: (error: unknown, via: string) => void
@@ -156,6 +159,7 @@ class RemoteInstance implements Instance {
       link: this.#link,
       bus: this.#parts.busOf(name),
       answer: this.#parts.answer,
+      offload: this.#parts.offload,
       giveBack: (deliveries) => this.#parts.giveBack(name, deliveries),
     })
     this.#relay = relay

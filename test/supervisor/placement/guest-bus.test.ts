@@ -50,6 +50,7 @@ function join(embedded: HostBus, owner: string, options: ScopedBusOptions = {}):
     ...(options.delivering === undefined ? {} : { delivering: options.delivering }),
   })
   relay = new Relay({
+    offload: () => Promise.reject(new Error('nothing is offloaded here')),
     link: host,
     now: systemClock.monotonic,
     bus: embedded.scoped(owner, options),

@@ -30,6 +30,7 @@ import type { Link } from '../wire/link.ts'
 import { unpackError } from '../wire/protocol.ts'
 import type { WireLine } from '../wire/protocol.ts'
 import { Calls } from './calls.ts'
+import type { Offloaded } from './offload.ts'
 import { guestStream } from './stream.ts'
 
 /** A message on this side, numbered by the host per subscription. */
@@ -120,6 +121,12 @@ export class GuestBus implements ScopedBus {
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** CPU work on the host's threads; input and answer as packClone writes them. */
+  offload(moduleUrl: string, input: string, signal?: AbortSignal): Promise<Offloaded> {
+    if (signal?.aborted === true) return Promise.reject(signal.reason)
+    return this.#calls.ask('offload', `${JSON.stringify(moduleUrl)},"${input}"`, signal) as Promise<never>
   }
 
   stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>> {

@@ -31,6 +31,7 @@ import type { Init, WireLine } from '../wire/protocol.ts'
 import { GuestBus } from './bus.ts'
 import { createGuestLog } from './log.ts'
 import type { GuestLog } from './log.ts'
+import { createGuestOffloader } from './offload.ts'
 
 /** What the thread or process gives its guest. */
 export interface GuestSeat {
@@ -112,7 +113,7 @@ export class Guest {
     this.#init = init
     this.#log = createGuestLog(this.link, init.level, systemClock.now)
     this.#bus = new GuestBus(this.link, init)
-    const placement = this.#placement(this.#bus, this.#log)
+    const placement = this.#placement(this.#bus, this.#log, init.messageBytes)
     this.#install(init, placement)
     this.#instance = placement.launch({
       spec: init.spec,
@@ -133,14 +134,14 @@ export class Guest {
     })
   }
 
-  #placement(bus: GuestBus, log: GuestLog): SharedPlacement {
+  #placement(bus: GuestBus, log: GuestLog, messageBytes: number): SharedPlacement {
     const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
     return createSharedPlacement({
       monotonic: systemClock.monotonic,
       random: Math.random,
       scheduler: createScheduler(systemClock),
       resources: this.#openResources(log),
-      offloader: createOffloader(asNobody),
+      offloader: createGuestOffloader(bus, messageBytes, createOffloader(asNobody)),
       logOf: () => log.logger,
       busOf: () => bus,
       output: (_worker, stream, chunk) => void process[stream].write(chunk),
