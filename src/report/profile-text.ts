@@ -3,8 +3,8 @@
 import type { ProfileReport } from '../supervisor/status.ts'
 import { textTable } from './text-table.ts'
 
-/** `asked` is marked in the table. */
-export function profileText(report: ProfileReport, asked: string): string {
+/** `asked` is marked in the table; it lives in `place`. */
+export function profileText(report: ProfileReport, asked: string, place: string): string {
   const { kind, total, windowMs } = report
   const amount = (self: number): string =>
     kind === 'cpu' ? `${(self / 1000).toFixed(1)} ms` : `${(self / 1024).toFixed(0)} KiB`
@@ -16,6 +16,7 @@ export function profileText(report: ProfileReport, asked: string): string {
     row('(V8 and Node)', report.runtime),
     row('(unattributed)', report.unattributed),
   ]
+  const loop = place === 'shared' ? 'the shared loop by worker' : `the ${place} of ${asked}`
   const title = kind === 'cpu' ? 'CPU' : 'live heap'
   const of =
     kind === 'cpu'
@@ -23,7 +24,7 @@ export function profileText(report: ProfileReport, asked: string): string {
       : `${amount(total)} allocated within ${(windowMs / 1000).toFixed(1)} s`
   const places = report.places.map(({ where, self }) => `  ${amount(self)}  ${where}`)
   return [
-    `${title} of the shared loop by worker: ${of}`,
+    `${title} of ${loop}: ${of}`,
     ...textTable(
       [{ title: 'self', align: 'right' }, { title: 'share', align: 'right' }, { title: 'worker' }],
       rows,

@@ -9,6 +9,7 @@ import { describeThrown } from '../base/errors.ts'
 import type { Placement, ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
 import type { SupervisorOptions } from './options.ts'
+import type { Roster } from './roster.ts'
 import type { MovedStatus, ProfileSource } from './status.ts'
 
 const STATE_VERSION = 1
@@ -55,11 +56,19 @@ export class Residence {
     return this.#moves.get(spec.name)?.to ?? this.#configured(spec)
   }
 
-  /** The workers of the shared loop, and their modules. */
-  sharing(roster: { runners(): Iterable<{ readonly spec: ResolvedWorker }> }): ProfileSource['members'] {
-    return Array.from(roster.runners(), ({ spec }) => spec)
+  /** The workers of the shared loop and their modules, and who profiles the others. */
+  profiled(roster: Pick<Roster, 'runners' | 'get'>): Pick<ProfileSource, 'members' | 'outside'> {
+    const members = Array.from(roster.runners(), ({ spec }) => spec)
       .filter((spec) => this.of(spec) === 'shared')
       .map(({ name, source }) => ({ name, modulePath: source.path }))
+    return {
+      members,
+      outside: (worker) => {
+        const runner = roster.get(worker)
+        if (runner !== undefined && this.of(runner.spec) === 'shared') return 'shared'
+        return runner?.instance?.profile ?? 'absent'
+      },
+    }
   }
 
   /** Where `spec` is started now: a decision whose time is over, or that the config has overtaken, ends here. */

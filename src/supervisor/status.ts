@@ -230,6 +230,8 @@ export interface ControlReply {
 export interface ProfileRequest {
   readonly kind: 'cpu' | 'heap'
   readonly windowMs: number
+  /** Of this worker's own thread or process, when it has one. @default the shared loop */
+  readonly worker?: string
 }
 
 /** Who used what of the shared loop: `self` in microseconds (cpu) or bytes that still lived (heap). */
@@ -251,6 +253,11 @@ export interface ProfileReport {
   readonly places: readonly { readonly where: string; readonly self: number }[]
 }
 
+/** Takes the profile of one thread or process and keeps its file in `folder`, named after `label`. */
+export type OutsideProfiler = (
+  request: ProfileRequest & { readonly folder: string; readonly label: string },
+) => Promise<ProfileReport>
+
 /** What a profile needs to know: who lives in the shared loop, and where files go. */
 export interface ProfileSource {
   readonly members: readonly { readonly name: string; readonly modulePath: string }[]
@@ -258,6 +265,8 @@ export interface ProfileSource {
   readonly label: string
   readonly ownRoot: string
   readonly clock: Clock
+  /** The profiler of a worker with a loop of its own; 'shared' for one without, 'absent' when nothing of it runs or can be asked. */
+  readonly outside: (worker: string) => OutsideProfiler | 'shared' | 'absent'
 }
 
 /** What the control surfaces (socket, HTTP listener, bus) are given; the supervisor implements it. */

@@ -211,7 +211,7 @@ class Herd implements Supervisor, ControlTarget {
 
   profileSource(): ProfileSource {
     const { stateFolder: folder, label, ownRoot } = this.#options
-    return { members: this.#residence.sharing(this.#roster), folder, label, ownRoot, clock: this.#clock }
+    return { ...this.#residence.profiled(this.#roster), folder, label, ownRoot, clock: this.#clock }
   }
 
   async status(): Promise<SupervisorStatus> {

@@ -41,6 +41,31 @@ async function byre(herd: Herd, ...args: string[]): Promise<CleanResult> {
   return runCleanNode([BIN, ...args, '--socket', herd.socketPath], { cwd: herd.folder })
 }
 
+for (const placement of ['thread', 'process'] as const)
+  t.test(`a worker in a ${placement} has its own loop sampled, CPU and heap`, async (t) => {
+    const herd = await startHerd(t, {
+      workers: { busy, calm },
+      files: { 'workers/shared.mjs': SHARED },
+      config: { workers: { busy: { placement }, calm: { placement } } },
+    })
+    const cpu = await byre(herd, 'profile', 'busy', '--cpu', '1s', '--json')
+    t.equal(cpu.code, 0, cpu.stderr)
+    const report = JSON.parse(cpu.stdout) as ProfileReport
+    const [first, ...others] = report.workers
+    t.equal(first?.worker, 'busy')
+    t.same(others, [], 'nobody else lives there')
+    t.ok((first?.self ?? 0) > 0.7 * report.total, `${first?.self} of ${report.total} us`)
+    t.ok(report.total > 100_000, 'it burned half of the second')
+    t.match(JSON.parse(readFileSync(report.file, 'utf8')), { nodes: Array, samples: Array })
+    const heap = await byre(herd, 'profile', 'busy', '--heap', '--cpu', '500ms')
+    t.match(heap.stdout, new RegExp(`live heap of the ${placement} of busy: `))
+    t.match(heap.stdout, /busy \*/)
+    await herd.act('calm', 'stop')
+    await herd.untilWorker('calm', (w) => w.state === 'stopped')
+    t.match((await byre(herd, 'profile', 'calm')).stderr, /nothing of it runs here/)
+    t.equal((await herd.stop()).code, 0)
+  })
+
 t.test('shares of the loop by worker, charged through a file both import', async (t) => {
   const idle = `export const run = ({ signal }) => new Promise((r) => signal.addEventListener('abort', r))`
   const herd = await startHerd(t, {
@@ -68,7 +93,6 @@ t.test('shares of the loop by worker, charged through a file both import', async
   const text = await byre(herd, 'profile', 'calm', '--cpu', '200ms')
   t.match(text.stdout, /CPU of the shared loop by worker: busy [\d.]+ ms of \d+\.\d s/)
   t.match(text.stdout, /\(unattributed\)/)
-  t.match((await byre(herd, 'profile', 'apart')).stderr, /lives in a thread of its own/)
   t.match(await byre(herd, 'profile', 'busy', '--cpu', '5h'), { code: 2, stderr: /from 100 to 60000/ })
   t.equal((await herd.stop()).code, 0)
 })

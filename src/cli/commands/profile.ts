@@ -1,4 +1,4 @@
-// `byre profile <worker>`: who uses the shared loop that the worker lives in.
+// `byre profile <worker>`: who uses the loop that the worker lives in.
 
 import { parseDurationMs } from '../../base/durations.ts'
 import { ByreError } from '../../base/errors.ts'
@@ -26,12 +26,8 @@ export async function profile(worker: string, flags: ProfileFlags): Promise<numb
     throw new ByreError('BYRE_USAGE', `Cannot profile for '${flags.cpu}': it is no duration such as 5s.`)
   const { socketPath, status } = await findHost(worker, flags)
   const place = status.workers.find(({ name }) => name === worker)?.placement
-  if (place !== 'shared')
-    throw new ByreError(
-      'BYRE_UNSUPPORTED',
-      `Cannot profile '${worker}': it lives in a ${place} of its own. 'byre status --json' has its CPU and memory; 'byre move ${worker} --to shared' brings it back.`,
-    )
-  const body = JSON.stringify({ kind: flags.heap === true ? 'heap' : 'cpu', windowMs })
+  const kind = flags.heap === true ? 'heap' : 'cpu'
+  const body = JSON.stringify({ kind, windowMs, worker })
   const answer = await ask(socketPath, {
     method: 'POST',
     path: '/profile',
@@ -43,6 +39,10 @@ export async function profile(worker: string, flags: ProfileFlags): Promise<numb
     await printError(`byre: ${reply.error.message}\n`)
     return exitCodeOf(reply.error.code)
   }
-  await print(flags.json === true ? `${JSON.stringify(reply, undefined, 2)}\n` : profileText(reply, worker))
+  await print(
+    flags.json === true
+      ? `${JSON.stringify(reply, undefined, 2)}\n`
+      : profileText(reply, worker, place ?? 'shared'),
+  )
   return EXIT.ok
 }

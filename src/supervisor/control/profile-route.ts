@@ -3,7 +3,7 @@
 import { isRecord } from '../../base/check.ts'
 import { ByreError, describeProblems } from '../../base/errors.ts'
 import type { Problem } from '../../base/errors.ts'
-import type { ControlTarget, ProfileReport, ProfileRequest } from '../status.ts'
+import type { ControlTarget, ProfileReport, ProfileRequest, ProfileSource } from '../status.ts'
 
 export const WINDOW_MS: readonly [min: number, max: number] = [100, 60_000]
 
@@ -22,25 +22,40 @@ export async function profile(body: unknown, target: ControlTarget): Promise<Pro
     )
   running = true
   try {
-    const { takeProfile } = await import('../profile/profile.ts')
-    return await takeProfile(request, source)
+    return await take(request, source)
   } finally {
     running = false
   }
 }
 
+async function take({ worker, ...request }: ProfileRequest, source: ProfileSource): Promise<ProfileReport> {
+  const outside = worker === undefined ? 'shared' : source.outside(worker)
+  if (outside === 'absent')
+    throw new ByreError(
+      'BYRE_CONTROL_REFUSED',
+      `Cannot profile '${worker}': nothing of it runs here that can be asked. A script has no profile; start a worker first.`,
+    )
+  const { folder, label } = source
+  if (outside !== 'shared') return outside({ ...request, folder, label })
+  const { takeProfile } = await import('../profile/profile.ts')
+  return takeProfile(request, source)
+}
+
 function parse(body: unknown): ProfileRequest {
   const given = isRecord(body) ? body : {}
-  const { kind = 'cpu', windowMs = 5000 } = given
+  const { kind = 'cpu', windowMs = 5000, worker } = given
   const problems: Problem[] = []
-  const unknown = Object.keys(given).find((key) => key !== 'kind' && key !== 'windowMs')
+  const unknown = Object.keys(given).find((key) => !['kind', 'windowMs', 'worker'].includes(key))
   if (unknown !== undefined)
-    problems.push({ path: unknown.slice(0, 40), message: 'unknown key; known are kind, windowMs' })
+    problems.push({ path: unknown.slice(0, 40), message: 'unknown key; known are kind, windowMs, worker' })
   if (kind !== 'cpu' && kind !== 'heap') problems.push({ path: 'kind', message: "must be 'cpu' or 'heap'" })
   const [min, max] = WINDOW_MS
   if (typeof windowMs !== 'number' || !(windowMs >= min && windowMs <= max))
     problems.push({ path: 'windowMs', message: `must be a number from ${min} to ${max}` })
+  if (worker !== undefined && typeof worker !== 'string')
+    problems.push({ path: 'worker', message: 'must be a name' })
   if (problems.length > 0)
     throw new ByreError('BYRE_ARGUMENT_INVALID', describeProblems('Cannot take a profile', problems))
-  return { kind: kind as ProfileRequest['kind'], windowMs: windowMs as number }
+  const request = { kind: kind as ProfileRequest['kind'], windowMs: windowMs as number }
+  return typeof worker === 'string' ? { ...request, worker } : request
 }

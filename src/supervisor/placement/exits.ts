@@ -1,7 +1,7 @@
 // How a run ended, told as an Exit: the verdict, one sentence, and the evidence. Whatever was thrown may be hostile.
 
 import { describeThrown } from '../../base/errors.ts'
-import type { Exit } from './placement.ts'
+import type { Exit, Instance, LaunchRequest } from './placement.ts'
 
 export const DONE: Exit = { verdict: 'done', text: 'run() resolved', evidence: {} }
 
@@ -86,4 +86,14 @@ function isAbort(error: unknown): boolean {
   } catch {
     return false
   }
+}
+
+/** What cannot even be asked for (an argument the kernel refuses, no memory for a thread) ends like what fails later. */
+export function neverBegan(kind: 'thread' | 'process', request: LaunchRequest, error: unknown): Instance {
+  const { type, message } = describeThrown(error)
+  const text = `its ${kind} could not be started: ${type}: ${message}`
+  process.nextTick(() =>
+    request.events.ended({ verdict: 'launch-failed', text, evidence: { ...describeThrown(error) } }),
+  )
+  return { run: () => {}, abort: () => {}, release: () => ({ timers: [], listeners: [], servers: [] }) }
 }

@@ -5,7 +5,8 @@ import type { ResolvedWorker } from '../../config/types.ts'
 import type { LogLevel } from '../../log/logger.ts'
 import type { Wake } from '../../worker/contract.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
-import type { Verdict, WorkerSample } from '../status.ts'
+import type { ProfileReport, Verdict, WorkerSample } from '../status.ts'
+import type { GuestProfile } from './profiling.ts'
 
 /** How a run ended, or why it must. `text` is one sentence, `evidence` the facts behind it (JSON values). */
 export interface Exit {
@@ -63,6 +64,8 @@ export interface Instance {
   kill?(): void
   /** Its group is short of memory: it collects, or ends for now if nothing is to be done. Absent in the shared loop. */
   relieve?(how: Relief): void
+  /** Of its own loop. Absent where it shares one, and for a script, which nobody can ask. */
+  readonly profile?: ((request: GuestProfile) => Promise<ProfileReport>) | undefined
   /** The herd set another log level for it. */
   setLevel?(level: LogLevel | 'silent'): void
 }

@@ -122,6 +122,9 @@ function launchLate(request: LaunchRequest, load: () => Promise<Placement>): Ins
     kill: () => inner?.kill?.(),
     setLevel: (level) => inner?.setLevel?.(level),
     relieve: (how) => inner?.relieve?.(how),
+    get profile() {
+      return inner?.profile
+    },
     get whereabouts() {
       return inner?.whereabouts
     },

@@ -3,7 +3,6 @@
 
 import type { Clock, Timer } from '../../base/clock.ts'
 import { formatDurationMs } from '../../base/durations.ts'
-import { describeThrown } from '../../base/errors.ts'
 import type { Json } from '../../base/json.ts'
 import type { RawDelivery, ScopedBus } from '../../bus/bus.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
@@ -16,8 +15,10 @@ import type { Sampler, Watch } from '../sampler/sampler.ts'
 import type { GuestHeart } from '../stall/guest-heart.ts'
 import type { HeapFigures } from '../status.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Relief, Whereabouts } from './placement.ts'
+import { neverBegan } from './exits.ts'
 import { startIdleWatch } from './idle-watch.ts'
 import type { IdleWatch } from './idle-watch.ts'
+import { Profiling } from './profiling.ts'
 import { Relay } from './relay.ts'
 import { Link } from './wire/link.ts'
 import type { Transport } from './wire/link.ts'
@@ -91,16 +92,6 @@ export function createRemotePlacement(kind: Init['kind'], open: OpenSeat, parts:
   }
 }
 
-/** What cannot even be asked for (an argument the kernel refuses, no memory for a thread) ends like what fails later. */
-function neverBegan(kind: Init['kind'], request: LaunchRequest, error: unknown): Instance {
-  const { type, message } = describeThrown(error)
-  const text = `its ${kind} could not be started: ${type}: ${message}`
-  process.nextTick(() =>
-    request.events.ended({ verdict: 'launch-failed', text, evidence: { ...describeThrown(error) } }),
-  )
-  return { run: () => {}, abort: () => {}, release: () => ({ timers: [], listeners: [], servers: [] }) }
-}
-
 class RemoteInstance implements Instance {
   readonly #request: LaunchRequest
   readonly #parts: RemoteParts
@@ -108,6 +99,7 @@ class RemoteInstance implements Instance {
   readonly #launchedAt: number
   readonly #seat: Seat
   readonly #link: Link | undefined
+  readonly #profiling = new Profiling()
   #relay: Relay | undefined
   #timer: Timer | undefined
   #idle: IdleWatch | undefined
@@ -227,6 +219,12 @@ class RemoteInstance implements Instance {
     this.#seat.kill()
   }
 
+  get profile(): Instance['profile'] {
+    const link = this.#link
+    const { name } = this.#request.spec
+    return link && (async (request) => this.#profiling.take(link, name, request, this.#parts.clock))
+  }
+
   relieve(how: Relief): void {
     if (how === 'sleep') this.#idle?.askNow()
     else this.#link?.send('["collect"]')
@@ -307,6 +305,9 @@ class RemoteInstance implements Instance {
       case 'beat':
         this.#heart?.answered(first as number)
         return
+      case 'profile':
+        this.#profiling.answered(first, second)
+        return
       case 'idle':
         this.#idle?.answered(first === true)
         return
@@ -371,6 +372,7 @@ class RemoteInstance implements Instance {
   /** Lets go of wire and bus. Returns how many messages were lost with the guest. */
   #close(inOrder: boolean): number {
     const { name } = this.#request.spec
+    this.#profiling.close(name)
     this.#idle?.close()
     this.#heart?.close()
     this.#watch?.close()

@@ -20,7 +20,7 @@ const KEPT = 10
 /** Rejects where there is no inspector. The loop is held for some milliseconds at both ends of the window. */
 export async function takeProfile(
   { kind, windowMs }: ProfileRequest,
-  deps: ProfileSource,
+  deps: Omit<ProfileSource, 'outside'>,
 ): Promise<ProfileReport> {
   const session = new Session()
   session.connect()
@@ -118,7 +118,11 @@ function frame({
 }
 
 /** Writes the profile and returns its path. Names sort by time. */
-function keep({ folder, label, clock }: ProfileSource, kind: ProfileRequest['kind'], text: string): string {
+function keep(
+  { folder, label, clock }: Pick<ProfileSource, 'folder' | 'label' | 'clock'>,
+  kind: ProfileRequest['kind'],
+  text: string,
+): string {
   const home = join(folder, 'profiles')
   mkdirSync(home, { recursive: true, mode: 0o700 })
   const stamp = new Date(clock.now()).toISOString().replace(/[:.]/g, '-')

@@ -22,6 +22,7 @@ import { wrapTimers } from '../../attribution/wrap-timers.ts'
 import { exitCalled, strayExit } from '../exits.ts'
 import type { HeapFigures } from '../../status.ts'
 import type { Exit, Instance } from '../placement.ts'
+import type { GuestProfile } from '../profiling.ts'
 import { createSharedPlacement } from '../shared.ts'
 import type { SharedPlacement } from '../shared.ts'
 import { Link } from '../wire/link.ts'
@@ -87,7 +88,21 @@ export class Guest {
     else if (tag === 'idle') this.link.send(line('idle', this.#bus?.idle === true))
     else if (tag === 'heap') this.link.send(line('heap', heapFigures()))
     else if (tag === 'collect') void this.#collect()
+    else if (tag === 'profile') void this.#profile(values[0] as GuestProfile)
     else if (tag === 'level') this.#log?.setLevel(values[0] as LogLevel | 'silent')
+  }
+
+  async #profile({ folder, label, ...request }: GuestProfile): Promise<void> {
+    const { spec, ownRoot } = this.#init as Init
+    const members = [{ name: spec.name, modulePath: spec.source.path }]
+    try {
+      const { takeProfile } = await import('../../profile/profile.ts')
+      const source = { members, folder, label: `${label}.${spec.name}`, ownRoot, clock: systemClock }
+      this.link.send(line('profile', await takeProfile(request, source)))
+    } catch (error) {
+      this.link.send(line('profile', null, packError(error)))
+    }
+    this.link.flush()
   }
 
   /** The group is short of memory. */

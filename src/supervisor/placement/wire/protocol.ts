@@ -1,8 +1,8 @@
 // What a supervisor and a worker in a thread or a process of its own say to each other: lines of JSON, each an array
 // whose first element is a tag. Messages of the bus travel as the JSON they are, so that each side parses a line once.
 //
-// host to guest: init run abort level idle? heap? collect beat? | s(ubscribed) m(essage) k(ept message) o(verflow) e(nd) g(ap) | r(esult) x (error)
-// guest to host: hello loaded ready ended charged fault log lvl idle heap beat | s(ubscribe) u(nsubscribe) g(one) l(ost) | c(all) a(bort call)
+// host to guest: init run abort level idle? heap? collect profile? beat? | s(ubscribed) m(essage) k(ept message) o(verflow) e(nd) g(ap) | r(esult) x (error)
+// guest to host: hello loaded ready ended charged fault log lvl idle heap profile beat | s(ubscribe) u(nsubscribe) g(one) l(ost) | c(all) a(bort call)
 
 import { isRecord } from '../../../base/check.ts'
 import { ByreError, describeThrown } from '../../../base/errors.ts'
