@@ -133,7 +133,8 @@ function readableSwaps(herd: ResolvedHerd): ReturnType<typeof readSwaps> {
   }
 }
 
-const ANSWER_MS = 2000
+/** A herd that has just started on a busy machine may take seconds to answer, and is well. */
+const ANSWER_MS = 10_000
 /** RuntimeDirectory= of byre's units. */
 const RUN_FOLDER = '/run/byre'
 
