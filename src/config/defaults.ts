@@ -20,7 +20,7 @@ export const DEFAULTS = {
     stopTimeout: '5s',
     startTimeout: '30s',
     ready: 'start',
-    stall: { detect: true, after: '1s' },
+    stall: { detect: true, after: '1s', profile: false },
     weight: 1,
     critical: false,
   },

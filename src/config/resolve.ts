@@ -123,7 +123,7 @@ function buildWorker(
     limit: same({ failures: limit.failures, withinMs: durationMs(limit.within) }),
     onLimit: merged.onLimit,
     onStall: merged.onStall,
-    stall: same({ detect: stall.detect, afterMs: durationMs(stall.after) }),
+    stall: same({ detect: stall.detect, afterMs: durationMs(stall.after), profile: stall.profile }),
     startTimeoutMs: durationMs(merged.startTimeout),
     stopTimeoutMs: durationMs(merged.stopTimeout),
     // A script has no ctx to call ready() on: `ready: 'call'` of `defaults` is not for it.

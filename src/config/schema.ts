@@ -71,7 +71,13 @@ function shared() {
     stopTimeout: opt(f.duration(RANGES.stopTimeout)),
     startTimeout: opt(f.duration(RANGES.startTimeout)),
     ready: opt(f.oneOf('start', 'call')),
-    stall: opt(f.object({ detect: opt(f.boolean()), after: opt(f.duration(RANGES.stallAfter)) })),
+    stall: opt(
+      f.object({
+        detect: opt(f.boolean()),
+        after: opt(f.duration(RANGES.stallAfter)),
+        profile: opt(f.boolean()),
+      }),
+    ),
     weight: opt(f.number(RANGES.weight)),
     critical: opt(f.boolean()),
     memoryMax: opt(f.size(RANGES.memory)),

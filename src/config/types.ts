@@ -52,7 +52,7 @@ export interface WorkerDefaults {
   readonly stopTimeout?: Duration
   readonly startTimeout?: Duration
   readonly ready?: ReadyMode
-  readonly stall?: { readonly detect?: boolean; readonly after?: Duration }
+  readonly stall?: { readonly detect?: boolean; readonly after?: Duration; readonly profile?: boolean }
   readonly weight?: number
   readonly critical?: boolean
   readonly memoryMax?: Size
@@ -138,7 +138,7 @@ export interface ResolvedWorker {
   readonly limit: ResolvedLimit
   readonly onLimit: OnLimit
   readonly onStall: 'report' | 'eject'
-  readonly stall: { readonly detect: boolean; readonly afterMs: number }
+  readonly stall: { readonly detect: boolean; readonly afterMs: number; readonly profile: boolean }
   readonly startTimeoutMs: number
   readonly stopTimeoutMs: number
   readonly ready: ReadyMode

@@ -146,7 +146,7 @@ const full: unknown = {
     activation: { topics: ['a.>'], every: '1m', cron: '*/5 * * * *', timezone: 'UTC' },
     backoff: { first: '0s', base: '1s', factor: 2, max: '1m', resetAfter: '1h' },
     limit: { failures: 3, within: '1m' },
-    stall: { detect: true, after: '1s' },
+    stall: { detect: true, after: '1s', profile: false },
     lease: { ttl: '30s' },
     env: { A: 'b' },
     needs: { network: 'none', paths: ['/x'], groups: ['adm'], capabilities: ['CAP_KILL'] },

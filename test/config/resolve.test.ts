@@ -53,7 +53,7 @@ t.test(
     })
     t.same(b?.backoff, { firstMs: 0, baseMs: 3000, factor: 2, maxMs: 30_000, resetAfterMs: 600_000 })
     t.same(b?.limit, { failures: 2, withinMs: 60_000 })
-    t.same(b?.stall, { detect: false, afterMs: 2000 })
+    t.same(b?.stall, { detect: false, afterMs: 2000, profile: false })
     t.equal(b?.sleepAfterMs, 300_000)
     t.same(c?.source, { kind: 'script', path: join(folder, 'workers/a.js'), args: ['-x', ''] })
     t.match(c, { cwd: join(folder, 'data'), sleepAfterMs: 3_600_000, ready: 'start' })

@@ -15,7 +15,7 @@ export function resolvedWorker(name: string, more: Partial<ResolvedWorker> = {})
     limit: { failures: 5, withinMs: 300_000 },
     onLimit: 'quarantine',
     onStall: 'report',
-    stall: { detect: true, afterMs: 1000 },
+    stall: { detect: true, afterMs: 1000, profile: false },
     startTimeoutMs: 30_000,
     stopTimeoutMs: 5000,
     ready: 'start',

@@ -1,21 +1,18 @@
 // `byre profile`: V8's sampling profilers over a window of the shared loop, charged to its workers, and the raw profile in a
 // file for Chrome DevTools and speedscope. Loaded when asked for; one at a time.
 
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { Session } from 'node:inspector'
 import type { HeapProfiler, Profiler } from 'node:inspector'
-import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Clock } from '../../base/clock.ts'
 import type { ProfileReport, ProfileRequest, ProfileSource } from '../status.ts'
 import { attribute } from './attribute.ts'
 import type { CallNode } from './attribute.ts'
+import { keepProfile } from './files.ts'
 import { ownersOf } from './owners.ts'
 
 const CPU_INTERVAL_US = 1000
 const HEAP_INTERVAL_BYTES = 32_768
-/** Profiles kept in the state folder, of all kinds together; the oldest go first. */
-const KEPT = 10
 
 /** Rejects where there is no inspector. The loop is held for some milliseconds at both ends of the window. */
 export async function takeProfile(
@@ -31,7 +28,7 @@ export async function takeProfile(
         ? await sampleCpu(session, windowMs, deps.clock)
         : await sampleHeap(session, windowMs, deps.clock)
     const tookMs = Math.round(deps.clock.monotonic() - startedAt)
-    const file = keep(deps, kind, raw.text)
+    const file = keepProfile(deps, kind, raw.text, deps.clock.now())
     const own = pathToFileURL(deps.ownRoot).href
     const isByre = (url: string): boolean => url.startsWith(own) || url.startsWith(deps.ownRoot)
     return {
@@ -115,21 +112,4 @@ function frame({
   readonly lineNumber: number
 }): Pick<CallNode, 'functionName' | 'url' | 'line'> {
   return { functionName, url, line: lineNumber + 1 }
-}
-
-/** Writes the profile and returns its path. Names sort by time. */
-function keep(
-  { folder, label, clock }: Pick<ProfileSource, 'folder' | 'label' | 'clock'>,
-  kind: ProfileRequest['kind'],
-  text: string,
-): string {
-  const home = join(folder, 'profiles')
-  mkdirSync(home, { recursive: true, mode: 0o700 })
-  const stamp = new Date(clock.now()).toISOString().replace(/[:.]/g, '-')
-  const file = join(home, `${stamp}.${label}.${kind === 'cpu' ? 'cpuprofile' : 'heapprofile'}`)
-  const old = readdirSync(home).filter((name) => /\.(?:cpu|heap)profile$/.test(name))
-  for (const name of old.toSorted().slice(0, Math.max(0, old.length - KEPT + 1)))
-    rmSync(join(home, name), { force: true })
-  writeFileSync(file, text, { mode: 0o600 })
-  return file
 }

@@ -9,7 +9,7 @@ import { nameCulprit, placeOf, showFrames } from './name-culprit.ts'
 import type { Culprit, Frame, Place } from './name-culprit.ts'
 import { dropStallNote, writeStallNote } from './note.ts'
 import { pauseMainLoop } from './pause.ts'
-import type { Paused } from './pause.ts'
+import type { Paused, Pausing } from './pause.ts'
 import type { Stall, WatchedWorker } from './protocol.ts'
 
 export interface Investigation {
@@ -24,6 +24,8 @@ export interface Investigation {
   readonly budget: LineBudget
   readonly log: Logger
   readonly noteFile: string
+  /** Keeps the profile of a stall; undefined: no worker asks for it. */
+  readonly keep: ((profile: string) => string) | undefined
 }
 
 /** JavaScript stops within 60 ms; what has not by then is native code, or the machine is busy with other work. */
@@ -44,16 +46,49 @@ export async function investigate(asked: Investigation): Promise<Stall | undefin
   const { ownRoot } = asked.owners
   // After native code only the first stack tells of it: what follows may be somebody else's.
   const wanted = (frames: readonly Frame[]): boolean => native || placeOf(frames, ownRoot) !== undefined
-  const takeBack = pauseMainLoop(wanted, (where) => (paused = where))
+  const pausing = pauseMainLoop(wanted, (where) => (paused = where), asked.keep !== undefined)
   try {
     await until(() => paused !== undefined || asked.over(), NATIVE_AFTER_MS)
-    if (paused !== undefined) return await inJavaScript(asked, paused, at)
+    if (paused !== undefined) {
+      const stall = await inJavaScript(asked, paused, at)
+      await keepProfile(asked, stall?.worker, pausing)
+      return stall
+    }
     if (asked.over()) return undefined
     native = true
     return await inNative(asked, () => paused, at)
   } finally {
-    takeBack()
+    pausing.takeBack()
     dropStallNote(asked.noteFile)
+  }
+}
+
+/** Larger ones are not written: ten of them are kept. */
+const PROFILE_MAX_BYTES = 4_000_000
+
+/** What the loop did from the pause to the end of the stall, if its worker asks for that. */
+async function keepProfile(
+  asked: Investigation,
+  worker: string | undefined,
+  pausing: Pausing,
+): Promise<void> {
+  if (asked.keep === undefined || worker === undefined || asked.workerOf(worker)?.profile !== true) return
+  const text = JSON.stringify(await pausing.profile())
+  if (text === undefined || text.length > PROFILE_MAX_BYTES) {
+    const bytes = text === undefined ? {} : { profileBytes: text.length, limitBytes: PROFILE_MAX_BYTES }
+    asked.log.warn({ event: 'stall-profile-dropped', worker, ...bytes }, 'no profile of the stall was kept')
+    return
+  }
+  try {
+    asked.log.warn(
+      { event: 'stall-profile', worker, file: asked.keep(text) },
+      'a profile of the stall was kept',
+    )
+  } catch (error) {
+    asked.log.error(
+      { event: 'stall-profile-dropped', worker, why: String(error) },
+      'a profile could not be written',
+    )
   }
 }
 

@@ -2,7 +2,7 @@
 // within milliseconds, native code when it returns. Loaded with the first stall.
 
 import { Session } from 'node:inspector'
-import type { Debugger, Runtime } from 'node:inspector'
+import type { Debugger, Profiler, Runtime } from 'node:inspector'
 import type { Frame } from './name-culprit.ts'
 import { CONTEXT_KEY } from './protocol.ts'
 
@@ -18,19 +18,32 @@ const FRAMES_MAX = 64
 const AGAIN_MAX = 8
 const AGAIN_MS = 3
 
+/** A loop that is held for longer is sampled no longer. */
+const PROFILE_MAX_MS = 10_000
+const PROFILE_INTERVAL_US = 1000
+
+export interface Pausing {
+  /** Takes the request back, whenever that is. */
+  readonly takeBack: () => void
+  /** Ends the profile and gives it; undefined when none was begun. */
+  readonly profile: () => Promise<Profiler.Profile | undefined>
+}
+
 /**
  * Asks the loop of the main thread to stop, calls `onPaused` with where it did, and lets it go on at once. A stack that
- * is not `wanted` (between two microtasks there is nothing of the worker on it) is asked for again. The returned function
- * takes the request back, whenever that is.
+ * is not `wanted` (between two microtasks there is nothing of the worker on it) is asked for again. With `sampled` V8's CPU
+ * profiler runs from there on, for 10 s at most.
  */
 export function pauseMainLoop(
   wanted: (frames: readonly Frame[]) => boolean,
   onPaused: (paused: Paused) => void,
-): () => void {
+  sampled: boolean,
+): Pausing {
   const session = new Session()
   const urls = new Map<string, string>()
   let open = true
   let tries = 0
+  let sampling: Sampling | undefined
   const close = (): void => {
     if (!open) return
     open = false
@@ -46,14 +59,40 @@ export function pauseMainLoop(
       return
     }
     askContext(session, (context) => {
+      if (sampled) sampling = new Sampling(session)
       session.post('Debugger.resume')
-      close()
+      if (sampled) session.post('Debugger.disable')
+      else close()
       onPaused({ frames: framesOf(params.callFrames, urls), context })
     })
   })
   session.post('Debugger.enable')
   session.post('Debugger.pause')
-  return close
+  return { takeBack: close, profile: async () => sampling?.end() }
+}
+
+class Sampling {
+  readonly #session: Session
+  readonly #timer: NodeJS.Timeout
+  #profile: Promise<Profiler.Profile | undefined> | undefined
+
+  constructor(session: Session) {
+    this.#session = session
+    session.post('Profiler.enable')
+    session.post('Profiler.setSamplingInterval', { interval: PROFILE_INTERVAL_US })
+    session.post('Profiler.start')
+    this.#timer = setTimeout(() => void this.end(), PROFILE_MAX_MS)
+  }
+
+  end(): Promise<Profiler.Profile | undefined> {
+    clearTimeout(this.#timer)
+    this.#profile ??= new Promise((resolve) =>
+      this.#session.post('Profiler.stop', (error: Error | null, reply?: Profiler.StopReturnType) =>
+        resolve(error === null ? reply?.profile : undefined),
+      ),
+    )
+    return this.#profile
+  }
 }
 
 function askContext(session: Session, answer: (context: string | undefined) => void): void {

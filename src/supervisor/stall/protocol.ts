@@ -23,6 +23,8 @@ export interface WatchedWorker {
   readonly afterMs: number
   /** It may be ended with the process when it never gives the loop back: onStall 'eject'. */
   readonly eject: boolean
+  /** A CPU profile of its stalls is kept: stall.profile. */
+  readonly profile: boolean
 }
 
 /** The thread's view of the herd; sent again after each reload. */
@@ -44,6 +46,8 @@ export interface ThreadSettings {
   readonly fd: number
   /** Where a stall in progress is noted for the next start. */
   readonly noteFile: string
+  /** Where profiles go, and their name. */
+  readonly profiles: { readonly folder: string; readonly label: string }
   readonly herd: HerdView
 }
 

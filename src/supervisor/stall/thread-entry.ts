@@ -70,8 +70,15 @@ async function hold(number: number, since: number): Promise<void> {
     budget,
     log: logger,
     noteFile: settings.noteFile,
+    keep: await keeper(),
   })
   if (stall !== undefined) tellLoop(stall)
+}
+
+async function keeper(): Promise<((text: string) => string) | undefined> {
+  if (!herd.workers.some(({ profile }) => profile)) return undefined
+  const { keepProfile } = await import('../profile/files.ts')
+  return (text) => keepProfile(settings.profiles, 'cpu', text, Date.now())
 }
 
 function tellLoop(stall: Stall): void {

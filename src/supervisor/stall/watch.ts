@@ -88,6 +88,7 @@ function startThread(deps: StallDeps, shared: Int32Array, noteFile: string): Wor
     colour: wantsColour(process.env),
     fd: LOG_FD,
     noteFile,
+    profiles: { folder: deps.options.stateFolder, label: `${deps.options.label}.stall` },
     herd: viewOf(deps),
   }
   // The paused loop is asked for the worker in whose context it runs.
@@ -118,6 +119,7 @@ function viewOf({ options, roster }: StallDeps): HerdView {
       detect: spec.stall.detect,
       afterMs: spec.stall.afterMs,
       eject: spec.onStall === 'eject',
+      profile: spec.stall.profile,
     })),
   }
 }
