@@ -1,14 +1,19 @@
 // The bus on several servers: it follows the master that three sentinels name, and the master of its slot in a cluster.
 import t from 'tap'
 import type { Test } from 'tap'
+import { describeThrown } from '../../src/base/errors.ts'
 import type { BusServer } from '../../src/bus/redis/address.ts'
 import { slotOf } from '../../src/bus/redis/slot.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis } from '../helpers/redis.ts'
+import { WAIT_MS } from '../helpers/events.ts'
 import { ask, startCluster, startSentinels } from '../helpers/redis-topology.ts'
 import { listen, payloads, serve } from './contract/harness.ts'
 import { openBus, quickClock, read } from './streams-harness.ts'
 import type { Opened } from './streams-harness.ts'
+
+/** Wall time a request may take: `quickClock` makes its default short. */
+const PATIENT = { timeout: '60s' } as const
 
 /** Topics, requests and jobs work from end to end. */
 async function works(t: Test, { bus }: Opened, other: Opened, word: string): Promise<void> {
@@ -16,8 +21,22 @@ async function works(t: Test, { bus }: Opened, other: Opened, word: string): Pro
   await other.bus.publish(`w.${word}`, word)
   t.same(payloads(await take(1)), [word])
   sub.close()
-  t.equal(await other.bus.request('ask', word), word)
+  t.equal(await other.bus.request('ask', word, PATIENT), word)
   await other.bus.enqueue('jobs', word, { dedupeId: word })
+}
+
+/** Tries until the others have agreed on a master; meanwhile jobs wait, and are refused in the end. */
+async function enqueued({ bus, events }: Opened, word: string): Promise<void> {
+  const deadline = performance.now() + WAIT_MS
+  for (;;) {
+    const refused = await bus.enqueue('jobs', word, { dedupeId: word }).then(
+      () => undefined,
+      (error: unknown) => describeThrown(error).message,
+    )
+    if (refused === undefined) return
+    if (performance.now() > deadline)
+      throw new Error(`no job was accepted for ${WAIT_MS} ms: ${refused}; ${JSON.stringify(events)}`)
+  }
 }
 
 if (noRedis !== false) t.plan(0, noRedis)
@@ -47,16 +66,10 @@ else {
     const clients = String(await ask(set.master.port, 'CLIENT', 'LIST'))
     t.equal(clients.split('name=byre:').length - 1, 4, 'two for each')
     await set.master.kill()
-    await Promise.all([one.event('bus-gap'), two.event('bus-gap')])
-    for (;;) {
-      // the sentinels need their time to agree; meanwhile jobs wait, and are refused in the end
-      const sent = await two.bus.enqueue('jobs', 'after', { dedupeId: 'a' }).then(
-        () => true,
-        () => false,
-      )
-      if (sent) break
-    }
+    await enqueued(two, 'after')
     t.equal((await reader.done()).payload, 'after')
+    // who is asked has to listen again; who asks waits until it can hear the reply
+    await one.event('bus-gap')
     await works(t, one, two, 'later')
     t.equal((await reader.done()).payload, 'later')
     t.match(one.bus.health, { up: true })
@@ -104,14 +117,10 @@ else {
     t.equal((await reader.done()).payload, 'before')
     const master = await set.masterOf(slotOf('h'), set.nodes[0]!)
     await master.kill()
-    for (;;) {
-      const sent = await two.bus.enqueue('jobs', 'after', { dedupeId: 'a' }).then(
-        () => true,
-        () => false,
-      )
-      if (sent) break
-    }
+    await enqueued(two, 'after')
     t.equal((await reader.done()).payload, 'after')
+    // who is asked has to listen again; who asks waits until it can hear the reply
+    await one.event('bus-gap')
     await works(t, one, two, 'later')
     t.equal((await reader.done()).payload, 'later')
     t.equal(one.bus.connections, 2)

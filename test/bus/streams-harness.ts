@@ -5,6 +5,7 @@ import type { Clock } from '../../src/base/clock.ts'
 import type { Bus, BusEvent, HostBus, Job, StreamOptions } from '../../src/bus/bus.ts'
 import { openRedisBus } from '../../src/bus/redis.ts'
 import type { RedisBusOptions } from '../../src/bus/redis.ts'
+import { WAIT_MS, within } from '../helpers/events.ts'
 import type { TestRedis } from '../helpers/redis.ts'
 
 export interface Opened {
@@ -40,17 +41,24 @@ export async function openBus(
   return {
     bus,
     events,
-    event: (kind, fits = () => true) =>
-      new Promise((resolve) => {
+    event: (kind, fits = () => true) => {
+      const found = new Promise<never>((resolve) => {
         const check = (): void => {
-          const found = events.find((event) => event.event === kind && fits(event as never))
-          if (found === undefined) return
+          const known = events.find((event) => event.event === kind && fits(event as never))
+          if (known === undefined) return
           waiting.delete(check)
-          resolve(found as never)
+          resolve(known as never)
         }
         waiting.add(check)
         check()
-      }),
+      })
+      return within(
+        found,
+        `event '${kind}' of the bus`,
+        WAIT_MS,
+        () => `; there were ${JSON.stringify(events)}`,
+      )
+    },
   }
 }
 
@@ -75,7 +83,7 @@ export interface JobReader {
 export function read(bus: Bus, stream: string, options?: StreamOptions): JobReader {
   const iterator = bus.stream(stream, options)[Symbol.asyncIterator]()
   const next = async (): Promise<Job> => {
-    const { value, done } = await iterator.next()
+    const { value, done } = await within(iterator.next(), `a job of '${stream}'`)
     if (done === true) throw new Error(`'${stream}' ended`)
     return value
   }

@@ -3,7 +3,8 @@ import { writeFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { freePort, startRedis } from './redis.ts'
+import { WAIT_MS } from './events.ts'
+import { freePort, isFree, startRedis } from './redis.ts'
 import type { TestRedis } from './redis.ts'
 
 export interface Listener {
@@ -31,18 +32,34 @@ export async function ask(port: number, command: string, ...args: (string | numb
   }
 }
 
-/** Asks until `check` is satisfied with the answer. */
-async function until(
+/** Asks until `check` is satisfied with the answer; rejects at the deadline with the last one. */
+export async function until(
   port: number,
   command: readonly string[],
   check: (answer: string) => boolean,
 ): Promise<void> {
   const [name = 'PING', ...args] = command
+  const deadline = performance.now() + WAIT_MS
   for (;;) {
-    const answer = await ask(port, name, ...args).catch(String)
-    if (check(JSON.stringify(answer))) return
+    const answer = JSON.stringify(await ask(port, name, ...args).catch(String))
+    if (check(answer)) return
+    if (performance.now() > deadline)
+      throw new Error(
+        `waited ${WAIT_MS} ms for ${command.join(' ')} of port ${port} to satisfy ${String(check)}; last ${answer}`,
+      )
     await new Promise((resolve) => setTimeout(resolve, 50)) // another process must get on with it
   }
+}
+
+/** In CLUSTER NODES: the node knows `count` nodes, none in handshake, and has a link to each of the others. Without its
+ *  link a node gets no PUBLISH of this one, and nobody is told. */
+function isLinked(text: string, count: number): boolean {
+  const nodes = (JSON.parse(text) as string).split('\n').filter((line) => line !== '')
+  const linked = nodes.filter((line) => {
+    const [, , flags = '', , , , , link] = line.split(' ')
+    return link === 'connected' && !/handshake|noaddr|fail/.test(flags)
+  })
+  return nodes.length === count && linked.length === count
 }
 
 /** A sentinel takes a master for dead after 1 s. */
@@ -120,15 +137,17 @@ export async function startCluster(replicas: boolean): Promise<ClusterSet> {
   }
   for (const node of nodes.slice(1)) await ask(node.port, 'CLUSTER', 'MEET', '127.0.0.1', first!.port)
   for (const { port } of nodes)
-    await until(port, ['CLUSTER', 'NODES'], (text) => text.split('connected').length > nodes.length)
+    await until(port, ['CLUSTER', 'NODES'], (text) => isLinked(text, nodes.length))
   for (const [n, node] of nodes.slice(3).entries()) {
     const id = String(await ask(masters[n]!.port, 'CLUSTER', 'MYID'))
     await until(node.port, ['CLUSTER', 'NODES'], (text) => text.includes(id))
     await ask(node.port, 'CLUSTER', 'REPLICATE', id)
     await until(node.port, ['INFO', 'replication'], (text) => text.includes('master_link_status:up'))
   }
-  for (const { port } of nodes)
+  for (const { port } of nodes) {
+    await until(port, ['CLUSTER', 'NODES'], (text) => isLinked(text, nodes.length))
     await until(port, ['CLUSTER', 'INFO'], (text) => text.includes('cluster_state:ok'))
+  }
   return {
     nodes,
     listeners: nodes.map(({ port }) => ({ host: '127.0.0.1', port })),
@@ -147,10 +166,13 @@ export async function startCluster(replicas: boolean): Promise<ClusterSet> {
   }
 }
 
-/** A node of a cluster listens at its port + 10000 as well. */
+/** A node of a cluster listens at its port + 10000 as well: both free, and below what the kernel gives to others. */
 async function lowPort(): Promise<number> {
-  for (;;) {
-    const port = await freePort()
-    if (port < 55_000) return port
+  for (let tries = 0; tries < 100; tries++) {
+    const port = 11_000 + Math.floor(Math.random() * 11_000)
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port
   }
+  throw new Error(
+    '100 ports between 11000 and 22000 were tried, and each is in use, or the one 10000 above it',
+  )
 }

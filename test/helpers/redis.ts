@@ -115,3 +115,15 @@ export async function freePort(): Promise<number> {
   await once(probe, 'close')
   return port
 }
+
+export async function isFree(port: number): Promise<boolean> {
+  const probe = createServer().listen(port, '127.0.0.1')
+  try {
+    await once(probe, 'listening')
+  } catch {
+    return false // in use
+  }
+  probe.close()
+  await once(probe, 'close')
+  return true
+}

@@ -88,6 +88,7 @@ export class RedisCarrier implements Carrier {
       redact,
       client: () => this.#commands.client,
       passed: (fence) => this.#inbound.passed(fence),
+      hears: () => this.#inbound.hears,
     })
     this.members = new Members({ herd: options.herd, clock, client: () => this.#commands.client })
     this.streams = new Streams({
@@ -235,7 +236,8 @@ export class RedisCarrier implements Carrier {
       replyTo,
       traceparent: options?.headers?.traceparent,
     })
-    return this.#outbox.send(topic, this.#prefix + topic, text, this.#inbound.fence)
+    const asks = replyTo !== undefined
+    return this.#outbox.send(topic, this.#prefix + topic, text, this.#inbound.fence, asks)
   }
 
   /** One glob for the replies to all requests of this process, from the first on. */

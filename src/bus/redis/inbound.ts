@@ -35,6 +35,8 @@ export class Inbound {
   #client: Redis | undefined
   /** It never was connected: nobody can have missed anything, so publishers wait for the first connection. */
   #fresh = true
+  /** All that was subscribed before is subscribed on this connection too. */
+  #caughtUp = false
   /** Subscriptions are numbered as they are asked for; the server acknowledges in that order. */
   #asked = 0
   #passed = 0
@@ -55,6 +57,11 @@ export class Inbound {
   /** Whether the server acknowledged, or refused, every subscription up to that number, or cannot now. */
   passed(fence: number): boolean {
     return fence <= this.#passed
+  }
+
+  /** Whether what is published now reaches our subscriptions, or waits until it does. */
+  get hears(): boolean {
+    return this.#fresh || this.#caughtUp
   }
 
   /** Resolves when the server acknowledged. Rejects BYRE_BUS_REFUSED, or what `close` is given; never unhandled. */
@@ -110,11 +117,15 @@ export class Inbound {
       this.#arrive(`*${glob}`, channel, text),
     )
     await Promise.all([...this.#held.values()].map((held) => this.#ask(held)))
-    if (client === this.#client) this.#pass(this.#asked)
+    if (client !== this.#client) return
+    this.#caughtUp = true
+    this.#passed = this.#asked
+    this.#options.onPassed()
   }
 
   disconnect(): void {
     this.#client = undefined
+    this.#caughtUp = false
     this.#lastChannel = this.#lastText = ''
     // others can be reached without it; for our own subscribers this is a gap, and they are told
     if (!this.#fresh) this.#pass(this.#asked)

@@ -49,9 +49,10 @@ export class Link {
     this.#options = options
   }
 
-  /** The client while the connection is proven to work. */
+  /** The client while the connection is proven to work. One whose socket has ended already and whose end is not told yet
+   *  would refuse each command at once: a caller that tries again would never let the loop turn, and hear of it. */
   get client(): Redis | undefined {
-    return this.#up ? this.#client : undefined
+    return this.#up && this.#client?.stream.writable === true ? this.#client : undefined
   }
 
   /** Whether a socket to the server is open. */

@@ -3,7 +3,7 @@
 
 import type { Clock } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
-import { openResp } from './resp.ts'
+import { openResp, ReplyError } from './resp.ts'
 import type { Account, Endpoint, Reply, RespConnection } from './resp.ts'
 import { slotOf } from './slot.ts'
 
@@ -55,9 +55,32 @@ async function ask(
   const connection = await openResp(endpoint, kind === 'cluster' ? account : asSentinel, clock, timeoutMs)
   const timer = clock.setTimer(timeoutMs, () => connection.close())
   try {
-    return kind === 'cluster'
-      ? await masterOfSlot(connection, endpoint, slotOf(prefix))
-      : await masterOf(connection, masterName ?? 'mymaster')
+    if (kind === 'cluster') return await masterOfSlot(connection, endpoint, slotOf(prefix))
+    const master = await masterOf(connection, masterName ?? 'mymaster')
+    await assertMaster(master, account, clock, timeoutMs)
+    return master
+  } finally {
+    timer.cancel()
+    connection.close()
+  }
+}
+
+/** A sentinel that was cut off names the master of yesterday. A replica takes a PUBLISH and tells its own subscribers
+ *  alone: nothing would show that the messages are lost. */
+async function assertMaster(
+  named: Endpoint,
+  account: Account,
+  clock: Clock,
+  timeoutMs: number,
+): Promise<void> {
+  const connection = await openResp(named, account, clock, timeoutMs)
+  const timer = clock.setTimer(timeoutMs, () => connection.close())
+  try {
+    const [role] = (await connection.call('ROLE')) as Reply[]
+    if (role !== 'master') throw new Error(`it names ${nameOf(named)}, which is a ${String(role)}`)
+  } catch (error) {
+    // an ACL may withhold ROLE: then the sentinel is believed
+    if (!(error instanceof ReplyError && error.message.startsWith('NOPERM'))) throw error
   } finally {
     timer.cancel()
     connection.close()

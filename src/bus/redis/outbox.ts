@@ -20,6 +20,8 @@ export interface OutboxOptions {
   readonly client: () => Redis | undefined
   /** Whether every subscription up to number `fence` was acknowledged. */
   readonly passed: (fence: number) => boolean
+  /** Whether a reply would be heard now. */
+  readonly hears: () => boolean
 }
 
 interface Item {
@@ -27,6 +29,8 @@ interface Item {
   readonly channel: string
   readonly text: string
   readonly fence: number
+  /** A request: nobody is asked while the answer would be lost. */
+  readonly asks: boolean
   /** Monotonic: rejected then, if it still waits. */
   readonly until: number
   readonly resolve: () => void
@@ -36,6 +40,8 @@ interface Item {
 export class Outbox {
   readonly #options: OutboxOptions
   readonly #held: Item[] = []
+  /** Requests that wait for the subscriber connection; others need not wait behind them. */
+  readonly #asking: Item[] = []
   #count = 0
   #length = 0
   #rejected = 0
@@ -55,8 +61,9 @@ export class Outbox {
     return this.#rejected
   }
 
-  /** Resolves when the server accepted it. Rejects BYRE_BUS_UNAVAILABLE and BYRE_BUS_REFUSED. */
-  send(topic: string, channel: string, text: string, fence: number): Promise<void> {
+  /** Resolves when the server accepted it. Rejects BYRE_BUS_UNAVAILABLE and BYRE_BUS_REFUSED.
+   *  @param asks it is a request: sent only while its reply can be heard */
+  send(topic: string, channel: string, text: string, fence: number, asks: boolean): Promise<void> {
     if (this.#count >= MAX_UNSENT || (this.#count > 0 && this.#length + text.length > MAX_UNSENT_LENGTH)) {
       this.#rejected++
       const why = `${this.#count} messages (${this.#length} characters) wait for the Redis server already`
@@ -66,13 +73,15 @@ export class Outbox {
     this.#length += text.length
     const until = this.#options.clock.monotonic() + MAX_WAIT_MS
     return new Promise((resolve, reject) => {
-      const item: Item = { topic, channel, text, fence, until, resolve, reject }
-      if (this.#held.length > 0 || !this.#write(item)) this.#hold(item)
+      const item: Item = { topic, channel, text, fence, asks, until, resolve, reject }
+      if (asks && !this.#options.hears()) this.#hold(item, this.#asking)
+      else if (this.#held.length > 0 || !this.#write(item)) this.#hold(item, this.#held)
     })
   }
 
   /** Something it waits for may be there. */
   pump(): void {
+    if (this.#asking.length > 0 && this.#options.hears()) this.#held.push(...this.#asking.splice(0))
     let written = 0
     for (const item of this.#held) {
       if (!this.#write(item)) break
@@ -90,7 +99,7 @@ export class Outbox {
   /** Rejects what was not written with what `reason` makes of each topic. */
   close(reason: (topic: string) => unknown): void {
     this.#timer?.cancel()
-    for (const item of this.#held.splice(0)) {
+    for (const item of [...this.#held.splice(0), ...this.#asking.splice(0)]) {
       this.#done(item)
       item.reject(reason(item.topic))
     }
@@ -118,30 +127,36 @@ export class Outbox {
     return true
   }
 
-  #hold(item: Item): void {
-    this.#held.push(item)
-    if (this.#held.length === 1) this.#arm(item)
+  #hold(item: Item, queue: Item[]): void {
+    queue.push(item)
+    if (this.#held.length + this.#asking.length === 1) this.#arm(item.until)
   }
 
   /** One timer, for the oldest. */
-  #arm(oldest: Item): void {
+  #arm(until: number): void {
     const { clock } = this.#options
     this.#timer?.cancel()
-    this.#timer = clock.setTimer(Math.max(0, oldest.until - clock.monotonic()), () => this.#expire())
+    this.#timer = clock.setTimer(Math.max(0, until - clock.monotonic()), () => this.#expire())
   }
 
   #expire(): void {
     const now = this.#options.clock.monotonic()
-    const fresh = this.#held.findIndex((item) => item.until > now)
-    for (const item of this.#held.splice(0, fresh === -1 ? this.#held.length : fresh)) {
+    this.#expireIn(this.#held, now, `there was no connection to the Redis server for ${MAX_WAIT_MS} ms`)
+    this.#expireIn(this.#asking, now, `its reply could not have been heard for ${MAX_WAIT_MS} ms`)
+    const left = [...this.#held, ...this.#asking].map(({ until }) => until)
+    if (left.length > 0) this.#arm(left.reduce((a, b) => Math.min(a, b)))
+  }
+
+  #expireIn(queue: Item[], now: number, why: string): void {
+    for (const item of queue.splice(0)) {
+      if (item.until > now) {
+        queue.push(item)
+        continue
+      }
       this.#done(item)
       this.#rejected++
-      item.reject(
-        unavailable(item.topic, `there was no connection to the Redis server for ${MAX_WAIT_MS} ms`, false),
-      )
+      item.reject(unavailable(item.topic, why, false))
     }
-    const oldest = this.#held[0]
-    if (oldest !== undefined) this.#arm(oldest)
   }
 
   #done(item: Item): void {

@@ -1,5 +1,6 @@
 // What the contract's laws share.
 import type { Test } from 'tap'
+import { WAIT_MS, within } from '../../helpers/events.ts'
 import type { Bus, HostBus, Message, SubscribeOptions, Subscription } from '../../../src/bus/bus.ts'
 
 /** Small, so that the laws about limits are quick. */
@@ -18,7 +19,7 @@ export interface Reader {
 export async function listen(bus: Bus, pattern: string, options?: SubscribeOptions): Promise<Reader> {
   const sub = bus.subscribe(pattern, options)
   const iterator = sub[Symbol.asyncIterator]()
-  await sub.ready
+  await within(sub.ready, `the subscription to '${pattern}' to be acknowledged`)
   const next = (): Promise<IteratorResult<Message, unknown>> => iterator.next()
   return {
     sub,
@@ -26,7 +27,13 @@ export async function listen(bus: Bus, pattern: string, options?: SubscribeOptio
     async take(n) {
       const messages: Message[] = []
       while (messages.length < n) {
-        const { value, done } = await next()
+        const { value, done } = await within(
+          next(),
+          `message ${messages.length + 1} of ${n} on '${pattern}'`,
+          WAIT_MS,
+          () =>
+            `; before it ${JSON.stringify(payloads(messages))}, dropped ${sub.dropped}, bus ${JSON.stringify((bus as Partial<HostBus>).health)}`,
+        )
         if (done === true) throw new Error(`'${pattern}' ended after ${messages.length} of ${n} messages`)
         messages.push(value)
       }

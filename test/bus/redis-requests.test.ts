@@ -1,0 +1,100 @@
+// Requests over the network: what becomes of a reply that could not be heard, and where replies arrive.
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { systemClock } from '../../src/base/clock.ts'
+import { deferred } from '../../src/base/deferred.ts'
+import { Link } from '../../src/bus/redis/link.ts'
+import { within } from '../helpers/events.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+import { noRedis, startRedis } from '../helpers/redis.ts'
+import { ask, until } from '../helpers/redis-topology.ts'
+import { listen, payloads, serve } from './contract/harness.ts'
+import { openBus } from './streams-harness.ts'
+
+/** The id of the connection of that name, as CLIENT LIST has it; the newest. */
+function idOf(list: string, name: string): string {
+  const ids = [...list.matchAll(/^id=(\d+) .*?\bname=(\S+)/gm)].filter(([, , called]) => called === name)
+  return ids.at(-1)?.[1] ?? `none called ${name} in ${list}`
+}
+
+if (noRedis !== false) t.plan(0, noRedis)
+else {
+  leakGuard(t)
+
+  t.test(
+    'a request made while its reply could not be heard waits; a publish does not wait behind it',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const answering = await openBus(t, server)
+      const served: unknown[] = []
+      await serve(answering.bus, 'ask', async (m) => {
+        served.push(m.payload)
+        await m.reply!(m.payload)
+      })
+      const { take } = await listen(answering.bus, 'told')
+      const asking = await openBus(t, server)
+      t.equal(await asking.bus.request('ask', 1), 1)
+      const id = idOf(String(await server.call('CLIENT', 'LIST')), 'byre:h:subscriber')
+      const down = asking.event('bus-down')
+      await server.call('CLIENT', 'KILL', 'ID', id)
+      t.match(await down, { connection: 'subscriber' })
+      const asked = asking.bus.request('ask', 2)
+      const told = asking.bus.publish('told', 'at once')
+      await told
+      t.match(asking.bus.health, { up: false, unsent: 1 }, 'the request waits, the publish is through')
+      t.same(payloads(await take(1)), ['at once'])
+      t.equal(await within(asked, 'the reply'), 2)
+      t.same(served, [1, 2])
+    },
+  )
+
+  t.test('a socket that has ended counts as down before its end is told', async (t) => {
+    const server = await startRedis()
+    t.teardown(() => server.stop())
+    const up = deferred<Redis>()
+    const link = new Link({
+      name: 'commands',
+      createClient: () => new Redis({ port: server.port, lazyConnect: true, retryStrategy: () => null }),
+      clock: systemClock,
+      random: Math.random,
+      redact: String,
+      onUp: (client) => up.resolve(client),
+      onDown: () => {},
+      onEvent: () => {},
+    })
+    link.open()
+    t.teardown(() => link.close())
+    const client = await within(up.promise, 'the connection')
+    t.equal(link.client, client)
+    client.stream.end()
+    // one that tries again at once would be refused in the same turn for ever, and the loop never hear of the end
+    t.equal(link.client, undefined)
+  })
+
+  t.test('a sentinel that names a replica is not believed; the next one is', async (t) => {
+    const master = await startRedis()
+    t.teardown(() => master.stop())
+    const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${master.port}`] })
+    t.teardown(() => replica.stop())
+    await until(replica.port, ['INFO', 'replication'], (text) => text.includes('master_link_status:up'))
+    const sentinels: { host: string; port: number }[] = []
+    for (const { port } of [replica, master]) {
+      const sentinel = createServer((socket) =>
+        socket.on('data', () => socket.write(`*2\r\n$9\r\n127.0.0.1\r\n$${`${port}`.length}\r\n${port}\r\n`)),
+      ).listen(0, '127.0.0.1')
+      await once(sentinel, 'listening')
+      t.teardown(() => sentinel.close())
+      sentinels.push({ host: '127.0.0.1', port: (sentinel.address() as AddressInfo).port })
+    }
+    const { bus, event } = await openBus(t, { url: '' }, { server: { sentinels, name: 'shop' } })
+    await bus.publish('x', 1)
+    t.match(String(await ask(master.port, 'CLIENT', 'LIST')), /name=byre:h:commands/)
+    const stale = await openBus(t, { url: '' }, { server: { sentinels: [sentinels[0]!], name: 'shop' } })
+    t.match((await stale.event('bus-down')).reason, /which is a slave/)
+    t.match(await event('bus-up'), { attempts: 1 })
+  })
+}
