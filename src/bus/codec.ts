@@ -68,6 +68,7 @@ export function encodeEnvelope(parts: EnvelopeParts): string {
  */
 export function decodeEnvelope(text: unknown, limitBytes: number): Envelope {
   const value = parseBounded(text, limitBytes)
+  if (isPlain(value)) return { v: ENVELOPE_VERSION, id: value.id, ts: value.ts, payload: value.payload }
   if (!isRecord(value))
     throw invalidEnvelope([{ path: '', message: `must be an object, got ${nameOf(value)}` }])
   const version = own(value, 'v')
@@ -83,6 +84,26 @@ export function decodeEnvelope(text: unknown, limitBytes: number): Envelope {
   if (problems.length > 0) throw invalidEnvelope(problems)
   return pick(value)
 }
+
+/** Whether it is an envelope of required fields alone, as most are: judged without making anything. */
+function isPlain(value: unknown): value is Envelope {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const { v, id, ts } = value as Partial<Envelope>
+  return (
+    v === ENVELOPE_VERSION &&
+    typeof id === 'string' &&
+    id !== '' &&
+    id.length <= MAX_FIELD_LENGTH &&
+    typeof ts === 'number' &&
+    ts >= 0 &&
+    ts < Infinity &&
+    REQUIRED.every((key) => Object.hasOwn(value, key)) &&
+    !OPTIONAL.some((key) => Object.hasOwn(value, key))
+  )
+}
+
+const REQUIRED = ['v', 'id', 'ts', 'payload'] as const
+const OPTIONAL = ['type', 'replyTo', 'headers'] as const
 
 /** Why `value` cannot be the `type` or `traceparent` of a message, or undefined when it can. */
 export function checkText(value: unknown): string | undefined {

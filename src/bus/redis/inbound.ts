@@ -42,8 +42,10 @@ export class Inbound {
   #passed = 0
   // the last message, and through which subscriptions it came
   #lastChannel = ''
+  #lastTopic = ''
   #lastText = ''
-  readonly #lastVia: string[] = []
+  #firstVia = ''
+  readonly #otherVias: string[] = []
 
   constructor(options: InboundOptions) {
     this.#options = options
@@ -170,16 +172,19 @@ export class Inbound {
    * included). The same text through the same subscription was published twice.
    */
   #arrive(via: string, channel: string, text: string): void {
-    if (!channel.startsWith(this.#options.prefix)) return this.#options.onBell(channel, text)
-    if (text === this.#lastText && channel === this.#lastChannel && !this.#lastVia.includes(via)) {
-      this.#lastVia.push(via)
+    const { prefix, onBell, onMessage } = this.#options
+    if (channel !== this.#lastChannel) {
+      if (!channel.startsWith(prefix)) return onBell(channel, text)
+      this.#lastChannel = channel
+      this.#lastTopic = channel.slice(prefix.length)
+    } else if (text === this.#lastText && via !== this.#firstVia && !this.#otherVias.includes(via)) {
+      this.#otherVias.push(via)
       return
     }
     this.#lastText = text
-    this.#lastChannel = channel
-    this.#lastVia.length = 0
-    this.#lastVia.push(via)
-    this.#options.onMessage(channel.slice(this.#options.prefix.length), text)
+    this.#firstVia = via
+    if (this.#otherVias.length > 0) this.#otherVias.length = 0
+    onMessage(this.#lastTopic, text)
   }
 }
 
