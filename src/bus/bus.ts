@@ -12,6 +12,8 @@ export interface Envelope {
   readonly ts: number
   readonly payload: Json
   readonly replyTo?: string
+  /** In a reply, where many arrive on one topic: the `id` of the request. */
+  readonly inReplyTo?: string
   readonly headers?: { readonly traceparent?: string }
 }
 

@@ -12,9 +12,9 @@ import type { Envelope } from './bus.ts'
 /** Deepest nesting of arrays and objects in a payload. What JSON.parse builds deeper than a few thousand levels no
  *  recursive consumer survives, JSON.stringify included. */
 export const MAX_DEPTH = 512
-/** Longest `id`, `type`, `headers.traceparent` and `replyTo`, in characters. */
+/** Longest `id`, `type`, `headers.traceparent`, `replyTo` and `inReplyTo`, in characters. */
 export const MAX_FIELD_LENGTH = 256
-/** What an envelope may add to its payload, in characters: four fields of MAX_FIELD_LENGTH, all escaped, and the keys. */
+/** What an envelope may add to its payload, in characters: five fields of MAX_FIELD_LENGTH, all escaped, and the keys. */
 export const ENVELOPE_OVERHEAD = 8192
 /** The envelope version this byre writes and reads. */
 export const ENVELOPE_VERSION = 1
@@ -26,6 +26,8 @@ export interface EnvelopeParts {
   readonly body: string
   readonly type?: string | undefined
   readonly replyTo?: string | undefined
+  /** In a reply that arrives where several do: the `id` of the request. */
+  readonly inReplyTo?: string | undefined
   readonly traceparent?: string | undefined
 }
 
@@ -55,6 +57,7 @@ export function encodeEnvelope(parts: EnvelopeParts): string {
   if (parts.type !== undefined) text += `,"type":${JSON.stringify(parts.type)}`
   text += `,"ts":${parts.ts},"payload":${parts.body}`
   if (parts.replyTo !== undefined) text += `,"replyTo":${JSON.stringify(parts.replyTo)}`
+  if (parts.inReplyTo !== undefined) text += `,"inReplyTo":${JSON.stringify(parts.inReplyTo)}`
   if (parts.traceparent !== undefined)
     text += `,"headers":{"traceparent":${JSON.stringify(parts.traceparent)}}`
   return `${text}}`
@@ -78,6 +81,7 @@ export function decodeEnvelope(text: unknown, limitBytes: number): Envelope {
     ...checkField(value, 'type', false),
     ...checkStamp(value),
     ...checkField(value, 'replyTo', false, checkTopic),
+    ...checkField(value, 'inReplyTo', false),
     ...checkHeaders(value),
     ...(Object.hasOwn(value, 'payload') ? [] : [{ path: 'payload', message: 'is missing' }]),
   ]
@@ -103,7 +107,7 @@ function isPlain(value: unknown): value is Envelope {
 }
 
 const REQUIRED = ['v', 'id', 'ts', 'payload'] as const
-const OPTIONAL = ['type', 'replyTo', 'headers'] as const
+const OPTIONAL = ['type', 'replyTo', 'inReplyTo', 'headers'] as const
 
 /** Why `value` cannot be the `type` or `traceparent` of a message, or undefined when it can. */
 export function checkText(value: unknown): string | undefined {
@@ -216,6 +220,7 @@ function pick(value: Record<string, unknown>): Envelope {
   const traceparent = headers === undefined ? undefined : (own(headers, 'traceparent') as string | undefined)
   const type = own(value, 'type') as string | undefined
   const replyTo = own(value, 'replyTo') as string | undefined
+  const inReplyTo = own(value, 'inReplyTo') as string | undefined
   return {
     v: ENVELOPE_VERSION,
     id: value['id'] as string,
@@ -223,6 +228,7 @@ function pick(value: Record<string, unknown>): Envelope {
     ts: value['ts'] as number,
     payload: value['payload'] as Json,
     ...(replyTo === undefined ? {} : { replyTo }),
+    ...(inReplyTo === undefined ? {} : { inReplyTo }),
     ...(traceparent === undefined ? {} : { headers: { traceparent } }),
   }
 }

@@ -3,6 +3,7 @@
 import type { Json } from '../base/json.ts'
 import type { Envelope, Message, PublishOptions, RawDelivery } from './bus.ts'
 import { encodeEnvelope } from './codec.ts'
+import { joinReplyTopic } from './inbox.ts'
 
 /** Immutable. As a RawDelivery it costs nothing more: the envelope's text is made only when somebody reads it. */
 export class Packet implements RawDelivery {
@@ -64,7 +65,7 @@ export function packetOf(topic: string, envelope: Envelope): Packet {
     envelope.ts,
     JSON.stringify(envelope.payload),
     envelope,
-    envelope.replyTo,
+    envelope.replyTo === undefined ? undefined : joinReplyTopic(envelope.replyTo, envelope.id),
   )
 }
 

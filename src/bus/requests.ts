@@ -55,7 +55,7 @@ export class PendingRequests {
     if (count >= MAX_PENDING) return Promise.reject(tooMany(topic))
     this.#countByOwner.set(owner, count + 1)
     return new Promise((resolve, reject) => {
-      const replyTo = `${this.inbox}.${++this.#last}`
+      const replyTo = `${this.inbox}.${this.#prefix}-r${++this.#last}`
       let heard: number | undefined
       const fail = (reason: unknown): void => {
         release()
@@ -96,7 +96,7 @@ export class PendingRequests {
     this.#waiting.get(replyTo)?.reject(reason)
   }
 
-  /** Topics replies come to: `_inbox.<prefix>.<n>`. */
+  /** Topics replies come to begin with it: `_inbox.<prefix>.<prefix>-r<n>`; the last token is the request's id on a network. */
   get inbox(): string {
     return `${INBOX}.${this.#prefix}`
   }

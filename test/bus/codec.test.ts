@@ -36,6 +36,7 @@ t.test('an envelope survives the text', async () => {
       payload: fc.jsonValue(),
       type: field,
       replyTo: fc.constant('_inbox.a.1'),
+      inReplyTo: field,
       traceparent: field,
     },
     { requiredKeys: ['id', 'ts', 'payload'] },

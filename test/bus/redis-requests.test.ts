@@ -7,7 +7,7 @@ import t from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
 import { deferred } from '../../src/base/deferred.ts'
 import { Link } from '../../src/bus/redis/link.ts'
-import { within } from '../helpers/events.ts'
+import { nextEvent, within } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
 import { ask, until } from '../helpers/redis-topology.ts'
@@ -74,6 +74,71 @@ else {
     // one that tries again at once would be refused in the same turn for ever, and the loop never hear of the end
     t.equal(link.client, undefined)
   })
+
+  t.test(
+    'replies come through one exact channel per process, which an ACL by the prefix of the herd allows',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const least = ['-@all', '+ping', '+publish', '+subscribe', '+unsubscribe', '+client|setname']
+      await server.call('ACL', 'SETUSER', 'w', 'on', '>pw', 'resetchannels', '&byre:h:*', ...least)
+      const answering = await openBus(t, server)
+      await serve(answering.bus, 'ask', (m) => m.reply!(m.payload))
+      const asking = await openBus(t, { url: `redis://w:pw@127.0.0.1:${server.port}` })
+      const many = Array.from({ length: 200 }, (_, n) => n)
+      t.same(await Promise.all(many.map((n) => asking.bus.request('ask', n))), many, 'each its own reply')
+      t.same(await server.call('PUBSUB', 'NUMPAT'), 0)
+      const channels = (await server.call('PUBSUB', 'CHANNELS')) as string[]
+      t.equal(
+        channels.filter((channel) => /^byre:h:_inbox\.[^.]+$/.test(channel)).length,
+        1,
+        channels.join(' '),
+      )
+    },
+  )
+
+  t.test(
+    'by hand: a reply names the request in inReplyTo; replyTo of a stranger is a topic like any other',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const { bus } = await openBus(t, server)
+      const hand = new Redis({ port: server.port })
+      const hears = new Redis({ port: server.port })
+      t.teardown(() => (hand.disconnect(), hears.disconnect()))
+      await hears.subscribe('byre:h:ask', 'byre:h:mine', 'byre:h:_inbox.me')
+      const next = async (): Promise<{ channel: string; envelope: Record<string, unknown> }> => {
+        const [channel, text] = (await nextEvent(hears, 'message')) as [string, string]
+        return { channel, envelope: JSON.parse(text) as Record<string, unknown> }
+      }
+      const asked = next()
+      const answer = bus.request('ask', 1)
+      const { envelope } = await asked
+      const reply = { v: 1, id: 'x', ts: 1, payload: 'by hand', inReplyTo: envelope['id'] }
+      await hand.publish(
+        `byre:h:${String(envelope['replyTo'])}`,
+        JSON.stringify({ ...reply, inReplyTo: 'none' }),
+      )
+      await hand.publish(`byre:h:${String(envelope['replyTo'])}`, JSON.stringify(reply))
+      t.equal(await answer, 'by hand')
+      await serve(bus, 'echo', (m) => m.reply!(m.payload))
+      for (const [replyTo, inReplyTo] of [
+        ['mine', undefined],
+        ['_inbox.me', 'i 1'],
+        ['_inbox.me', 'i1'],
+      ]) {
+        const heard = next()
+        await hand.publish(
+          'byre:h:echo',
+          JSON.stringify({ v: 1, id: inReplyTo ?? 'i', ts: 1, payload: 7, replyTo }),
+        )
+        const { channel, envelope } = await heard
+        const named = inReplyTo === 'i1' ? 'i1' : undefined
+        t.match({ channel, ...envelope }, { channel: `byre:h:${replyTo}`, payload: 7 })
+        t.equal(envelope['inReplyTo'], named)
+      }
+    },
+  )
 
   t.test('a sentinel that names a replica is not believed; the next one is', async (t) => {
     const master = await startRedis()

@@ -8,7 +8,8 @@ import type { Json } from '../../base/json.ts'
 import type { Redact } from '../../base/redact.ts'
 import type { BusEvent, BusHealth, Gap, PublishOptions, RawDelivery } from '../bus.ts'
 import type { Carrier } from '../carrier.ts'
-import { encodeEnvelope, encodePayload } from '../codec.ts'
+import { decodeEnvelope, encodeEnvelope, encodePayload } from '../codec.ts'
+import { splitReplyTopic } from '../inbox.ts'
 import { assertPublishOptions } from '../options.ts'
 import type { Packet } from '../packet.ts'
 import { closedError, Router } from '../router.ts'
@@ -228,23 +229,27 @@ export class RedisCarrier implements Carrier {
     options: PublishOptions | undefined,
     replyTo: string | undefined,
   ): Promise<void> {
+    // a request is known by what its reply will name
+    const back = replyTo === undefined ? undefined : splitReplyTopic(replyTo)
+    const to = splitReplyTopic(topic)
     const text = encodeEnvelope({
-      id: this.#idPrefix + ++this.#lastId,
+      id: back?.id ?? this.#idPrefix + ++this.#lastId,
       ts: this.#clock.now(),
       body,
       type: options?.type,
-      replyTo,
+      replyTo: back?.topic,
+      inReplyTo: to.id,
       traceparent: options?.headers?.traceparent,
     })
     const asks = replyTo !== undefined
-    return this.#outbox.send(topic, this.#prefix + topic, text, this.#inbound.fence, asks)
+    return this.#outbox.send(topic, this.#prefix + to.topic, text, this.#inbound.fence, asks)
   }
 
-  /** One glob for the replies to all requests of this process, from the first on. */
+  /** One channel for the replies to all requests of this process, from the first on. */
   #openInbox(): void {
     if (this.#inboxAsked) return
     this.#inboxAsked = true
-    void this.#inbound.acquire(`${this.requests.inbox}.*`)
+    void this.#inbound.acquire(this.requests.inbox)
   }
 
   #release(pattern: string): void {
@@ -264,9 +269,11 @@ export class RedisCarrier implements Carrier {
 
   #arrive(topic: string, text: string): void {
     try {
-      const packet = readPacket(topic, text, this.options.messageBytes)
-      if (isInbox(topic)) return this.requests.settleWith(topic, packet.take())
-      this.#router.receive(packet)
+      if (!isInbox(topic)) return this.#router.receive(readPacket(topic, text, this.options.messageBytes))
+      if (topic !== this.requests.inbox) return // another's, heard through '>'
+      const { inReplyTo, payload } = decodeEnvelope(text, this.options.messageBytes)
+      if (inReplyTo === undefined) throw new Error('it is a reply without inReplyTo')
+      this.requests.settleWith(`${topic}.${inReplyTo}`, payload)
     } catch (error) {
       this.#malformed++
       const reason = this.options.redact(describeThrown(error).message)

@@ -89,7 +89,7 @@ export class Inbound {
     let held = this.#held.get(key)
     if (held === undefined) {
       held = { upstream, pattern, count: 0, acknowledged: deferred() }
-      held.acknowledged.promise.catch(() => {})
+      held.acknowledged.promise.catch(() => {}) // whoever does not await `ready` is told by onRefused, or closed it
       this.#held.set(key, held)
       void this.#ask(held)
     }

@@ -41,6 +41,7 @@ export class Members {
     this.#beat(member)
     return () => {
       this.#own.get(member)?.cancel()
+      // what cannot be taken off is forgotten after FORGET_MS
       if (this.#own.delete(member))
         this.#options
           .client()
@@ -72,6 +73,7 @@ export class Members {
     for (const waiting of this.#waiting.splice(0)) waiting.reject(closedError('ask', 'who is there'))
     const own = [...this.#own.keys()]
     this.#own.clear()
+    // as in announce
     if (own.length > 0)
       await this.#options
         .client()

@@ -4,6 +4,7 @@
 import type { Json } from '../../base/json.ts'
 import type { Message } from '../bus.ts'
 import { decodeEnvelope } from '../codec.ts'
+import { joinReplyTopic } from '../inbox.ts'
 import type { Packet } from '../packet.ts'
 
 /** Throws BYRE_CODEC_INVALID. The result is a Packet in all that a bus and its subscriptions do with one. */
@@ -30,7 +31,7 @@ export class WirePacket implements Packet {
     this.topic = topic
     this.ts = envelope.ts
     this.envelope = text
-    this.replyTo = envelope.replyTo
+    this.replyTo = envelope.replyTo === undefined ? undefined : joinReplyTopic(envelope.replyTo, envelope.id)
     this.type = envelope.type
     this.traceparent = envelope.headers?.traceparent
     this.#fresh = envelope.payload

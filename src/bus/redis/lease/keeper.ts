@@ -92,7 +92,7 @@ export class LeaseKeeper {
     const lease = this.#leases.get(id)
     if (lease === undefined) return
     this.#forget(lease)
-    // also one that is not known to be held: an attempt may be under way
+    // also one that is not known to be held: an attempt may be under way. What cannot be said runs out with its time.
     await this.#connection?.call('EVAL', RELEASE, 1, this.#key(lease), lease.holder).catch(() => {})
   }
 

@@ -303,6 +303,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     this.#working++
     if (malformed !== undefined) {
       job.state = 'settled'
+      // one that could not be buried is delivered again, and found malformed again
       void this.settled(job, 'bury', malformed).catch(() => {})
       return
     }

@@ -23,5 +23,6 @@ export async function giveBack(
 
 /** There is something to claim, now or later. */
 export function ringOthers(client: Redis, herd: string, stream: string): void {
+  // unheard, their slow poll finds it
   client.publish(bellChannel(herd, stream), 'delayed').catch(() => {})
 }

@@ -101,7 +101,7 @@ export class StreamWriter {
     }
     const added = runScript(redis, ENQUEUE, names, args)
     const delayed = items.some(({ options }) => options.delayMs > 0)
-    // behind the script on the same connection: whoever hears it finds the jobs
+    // behind the script on the same connection: whoever hears it finds the jobs; unheard, their slow poll does
     redis.publish(bellChannel(herd, stream), delayed ? 'delayed' : 'jobs').catch(() => {})
     try {
       const ids = (await added) as (string | null)[]
