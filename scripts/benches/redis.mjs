@@ -8,13 +8,18 @@ import { buildResult, claim, figuresOf, ratioOf, tableOf } from './lib/result.mj
 
 const CHILD = fileURLToPath(new URL('hosts/redis-child.mjs', import.meta.url))
 const COUNT = 100_000
+/** BullMQ is slower by an order: fewer, for both. */
+const THROUGH_COUNT = 20_000
 
 export const describe = 'the Redis bus beside ioredis by hand: messages, jobs and round trips per second'
 export const table = tableOf
 
 export async function run(options) {
   const server = await startServer()
-  const lane = (scenario) => async () => measure(options.node, scenario, server.port)
+  const lane =
+    (scenario, count = COUNT) =>
+    async () =>
+      measure(options.node, scenario, server.port, count)
   try {
     const runs = await interleave(
       {
@@ -22,6 +27,8 @@ export async function run(options) {
         byreMessages: lane('byre-messages'),
         rawJobs: lane('raw-jobs'),
         byreJobs: lane('byre-jobs'),
+        byreThrough: lane('byre-through', THROUGH_COUNT),
+        bullThrough: lane('bull-through', THROUGH_COUNT),
         rawTrips: lane('raw-trips'),
         byreTrips: lane('byre-trips'),
         signedTrips: lane('signed-trips'),
@@ -31,6 +38,12 @@ export async function run(options) {
     )
     const messages = ratioOf('messages, byre over raw', 'perSecond', runs.byreMessages, runs.rawMessages)
     const jobs = ratioOf('jobs, byre over raw', 'perSecond', runs.byreJobs, runs.rawJobs)
+    const through = ratioOf(
+      'added to acked, byre over BullMQ',
+      'perSecond',
+      runs.byreThrough,
+      runs.bullThrough,
+    )
     const trips = ratioOf('control round trip, byre over raw', 'p50Ms', runs.byreTrips, runs.rawTrips)
     const signed = ratioOf(
       'signed control round trip, byre over raw',
@@ -39,7 +52,7 @@ export async function run(options) {
       runs.rawTrips,
     )
     return buildResult('redis', options, {
-      settings: { count: COUNT, payloadBytes: 100, batch: 100 },
+      settings: { count: COUNT, throughCount: THROUGH_COUNT, payloadBytes: 100, batch: 100 },
       figures: [
         ...figuresOf('messages, ioredis and JSON.parse', runs.rawMessages),
         ...figuresOf('messages, byre', runs.byreMessages),
@@ -47,6 +60,9 @@ export async function run(options) {
         ...figuresOf('jobs, XREADGROUP and XACK by hand', runs.rawJobs),
         ...figuresOf('jobs, byre', runs.byreJobs),
         jobs,
+        ...figuresOf('added, worked and acked, byre', runs.byreThrough),
+        ...figuresOf('added, worked and completed, BullMQ', runs.bullThrough),
+        through,
         ...figuresOf('round trip, two hops by hand', runs.rawTrips),
         ...figuresOf('round trip, state of a worker', runs.byreTrips),
         trips,
@@ -56,6 +72,7 @@ export async function run(options) {
       claims: [
         claim('messages to handlers over raw', messages, 0.9, 'at least'),
         claim('jobs over a hand-written loop', jobs, 0.8, 'at least'),
+        claim('jobs from added to acked over BullMQ', through, 1, 'at least'),
         claim('control round trip over raw', trips, 1.2),
       ],
     })
@@ -65,8 +82,8 @@ export async function run(options) {
 }
 
 /** The last line the child writes is its figures. */
-async function measure(node, scenario, port) {
-  const child = spawnClean([node, CHILD, scenario, `${port}`, `${COUNT}`], {
+async function measure(node, scenario, port, count) {
+  const child = spawnClean([node, CHILD, scenario, `${port}`, `${count}`], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let text = ''

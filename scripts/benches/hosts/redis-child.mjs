@@ -13,6 +13,8 @@ const [scenario, port, countText] = process.argv.slice(2)
 const count = Number(countText)
 const SELF = fileURLToPath(import.meta.url)
 const BATCH = 100
+const ADD_BATCH = 500
+const QUIET = { autorun: false, skipStalledCheck: true }
 const TRIPS = 3000
 const SECRET = 'a-secret-of-some-forty-characters-length'
 const PAYLOAD = { text: 'x'.repeat(88) } // 100 bytes as JSON
@@ -108,6 +110,42 @@ const LANES = {
     redis.disconnect()
     return figures
   },
+  /** Added, worked and completed, through byre: what was added is awaited, and what was acked. */
+  async 'byre-through'() {
+    const bus = await openBus()
+    await bus.enqueue('warm', 1)
+    const since = performance.now()
+    const added = addAll((n) => Promise.all(Array.from({ length: n }, () => bus.enqueue('through', PAYLOAD))))
+    const acks = []
+    for await (const job of bus.scoped('g').stream('through', { concurrency: BATCH }))
+      if (acks.push(job.ack()) === count) break
+    await Promise.all([added, ...acks])
+    const figures = perSecond(since)
+    await bus.close()
+    return figures
+  },
+  /** The same by BullMQ: addBulk, and a worker of the same concurrency; `completed` comes when Redis has it. */
+  async 'bull-through'() {
+    const { Queue, Worker } = await import('bullmq')
+    const connection = () => new Redis(Number(port), '127.0.0.1', { maxRetriesPerRequest: null })
+    const options = { removeOnComplete: true }
+    const [adds, works] = [connection(), connection()]
+    const queue = new Queue('through', { connection: adds, defaultJobOptions: options })
+    const worker = new Worker('through', async () => {}, { connection: works, concurrency: BATCH, ...QUIET })
+    await Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
+    let seen = 0
+    const all = new Promise((resolve) => worker.on('completed', () => ++seen === count && resolve()))
+    void worker.run()
+    const since = performance.now()
+    const added = addAll((n) =>
+      queue.addBulk(Array.from({ length: n }, () => ({ name: 'j', data: PAYLOAD }))),
+    )
+    await Promise.all([added, all])
+    const figures = perSecond(since)
+    await Promise.all([worker.close(), queue.close()])
+    for (const redis of [adds, works]) redis.disconnect()
+    return figures
+  },
   async 'raw-trips'() {
     const [asking, answering, publishing, hearing] = [client(), client(), client(), client()]
     await answering.subscribe('there')
@@ -147,6 +185,11 @@ async function timeControl(secret) {
   })
   await Promise.all([bus.close(), operator.close()])
   return trips
+}
+
+/** Batch by batch, each awaited, as a producer does that wants to know. */
+async function addAll(add) {
+  for (let n = 0; n < count; n += ADD_BATCH) await add(Math.min(ADD_BATCH, count - n))
 }
 
 async function fill(redis, stream) {
