@@ -42,7 +42,13 @@ export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): voi
   const bootedAt = deps.now - uptime() * 1000
   const unit = takeUnitResult(join(deps.stateFolder, `${deps.label}.unit.json`))
   const stall = takeStallNote(stallNoteFile(deps.stateFolder, deps.label))
-  const last = explainLastRun(crumb, report, deps.owners, { now: deps.now, bootedAt, unit, stall })
+  const last = explainLastRun(crumb, report, deps.owners, {
+    now: deps.now,
+    bootedAt,
+    unit,
+    stall,
+    watched: (worker) => deps.runnerOf(worker)?.spec.stall.detect === true,
+  })
   const runner = last === undefined ? undefined : deps.runnerOf(last.worker)
   if (last === undefined || runner === undefined) {
     if (unit === undefined) return

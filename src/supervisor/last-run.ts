@@ -118,18 +118,21 @@ interface Circumstances {
   readonly bootedAt: number
   readonly unit?: UnitResult | undefined
   readonly stall?: StallNote | undefined
+  /** Whether a worker that holds the loop for long leaves a `stall`: then none says that it did not. @default no */
+  readonly watched?: ((worker: string) => boolean) | undefined
 }
 
 /**
  * Who took the last process down, or undefined when it ended as it should or nothing names anybody. When a process died
  * is known to nobody after it but its unit: without a `unit` note, one older than HELD_MS may also be a kill in the
- * middle of a callback and a long pause before this start. The times are ms since the epoch.
+ * middle of a callback and a long pause before this start: no proof where a stall would have been noted. The times are
+ * ms since the epoch.
  */
 export function explainLastRun(
   crumb: Crumb | undefined,
   report: FatalReport | undefined,
   owners: () => StackOwners,
-  { now, bootedAt, unit, stall }: Circumstances,
+  { now, bootedAt, unit, stall, watched = () => false }: Circumstances,
 ): LastRun | undefined {
   if (report !== undefined) {
     const owner = ownerOfStack(report.stack, owners())
@@ -151,7 +154,9 @@ export function explainLastRun(
   if (crumb.at < bootedAt) return undefined // the machine went down, and everybody with it
   const heldMs = (unit?.at ?? now) - crumb.at
   const enoughMs = unit?.result === 'watchdog' ? HELD_AT_WATCHDOG_MS : HELD_MS
-  const certain = crumb.state === 'fatal' || heldMs >= enoughMs
+  // without the unit's word the time since is the pause before this start as well: no proof against whoever was watched
+  const held = heldMs >= enoughMs && (unit !== undefined || !watched(crumb.worker))
+  const certain = crumb.state === 'fatal' || held
   if (unit !== undefined) {
     const text = `${describeUnit(unit)}; its loop had been inside this worker for ${heldMs} ms`
     return last(crumb, verdictOfUnit(unit), text, { ...evidence, unit }, certain)

@@ -186,6 +186,19 @@ t.test('a report is read once; a torn one is none', async (t) => {
   t.throws(() => readFileSync(file), { code: 'ENOENT' }, 'and is not read again at every start')
 })
 
+t.test(
+  'killed inside a worker whose stalls are watched, and started again late: no proof against it',
+  async (t) => {
+    const watched = (worker: string): boolean => worker === 'bad'
+    const explain = (more: object): unknown =>
+      explainLastRun(crumb({}), undefined, () => owners, { ...host, watched, ...more })
+    t.match(explain({}), { worker: 'bad', certain: false }, 'a held loop would have left a note')
+    t.match(explain({ watched: () => false }), { certain: true })
+    const unit = { result: 'signal', exitStatus: 'KILL', oomKills: 0, at: NOW - 3000 }
+    t.match(explain({ unit }), { certain: true }, 'the unit knows when it ended')
+  },
+)
+
 t.test('what the unit saw decides the verdict, and when the process died', async (t) => {
   const unit = { result: 'signal', exitStatus: 'KILL', oomKills: 0, at: NOW - 4500 }
   const explain = (more: Partial<typeof unit>) =>
