@@ -9,7 +9,7 @@ import { buildResult, claim, figuresOf, ratioOf, tableOf } from './lib/result.mj
 const CHILD = fileURLToPath(new URL('hosts/redis-child.mjs', import.meta.url))
 const COUNT = 100_000
 /** BullMQ is slower by an order: fewer, for both. */
-const THROUGH_COUNT = 20_000
+const THROUGH_COUNT = 10_000
 
 export const describe = 'the Redis bus beside ioredis by hand: messages, jobs and round trips per second'
 export const table = tableOf

@@ -21,15 +21,16 @@ export interface StreamDeps {
 }
 
 // Taken at import: the supervisor wraps the global one to attribute strays to workers.
-const { queueMicrotask: hostQueueMicrotask } = globalThis
+const { nextTick: hostNextTick } = process
 
-/** Calls `fn` once at the end of this turn, however often it is asked to. */
+/** Calls `fn` once at the end of this turn, however often it is asked to: behind all microtasks, since a worker that goes
+ *  through a batch does so in them, and each job would be a command of its own. */
 export function oncePerTurn(fn: () => void): () => void {
   let asked = false
   return () => {
     if (asked) return
     asked = true
-    hostQueueMicrotask(() => {
+    hostNextTick(() => {
       asked = false
       fn()
     })
