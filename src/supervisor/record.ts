@@ -83,6 +83,7 @@ export class WorkerRecord {
       activation: spec.activation.kind,
       ...(where === undefined ? { pid: process.pid } : placed(where)),
       ...(waitingFor.length === 0 ? {} : { waitingFor }),
+      ...(spec.lease === undefined ? {} : leaseIn(state)),
       ...(unclaimed === 0 ? {} : { unclaimed }),
       ...(queued === 0 ? {} : { queued }),
       ...(busDropped === 0 ? {} : { busDropped }),
@@ -111,4 +112,10 @@ function placed(where: Whereabouts): Partial<WorkerStatus> {
     ...(cpuRatio === undefined ? {} : { cpu: cpuRatio }),
     ...(rssBytes === undefined ? {} : { rssBytes }),
   }
+}
+
+/** It runs under its lease alone. One that stops may have lost it, or hold it still. */
+function leaseIn({ kind }: WorkerState): Pick<WorkerStatus, 'lease'> {
+  if (kind === 'standby') return { lease: { held: false } }
+  return kind === 'loading' || kind === 'starting' || kind === 'running' ? { lease: { held: true } } : {}
 }

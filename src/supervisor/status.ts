@@ -119,6 +119,8 @@ export interface WorkerStatus {
   readonly retryAt?: number
   /** What the worker waits for (`after`, `requires`, bus, lease), when it waits. */
   readonly waitingFor?: readonly string[]
+  /** Of a worker with a lease: whether its run holds it, or it stands by. Absent while it does neither. */
+  readonly lease?: { readonly held: boolean }
   readonly load?: { readonly ms: number; readonly rssBytes?: number }
   /** CPU ratio of its thread or process over the sampler's last window, 1.0 = one core. */
   readonly cpu?: number

@@ -33,7 +33,8 @@ else {
         t.ok(first > 1.7e15)
         const b = await start()
         await b.line({ event: 'ready' })
-        t.match(await b.worker('once'), { state: 'standby' })
+        t.match(await b.worker('once'), { state: 'standby', lease: { held: false } })
+        t.match(await a.worker('once'), { state: 'running', lease: { held: true } })
         t.same(b.matching({ msg: 'begin' }), [])
         t.match((await a.status()).bus, { connections: 3 })
 

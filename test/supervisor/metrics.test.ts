@@ -22,7 +22,14 @@ const heap = {
 }
 const STATUS = supervisorStatus(
   [
-    worker('web', { restarts: 2, queued: 3, busDropped: 4, ticksSkipped: 5, unclaimed: 6 }),
+    worker('web', {
+      lease: { held: true },
+      restarts: 2,
+      queued: 3,
+      busDropped: 4,
+      ticksSkipped: 5,
+      unclaimed: 6,
+    }),
     worker('heavy', {
       placement: 'process',
       state: 'quarantined',
@@ -87,6 +94,7 @@ t.test('a scrape tells the status in base units', async (t) => {
     `byre_worker_cpu_seconds_total{worker="heavy",${where}} 2.5`,
     `byre_worker_sample_age_seconds{worker="heavy",${where}} 1.5`,
     `byre_worker_queued_messages{worker="web",${where}} 3`,
+    `byre_worker_lease_held{worker="web",${where}} 1`,
     `byre_workers{state="running",${where}} 1`,
     `byre_workers{state="dormant",${where}} 0`,
     `byre_loop_delay_p99_seconds{${where}} 0.002`,

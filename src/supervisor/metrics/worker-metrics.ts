@@ -30,6 +30,11 @@ const life: readonly WorkerMetric[] = [
     'Ticks that came while a run was under way.',
     (w) => w.ticksSkipped,
   ),
+  gauge(
+    'byre_worker_lease_held',
+    'Of a worker with a lease: 1 when its run holds it, 0 when it stands by.',
+    ({ lease }) => lease && Number(lease.held),
+  ),
   gauge('byre_worker_ready_time_seconds', 'When it was last ready, seconds since the epoch.', (w) =>
     seconds(w.readyAt),
   ),
