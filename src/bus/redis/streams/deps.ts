@@ -21,7 +21,7 @@ export interface StreamDeps {
 }
 
 // Taken at import: the supervisor wraps the global one to attribute strays to workers.
-const { nextTick: hostNextTick } = process
+const hostNextTick = process.nextTick.bind(process)
 
 /** Calls `fn` once at the end of this turn, however often it is asked to: behind all microtasks, since a worker that goes
  *  through a batch does so in them, and each job would be a command of its own. */

@@ -1,6 +1,7 @@
 // What this process enqueues: jobs of one turn go in one script and ring the doorbell once. Bounded in number, size and
 // time while the server is away.
 
+import type { Redis } from 'ioredis'
 import type { Timer } from '../../../base/clock.ts'
 import { ByreError } from '../../../base/errors.ts'
 import type { ResolvedEnqueueOptions } from '../../stream-options.ts'
@@ -70,11 +71,13 @@ export class StreamWriter {
   /** Sends what waits, or sees to it that it does not wait for ever. */
   pump(): void {
     if (this.#waiting.size === 0) return
-    if (this.#deps.client() === undefined) return this.#arm()
+    // one for all: a write may end the socket, and what is left of the batches still has to be told
+    const redis = this.#deps.client()
+    if (redis === undefined) return this.#arm()
     this.#timer?.cancel()
     for (const [stream, items] of this.#waiting) {
       this.#waiting.delete(stream)
-      for (const batch of batches(items)) void this.#send(stream, batch)
+      for (const batch of batches(items)) void this.#send(redis, stream, batch)
     }
   }
 
@@ -86,10 +89,8 @@ export class StreamWriter {
     this.#waiting.clear()
   }
 
-  async #send(stream: string, items: readonly Item[]): Promise<void> {
-    const { client, herd, redact } = this.#deps
-    const redis = client()
-    if (redis === undefined) return
+  async #send(redis: Redis, stream: string, items: readonly Item[]): Promise<void> {
+    const { herd, redact } = this.#deps
     const keys = streamKeys(herd, stream)
     const names = [keys.jobs, keys.delayed]
     const args: (string | number)[] = [MAX_JOBS, DEDUPE_MS]
