@@ -3,7 +3,7 @@
 
 import type { Json } from '../../base/json.ts'
 import type { Message } from '../bus.ts'
-import { decodeEnvelope } from '../codec.ts'
+import { decodeEnvelope, encodeEnvelope } from '../codec.ts'
 import { joinReplyTopic } from '../inbox.ts'
 import type { Packet } from '../packet.ts'
 
@@ -19,10 +19,11 @@ export class WirePacket implements Packet {
   readonly id: string
   readonly topic: string
   readonly ts: number
-  readonly envelope: string
   readonly replyTo: string | undefined
   readonly type: string | undefined
   readonly traceparent: string | undefined
+  readonly #text: string
+  readonly #wireReplyTo: string | undefined
   /** The payload until somebody takes it; undefined is not JSON. */
   #fresh: Json | undefined
 
@@ -30,11 +31,17 @@ export class WirePacket implements Packet {
     this.id = envelope.id
     this.topic = topic
     this.ts = envelope.ts
-    this.envelope = text
+    this.#text = text
+    this.#wireReplyTo = envelope.replyTo
     this.replyTo = envelope.replyTo === undefined ? undefined : joinReplyTopic(envelope.replyTo, envelope.id)
     this.type = envelope.type
     this.traceparent = envelope.headers?.traceparent
     this.#fresh = envelope.payload
+  }
+
+  /** As it came; of a request with the topic its reply goes to inside a process. */
+  get envelope(): string {
+    return this.replyTo === this.#wireReplyTo ? this.#text : encodeEnvelope(this)
   }
 
   get body(): string {
@@ -63,7 +70,7 @@ export class WirePacket implements Packet {
   }
 
   #payload(): Json {
-    return (JSON.parse(this.envelope) as { payload: Json }).payload
+    return (JSON.parse(this.#text) as { payload: Json }).payload
   }
 }
 
