@@ -30,6 +30,7 @@ export async function run(options) {
     told.swaps.map(({ saved: { pssPercent } }) => ({ pssSavedPercent: pssPercent })),
   )
   const lost = figuresOf('there and back', [{ lostJobsCount: lostJobs.length }])
+  const killed = told.kills.filter((kill) => kill.killed)
   const bad = figuresOf('killed swaps', [
     {
       swapsCount: told.kills.length,
@@ -37,7 +38,6 @@ export async function run(options) {
       neitherSideCount: told.kills.filter(({ side }) => side === 'neither').length,
     },
   ])
-  const killed = told.kills.filter((kill) => kill.killed)
   const { made, lost: lostOfStream, unacked, twice } = told.jobs
   const stream = figuresOf('jobs of a stream', [
     { madeCount: made, lostCount: lostOfStream, unackedCount: unacked, twiceCount: twice },
