@@ -33,7 +33,7 @@ t.test(
     const inside = profile.samples.filter((id) => held.includes(id)).length
     t.ok(inside > 0.5 * profile.samples.length, `${inside} of ${profile.samples.length} samples`)
     t.equal(dirname(String(file)), join(herd.folder, 'state', 'h', 'profiles'))
-  t.equal(readdirSync(dirname(String(file))).length, 1)
+    t.equal(readdirSync(dirname(String(file))).length, 1)
     t.same(await herd.stop(), { code: 0, signal: null })
   },
 )
