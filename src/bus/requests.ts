@@ -27,6 +27,8 @@ interface Waiting {
 
 /** The waiting requests of one bus, by the topic their reply goes to. */
 export class PendingRequests {
+  /** Called when nobody waits on `replyTo` any more though no reply came. Cheap, must not throw. */
+  onGivenUp: ((replyTo: string) => void) | undefined
   readonly #clock: Clock
   readonly #prefix: string
   readonly #waiting = new Map<string, Waiting>()
@@ -59,6 +61,7 @@ export class PendingRequests {
       let heard: number | undefined
       const fail = (reason: unknown): void => {
         release()
+        this.onGivenUp?.(replyTo)
         reject(reason)
       }
       const timer = this.#clock.setTimer(timeoutMs, () => fail(timedOut(topic, timeoutMs, heard)))

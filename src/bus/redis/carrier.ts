@@ -91,6 +91,7 @@ export class RedisCarrier implements Carrier {
       passed: (fence) => this.#inbound.passed(fence),
       hears: () => this.#inbound.hears,
     })
+    this.requests.onGivenUp = (replyTo) => this.#outbox.drop(replyTo)
     this.members = new Members({ herd: options.herd, clock, client: () => this.#commands.client })
     this.streams = new Streams({
       herd: options.herd,
@@ -241,8 +242,7 @@ export class RedisCarrier implements Carrier {
       inReplyTo: to.id,
       traceparent: options?.headers?.traceparent,
     })
-    const asks = replyTo !== undefined
-    return this.#outbox.send(topic, this.#prefix + to.topic, text, this.#inbound.fence, asks)
+    return this.#outbox.send(topic, this.#prefix + to.topic, text, this.#inbound.fence, replyTo)
   }
 
   /** One channel for the replies to all requests of this process, from the first on. */

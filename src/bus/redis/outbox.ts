@@ -29,8 +29,8 @@ interface Item {
   readonly channel: string
   readonly text: string
   readonly fence: number
-  /** A request: nobody is asked while the answer would be lost. */
-  readonly asks: boolean
+  /** Of a request: nobody is asked while the answer would be lost, or once it is not waited for. */
+  readonly replyTo: string | undefined
   /** Monotonic: rejected then, if it still waits. */
   readonly until: number
   readonly resolve: () => void
@@ -39,9 +39,12 @@ interface Item {
 
 export class Outbox {
   readonly #options: OutboxOptions
-  readonly #held: Item[] = []
+  /** Sets, since an item in the middle leaves when its asker has gone; both keep the order. */
+  readonly #held = new Set<Item>()
   /** Requests that wait for the subscriber connection; others need not wait behind them. */
-  readonly #asking: Item[] = []
+  readonly #asking = new Set<Item>()
+  /** Those of both that are requests, by where the reply goes. */
+  readonly #requests = new Map<string, Item>()
   #count = 0
   #length = 0
   #rejected = 0
@@ -62,8 +65,8 @@ export class Outbox {
   }
 
   /** Resolves when the server accepted it. Rejects BYRE_BUS_UNAVAILABLE and BYRE_BUS_REFUSED.
-   *  @param asks it is a request: sent only while its reply can be heard */
-  send(topic: string, channel: string, text: string, fence: number, asks: boolean): Promise<void> {
+   *  @param replyTo it is a request: sent only while its reply can be heard, and never after `drop` */
+  send(topic: string, channel: string, text: string, fence: number, replyTo?: string): Promise<void> {
     if (this.#count >= MAX_UNSENT || (this.#count > 0 && this.#length + text.length > MAX_UNSENT_LENGTH)) {
       this.#rejected++
       const why = `${this.#count} messages (${this.#length} characters) wait for the Redis server already`
@@ -73,21 +76,37 @@ export class Outbox {
     this.#length += text.length
     const until = this.#options.clock.monotonic() + MAX_WAIT_MS
     return new Promise((resolve, reject) => {
-      const item: Item = { topic, channel, text, fence, asks, until, resolve, reject }
-      if (asks && !this.#options.hears()) this.#hold(item, this.#asking)
-      else if (this.#held.length > 0 || !this.#write(item)) this.#hold(item, this.#held)
+      const item: Item = { topic, channel, text, fence, replyTo, until, resolve, reject }
+      if (this.#isUnheard(item)) this.#hold(item, this.#asking)
+      else if (this.#held.size > 0 || !this.#write(item)) this.#hold(item, this.#held)
     })
+  }
+
+  /** Nobody waits for that reply any more: its request is not sent, if it still waits, and makes room. What `send`
+   *  promised for it never settles. */
+  drop(replyTo: string): void {
+    const item = this.#requests.get(replyTo)
+    if (item === undefined) return
+    this.#unhold(item)
+    this.#done(item)
   }
 
   /** Something it waits for may be there. */
   pump(): void {
-    if (this.#asking.length > 0 && this.#options.hears()) this.#held.push(...this.#asking.splice(0))
-    let written = 0
-    for (const item of this.#held) {
-      if (!this.#write(item)) break
-      written++
+    if (this.#asking.size > 0 && this.#options.hears()) {
+      for (const item of this.#asking) this.#held.add(item)
+      this.#asking.clear()
     }
-    this.#held.splice(0, written)
+    for (const item of this.#held) {
+      // asked again: the subscriber connection may have gone while it waited for the other one
+      if (this.#isUnheard(item)) {
+        this.#held.delete(item)
+        this.#asking.add(item)
+        continue
+      }
+      if (!this.#write(item)) break
+      this.#unhold(item)
+    }
   }
 
   /** Resolves when nothing waits any more. */
@@ -99,10 +118,15 @@ export class Outbox {
   /** Rejects what was not written with what `reason` makes of each topic. */
   close(reason: (topic: string) => unknown): void {
     this.#timer?.cancel()
-    for (const item of [...this.#held.splice(0), ...this.#asking.splice(0)]) {
+    for (const item of [...this.#held, ...this.#asking]) {
+      this.#unhold(item)
       this.#done(item)
       item.reject(reason(item.topic))
     }
+  }
+
+  #isUnheard({ replyTo }: Item): boolean {
+    return replyTo !== undefined && !this.#options.hears()
   }
 
   #write(item: Item): boolean {
@@ -127,9 +151,16 @@ export class Outbox {
     return true
   }
 
-  #hold(item: Item, queue: Item[]): void {
-    queue.push(item)
-    if (this.#held.length + this.#asking.length === 1) this.#arm(item.until)
+  #hold(item: Item, queue: Set<Item>): void {
+    queue.add(item)
+    if (item.replyTo !== undefined) this.#requests.set(item.replyTo, item)
+    if (this.#held.size + this.#asking.size === 1) this.#arm(item.until)
+  }
+
+  #unhold(item: Item): void {
+    this.#held.delete(item)
+    this.#asking.delete(item)
+    if (item.replyTo !== undefined) this.#requests.delete(item.replyTo)
   }
 
   /** One timer, for the oldest. */
@@ -147,12 +178,10 @@ export class Outbox {
     if (left.length > 0) this.#arm(left.reduce((a, b) => Math.min(a, b)))
   }
 
-  #expireIn(queue: Item[], now: number, why: string): void {
-    for (const item of queue.splice(0)) {
-      if (item.until > now) {
-        queue.push(item)
-        continue
-      }
+  #expireIn(queue: ReadonlySet<Item>, now: number, why: string): void {
+    for (const item of queue) {
+      if (item.until > now) continue
+      this.#unhold(item)
       this.#done(item)
       this.#rejected++
       item.reject(unavailable(item.topic, why, false))
