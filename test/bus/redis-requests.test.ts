@@ -1,9 +1,10 @@
 // Requests over the network: what becomes of a reply that could not be heard, and where replies arrive.
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import t from 'tap'
+import type { Test } from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
 import { deferred } from '../../src/base/deferred.ts'
 import { Link } from '../../src/bus/redis/link.ts'
@@ -12,12 +13,35 @@ import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
 import { ask, until } from '../helpers/redis-topology.ts'
 import { listen, payloads, serve } from './contract/harness.ts'
-import { openBus } from './streams-harness.ts'
+import { openBus, quickClock } from './streams-harness.ts'
 
 /** The id of the connection of that name, as CLIENT LIST has it; the newest. */
 function idOf(list: string, name: string): string {
   const ids = [...list.matchAll(/^id=(\d+) .*?\bname=(\S+)/gm)].filter(([, , called]) => called === name)
   return ids.at(-1)?.[1] ?? `none called ${name} in ${list}`
+}
+
+/** Answers whatever it is asked with the address of that port; without one, nothing. Counts who came. */
+async function sentinelNaming(
+  t: Test,
+  port?: number,
+): Promise<{ host: string; port: number; asked: number }> {
+  const sockets = new Set<Socket>()
+  const sentinel = createServer((socket) => {
+    sockets.add(socket)
+    self.asked++
+    socket.on('error', () => {}) // who asked gave up
+    socket.on('data', () => {
+      if (port !== undefined) socket.write(`*2\r\n$9\r\n127.0.0.1\r\n$${`${port}`.length}\r\n${port}\r\n`)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(sentinel, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    sentinel.close()
+  })
+  const self = { host: '127.0.0.1', port: (sentinel.address() as AddressInfo).port, asked: 0 }
+  return self
 }
 
 if (noRedis !== false) t.plan(0, noRedis)
@@ -146,20 +170,46 @@ else {
     const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${master.port}`] })
     t.teardown(() => replica.stop())
     await until(replica.port, ['INFO', 'replication'], (text) => text.includes('master_link_status:up'))
-    const sentinels: { host: string; port: number }[] = []
-    for (const { port } of [replica, master]) {
-      const sentinel = createServer((socket) =>
-        socket.on('data', () => socket.write(`*2\r\n$9\r\n127.0.0.1\r\n$${`${port}`.length}\r\n${port}\r\n`)),
-      ).listen(0, '127.0.0.1')
-      await once(sentinel, 'listening')
-      t.teardown(() => sentinel.close())
-      sentinels.push({ host: '127.0.0.1', port: (sentinel.address() as AddressInfo).port })
-    }
+    const sentinels = [await sentinelNaming(t, replica.port), await sentinelNaming(t, master.port)]
     const { bus, event } = await openBus(t, { url: '' }, { server: { sentinels, name: 'shop' } })
     await bus.publish('x', 1)
     t.match(String(await ask(master.port, 'CLIENT', 'LIST')), /name=byre:h:commands/)
     const stale = await openBus(t, { url: '' }, { server: { sentinels: [sentinels[0]!], name: 'shop' } })
     t.match((await stale.event('bus-down')).reason, /which is a slave/)
     t.match(await event('bus-up'), { attempts: 1 })
+  })
+
+  t.test('where ROLE is withheld the sentinel is believed; a server that refuses us is not', async (t) => {
+    const open = await startRedis({ args: ['--rename-command', 'ROLE', ''] })
+    t.teardown(() => open.stop())
+    const locked = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+    t.teardown(() => locked.stop())
+    const [good, bad] = [await sentinelNaming(t, open.port), await sentinelNaming(t, locked.port)]
+    const { event } = await openBus(t, { url: '' }, { server: { sentinels: [bad, good], name: 'shop' } })
+    t.match(await event('bus-up', ({ connection }) => connection === 'commands'), { attempts: 1 })
+    const alone = await openBus(t, { url: '' }, { server: { sentinels: [bad], name: 'shop' } })
+    t.match((await alone.event('bus-down')).reason, /could name the master: .*NOAUTH/)
+  })
+
+  t.test('sentinels that hang leave time for the others; who answered is asked first', async (t) => {
+    const server = await startRedis()
+    t.teardown(() => server.stop())
+    const hung = [await sentinelNaming(t), await sentinelNaming(t), await sentinelNaming(t)]
+    const sentinels = [...hung, await sentinelNaming(t, server.port)]
+    const bus = await openBus(t, { url: '' }, { server: { sentinels, name: 'shop' }, clock: quickClock(4) })
+    await Promise.all(
+      (['commands', 'subscriber'] as const).map((name) =>
+        bus.event('bus-up', ({ connection }) => connection === name),
+      ),
+    )
+    for (const event of bus.events) if (event.event === 'bus-down') t.match(event.reason, /name the master/)
+    const asked = hung.map((sentinel) => sentinel.asked)
+    bus.events.length = 0
+    await server.call('CLIENT', 'KILL', 'TYPE', 'normal')
+    await bus.event('bus-up', ({ connection }) => connection === 'commands')
+    t.same(
+      hung.map((sentinel) => sentinel.asked),
+      asked,
+    )
   })
 }

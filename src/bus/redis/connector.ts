@@ -22,8 +22,10 @@ export function connectOptions(address: ServerAddress, prefix: string, clock: Cl
   return { ...account, Connector: connectorTo(address, prefix, clock) }
 }
 
-/** Each of the look-ups and the connect gets this long, milliseconds. */
-const CONNECT_MS = 2000
+/** The whole look-up gets this long, milliseconds, then the connect: together less than the link waits (HEARTBEAT_MS),
+ *  which would begin anew with whom it began. */
+const LOOK_UP_MS = 3000
+const CONNECT_MS = 1500
 
 function connectorTo(
   address: ServerAddress,
@@ -41,7 +43,7 @@ function connectorTo(
 
     async connect(): Promise<Socket> {
       this.connecting = true
-      const endpoint = await locate(address, prefix, clock, CONNECT_MS)
+      const endpoint = await locate(address, prefix, clock, LOOK_UP_MS)
       const stream = await openSocket(endpoint, address.account.tls === true, clock, CONNECT_MS)
       if (!this.connecting) stream.destroy() // given up meanwhile
       this.#stream = stream

@@ -18,7 +18,14 @@ export interface ServerAddress {
   readonly sentinelPassword?: string
 }
 
-/** The endpoint to connect to for keys that begin with `prefix`. Rejects when nobody who was asked could say. */
+/** By address: the place in its list to begin with. */
+const beginAt = new WeakMap<ServerAddress, number>()
+
+/**
+ * The endpoint to connect to for keys that begin with `prefix`. Begins with whoever answered last time; each that is
+ * asked gets half of what is left of `timeoutMs`, the last one all. Rejects when nobody could say, within `timeoutMs`;
+ * the next call begins with another, so that each has the longest time in its turn.
+ */
 export async function locate(
   address: ServerAddress,
   prefix: string,
@@ -26,16 +33,25 @@ export async function locate(
   timeoutMs: number,
 ): Promise<Endpoint> {
   const { kind, endpoints } = address
-  const [first] = endpoints
-  if (kind === 'server' && first !== undefined) return first
+  const [only] = endpoints
+  if (kind === 'server' && only !== undefined) return only
+  const until = clock.monotonic() + timeoutMs
+  const begin = beginAt.get(address) ?? 0
+  const order = [...endpoints.keys()].map((index) => (begin + index) % endpoints.length)
   const reasons: string[] = []
-  for (const endpoint of endpoints) {
+  for (const index of order) {
+    const endpoint = endpoints[index] as Endpoint
+    const leftMs = until - clock.monotonic()
+    const shareMs = index === order.at(-1) ? leftMs : leftMs / 2
     try {
-      return await ask(address, endpoint, prefix, clock, timeoutMs)
+      const master = await ask(address, endpoint, prefix, clock, Math.max(1, Math.floor(shareMs)))
+      beginAt.set(address, index)
+      return master
     } catch (error) {
       reasons.push(`${nameOf(endpoint)}: ${describeThrown(error).message}`)
     }
   }
+  beginAt.set(address, begin + 1)
   throw new Error(`none of the ${kind} could name the master: ${reasons.join('; ')}`)
 }
 
@@ -52,13 +68,30 @@ async function ask(
     ...(tls === undefined ? {} : { tls }),
     ...(sentinelPassword === undefined ? {} : { password: sentinelPassword }),
   }
-  const connection = await openResp(endpoint, kind === 'cluster' ? account : asSentinel, clock, timeoutMs)
-  const timer = clock.setTimer(timeoutMs, () => connection.close())
+  const login = kind === 'cluster' ? account : asSentinel
+  const until = clock.monotonic() + timeoutMs
+  const master = await conversed(endpoint, login, clock, timeoutMs, (connection) =>
+    kind === 'cluster'
+      ? masterOfSlot(connection, endpoint, slotOf(prefix))
+      : masterOf(connection, masterName ?? 'mymaster'),
+  )
+  if (kind === 'sentinels') await assertMaster(master, account, clock, until - clock.monotonic())
+  return master
+}
+
+/** What `converse` makes of a connection, which is closed after it, and after `timeoutMs`. */
+async function conversed<T>(
+  endpoint: Endpoint,
+  account: Account,
+  clock: Clock,
+  timeoutMs: number,
+  converse: (connection: RespConnection) => Promise<T>,
+): Promise<T> {
+  const until = clock.monotonic() + timeoutMs
+  const connection = await openResp(endpoint, account, clock, Math.max(1, Math.floor(timeoutMs)))
+  const timer = clock.setTimer(Math.max(0, until - clock.monotonic()), () => connection.close())
   try {
-    if (kind === 'cluster') return await masterOfSlot(connection, endpoint, slotOf(prefix))
-    const master = await masterOf(connection, masterName ?? 'mymaster')
-    await assertMaster(master, account, clock, timeoutMs)
-    return master
+    return await converse(connection)
   } finally {
     timer.cancel()
     connection.close()
@@ -73,19 +106,18 @@ async function assertMaster(
   clock: Clock,
   timeoutMs: number,
 ): Promise<void> {
-  const connection = await openResp(named, account, clock, timeoutMs)
-  const timer = clock.setTimer(timeoutMs, () => connection.close())
   try {
-    const [role] = (await connection.call('ROLE')) as Reply[]
+    const answer = await conversed(named, account, clock, timeoutMs, (master) => master.call('ROLE'))
+    const role = Array.isArray(answer) ? answer[0] : 'master'
     if (role !== 'master') throw new Error(`it names ${nameOf(named)}, which is a ${String(role)}`)
   } catch (error) {
-    // an ACL may withhold ROLE: then the sentinel is believed
-    if (!(error instanceof ReplyError && error.message.startsWith('NOPERM'))) throw error
-  } finally {
-    timer.cancel()
-    connection.close()
+    // who withholds ROLE (an ACL, rename-command, a proxy) leaves the sentinel's word
+    if (!(error instanceof ReplyError) || UNFIT.test(error.message)) throw error
   }
 }
+
+/** A server that cannot serve yet, or not us. */
+const UNFIT = /^(LOADING|MASTERDOWN|NOAUTH|WRONGPASS)\b/
 
 async function masterOf(connection: RespConnection, name: string): Promise<Endpoint> {
   const answer = await connection.call('SENTINEL', 'get-master-addr-by-name', name)

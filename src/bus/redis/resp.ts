@@ -65,9 +65,10 @@ export async function openResp(
   clock: Clock,
   timeoutMs: number,
 ): Promise<RespConnection> {
+  const until = clock.monotonic() + timeoutMs
   const socket = await openSocket(endpoint, account.tls === true, clock, timeoutMs)
   const connection = speak(socket)
-  const timer = clock.setTimer(timeoutMs, () => connection.close())
+  const timer = clock.setTimer(Math.max(0, until - clock.monotonic()), () => connection.close())
   try {
     const { username, password, db } = account
     if (password !== undefined)
