@@ -86,8 +86,8 @@ async function storm(options, files, host) {
   return { faults, ending, memory, workers: status.workers, census }
 }
 
-/** Each shared worker is held and throws once before the time runs. V8 compiles the code of a fault when it first comes,
- *  80 modules of it: that would be a slope of 2 MB of code over ten minutes, and says nothing of what a fault leaves. */
+/** Each shared worker is held and throws once before the time runs: V8 compiles the code of a fault when it first comes,
+ *  in 80 modules, and that says nothing of what a fault leaves. It does not flatten the slope (RELEASE.md). */
 async function firstRound(options, clerk, ending) {
   options.note('first round: every shared worker is held and throws once')
   for (const name of NAMES.filter((one) => !PROCESSES.has(one))) {
