@@ -13,6 +13,8 @@ export interface BlockersOptions {
   readonly folder?: string
   /** Config of each blocker. */
   readonly worker?: object
+  /** Config of single blockers, in place of `worker`. */
+  readonly workers?: Readonly<Record<string, object>>
   /** Returns once the loop is watched. @default true */
   readonly watched?: boolean
 }
@@ -20,7 +22,7 @@ export interface BlockersOptions {
 export async function startBlockers(
   t: Test,
   acts: Readonly<Record<string, Act>>,
-  { folder = herdFolder(t), worker = {}, watched = true }: BlockersOptions = {},
+  { folder = herdFolder(t), worker = {}, workers = {}, watched = true }: BlockersOptions = {},
 ): Promise<Herd> {
   execFileSync('mkfifo', ['-m', '600', join(folder, 'fifo')])
   const sources = Object.entries(acts).map(([name, act]) => [name, blocker(act)] as const)
@@ -32,7 +34,7 @@ export async function startBlockers(
       ...(watched ? {} : { defaults: { stall: { detect: false } } }),
       workers: {
         clerk: { config: { socket: join(folder, 'go.sock') } },
-        ...Object.fromEntries(sources.map(([name]) => [name, worker])),
+        ...Object.fromEntries(sources.map(([name]) => [name, workers[name] ?? worker])),
       },
     },
     args: ['--log-level', 'debug'],

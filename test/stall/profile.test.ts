@@ -45,3 +45,17 @@ t.test('nobody asks for one: none is taken', async (t) => {
   t.equal(existsSync(join(herd.folder, 'state', 'h', 'profiles')), false)
   t.same(await herd.stop(), { code: 0, signal: null })
 })
+
+t.test('one worker asks for profiles: the stall of another is not sampled, and both are told', async (t) => {
+  const herd = await startBlockers(
+    t,
+    { bad: loop, asks: loop },
+    { workers: { bad: { stall: { after: '500ms' } }, asks: { stall: { after: '500ms', profile: true } } } },
+  )
+  await setOff(herd, 'bad')
+  await herd.line({ event: 'stall-over', worker: 'bad' })
+  await setOff(herd, 'asks')
+  const { file } = await herd.line({ event: 'stall-profile', worker: 'asks' })
+  t.equal(readdirSync(dirname(String(file))).length, 1)
+  t.same(await herd.stop(), { code: 0, signal: null })
+})

@@ -46,7 +46,9 @@ export async function investigate(asked: Investigation): Promise<Stall | undefin
   const { ownRoot } = asked.owners
   // After native code only the first stack tells of it: what follows may be somebody else's.
   const wanted = (frames: readonly Frame[]): boolean => native || placeOf(frames, ownRoot) !== undefined
-  const pausing = pauseMainLoop(wanted, (where) => (paused = where), asked.keep !== undefined)
+  const sampled = (where: Paused): boolean =>
+    asked.keep !== undefined && wantsProfile(asked, judge(asked, where).culprit?.worker)
+  const pausing = pauseMainLoop(wanted, (where) => (paused = where), sampled)
   try {
     await until(() => paused !== undefined || asked.over(), NATIVE_AFTER_MS)
     if (paused !== undefined) {
@@ -72,7 +74,7 @@ async function keepProfile(
   worker: string | undefined,
   pausing: Pausing,
 ): Promise<void> {
-  if (asked.keep === undefined || worker === undefined || asked.workerOf(worker)?.profile !== true) return
+  if (asked.keep === undefined || !wantsProfile(asked, worker)) return
   const text = JSON.stringify(await pausing.profile())
   if (text === undefined || text.length > PROFILE_MAX_BYTES) {
     const bytes = text === undefined ? {} : { profileBytes: text.length, limitBytes: PROFILE_MAX_BYTES }
@@ -90,6 +92,10 @@ async function keepProfile(
       'a profile could not be written',
     )
   }
+}
+
+function wantsProfile(asked: Investigation, worker: string | undefined): boolean {
+  return worker !== undefined && asked.workerOf(worker)?.profile === true
 }
 
 /** The one last entered may be given more time than the most impatient of the herd. */

@@ -31,13 +31,13 @@ export interface Pausing {
 
 /**
  * Asks the loop of the main thread to stop, calls `onPaused` with where it did, and lets it go on at once. A stack that
- * is not `wanted` (between two microtasks there is nothing of the worker on it) is asked for again. With `sampled` V8's CPU
- * profiler runs from there on, for 10 s at most.
+ * is not `wanted` (between two microtasks there is nothing of the worker on it) is asked for again. Where `sampled` says so
+ * V8's CPU profiler runs from there on, until the request is taken back and for 10 s at most.
  */
 export function pauseMainLoop(
   wanted: (frames: readonly Frame[]) => boolean,
   onPaused: (paused: Paused) => void,
-  sampled: boolean,
+  sampled: (paused: Paused) => boolean,
 ): Pausing {
   const session = new Session()
   const urls = new Map<string, string>()
@@ -47,6 +47,7 @@ export function pauseMainLoop(
   const close = (): void => {
     if (!open) return
     open = false
+    sampling?.forget()
     // Not inside a callback of the session: disconnecting there can hang.
     setImmediate(() => session.disconnect())
   }
@@ -59,11 +60,13 @@ export function pauseMainLoop(
       return
     }
     askContext(session, (context) => {
-      if (sampled) sampling = new Sampling(session)
+      if (!open) return // taken back meanwhile: this is the answer of a session that is gone
+      const paused = { frames: framesOf(params.callFrames, urls), context }
+      if (sampled(paused)) sampling = new Sampling(session)
       session.post('Debugger.resume')
-      if (sampled) session.post('Debugger.disable')
-      else close()
-      onPaused({ frames: framesOf(params.callFrames, urls), context })
+      if (sampling === undefined) close()
+      else session.post('Debugger.disable')
+      onPaused(paused)
     })
   })
   session.post('Debugger.enable')
@@ -84,14 +87,20 @@ class Sampling {
     this.#timer = setTimeout(() => void this.end(), PROFILE_MAX_MS)
   }
 
+  /** Undefined as well when the session is gone; never rejects: nobody waits for what the timer ends. */
   end(): Promise<Profiler.Profile | undefined> {
-    clearTimeout(this.#timer)
-    this.#profile ??= new Promise((resolve) =>
+    this.forget()
+    this.#profile ??= new Promise<Profiler.Profile | undefined>((resolve) =>
       this.#session.post('Profiler.stop', (error: Error | null, reply?: Profiler.StopReturnType) =>
         resolve(error === null ? reply?.profile : undefined),
       ),
-    )
+    ).catch(() => undefined)
     return this.#profile
+  }
+
+  /** Disconnecting its session ends it in V8; a timer that outlives the session would end the thread. */
+  forget(): void {
+    clearTimeout(this.#timer)
   }
 }
 

@@ -1,0 +1,21 @@
+// The watching thread of pause.test.ts: pauses the main loop, does with it what it is told, and has nothing more to do.
+import { parentPort, workerData } from 'node:worker_threads'
+import { pauseMainLoop } from '../../src/supervisor/stall/pause.ts'
+
+const { sampled, take } = workerData as { readonly sampled: boolean; readonly take: boolean }
+const alive = setInterval(() => {}, 1000) // a session holds no thread
+const pausing = pauseMainLoop(
+  () => true,
+  () => void paused(),
+  () => sampled,
+)
+
+async function paused(): Promise<void> {
+  if (take) {
+    const profile = await pausing.profile()
+    parentPort?.postMessage(profile === undefined ? 'no profile' : 'profile')
+  }
+  pausing.takeBack()
+  if (take) parentPort?.postMessage((await pausing.profile()) === undefined ? 'no profile' : 'profile')
+  clearInterval(alive)
+}
