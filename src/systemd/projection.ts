@@ -1,10 +1,11 @@
 // What one unit for a group would take, measured before anything is swapped: the modules of its workers loaded into one
 // process beside byre's own supervisor, none of them run.
 
+import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { describeThrown } from '../base/errors.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { spawnClean } from '../measure/spawn-clean.ts'
 import type { SideFigures } from './swap-journal.ts'
@@ -29,6 +30,11 @@ const NODE_FLAGS = ['--max-semi-space-size=1', '--expose-gc', '--no-warnings']
 const MALLOC = { MALLOC_MMAP_THRESHOLD_: '32768' }
 const PROBE = fileURLToPath(new URL('projection-probe.js', import.meta.url))
 const TIMEOUT_MS = 60_000
+/** What a process wrote is read for so long after its end, milliseconds: a child of a module may hold its pipes open. */
+const DRAIN_MS = 250
+/** The last of what it wrote is kept, characters. */
+const MAX_ANSWER = 1024 * 1024
+const MAX_COMPLAINT = 4096
 
 export interface ProjectionRequest {
   readonly herd: Pick<ResolvedHerd, 'folder'>
@@ -87,23 +93,58 @@ async function runProbe(
 ): Promise<ProbeAnswer | string> {
   const prefix =
     process.geteuid?.() === uid ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups']
-  const child = spawnClean([process.execPath, ...NODE_FLAGS, PROBE, ...paths], {
-    prefix,
-    cwd,
-    env: MALLOC,
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-  })
+  const command = [process.execPath, ...NODE_FLAGS, PROBE, ...paths]
+  try {
+    const stdio: StdioOptions = ['ignore', 'ignore', 'pipe', 'pipe']
+    return await hear(spawnClean(command, { prefix, cwd, env: MALLOC, stdio }))
+  } catch (error) {
+    return `the modules were not loaded: ${describeThrown(error).message}` // it could not be started at all
+  }
+}
+
+async function hear(child: ChildProcess): Promise<ProbeAnswer | string> {
+  const streams = [child.stdio[3], child.stderr] as [Readable, Readable]
+  const answer = keepEnd(streams[0], MAX_ANSWER)
+  const complaint = keepEnd(streams[1], MAX_COMPLAINT)
   const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS)
-  const ended = new Promise<string>((resolve) => {
+  const end = await new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message))
     child.once('exit', (code, signal) => resolve(`it ended with ${signal ?? code}`))
   })
-  const [answer, complaint] = await Promise.all([
-    text(child.stdio[3] as Readable).catch(() => ''),
-    text(child.stderr as Readable).catch(() => ''),
-  ])
-  const end = await ended
   clearTimeout(timer)
-  if (answer !== '') return JSON.parse(answer) as ProbeAnswer
-  return `the modules were not loaded: ${end}${complaint === '' ? '' : `: ${complaint.trim().split('\n').at(-1)}`}`
+  await drained(streams)
+  const said = complaint().trim().split('\n').at(-1) ?? ''
+  const why = said === '' ? end : `${end}: ${said}`
+  if (answer() === '') return `the modules were not loaded: ${why}`
+  // a module may have written to the descriptor, or the process have been killed while it did
+  return parseAnswer(answer()) ?? `what the process that loaded the modules answered is no answer; ${why}`
+}
+
+/** The last `limit` characters that came through `stream` so far. */
+function keepEnd(stream: Readable, limit: number): () => string {
+  let text = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (chunk: string) => (text = (text + chunk).slice(-limit)))
+  stream.on('error', () => {}) // what came is what there is
+  return () => text
+}
+
+/** Resolves when all have ended, after DRAIN_MS at the latest; then they are closed. */
+async function drained(streams: readonly Readable[]): Promise<void> {
+  const open = streams.filter((stream) => !stream.closed)
+  const closed = open.map((stream) => new Promise((resolve) => stream.once('close', resolve)))
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, DRAIN_MS)))
+  await Promise.race([Promise.all(closed), late])
+  clearTimeout(timer)
+  for (const stream of streams) stream.destroy()
+}
+
+function parseAnswer(text: string): ProbeAnswer | undefined {
+  try {
+    const answer = JSON.parse(text) as ProbeAnswer | null
+    return Array.isArray(answer?.failed) ? (answer as ProbeAnswer) : undefined
+  } catch {
+    return undefined
+  }
 }
