@@ -1,6 +1,7 @@
 // Replies over the network: one exact channel per process, `_inbox.<process>`, so that an ACL can allow it by the herd's
 // prefix (Redis compares a glob with an ACL letter by letter). Which request a reply is to, its envelope says: `inReplyTo`
-// is the `id` of the request. Inside a process both are one topic, `_inbox.<process>.<id>`.
+// is the `id` of the request, `<process>-r<n>`. Inside a process both are one topic, `_inbox.<process>.<process>-r<n>`.
+// A reply topic of any other form is somebody else's and stays as it is.
 
 import { checkTopic } from '../base/topics.ts'
 import { INBOX, isInbox } from './topics.ts'
@@ -13,15 +14,19 @@ export interface WireReply {
   readonly id: string | undefined
 }
 
-/** The wire's form of a reply topic of this or another process. */
+/** The wire's form of a reply topic that a bus of byre made; any other is its own. */
 export function splitReplyTopic(topic: string): WireReply {
-  const end = isInbox(topic) ? topic.indexOf('.', INBOX.length + 1) : -1
-  return end === -1 ? { topic, id: undefined } : { topic: topic.slice(0, end), id: topic.slice(end + 1) }
+  const parts = OURS.exec(topic)?.groups
+  return parts === undefined
+    ? { topic, id: undefined }
+    : { topic: `${INBOX}.${parts['process']}`, id: parts['id'] }
 }
 
-/** The one topic for a request's `replyTo` and `id`. An id that cannot be in a topic leaves the `replyTo` as it is. */
+/** The one topic for a request's `replyTo` and `id`; the `replyTo` as it is unless byre made both. */
 export function joinReplyTopic(replyTo: string, id: string): string {
-  if (!isInbox(replyTo) || replyTo.includes('.', INBOX.length + 1)) return replyTo
   const joined = `${replyTo}.${id}`
-  return checkTopic(joined) === undefined ? joined : replyTo
+  return isInbox(replyTo) && OURS.test(joined) && checkTopic(joined) === undefined ? joined : replyTo
 }
+
+/** As PendingRequests makes them. */
+const OURS = new RegExp(`^${INBOX}\\.(?<process>[^.]+)\\.(?<id>\\k<process>-r[0-9]+)$`)

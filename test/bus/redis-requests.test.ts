@@ -130,7 +130,7 @@ else {
       const hand = new Redis({ port: server.port })
       const hears = new Redis({ port: server.port })
       t.teardown(() => (hand.disconnect(), hears.disconnect()))
-      await hears.subscribe('byre:h:ask', 'byre:h:mine', 'byre:h:_inbox.me')
+      await hears.subscribe('byre:h:ask', 'byre:h:mine', 'byre:h:_inbox.me', 'byre:h:_inbox.me.42')
       const next = async (): Promise<{ channel: string; envelope: Record<string, unknown> }> => {
         const [channel, text] = (await nextEvent(hears, 'message')) as [string, string]
         return { channel, envelope: JSON.parse(text) as Record<string, unknown> }
@@ -146,20 +146,21 @@ else {
       await hand.publish(`byre:h:${String(envelope['replyTo'])}`, JSON.stringify(reply))
       t.equal(await answer, 'by hand')
       await serve(bus, 'echo', (m) => m.reply!(m.payload))
-      for (const [replyTo, inReplyTo] of [
-        ['mine', undefined],
+      for (const [replyTo, id] of [
+        ['mine', 'i'],
         ['_inbox.me', 'i 1'],
         ['_inbox.me', 'i1'],
+        ['_inbox.me', 'you-r1'],
+        ['_inbox.me.42', 'i'],
+        ['_inbox.me.42', 'me-r1'],
+        ['_inbox.me', 'me-r1'],
       ]) {
         const heard = next()
-        await hand.publish(
-          'byre:h:echo',
-          JSON.stringify({ v: 1, id: inReplyTo ?? 'i', ts: 1, payload: 7, replyTo }),
-        )
+        await hand.publish('byre:h:echo', JSON.stringify({ v: 1, id, ts: 1, payload: 7, replyTo }))
         const { channel, envelope } = await heard
-        const named = inReplyTo === 'i1' ? 'i1' : undefined
         t.match({ channel, ...envelope }, { channel: `byre:h:${replyTo}`, payload: 7 })
-        t.equal(envelope['inReplyTo'], named)
+        const named = replyTo === '_inbox.me' && id === 'me-r1' ? id : undefined
+        t.equal(envelope['inReplyTo'], named, 'only what has the form of byre')
       }
     },
   )
