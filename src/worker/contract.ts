@@ -68,7 +68,8 @@ export interface WorkerContext<Config = Json> {
   readonly bus: Bus
   /** The shared value of `resource`; released when the worker ends. */
   use<T>(resource: Resource<T>): Promise<T>
-  /** Runs the default export of `moduleUrl` with `input` on the shared thread pool. */
+  /** Runs the default export of `moduleUrl` with `input` on a thread of the supervisor's pool; in placement `process`, of the
+   *  worker's own. */
   offload<T>(moduleUrl: string | URL, input: unknown, options?: OffloadOptions): Promise<T>
   /** Calls `fn` each `period` (milliseconds or a duration, 10 ms to 365 d), never overlapping, without drift, until
    *  the signal aborts; a throw of `fn` fails the worker. A run that takes longer than the period skips the ticks it

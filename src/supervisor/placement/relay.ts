@@ -14,7 +14,6 @@ import type {
 import { isInbox } from '../../bus/topics.ts'
 import type { Offloader } from '../../worker/offload.ts'
 import type { Offloaded } from './guest/offload.ts'
-import { packClone, unpackClone } from './wire/clone.ts'
 import { InHand } from './wire/in-hand.ts'
 import type { Link } from './wire/link.ts'
 import { line, packError } from './wire/protocol.ts'
@@ -27,8 +26,8 @@ export interface RelayOptions {
   readonly bus: ScopedBus
   /** Answers a request whose message was relayed: HostBus.publishSystem. */
   readonly answer: (replyTo: string, payload: Json) => Promise<void>
-  /** The herd's pool of threads. */
-  readonly offload: Offloader['run']
+  /** The supervisor's pool of threads; absent for a process, which has its own. */
+  readonly offload?: Offloader['run']
   /** Takes back, in order and in front, what the guest had in hand. */
   readonly giveBack: (deliveries: readonly RawDelivery[]) => void
 }
@@ -76,7 +75,8 @@ export class Relay {
     const [tag, id, value, ...rest] = heard
     switch (tag) {
       case 'c':
-        void this.#answer(id as number, String(value), rest)
+        if (value === 'offload') void this.#offload(id as number, String(rest[0]), rest[1])
+        else void this.#answer(id as number, String(value), rest)
         return true
       case 'g':
         this.#relayed.get(id as number)?.inHand.gone(value as number)
@@ -196,8 +196,6 @@ export class Relay {
         return this.#reply(name, payload)
       case 'enqueue':
         return bus.enqueue(name, payload, options)
-      case 'offload':
-        return this.#offload(id, name, payload as string)
       default:
         return this.#stream(method, values)
     }
@@ -218,14 +216,25 @@ export class Relay {
     }
   }
 
-  async #offload(id: number, moduleUrl: string, input: string): Promise<Offloaded> {
+  /** A value and what was thrown go back as they are, by structured clone; what has no clone is refused. */
+  async #offload(id: number, moduleUrl: string, input: unknown): Promise<void> {
+    const { link } = this.#options
+    try {
+      link.post(['r', id, await this.#offloaded(id, moduleUrl, input)])
+    } catch (error) {
+      link.send(line('x', id, packError(error)))
+    }
+  }
+
+  async #offloaded(id: number, moduleUrl: string, input: unknown): Promise<Offloaded> {
+    const { offload } = this.#options
+    if (offload === undefined) throw new Error('work is offloaded to the supervisor by its threads only')
     const abort = new AbortController()
     this.#requests.set(id, abort)
     try {
-      const options = { signal: abort.signal }
-      return { value: packClone(await this.#options.offload(moduleUrl, unpackClone(input), options)) }
-    } catch (error) {
-      return { thrown: packClone(error) }
+      return { value: await offload(moduleUrl, input, { signal: abort.signal }) }
+    } catch (thrown) {
+      return { thrown }
     } finally {
       this.#requests.delete(id)
     }

@@ -35,7 +35,7 @@ export interface RemoteParts {
   readonly giveBack: (worker: string, deliveries: readonly RawDelivery[]) => void
   /** HostBus.publishSystem, for replies. */
   readonly answer: (replyTo: string, payload: Json) => Promise<void>
-  /** On the herd's pool of threads. */
+  /** On the supervisor's pool of threads, for the workers in threads. */
   readonly offload: Offloader['run']
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
   /** An error of byre's own code in a guest. */
@@ -55,6 +55,8 @@ export interface SeatEvents {
   /** It exists. */
   readonly up: (whereabouts: Whereabouts) => void
   readonly text: (text: string) => void
+  /** A line that came by structured clone; of a thread. */
+  readonly posted: (line: WireLine) => void
   readonly drained: () => void
   /** It is gone, for good; called once. `explain` is how that reads when the guest said nothing about it. */
   readonly gone: (explain: () => Exit) => void
@@ -119,6 +121,7 @@ class RemoteInstance implements Instance {
     this.#seat = open(request, parts, {
       up: (whereabouts) => this.#up(whereabouts),
       text: (text) => this.#link?.receive(text),
+      posted: (posted) => this.#link?.receivePosted(posted),
       drained: () => this.#link?.drained(),
       gone: (explain) => this.#gone(explain),
     })
@@ -151,7 +154,8 @@ class RemoteInstance implements Instance {
       link: this.#link,
       bus: this.#parts.busOf(name),
       answer: this.#parts.answer,
-      offload: this.#parts.offload,
+      // Work done here could end the supervisor, or fill its heap: a process keeps its own to itself.
+      ...(this.#kind === 'thread' ? { offload: this.#parts.offload } : {}),
       giveBack: (deliveries) => this.#parts.giveBack(name, deliveries),
     })
     this.#relay = relay

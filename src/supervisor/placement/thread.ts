@@ -38,7 +38,7 @@ function openThread(request: LaunchRequest, parts: RemoteParts, events: SeatEven
     drain()
     events.gone(() => explainEnd(spec, code, failure))
   })
-  transport.listen({ text: events.text, drained: events.drained })
+  transport.listen({ text: events.text, posted: events.posted, drained: events.drained })
   /** The thread may be gone before its last words were read. */
   const drain = (): void => {
     for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))

@@ -123,10 +123,10 @@ export class GuestBus implements ScopedBus {
     }
   }
 
-  /** CPU work on the host's threads; input and answer as packClone writes them. */
-  offload(moduleUrl: string, input: string, signal?: AbortSignal): Promise<Offloaded> {
+  /** CPU work on the host's threads, from a thread of the same process. */
+  offload(moduleUrl: string, input: unknown, signal?: AbortSignal): Promise<Offloaded> {
     if (signal?.aborted === true) return Promise.reject(signal.reason)
-    return this.#calls.ask('offload', `${JSON.stringify(moduleUrl)},"${input}"`, signal) as Promise<never>
+    return this.#calls.post('offload', [moduleUrl, input], signal) as Promise<Offloaded>
   }
 
   stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>> {

@@ -29,9 +29,23 @@ export class Calls {
 
   /** `values` is JSON text: the arguments, comma-separated. Rejects BYRE_BUS_OVERFLOW beyond CALLS_MAX. */
   ask(method: string, values: string, signal?: AbortSignal): Promise<Json> {
+    return this.#ask(
+      method,
+      (id) => this.#link.send(`["c",${id},"${method}",${values}]`),
+      signal,
+    ) as Promise<Json>
+  }
+
+  /** For values that are no JSON; only from a thread. Rejects with DataCloneError for what has no clone. */
+  post(method: string, values: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
+    return this.#ask(method, (id) => this.#link.post(['c', id, method, ...values]), signal)
+  }
+
+  #ask(method: string, send: (id: number) => void, signal?: AbortSignal): Promise<unknown> {
     if (this.#waiting.size >= CALLS_MAX) return Promise.reject(tooMany(method))
     const id = ++this.#last
     return new Promise((resolve, reject) => {
+      send(id)
       const onAbort = (): void => {
         this.#waiting.delete(id)
         this.#link.send(`["a",${id}]`)
@@ -43,14 +57,13 @@ export class Calls {
         method,
         resolve: (value) => {
           release()
-          resolve(value as Json)
+          resolve(value)
         },
         reject: (error) => {
           release()
           reject(error)
         },
       })
-      this.#link.send(`["c",${id},"${method}",${values}]`)
     })
   }
 

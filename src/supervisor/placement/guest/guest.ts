@@ -32,7 +32,8 @@ import type { Init, WireLine } from '../wire/protocol.ts'
 import { GuestBus } from './bus.ts'
 import { createGuestLog } from './log.ts'
 import type { GuestLog } from './log.ts'
-import { createGuestOffloader } from './offload.ts'
+import { counted, offloadToHost } from './offload.ts'
+import type { CountedOffloader } from './offload.ts'
 
 /** What the thread or process gives its guest. */
 export interface GuestSeat {
@@ -51,6 +52,7 @@ export class Guest {
   #bus: GuestBus | undefined
   #instance: Instance | undefined
   #resources: ResourcePool | undefined
+  #ownPool: CountedOffloader | undefined
   #aborted = false
   #left = false
 
@@ -85,7 +87,8 @@ export class Guest {
     else if (tag === 'abort')
       this.abort(new StopReason(values[0] as StopKind, String(values[1]), String(values[2])))
     else if (tag === 'beat') this.link.send(line('beat', values[0]))
-    else if (tag === 'idle') this.link.send(line('idle', this.#bus?.idle === true))
+    else if (tag === 'idle')
+      this.link.send(line('idle', this.#bus?.idle === true && this.#ownPool?.busy !== true))
     else if (tag === 'heap') this.link.send(line('heap', heapFigures()))
     else if (tag === 'collect') void this.#collect()
     else if (tag === 'profile') void this.#profile(values[0] as GuestProfile)
@@ -128,7 +131,7 @@ export class Guest {
     this.#init = init
     this.#log = createGuestLog(this.link, init.level, systemClock.now)
     this.#bus = new GuestBus(this.link, init)
-    const placement = this.#placement(this.#bus, this.#log, init.messageBytes)
+    const placement = this.#placement(this.#bus, this.#log, init.kind)
     this.#install(init, placement)
     this.#instance = placement.launch({
       spec: init.spec,
@@ -149,14 +152,15 @@ export class Guest {
     })
   }
 
-  #placement(bus: GuestBus, log: GuestLog, messageBytes: number): SharedPlacement {
+  #placement(bus: GuestBus, log: GuestLog, kind: Init['kind']): SharedPlacement {
     const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
+    if (kind === 'process') this.#ownPool = counted(createOffloader(asNobody))
     return createSharedPlacement({
       monotonic: systemClock.monotonic,
       random: Math.random,
       scheduler: createScheduler(systemClock),
       resources: this.#openResources(log),
-      offloader: createGuestOffloader(bus, messageBytes, createOffloader(asNobody)),
+      offloader: this.#ownPool ?? offloadToHost(bus),
       logOf: () => log.logger,
       busOf: () => bus,
       output: (_worker, stream, chunk) => void process[stream].write(chunk),

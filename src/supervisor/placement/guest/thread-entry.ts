@@ -18,5 +18,6 @@ const guest = new Guest({
 })
 transport.listen({
   text: (text) => guest.link.receive(text),
+  posted: (line) => guest.link.receivePosted(line),
   drained: () => guest.link.drained(),
 })

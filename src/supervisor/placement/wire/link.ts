@@ -8,6 +8,9 @@ import type { WireLine } from './protocol.ts'
 export interface Transport {
   /** Takes whole lines, each with its newline. False: the other side lags, wait for `drained`. Never throws. */
   write(text: string): boolean
+  /** Sends a line by structured clone, for values that are no JSON; absent where nothing but text passes. Throws
+   *  DataCloneError for what has no clone. */
+  post?(line: WireLine): void
 }
 
 export interface LinkHandlers {
@@ -61,6 +64,14 @@ export class Link {
     else this.touch()
   }
 
+  /** Sends a line whose values are no JSON, in its place among the others. Throws DataCloneError for what has no clone. */
+  post(values: WireLine): void {
+    if (this.#closed) return
+    if (this.#transport.post === undefined) throw new Error('only text passes this wire')
+    this.flush()
+    this.#transport.post(values)
+  }
+
   /** Sees to it that a flush, and with it `beforeFlush`, happens at the end of this turn. */
   touch(): void {
     if (this.#scheduled || this.#closed) return
@@ -99,6 +110,11 @@ export class Link {
       return
     }
     for (const text of lines) if (!this.#take(text)) return
+  }
+
+  /** For the transport: a posted line has arrived. */
+  receivePosted(posted: WireLine): void {
+    if (!this.#closed) this.#handlers.onLine(posted)
   }
 
   /** Nothing is sent or heard any more. Idempotent. */

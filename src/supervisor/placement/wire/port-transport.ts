@@ -3,13 +3,19 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { Transport } from './link.ts'
+import type { WireLine } from './protocol.ts'
 
 /** Characters on their way before the writer is asked to wait. */
 const WINDOW_LENGTH = 1_048_576
 
 export interface PortTransport extends Transport {
-  /** To be called once, with where text and relief go. */
-  listen(on: { readonly text: (text: string) => void; readonly drained: () => void }): void
+  post(line: WireLine): void
+  /** To be called once, with where text, posted lines and relief go. */
+  listen(on: {
+    readonly text: (text: string) => void
+    readonly posted: (line: WireLine) => void
+    readonly drained: () => void
+  }): void
   close(): void
 }
 
@@ -21,6 +27,7 @@ export function portTransport(port: MessagePort): PortTransport {
       port.postMessage(text)
       return onItsWay < WINDOW_LENGTH
     },
+    post: (line) => port.postMessage(line),
     listen(on) {
       port.on('message', (message: unknown) => {
         if (typeof message === 'number') {
@@ -30,7 +37,7 @@ export function portTransport(port: MessagePort): PortTransport {
         } else if (typeof message === 'string') {
           on.text(message)
           port.postMessage(message.length)
-        }
+        } else on.posted(message as WireLine)
       })
     },
     close: () => port.close(),
