@@ -1,4 +1,5 @@
-// Profiles on disk: ten of all kinds together in the state folder, the oldest go first.
+// Profiles on disk: ten of each kind and label in the state folder, the oldest go first. What byre keeps by itself has a
+// label of its own, so that it never costs one that somebody asked for.
 
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,8 +23,10 @@ export function keepProfile(
   const home = join(folder, 'profiles')
   mkdirSync(home, { recursive: true, mode: 0o700 })
   const stamp = new Date(nowMs).toISOString().replace(/[:.]/g, '-')
-  const file = join(home, `${stamp}.${label}.${kind === 'cpu' ? 'cpuprofile' : 'heapprofile'}`)
-  const old = readdirSync(home).filter((name) => /\.(?:cpu|heap)profile$/.test(name))
+  const alike = `${label}.${kind === 'cpu' ? 'cpuprofile' : 'heapprofile'}`
+  const file = join(home, `${stamp}.${alike}`)
+  // A stamp has no dot; a label may.
+  const old = readdirSync(home).filter((name) => name.slice(name.indexOf('.') + 1) === alike)
   for (const name of old.toSorted().slice(0, Math.max(0, old.length - KEPT + 1)))
     rmSync(join(home, name), { force: true })
   writeFileSync(file, text, { mode: 0o600 })

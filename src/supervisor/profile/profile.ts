@@ -5,6 +5,7 @@ import { Session } from 'node:inspector'
 import type { HeapProfiler, Profiler } from 'node:inspector'
 import { pathToFileURL } from 'node:url'
 import type { Clock } from '../../base/clock.ts'
+import { ByreError } from '../../base/errors.ts'
 import type { ProfileReport, ProfileRequest, ProfileSource } from '../status.ts'
 import { attribute } from './attribute.ts'
 import type { CallNode } from './attribute.ts'
@@ -14,14 +15,23 @@ import { ownersOf } from './owners.ts'
 const CPU_INTERVAL_US = 1000
 const HEAP_INTERVAL_BYTES = 32_768
 
-/** Rejects where there is no inspector. The loop is held for some milliseconds at both ends of the window. */
+/** V8 has one heap sampler for an isolate: the end of one window would end that of another. */
+let running = false
+
+/** Rejects where there is no inspector, and with BYRE_CONTROL_BUSY while another is taken of this loop. The loop is held for some milliseconds at both ends of the window. */
 export async function takeProfile(
   { kind, windowMs }: ProfileRequest,
   deps: Omit<ProfileSource, 'outside'>,
 ): Promise<ProfileReport> {
+  if (running)
+    throw new ByreError(
+      'BYRE_CONTROL_BUSY',
+      'Cannot take a profile: another one of this loop is being taken. Ask again when it is done.',
+    )
+  running = true
   const session = new Session()
-  session.connect()
   try {
+    session.connect()
     const startedAt = deps.clock.monotonic()
     const raw =
       kind === 'cpu'
@@ -39,6 +49,7 @@ export async function takeProfile(
       ...attribute(raw.root, ownersOf(deps.members), isByre),
     }
   } finally {
+    running = false
     session.disconnect()
   }
 }
