@@ -12,7 +12,7 @@ export async function run(ctx) {
 }`
 const FEEDER = `
 export async function run(ctx) {
-  for (const name of ['p', 't']) await ctx.bus.publish('job.' + name, { n: 1 })
+  for (const name of ['p', 't', 'stays']) await ctx.bus.publish('job.' + name, { n: 1 })
   for await (const { payload } of ctx.bus.subscribe('again'))
     for (const name of ['p', 't']) await ctx.bus.publish('job.' + name, payload)
 }`
@@ -28,14 +28,15 @@ t.test(
   'collects, puts idle processes and threads to sleep, names the worker that leaks in the loop and ejects it',
   async (t) => {
     const lazy = (placement: 'process' | 'thread') =>
-      ({ placement, activation: { topics: [`job.${placement[0]}`] } }) as const
+      ({ placement, sleepAfter: '1h', activation: { topics: [`job.${placement[0]}`] } }) as const
     const herd = await startHerd(t, {
-      workers: { p: IDLE, t: IDLE, feeder: FEEDER, leak: LEAK },
+      workers: { p: IDLE, t: IDLE, stays: IDLE, feeder: FEEDER, leak: LEAK },
       config: {
         groups: { default: { memoryHigh: '1MiB' } },
         workers: {
           p: lazy('process'),
           t: lazy('thread'),
+          stays: { placement: 'process', activation: { topics: ['job.stays'] } },
           leak: { onLimit: 'eject' },
         },
       },
@@ -46,6 +47,7 @@ t.test(
       t.match(line, { beforeBytes: Number, afterBytes: Number, highBytes: 1_048_576, source: 'pss' })
     }
     t.match(herd.matching({ event: 'memory-sleepers' })[0], { workers: ['p', 't'] })
+    t.match(await herd.worker('stays'), { state: 'running' }, 'its config never said that it may sleep')
     const [named] = herd.matching({ event: 'memory-fattest' })
     t.match(named, {
       worker: 'leak',
@@ -59,7 +61,7 @@ t.test(
     const { workers } = await herd.status()
     t.same(
       workers.map(({ name, failures }) => [name, failures]),
-      ['p', 't', 'feeder', 'leak'].map((name) => [name, 0]),
+      ['p', 't', 'stays', 'feeder', 'leak'].map((name) => [name, 0]),
     )
     t.match(await herd.worker('feeder'), { restarts: 0 }, 'siblings go on')
     t.same(await herd.stop(), { code: 0, signal: null })

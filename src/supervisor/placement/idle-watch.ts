@@ -5,8 +5,7 @@ import type { Clock, Timer } from '../../base/clock.ts'
 
 export interface IdleWatchOptions {
   readonly clock: Clock
-  /** Undefined: only when memory is short. */
-  readonly afterMs: number | undefined
+  readonly afterMs: number
   /** When something last happened, monotonic ms; Infinity while something is under way. */
   readonly activeAt: () => number
   readonly ask: () => void
@@ -27,8 +26,7 @@ export interface IdleWatch {
 export function startIdleWatch({ clock, afterMs, activeAt, ask, onIdle }: IdleWatchOptions): IdleWatch {
   let timer: Timer | undefined
   let askedAt = 0
-  const arm = (delayMs: number | undefined): void => {
-    if (delayMs === undefined) return
+  const arm = (delayMs: number): void => {
     timer?.cancel()
     timer = clock.setTimer(delayMs, check, { unref: true })
   }
@@ -37,7 +35,6 @@ export function startIdleWatch({ clock, afterMs, activeAt, ask, onIdle }: IdleWa
     ask()
   }
   const check = (): void => {
-    if (afterMs === undefined) return
     const leftMs = activeAt() + afterMs - clock.monotonic()
     if (leftMs > 0) {
       arm(Math.min(Math.ceil(leftMs), afterMs))
@@ -52,7 +49,7 @@ export function startIdleWatch({ clock, afterMs, activeAt, ask, onIdle }: IdleWa
       else arm(afterMs) // busy with something that does not show on the wire
     },
     askNow() {
-      const quietMs = Math.min(afterMs ?? QUIET_MS, QUIET_MS)
+      const quietMs = Math.min(afterMs, QUIET_MS)
       if (activeAt() + quietMs <= clock.monotonic()) askIt()
     },
     close: () => timer?.cancel(),

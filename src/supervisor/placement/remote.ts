@@ -189,11 +189,12 @@ class RemoteInstance implements Instance {
     })
   }
 
-  /** Only what a message or a tick wakes is put to sleep. */
+  /** Only what a message or a tick wakes is put to sleep, and only whose config says that it may: work that nobody
+   *  awaits does not show on the wire. */
   #watchIdle(relay: Relay): void {
     const { spec, events } = this.#request
+    if (spec.sleepAfterMs === undefined) return
     if (spec.activation.kind === 'eager') {
-      if (spec.sleepAfterMs === undefined) return
       this.#parts
         .logOf(spec.name)
         .warn({ event: 'never-sleeps' }, 'sleepAfter has no effect: it is eager, so nothing would wake it')
