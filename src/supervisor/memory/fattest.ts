@@ -34,6 +34,8 @@ export async function tellFattest(
   grown: Grown | undefined,
   { highBytes }: GroupLimits,
   deps: FattestDeps,
+  /** Whoever asked is gone: nobody is moved any more. */
+  closed: () => boolean,
 ): Promise<void> {
   const { root } = deps.options.log
   if (grown === undefined) {
@@ -52,17 +54,26 @@ export async function tellFattest(
       { event: 'memory-fattest', worker: name, placement, source, ...figures },
       `worker ${name} ${by}`,
     )
-    if (placement === 'thread') eject(name, by, deps)
+    if (placement === 'thread') eject(name, by, deps, closed)
     return
   }
-  await blameInLoop(figures, by, deps)
+  await blameInLoop(figures, by, deps, closed)
 }
 
-async function blameInLoop(figures: Omit<Grown, 'key'>, by: string, deps: FattestDeps): Promise<void> {
+async function blameInLoop(
+  figures: Omit<Grown, 'key'>,
+  by: string,
+  deps: FattestDeps,
+  closed: () => boolean,
+): Promise<void> {
   const { root } = deps.options.log
   try {
+    const source = deps.profileSource()
     const { takeProfile } = await import('../profile/profile.ts')
-    const report = await takeProfile({ kind: 'heap', windowMs: WINDOW_MS }, deps.profileSource())
+    const report = await takeProfile(
+      { kind: 'heap', windowMs: WINDOW_MS },
+      { ...source, label: `${source.label}.memory` },
+    )
     const [first] = report.workers
     const shares = report.workers.slice(0, 3).map(({ worker, self }) => ({ worker, keptBytes: self }))
     const kept = { windowMs: report.windowMs, keptBytes: report.total, shares, file: report.file }
@@ -78,7 +89,7 @@ async function blameInLoop(figures: Omit<Grown, 'key'>, by: string, deps: Fattes
       { event: 'memory-fattest', worker: first.worker, placement: 'shared', ...figures, ...kept },
       text,
     )
-    eject(first.worker, `it kept most of what the shared loop grew by`, deps)
+    eject(first.worker, `it kept most of what the shared loop grew by`, deps, closed)
   } catch (error) {
     const why = describeThrown(error)
     root.warn(
@@ -94,9 +105,12 @@ function placementOf(name: string, { roster, residence }: FattestDeps): string {
 }
 
 /** As `onLimit: 'eject'` asks. It lives on in a process, whose memory is its own and can be bounded. */
-function eject(name: string, why: string, { roster, residence, options, scheduler }: FattestDeps): void {
+function eject(name: string, why: string, deps: FattestDeps, closed: () => boolean): void {
+  const { roster, residence, options, scheduler } = deps
   const runner = roster.get(name)
-  if (runner?.live !== true || !residence.eject(runner.spec, why)) return
+  // The later wish wins over a stop under way: it would start again what a shutdown or a reload waits for.
+  if (closed() || runner?.live !== true || runner.state.kind === 'stopping') return
+  if (!residence.eject(runner.spec, why)) return
   holdMessages(runner, options.bus, scheduler)
   runner.stop('move', { kind: 'start', wake: { by: 'manual', at: options.clock.now() } })
 }

@@ -153,7 +153,7 @@ class GroupWatch implements MemoryWatch {
     try {
       if (step === 'collect') await this.#collect()
       else if (step === 'sleep') await this.#sleep()
-      else await tellFattest(this.#growth.fattest(), this.#limits, this.#deps)
+      else await tellFattest(this.#growth.fattest(), this.#limits, this.#deps, () => this.#closed)
     } catch (error) {
       this.#log.warn(
         { event: 'memory-relief-failed', step, ...describeThrown(error) },
