@@ -1,7 +1,7 @@
 // What a group over its memory does next, one step after the other, gentlest first. Pure: the watch looks, performs and
 // tells.
 
-/** `collect`: garbage back to the kernel. `sleep`: idle threads and processes end. `fattest`: who grew most is named. */
+/** `collect`: garbage back to the kernel. `sleep`: idle threads and processes with a sleepAfter end. `fattest`: who grew most is named. */
 export type ReliefStep = 'collect' | 'sleep' | 'fattest'
 
 export const RELIEF_STEPS: readonly ReliefStep[] = ['collect', 'sleep', 'fattest']
@@ -9,9 +9,14 @@ export const RELIEF_STEPS: readonly ReliefStep[] = ['collect', 'sleep', 'fattest
 export type ReliefState =
   | { readonly kind: 'below' }
   /** `beforeBytes`: what was used when the step began. */
-  | { readonly kind: 'relieving'; readonly step: ReliefStep; readonly beforeBytes: number }
-  /** A round is over, with or without success. */
-  | { readonly kind: 'cool-down'; readonly sinceMs: number }
+  | {
+      readonly kind: 'relieving'
+      readonly step: ReliefStep
+      readonly beforeBytes: number
+      readonly fruitless: number
+    }
+  /** A round is over. `fruitless`: so many in a row left it over. */
+  | { readonly kind: 'cool-down'; readonly sinceMs: number; readonly fruitless: number }
 
 export interface Look {
   /** Monotonic. */
@@ -35,9 +40,11 @@ export interface ReliefDecision {
   readonly told?: { readonly step: ReliefStep; readonly beforeBytes: number; readonly afterBytes: number }
 }
 
-/** Between two rounds: each holds the loop for some tens of milliseconds. */
+/** Between two rounds: each holds the loop for some tens of milliseconds. Doubles with each further round in a row that
+ *  was in vain: a bound that cannot be reached is not worth a collection a minute. */
 export const COOL_DOWN_MS = 60_000
 export const URGENT_COOL_DOWN_MS = 10_000
+export const COOL_DOWN_MAX_MS = 3_600_000
 
 export const BELOW: ReliefState = { kind: 'below' }
 
@@ -46,17 +53,24 @@ export function relieve(state: ReliefState, { type, look }: ReliefEvent): Relief
     if (type === 'looked') return { next: state } // the step under way is to have its effect first
     const told = { step: state.step, beforeBytes: state.beforeBytes, afterBytes: look.usedBytes }
     const after = RELIEF_STEPS[RELIEF_STEPS.indexOf(state.step) + 1]
-    if (!look.over || after === undefined) return { next: { kind: 'cool-down', sinceMs: look.atMs }, told }
-    return { ...begin(after, look), told }
+    if (look.over && after !== undefined) return { ...begin(after, look, state.fruitless), told }
+    const fruitless = look.over ? state.fruitless + 1 : 0
+    return { next: { kind: 'cool-down', sinceMs: look.atMs, fruitless }, told }
   }
   if (type === 'done') return { next: state } // of a step that is forgotten
   if (state.kind === 'cool-down') {
-    const lastsMs = look.over && look.urgent ? URGENT_COOL_DOWN_MS : COOL_DOWN_MS
-    if (look.atMs - state.sinceMs < lastsMs) return { next: state }
+    const calm = look.over ? state : { ...state, fruitless: 0 } // what comes after this is a new shortage
+    if (look.atMs - state.sinceMs < coolDownMs(calm.fruitless, look)) return { next: calm }
+    return look.over ? begin('collect', look, state.fruitless) : { next: BELOW }
   }
-  return look.over ? begin('collect', look) : { next: BELOW }
+  return look.over ? begin('collect', look, 0) : { next: BELOW }
 }
 
-function begin(step: ReliefStep, { usedBytes }: Look): ReliefDecision {
-  return { next: { kind: 'relieving', step, beforeBytes: usedBytes }, begin: step }
+function coolDownMs(fruitless: number, { over, urgent }: Look): number {
+  const firstMs = over && urgent ? URGENT_COOL_DOWN_MS : COOL_DOWN_MS
+  return Math.min(firstMs * 2 ** Math.max(0, fruitless - 1), COOL_DOWN_MAX_MS)
+}
+
+function begin(step: ReliefStep, { usedBytes }: Look, fruitless: number): ReliefDecision {
+  return { next: { kind: 'relieving', step, beforeBytes: usedBytes, fruitless }, begin: step }
 }

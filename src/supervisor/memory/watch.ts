@@ -6,6 +6,7 @@ import type { Timer } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
 import { readSmapsRollup } from '../../procfs/smaps-rollup.ts'
 import { runInScope } from '../attribution/run-scope.ts'
+import { LineBudget } from '../stall/line-budget.ts'
 import { collectAll } from '../settle.ts'
 import { limitsOf } from './limits.ts'
 import type { GroupLimits } from './limits.ts'
@@ -56,6 +57,7 @@ class GroupWatch implements MemoryWatch {
   readonly #limits: GroupLimits
   readonly #usage: UsageReader
   readonly #growth = new Growth()
+  readonly #budget = new LineBudget()
   #state: ReliefState = BELOW
   #timer: Timer | undefined
   #toldBlind = false
@@ -182,7 +184,7 @@ class GroupWatch implements MemoryWatch {
     const asleep = outside.filter(({ state }) => state.kind === 'dormant').map(({ name }) => name)
     this.#log.info(
       { event: 'memory-sleepers', count: asleep.length, workers: asleep.slice(0, 20) },
-      `${asleep.length} idle threads and processes were put to sleep`,
+      `${asleep.length} idle threads and processes with a sleepAfter were put to sleep`,
     )
   }
 
@@ -199,6 +201,8 @@ class GroupWatch implements MemoryWatch {
     beforeBytes: number
     afterBytes: number
   }): void {
+    const leftOut = this.#budget.take('', step, this.#deps.options.clock.monotonic())
+    if (leftOut === undefined) return
     const { highBytes, maxBytes } = this.#limits
     const figures = {
       step,
@@ -206,6 +210,7 @@ class GroupWatch implements MemoryWatch {
       afterBytes,
       highBytes,
       ...(maxBytes === undefined ? {} : { maxBytes }),
+      ...(leftOut === 0 ? {} : { leftOut }),
     }
     this.#log.warn(
       { event: 'memory-relief', ...figures, source: this.#usage.source },

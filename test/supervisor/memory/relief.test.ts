@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import {
   BELOW,
+  COOL_DOWN_MAX_MS,
   COOL_DOWN_MS,
   RELIEF_STEPS,
   relieve,
@@ -16,12 +17,13 @@ const look = (over: boolean, usedBytes: number, atMs = 0, urgent = false): Look 
   over,
   urgent,
 })
-const relieving = (step: ReliefStep, beforeBytes = 100): ReliefState => ({
+const relieving = (step: ReliefStep, beforeBytes = 100, fruitless = 0): ReliefState => ({
   kind: 'relieving',
   step,
   beforeBytes,
+  fruitless,
 })
-const cooling = (sinceMs: number): ReliefState => ({ kind: 'cool-down', sinceMs })
+const cooling = (sinceMs: number, fruitless = 0): ReliefState => ({ kind: 'cool-down', sinceMs, fruitless })
 
 const TABLE: readonly [law: string, ReliefState, ReliefEvent, expected: object][] = [
   ['below and under: nothing', BELOW, { type: 'looked', look: look(false, 50) }, { next: BELOW }],
@@ -67,7 +69,7 @@ const TABLE: readonly [law: string, ReliefState, ReliefEvent, expected: object][
     'after the last step comes the cool-down, over or not',
     relieving('fattest', 85),
     { type: 'done', look: look(true, 85, 9) },
-    { next: cooling(9), told: { step: 'fattest', beforeBytes: 85, afterBytes: 85 } },
+    { next: cooling(9, 1), told: { step: 'fattest', beforeBytes: 85, afterBytes: 85 } },
   ],
   [
     'over within the cool-down: waits',
@@ -86,6 +88,48 @@ const TABLE: readonly [law: string, ReliefState, ReliefEvent, expected: object][
     cooling(0),
     { type: 'looked', look: look(true, 100, URGENT_COOL_DOWN_MS, true) },
     { next: relieving('collect'), begin: 'collect' },
+  ],
+  [
+    'the first round in vain: the next waits no longer',
+    cooling(0, 1),
+    { type: 'looked', look: look(true, 100, COOL_DOWN_MS) },
+    { next: relieving('collect', 100, 1), begin: 'collect' },
+  ],
+  [
+    'a second one in a row: twice as long',
+    cooling(0, 2),
+    { type: 'looked', look: look(true, 100, 2 * COOL_DOWN_MS - 1) },
+    { next: cooling(0, 2) },
+  ],
+  [
+    'and then again',
+    cooling(0, 2),
+    { type: 'looked', look: look(true, 100, 2 * COOL_DOWN_MS) },
+    { next: relieving('collect', 100, 2), begin: 'collect' },
+  ],
+  [
+    'close to the bound it doubles as well',
+    cooling(0, 3),
+    { type: 'looked', look: look(true, 100, 4 * URGENT_COOL_DOWN_MS - 1, true) },
+    { next: cooling(0, 3) },
+  ],
+  [
+    'never longer than an hour',
+    cooling(0, 5000),
+    { type: 'looked', look: look(true, 100, COOL_DOWN_MAX_MS) },
+    { next: relieving('collect', 100, 5000), begin: 'collect' },
+  ],
+  [
+    'the steps of a round remember the rounds before',
+    relieving('fattest', 85, 4),
+    { type: 'done', look: look(true, 85, 9) },
+    { next: cooling(9, 5), told: { step: 'fattest', beforeBytes: 85, afterBytes: 85 } },
+  ],
+  [
+    'under within a long cool-down: what comes next is a new shortage',
+    cooling(0, 5),
+    { type: 'looked', look: look(false, 50, 10) },
+    { next: cooling(0) },
   ],
   [
     'under after it: below',
