@@ -18,6 +18,7 @@ import {
   sweepCgroups,
 } from '../../procfs/memory-controller.ts'
 import type { MemoryPlace } from '../../procfs/memory-controller.ts'
+import { readStat } from '../../procfs/stat.ts'
 
 /** What the kernel counted for one run. */
 export interface CgroupMemory {
@@ -108,13 +109,52 @@ function ownCgroup(): MemoryPlace | undefined {
   return has ? place.value : undefined
 }
 
-/** v2 gives controllers to the children of a cgroup only when no process is in it: the supervisor moves into a child. */
+/** A process may come into the cgroup while its members are moved. */
+const MOVES_MAX = 3
+
+/** v2 gives controllers to the children of a cgroup only when no process is in it: the supervisor moves into a child, and
+ *  with it what it started before, such as a process without memoryMax. */
 function divide(folder: string): void {
   if (handsDownMemory(folder)) return
   const leaf = join(folder, 'byre-supervisor')
-  mkdirSync(leaf, { recursive: true })
-  writeFileSync(join(leaf, 'cgroup.procs'), String(process.pid))
+  for (let moves = 0; moves < MOVES_MAX; moves++) {
+    const { own, foreign } = sortMembers(readText(join(folder, 'cgroup.procs')) ?? '', process.pid, parentOf)
+    if (foreign.length > 0) throw new Error(`processes that are not byre's are in it: ${foreign.join(', ')}`)
+    if (own.length === 0) break
+    mkdirSync(leaf, { recursive: true })
+    for (const pid of own) moveInto(leaf, pid)
+  }
   writeFileSync(join(folder, 'cgroup.subtree_control'), '+memory')
+}
+
+function parentOf(pid: number): number | undefined {
+  const stat = readStat(pid)
+  return stat.ok ? stat.value.ppid : undefined
+}
+
+function moveInto(leaf: string, pid: number): void {
+  try {
+    writeFileSync(join(leaf, 'cgroup.procs'), String(pid))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // it has ended
+  }
+}
+
+/** The members in a text of cgroup.procs: `self` and its descendants, and others. Who has ended meanwhile is neither. */
+export function sortMembers(
+  procs: string,
+  self: number,
+  parentOf: (pid: number) => number | undefined,
+): { readonly own: readonly number[]; readonly foreign: readonly number[] } {
+  const own: number[] = []
+  const foreign: number[] = []
+  for (const pid of procs.split('\n').filter(Boolean).map(Number)) {
+    let at: number | undefined = pid
+    while (at !== undefined && at !== self && at > 1) at = parentOf(at)
+    if (at === self) own.push(pid)
+    else if (pid === 1 || parentOf(pid) !== undefined) foreign.push(pid)
+  }
+  return { own, foreign }
 }
 
 function openCgroup(

@@ -1,9 +1,11 @@
 // Ends workers' processes whose supervisor is gone and who cannot notice: a loop that is held does not see the end of its
 // wire, and Node cannot ask the kernel for a signal at its parent's end. One shell for the whole herd reads from a pipe who
-// there is; at the end of the pipe each has its stopTimeout left. It costs some 0.1 MB and never wakes before that.
+// there is; at the end of the pipe each has its stopTimeout left. It costs 0.12 MB (Anonymous of dash with
+// 18 workers, n = 5: 116 to 124 kB) and never wakes before that.
 // Loaded with the first process.
 
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import type { Writable } from 'node:stream'
 import { describeThrown } from '../../base/errors.ts'
 import type { Logger } from '../../log/logger.ts'
@@ -68,15 +70,22 @@ function startShell(log: Logger, onGone: () => void): Writable | undefined {
       'a worker that holds its loop in a process of its own will outlive a supervisor that is killed',
     )
   }
-  const shell = spawn('/bin/sh', ['-c', SCRIPT], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    env: { PATH: '/usr/bin:/bin' },
-    cwd: '/',
-  })
+  let shell: ChildProcess
+  try {
+    shell = spawn('/bin/sh', ['-c', SCRIPT], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      env: { PATH: '/usr/bin:/bin' },
+      cwd: '/',
+    })
+  } catch (error) {
+    failed(describeThrown(error).message) // ENOMEM and the like are thrown
+    return undefined
+  }
   shell.once('error', (error) => failed(describeThrown(error).message))
   shell.once('exit', (code, signal) => failed(`it ended with ${String(code ?? signal)}`))
   shell.unref()
   const { stdin } = shell
+  if (stdin === null || stdin === undefined) return undefined // EMFILE, ENFILE: 'error' tells it
   stdin.on('error', () => {}) // its end is told by 'exit'
   if ('unref' in stdin && typeof stdin.unref === 'function') stdin.unref()
   return stdin
