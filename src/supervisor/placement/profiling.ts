@@ -18,12 +18,14 @@ const ANSWER_MS = 10_000
 /** One at a time: the control route sees to that. */
 export class Profiling {
   #waiting: Deferred<ProfileReport> | undefined
+  /** Of the question that waits: an answer that comes after its time is to one before it. */
+  #number = 0
 
   async take(link: Link, worker: string, request: GuestProfile, clock: Clock): Promise<ProfileReport> {
     const waiting = deferred<ProfileReport>()
     this.#waiting = waiting
     const timer = clock.setTimer(request.windowMs + ANSWER_MS, () => waiting.reject(noAnswer(worker)))
-    link.send(line('profile', request))
+    link.send(line('profile', request, ++this.#number))
     link.flush()
     try {
       return await waiting.promise
@@ -33,7 +35,8 @@ export class Profiling {
     }
   }
 
-  answered(report: unknown, error: unknown): void {
+  answered(number: unknown, report: unknown, error: unknown): void {
+    if (number !== this.#number) return
     if (error === undefined || error === null) this.#waiting?.resolve(report as ProfileReport)
     else this.#waiting?.reject(unpackError(error))
   }

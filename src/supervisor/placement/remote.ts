@@ -311,7 +311,7 @@ class RemoteInstance implements Instance {
         this.#heart?.answered(first as number)
         return
       case 'profile':
-        this.#profiling.answered(first, second)
+        this.#profiling.answered(first, second, third)
         return
       case 'idle':
         this.#idle?.answered(first === true)

@@ -91,19 +91,19 @@ export class Guest {
       this.link.send(line('idle', this.#bus?.idle === true && this.#ownPool?.busy !== true))
     else if (tag === 'heap') this.link.send(line('heap', heapFigures()))
     else if (tag === 'collect') void this.#collect()
-    else if (tag === 'profile') void this.#profile(values[0] as GuestProfile)
+    else if (tag === 'profile') void this.#profile(values[0] as GuestProfile, values[1])
     else if (tag === 'level') this.#log?.setLevel(values[0] as LogLevel | 'silent')
   }
 
-  async #profile({ folder, label, ...request }: GuestProfile): Promise<void> {
+  async #profile({ folder, label, ...request }: GuestProfile, number: unknown): Promise<void> {
     const { spec, ownRoot } = this.#init as Init
     const members = [{ name: spec.name, modulePath: spec.source.path }]
     try {
       const { takeProfile } = await import('../../profile/profile.ts')
       const source = { members, folder, label: `${label}.${spec.name}`, ownRoot, clock: systemClock }
-      this.link.send(line('profile', await takeProfile(request, source)))
+      this.link.send(line('profile', number, await takeProfile(request, source)))
     } catch (error) {
-      this.link.send(line('profile', null, packError(error)))
+      this.link.send(line('profile', number, null, packError(error)))
     }
     this.link.flush()
   }
