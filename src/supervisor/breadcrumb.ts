@@ -32,11 +32,15 @@ export interface Crumb {
   readonly worker?: string
   /** When the state was entered. */
   readonly at: number
+  /** A thread looked for stalls then: a loop held for long would have left a note of its own. */
+  readonly watched?: true
 }
 
 export interface Breadcrumb extends EntryWatch {
   /** Synchronous; for last words. */
   mark(state: CrumbState, worker?: string): void
+  /** Whether stalls are looked for from here on. */
+  watched(on: boolean): void
   close(): void
 }
 
@@ -58,14 +62,19 @@ export function openBreadcrumb(
   const loading = new Set<RunScope>()
   let current: string | undefined
   let leaving = false
+  let watched = false
   let renewal: NodeJS.Timeout | undefined
+  let latest: Omit<Crumb, 'watched'> | undefined
 
   const mark = (state: CrumbState, worker?: string): void => {
-    if (fd === undefined) return
     const known = worker === undefined ? {} : { worker }
-    const crumb: Crumb = { v: 1, pid: process.pid, startedAt, state, ...known, at: Date.now() }
+    latest = { v: 1, pid: process.pid, startedAt, state, ...known, at: Date.now() }
+    write(latest)
+  }
+  const write = (crumb: Crumb): void => {
+    if (fd === undefined) return
     record.fill(0x20)
-    record.write(`${JSON.stringify(crumb)}\n`)
+    record.write(`${JSON.stringify(watched ? { ...crumb, watched } : crumb)}\n`)
     try {
       writeSync(fd, record, 0, RECORD_BYTES, 0)
     } catch (error) {
@@ -114,6 +123,11 @@ export function openBreadcrumb(
     mark(state, worker) {
       current = worker
       mark(state, worker)
+    },
+    watched(on) {
+      if (on === watched) return
+      watched = on
+      if (latest !== undefined) write(latest) // last words stay as they are
     },
     close() {
       clearInterval(renewal)

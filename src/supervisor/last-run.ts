@@ -118,7 +118,8 @@ interface Circumstances {
   readonly bootedAt: number
   readonly unit?: UnitResult | undefined
   readonly stall?: StallNote | undefined
-  /** Whether a worker that holds the loop for long leaves a `stall`: then none says that it did not. @default no */
+  /** Whether a worker that holds the loop for long leaves a `stall`, if somebody watched: then none says that it did not.
+   *  @default no */
   readonly watched?: ((worker: string) => boolean) | undefined
 }
 
@@ -155,7 +156,7 @@ export function explainLastRun(
   const heldMs = (unit?.at ?? now) - crumb.at
   const enoughMs = unit?.result === 'watchdog' ? HELD_AT_WATCHDOG_MS : HELD_MS
   // without the unit's word the time since is the pause before this start as well: no proof against whoever was watched
-  const held = heldMs >= enoughMs && (unit !== undefined || !watched(crumb.worker))
+  const held = heldMs >= enoughMs && (unit !== undefined || crumb.watched !== true || !watched(crumb.worker))
   const certain = crumb.state === 'fatal' || held
   if (unit !== undefined) {
     const text = `${describeUnit(unit)}; its loop had been inside this worker for ${heldMs} ms`

@@ -1,5 +1,6 @@
 // Who took the last process down: what a breadcrumb and a fatal report prove, and what they do not.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -191,13 +192,31 @@ t.test(
   async (t) => {
     const watched = (worker: string): boolean => worker === 'bad'
     const explain = (more: object): unknown =>
-      explainLastRun(crumb({}), undefined, () => owners, { ...host, watched, ...more })
+      explainLastRun(crumb({ watched: true }), undefined, () => owners, { ...host, watched, ...more })
     t.match(explain({}), { worker: 'bad', certain: false }, 'a held loop would have left a note')
     t.match(explain({ watched: () => false }), { certain: true })
+    const unseen = explainLastRun(crumb({}), undefined, () => owners, { ...host, watched })
+    t.match(unseen, { certain: true }, 'its config asks for that, but nobody watched')
     const unit = { result: 'signal', exitStatus: 'KILL', oomKills: 0, at: NOW - 3000 }
     t.match(explain({ unit }), { certain: true }, 'the unit knows when it ended')
   },
 )
+
+t.test('the note says whether stalls were looked for when it was written', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'byre-crumb-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const file = join(folder, 'h.crumb')
+  const note = openBreadcrumb(file, 1)
+  t.notOk(readBreadcrumb(file)?.watched)
+  note.watched(true)
+  t.match(readBreadcrumb(file), { state: 'idle', watched: true })
+  note.mark('fatal', 'bad')
+  t.match(readBreadcrumb(file), { state: 'fatal', worker: 'bad', watched: true })
+  note.watched(false)
+  t.match(readBreadcrumb(file), { state: 'fatal', worker: 'bad' }, 'last words stay')
+  t.notOk(readBreadcrumb(file)?.watched)
+  note.close()
+})
 
 t.test('what the unit saw decides the verdict, and when the process died', async (t) => {
   const unit = { result: 'signal', exitStatus: 'KILL', oomKills: 0, at: NOW - 4500 }

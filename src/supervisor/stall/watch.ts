@@ -8,6 +8,7 @@ import { LEVEL_NUMBERS } from '../../log/levels.ts'
 import { wantsColour } from '../../log/pretty.ts'
 import { currentScope, runInScope, watchEntries } from '../attribution/run-scope.ts'
 import type { EntryWatch } from '../attribution/run-scope.ts'
+import type { Breadcrumb } from '../breadcrumb.ts'
 import { holdMessages } from '../hold.ts'
 import { stallNoteFile } from '../last-run.ts'
 import type { SupervisorOptions } from '../options.ts'
@@ -24,8 +25,8 @@ export interface StallDeps {
   readonly roster: Pick<Roster, 'runners' | 'get'>
   readonly residence: Residence
   readonly scheduler: Scheduler
-  /** Told of each entry as well; the breadcrumb. */
-  readonly entries: EntryWatch | undefined
+  /** Told of each entry as well, and whether the thread watches. */
+  readonly entries: Breadcrumb | undefined
 }
 
 export interface StallWatch {
@@ -55,9 +56,11 @@ export function watchStalls(deps: StallDeps): StallWatch {
   }
   thread.on('message', onMessage)
   // Not with its first question: a loop that rests is never asked.
-  thread.once('online', () =>
-    options.log.root.debug({ event: 'stall-watch' }, 'the loop is watched for stalls'),
-  )
+  thread.once('online', () => {
+    if (!closed) deps.entries?.watched(true)
+    options.log.root.debug({ event: 'stall-watch' }, 'the loop is watched for stalls')
+  })
+  thread.once('exit', () => deps.entries?.watched(false))
   thread.on('error', (error) =>
     options.log.root.error(
       { event: 'stall-watch-failed', ...describeThrown(error) },
@@ -72,6 +75,7 @@ export function watchStalls(deps: StallDeps): StallWatch {
     close() {
       closed = true
       watchEntries(deps.entries)
+      deps.entries?.watched(false)
       void thread.terminate()
       dropStallNote(noteFile)
     },
