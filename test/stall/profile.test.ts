@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { readBreadcrumb } from '../../src/supervisor/breadcrumb.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import type { Act } from './acts.ts'
 import { ACTS } from './acts.ts'
@@ -40,6 +41,8 @@ t.test(
 
 t.test('nobody asks for one: none is taken', async (t) => {
   const herd = await startBlockers(t, { bad: loop }, { worker: { stall: { after: '500ms' } } })
+  const crumb = readBreadcrumb(join(herd.folder, 'state/h/_all.breadcrumb'))
+  t.equal(crumb?.watched, true, 'the next start can tell that somebody watched')
   await setOff(herd, 'bad')
   await herd.line({ event: 'stall-over', worker: 'bad' })
   t.equal(existsSync(join(herd.folder, 'state', 'h', 'profiles')), false)
