@@ -103,6 +103,19 @@ t.test('trace events nest: every module lies within its dominator', async (t) =>
   t.equal(of('(program)').dur, resultOf().modules[0]!.retainedBytes)
 })
 
+t.test('trace events come in the order of time, the outer first, and none without length', async (t) => {
+  const result = resultOf()
+  const empty = { ...result.modules[1]!, label: 'empty.js', selfBytes: 0, retainedBytes: 0, dominator: 1 }
+  const { traceEvents } = JSON.parse(chromeTrace({ ...result, modules: [...result.modules, empty] }))
+  const open: { end: number }[] = []
+  for (const { name, ts, dur } of traceEvents as { name: string; ts: number; dur: number }[]) {
+    t.ok(dur > 0, name)
+    while (open.length > 0 && open.at(-1)!.end <= ts) open.pop()
+    t.ok(open.length === 0 || ts + dur <= open.at(-1)!.end, `${name} ends within what is open`)
+    open.push({ end: ts + dur })
+  }
+})
+
 t.test('the page holds its data, and no name of a module can become markup', async (t) => {
   const { auditHtml } = await import('../../src/report/audit-html.ts')
   const evil = '</script><img src=x onerror=alert(1)>'
