@@ -6,7 +6,7 @@ import { MAX_UNSENT, MAX_WAIT_MS, Outbox } from '../../src/bus/redis/outbox.ts'
 import { fakeClock } from '../helpers/fake-clock.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
-import { nextEvent, within } from '../helpers/events.ts'
+import { within } from '../helpers/events.ts'
 import { serve } from './contract/harness.ts'
 import { openBus } from './streams-harness.ts'
 
@@ -23,7 +23,11 @@ else {
     t.teardown(() => (redis.disconnect(), hears.disconnect()))
     const sent: string[] = []
     await hears.subscribe('x')
-    hears.on('message', (_channel: string, text: string) => sent.push(text))
+    let marked = (): void => {}
+    hears.on('message', (_channel: string, text: string) => {
+      if (text === 'mark') marked()
+      else sent.push(text)
+    })
     const is = { up: true, passed: true, heard: true }
     const clock = fakeClock()
     const outbox = new Outbox({
@@ -35,10 +39,9 @@ else {
     })
     /** What was published so far: a message behind it has come through. */
     const flushed = async (): Promise<readonly string[]> => {
-      const marked = nextEvent(hears, 'message')
+      const through = new Promise<void>((resolve) => (marked = resolve))
       await redis.publish('x', 'mark')
-      while (sent.at(-1) !== 'mark') await marked
-      sent.pop()
+      await within(through, 'the mark')
       return [...sent]
     }
     return { is, clock, outbox, flushed }
