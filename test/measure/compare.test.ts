@@ -1,59 +1,20 @@
 import t from 'tap'
 import { compare, FEWEST_RUNS } from '../../src/measure/compare.ts'
 import type { MeasureResult, RunResult } from '../../src/measure/result.ts'
+import { measurementOf, runOf } from './results.ts'
 
 const HOST = { host: 'a', cpuModel: 'm', cpus: 2, totalMemoryBytes: 8e9, kernel: '6.1', node: 'v20' }
 
 /** A result with one run a value of `peaks`, in MB. */
 function result(label: string, peaks: readonly number[], more: Partial<MeasureResult> = {}): MeasureResult {
   const runs = peaks.map((peak, i) => run(i + 1, peak))
-  return {
-    version: 1,
-    kind: 'byre-measure',
-    label,
-    startedAt: '2026-01-01T00:00:00.000Z',
-    host: HOST,
-    loadAtStart: 0,
-    intervalMs: 150,
-    lanes: [{ name: 'build', command: 'build' }],
-    warmups: 0,
-    runs,
-    ok: true,
-    interrupted: false,
-    ...more,
-  }
+  return measurementOf(runs, { label, host: HOST, loadAtStart: 0, ...more })
 }
 
 function run(number: number, megabytes: number): RunResult {
-  return {
-    lane: 'build',
-    phase: 'warm',
-    run: number,
-    startedAt: '2026-01-01T00:00:00.000Z',
-    outcome: { kind: 'exited', code: 0 },
-    ok: true,
-    interrupted: false,
-    peak: { source: 'cgroup-v2', way: 'w', bytes: megabytes * 1e6 },
+  return runOf('build', number, megabytes, {
     metrics: { peakBytes: megabytes * 1e6, wallMs: 1000 + number },
-    absent: {},
-    stages: [],
-    topProcesses: [],
-    sampling: {
-      samples: 5,
-      readings: 5,
-      cpuMs: 1,
-      cpuRatio: 0.01,
-      mostProcesses: 1,
-      unreadable: 0,
-      givenUp: 0,
-    },
-    verify: [],
-    sizes: {},
-    escaped: [],
-    leftovers: [],
-    output: { bytes: 0, unloggedBytes: 0, lastLines: '' },
-    notes: [],
-  }
+  })
 }
 
 const peak = (a: MeasureResult, b: MeasureResult) =>

@@ -41,6 +41,19 @@ export function runOf(
   }
 }
 
+/** A stage that takes half a second, one process. */
+export function stageOf(name: string, megabytes: number): RunResult['stages'][number] {
+  return {
+    name,
+    peakPssBytes: megabytes * 1e6,
+    peakAnonBytes: megabytes * 1e6,
+    atPeakPssBytes: megabytes * 1e6,
+    wallMs: 500,
+    cpuMs: 250,
+    processes: 1,
+  }
+}
+
 export function measurementOf(runs: readonly RunResult[], more: Partial<MeasureResult> = {}): MeasureResult {
   return {
     version: 1,

@@ -1,20 +1,13 @@
 // The page in a real Chromium, from file://, without a network: drawn, searched, sorted, driven by keyboard. The steps
 // are a script appended to the page; what they saw comes back in the dumped DOM.
 import { execFile } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { auditHtml } from '../../src/report/audit-html.ts'
+import { CHROMIUM_FLAGS, chromium } from '../helpers/chromium.ts'
 import { resultOf } from '../audit/results.ts'
-
-const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) =>
-  existsSync(p),
-)
-const FLAGS =
-  '--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync'.split(
-    ' ',
-  )
 
 const STEPS = `
 const seen = {};
@@ -47,7 +40,12 @@ t.test('the page works in Chromium', { skip: chromium === undefined && 'no Chrom
   const evil = { ...base.modules[4]!, label: '<img src=x onerror="document.title=1">' }
   const modules = base.modules.map((m, i) => (i === 4 ? evil : m))
   writeFileSync(path, `${auditHtml({ ...base, modules })}<script>${STEPS}</script>`)
-  const args = [...FLAGS, `--user-data-dir=${join(folder, 'profile')}`, '--dump-dom', `file://${path}`]
+  const args = [
+    ...CHROMIUM_FLAGS,
+    `--user-data-dir=${join(folder, 'profile')}`,
+    '--dump-dom',
+    `file://${path}`,
+  ]
   const { stdout } = await promisify(execFile)(chromium!, args, { timeout: 60_000, maxBuffer: 1 << 26 })
   const title = /<title>(.*?)<\/title>/s
     .exec(stdout)?.[1]

@@ -1,20 +1,13 @@
 // The page in a real Chromium, from file://, without a network: drawn, switched between stages and processes, read by
 // keyboard. The steps are a script appended to the page; what they saw comes back in the dumped DOM.
 import { execFile } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { measureHtml } from '../../src/report/measure-html.ts'
-import { measurementOf, runOf } from '../measure/results.ts'
-
-const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) =>
-  existsSync(p),
-)
-const FLAGS =
-  '--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync'.split(
-    ' ',
-  )
+import { CHROMIUM_FLAGS, chromium } from '../helpers/chromium.ts'
+import { measurementOf, runOf, stageOf } from '../measure/results.ts'
 
 const STEPS = `
 const seen = {};
@@ -33,20 +26,11 @@ seen.byProcess = texts('.legend li');
 seen.images = document.images.length;
 document.title = JSON.stringify(seen);`
 
-const stage = (name: string, megabytes: number) => ({
-  name,
-  peakPssBytes: megabytes * 1e6,
-  peakAnonBytes: megabytes * 1e6,
-  atPeakPssBytes: megabytes * 1e6,
-  wallMs: 500,
-  cpuMs: 250,
-  processes: 1,
-})
 const EVIL = '<img src=x onerror="document.title=1">'
 const result = measurementOf(
   [
     runOf('npm run build', 1, 400, {
-      stages: [stage('types', 300), stage(EVIL, 100)],
+      stages: [stageOf('types', 300), stageOf(EVIL, 100)],
       drivingStage: 'types',
       notes: [EVIL],
       timeline: {
@@ -64,7 +48,12 @@ t.test('the page works in Chromium', { skip: chromium === undefined && 'no Chrom
   const folder = t.testdir({})
   const path = join(folder, 'measure.html')
   writeFileSync(path, `${measureHtml(result)}<script>${STEPS}</script>`)
-  const args = [...FLAGS, `--user-data-dir=${join(folder, 'profile')}`, '--dump-dom', `file://${path}`]
+  const args = [
+    ...CHROMIUM_FLAGS,
+    `--user-data-dir=${join(folder, 'profile')}`,
+    '--dump-dom',
+    `file://${path}`,
+  ]
   const { stdout } = await promisify(execFile)(chromium!, args, { timeout: 60_000, maxBuffer: 1 << 26 })
   const title = /<title>(.*?)<\/title>/s
     .exec(stdout)?.[1]

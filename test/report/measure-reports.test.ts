@@ -3,18 +3,9 @@ import t from 'tap'
 import { measureMarkdown } from '../../src/report/measure-markdown.ts'
 import { measurePrometheus } from '../../src/report/measure-prometheus.ts'
 import { measureText } from '../../src/report/measure-text.ts'
-import { measurementOf, runOf } from '../measure/results.ts'
+import { measurementOf, runOf, stageOf } from '../measure/results.ts'
 
-const stage = (name: string, megabytes: number) => ({
-  name,
-  peakPssBytes: megabytes * 1e6,
-  peakAnonBytes: megabytes * 1e6,
-  atPeakPssBytes: megabytes * 1e6,
-  wallMs: 500,
-  cpuMs: 250,
-  processes: 1,
-})
-const stages = { stages: [stage('types', 300), stage('bundle', 100)], drivingStage: 'types' }
+const stages = { stages: [stageOf('types', 300), stageOf('bundle', 100)], drivingStage: 'types' }
 const cold = runOf('npm run a', 1, 500, { phase: 'cold', ...stages })
 const warm = [1, 2, 3].map((n) => runOf('npm run a', n, 400 + n, stages))
 const killed = runOf('npm run b', 1, 0, {
