@@ -1,5 +1,8 @@
 // The supervisor's own process in figures: memory from the kernel, heap from V8, loop delay from its own timers.
 
+import type { Clock } from '../base/clock.ts'
+import type { ProcResult } from '../procfs/read.ts'
+import type { SmapsRollup } from '../procfs/smaps-rollup.ts'
 import type { SupervisorStatus } from './status.ts'
 
 const SAMPLES_MAX = 512
@@ -30,12 +33,33 @@ export function createLatenessGauge(): LatenessGauge {
   }
 }
 
-export async function processFigures(gauge: LatenessGauge): Promise<SupervisorStatus['process']> {
-  const { readSmapsRollup } = await import('../procfs/smaps-rollup.ts')
+export interface ProcessFigures {
+  /** Milliseconds a timer was late. */
+  readonly lateBy: (ms: number) => void
+  read(): Promise<SupervisorStatus['process']>
+}
+
+/** The kernel walks every page table for it, 0.5-1.3 ms of the loop: who asks again within this time shares the walk. */
+export const MEMORY_SHARED_MS = 100
+
+/** `readMemory` reads /proc/self/smaps_rollup; RSS, heap and CPU are read anew each time, they cost microseconds. */
+export function createProcessFigures(clock: Clock, readMemory?: ReadMemory): ProcessFigures {
+  const gauge = createLatenessGauge()
+  let last: { readonly rollup: ProcResult<SmapsRollup>; readonly at: number } | undefined
+  const walk = async (): Promise<ProcResult<SmapsRollup>> => {
+    const read = readMemory ?? (await import('../procfs/smaps-rollup.ts')).readSmapsRollup
+    if (last === undefined || clock.monotonic() - last.at >= MEMORY_SHARED_MS)
+      last = { rollup: read('self'), at: clock.monotonic() }
+    return last.rollup
+  }
+  return { lateBy: gauge.record, read: async () => figures(await walk(), gauge.p99()) }
+}
+
+type ReadMemory = (pid: 'self') => ProcResult<SmapsRollup>
+
+function figures(rollup: ProcResult<SmapsRollup>, p99: number | undefined): SupervisorStatus['process'] {
   const memory = process.memoryUsage()
-  const rollup = readSmapsRollup('self')
   const cpu = process.cpuUsage()
-  const p99 = gauge.p99()
   const unavailable: Record<string, string> = {}
   if (p99 === undefined) unavailable['loopDelayP99Ms'] = 'no timer has fired yet'
   if (!rollup.ok) unavailable['pssBytes'] = `/proc/self/smaps_rollup: ${rollup.reason}`

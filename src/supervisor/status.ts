@@ -155,6 +155,7 @@ export interface SupervisorStatus {
   readonly bus: { readonly kind: 'embedded' | 'redis'; readonly connections: number } & Partial<BusHealth>
   readonly process: {
     readonly rssBytes?: number
+    /** PSS, USS and anonymous memory are of one walk of the page tables, at most 100 ms old. */
     readonly pssBytes?: number
     readonly ussBytes?: number
     readonly anonBytes?: number

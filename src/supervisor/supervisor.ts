@@ -28,7 +28,7 @@ import type { Supervisor, SupervisorOptions } from './options.ts'
 import { createPlacements, openBus } from './placement/placements.ts'
 import { createSharedPlacement, type SharedPlacement } from './placement/shared.ts'
 import { detached, withinMs } from './detached-clock.ts'
-import { createLatenessGauge, processFigures, type LatenessGauge } from './process-figures.ts'
+import { createProcessFigures, type ProcessFigures } from './process-figures.ts'
 import { LateWatches, takeProcess } from './process-wide.ts'
 import { holdMessages } from './hold.ts'
 import { logReady } from './log-ready.ts'
@@ -60,7 +60,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #options: SupervisorOptions
   readonly #clock: Clock
   readonly #scheduler: Scheduler
-  readonly #gauge: LatenessGauge
+  readonly #figures: ProcessFigures
   readonly #offloader: Offloader
   readonly #resources: ResourcePool
   readonly #residence: Residence
@@ -94,8 +94,8 @@ class Herd implements Supervisor, ControlTarget {
     this.#herd = options.herd
     this.#clock = detached(options.clock)
     this.#startedAt = this.#clock.now()
-    this.#gauge = createLatenessGauge()
-    this.#scheduler = createScheduler(this.#clock, this.#gauge.record)
+    this.#figures = createProcessFigures(this.#clock)
+    this.#scheduler = createScheduler(this.#clock, this.#figures.lateBy)
     const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
     this.#offloader = createOffloader(asNobody)
     this.#codeWatch = createCodeWatch(this.#clock.monotonic)
@@ -226,7 +226,7 @@ class Herd implements Supervisor, ControlTarget {
       ...(this.#phase === 'new' ? {} : { phase: this.#phase }),
       admission: this.#admission.status,
       bus: { kind: bus.kind, connections: bus.connections, ...bus.health },
-      process: await processFigures(this.#gauge),
+      process: await this.#figures.read(),
       phases: { ...phases, ...(this.#readyMs === undefined ? {} : { readyMs: this.#readyMs }) },
       workers: Array.from(this.#roster.runners(), (runner) => ({
         ...runner.status(),
