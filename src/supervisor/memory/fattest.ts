@@ -25,6 +25,14 @@ export interface FattestDeps {
   readonly profileSource: () => ProfileSource
 }
 
+/** The watch that asks. */
+export interface Asker {
+  /** It is gone: nobody is moved any more. */
+  closed(): boolean
+  /** A line within the budget of its event and worker ('' for none). */
+  warn(event: string, worker: string, facts: object, text: string): void
+}
+
 /** Who lives in the loop is told apart by what it allocates in this time and keeps. */
 const WINDOW_MS = 5000
 /** Below this share of what was kept in the window nobody is blamed for the loop's growth. */
@@ -34,13 +42,11 @@ export async function tellFattest(
   grown: Grown | undefined,
   { highBytes }: GroupLimits,
   deps: FattestDeps,
-  /** Whoever asked is gone: nobody is moved any more. */
-  closed: () => boolean,
+  asker: Asker,
 ): Promise<void> {
-  const { root } = deps.options.log
   if (grown === undefined) {
     const text = `nobody has grown, and the group uses more than ${formatMegabytes(highBytes)}: memoryHigh is too low for it`
-    root.warn({ event: 'memory-fattest', highBytes }, text)
+    asker.warn('memory-fattest', '', { highBytes }, text)
     return
   }
   const { key, ...figures } = grown
@@ -50,23 +56,19 @@ export async function tellFattest(
     const placement = placementOf(name, deps)
     // A thread's figure is V8's, a process's the kernel's.
     const source = placement === 'thread' ? 'v8-heap' : 'anon'
-    root.warn(
-      { event: 'memory-fattest', worker: name, placement, source, ...figures },
-      `worker ${name} ${by}`,
-    )
-    if (placement === 'thread') eject(name, by, deps, closed)
+    asker.warn('memory-fattest', name, { placement, source, ...figures }, `worker ${name} ${by}`)
+    if (placement === 'thread') eject(name, by, deps, asker)
     return
   }
-  await blameInLoop(figures, by, deps, closed)
+  await blameInLoop(figures, by, deps, asker)
 }
 
 async function blameInLoop(
   figures: Omit<Grown, 'key'>,
   by: string,
   deps: FattestDeps,
-  closed: () => boolean,
+  asker: Asker,
 ): Promise<void> {
-  const { root } = deps.options.log
   try {
     const source = deps.profileSource()
     const { takeProfile } = await import('../profile/profile.ts')
@@ -78,24 +80,16 @@ async function blameInLoop(
     const shares = report.workers.slice(0, 3).map(({ worker, self }) => ({ worker, keptBytes: self }))
     const kept = { windowMs: report.windowMs, keptBytes: report.total, shares, file: report.file }
     if (first === undefined || first.self < report.total * BLAME_SHARE) {
-      root.warn(
-        { event: 'memory-fattest', ...figures, ...kept },
-        `the shared loop ${by}; no one worker of it stands out`,
-      )
+      const text = `the shared loop ${by}; no one worker of it stands out`
+      asker.warn('memory-fattest', '', { ...figures, ...kept }, text)
       return
     }
     const text = `worker ${first.worker} kept ${formatMegabytes(first.self)} of the ${formatMegabytes(report.total)} allocated in ${formatDurationMs(report.windowMs)}, and the shared loop ${by}`
-    root.warn(
-      { event: 'memory-fattest', worker: first.worker, placement: 'shared', ...figures, ...kept },
-      text,
-    )
-    eject(first.worker, `it kept most of what the shared loop grew by`, deps, closed)
+    asker.warn('memory-fattest', first.worker, { placement: 'shared', ...figures, ...kept }, text)
+    eject(first.worker, `it kept most of what the shared loop grew by`, deps, asker)
   } catch (error) {
-    const why = describeThrown(error)
-    root.warn(
-      { event: 'memory-fattest', ...figures, unavailable: why },
-      `the shared loop ${by}; who is not known`,
-    )
+    const facts = { ...figures, unavailable: describeThrown(error) }
+    asker.warn('memory-fattest', '', facts, `the shared loop ${by}; who is not known`)
   }
 }
 
@@ -105,11 +99,11 @@ function placementOf(name: string, { roster, residence }: FattestDeps): string {
 }
 
 /** As `onLimit: 'eject'` asks. It lives on in a process, whose memory is its own and can be bounded. */
-function eject(name: string, why: string, deps: FattestDeps, closed: () => boolean): void {
+function eject(name: string, why: string, deps: FattestDeps, asker: Asker): void {
   const { roster, residence, options, scheduler } = deps
   const runner = roster.get(name)
   // The later wish wins over a stop under way: it would start again what a shutdown or a reload waits for.
-  if (closed() || runner?.live !== true || runner.state.kind === 'stopping') return
+  if (asker.closed() || runner?.live !== true || runner.state.kind === 'stopping') return
   if (!residence.eject(runner.spec, why)) return
   holdMessages(runner, options.bus, scheduler)
   runner.stop('move', { kind: 'start', wake: { by: 'manual', at: options.clock.now() } })

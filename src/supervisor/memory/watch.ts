@@ -11,11 +11,11 @@ import { collectAll } from '../settle.ts'
 import { limitsOf } from './limits.ts'
 import type { GroupLimits } from './limits.ts'
 import { tellFattest } from './fattest.ts'
-import type { FattestDeps } from './fattest.ts'
+import type { Asker, FattestDeps } from './fattest.ts'
 import { Growth } from './growth.ts'
 import type { Sized } from './growth.ts'
 import { BELOW, relieve } from './relief.ts'
-import type { Look, ReliefEvent, ReliefState, ReliefStep } from './relief.ts'
+import type { Look, ReliefDecision, ReliefEvent, ReliefState, ReliefStep } from './relief.ts'
 import { openUsage } from './usage.ts'
 import type { Usage, UsageReader } from './usage.ts'
 
@@ -52,7 +52,7 @@ export function watchMemory(deps: FattestDeps): MemoryWatch | undefined {
   return watch
 }
 
-class GroupWatch implements MemoryWatch {
+class GroupWatch implements MemoryWatch, Asker {
   readonly #deps: FattestDeps
   readonly #limits: GroupLimits
   readonly #usage: UsageReader
@@ -60,7 +60,7 @@ class GroupWatch implements MemoryWatch {
   readonly #budget = new LineBudget()
   #state: ReliefState = BELOW
   #timer: Timer | undefined
-  #toldBlind = false
+  #blind = false
   #closed = false
 
   constructor(deps: FattestDeps, limits: GroupLimits, usage: UsageReader) {
@@ -83,6 +83,22 @@ class GroupWatch implements MemoryWatch {
     this.#timer?.cancel()
   }
 
+  closed(): boolean {
+    return this.#closed
+  }
+
+  warn(event: string, worker: string, facts: object, text: string): void {
+    const who = worker === '' ? {} : { worker }
+    this.#tell('warn', event, worker, { ...who, ...facts }, text)
+  }
+
+  /** A shortage can last for good: three lines an hour for each event and `key`. */
+  #tell(level: 'info' | 'warn', event: string, key: string, facts: object, text: string): void {
+    const leftOut = this.#budget.take(key, event, this.#deps.options.clock.monotonic())
+    if (leftOut === undefined) return
+    this.#log[level]({ event, ...facts, ...(leftOut === 0 ? {} : { leftOut }) }, text)
+  }
+
   get #log() {
     return this.#deps.options.log.root
   }
@@ -99,21 +115,18 @@ class GroupWatch implements MemoryWatch {
   #look(type: ReliefEvent['type']): void {
     const usage = this.#usage.read()
     if (typeof usage === 'string') {
-      if (!this.#toldBlind)
-        this.#log.warn(
-          { event: 'memory-watch-blind', why: usage },
-          `memory of the group cannot be read: ${usage}`,
-        )
-      this.#toldBlind = true
+      if (!this.#blind)
+        this.warn('memory-watch-blind', '', { why: usage }, `memory of the group cannot be read: ${usage}`)
+      this.#blind = true
       this.#state = BELOW
       this.#arm(LOOK_EVERY_MS)
       return
     }
-    this.#toldBlind = false
+    this.#blind = false
     this.#noteSizes()
     const { next, begin, told } = relieve(this.#state, { type, look: this.#judge(usage) })
     this.#state = next
-    if (told !== undefined) this.#tell(told)
+    if (told !== undefined) this.#tellStep(told)
     if (begin === undefined) this.#arm(LOOK_EVERY_MS)
     else void this.#perform(begin)
   }
@@ -155,12 +168,10 @@ class GroupWatch implements MemoryWatch {
     try {
       if (step === 'collect') await this.#collect()
       else if (step === 'sleep') await this.#sleep()
-      else await tellFattest(this.#growth.fattest(), this.#limits, this.#deps, () => this.#closed)
+      else await tellFattest(this.#growth.fattest(), this.#limits, this.#deps, this)
     } catch (error) {
-      this.#log.warn(
-        { event: 'memory-relief-failed', step, ...describeThrown(error) },
-        `no memory back by '${step}'`,
-      )
+      const facts = { step, ...describeThrown(error) }
+      this.#tell('warn', 'memory-relief-failed', step, facts, `no memory back by '${step}'`)
     }
     if (this.#closed) return
     await this.#elapsed(EFFECT_MS)
@@ -182,27 +193,16 @@ class GroupWatch implements MemoryWatch {
     const ending = outside.filter(({ state }) => state.kind === 'stopping')
     await Promise.race([Promise.all(ending.map((runner) => runner.whenDown())), this.#elapsed(ENDS_MS)])
     const asleep = outside.filter(({ state }) => state.kind === 'dormant').map(({ name }) => name)
-    this.#log.info(
-      { event: 'memory-sleepers', count: asleep.length, workers: asleep.slice(0, 20) },
-      `${asleep.length} idle threads and processes with a sleepAfter were put to sleep`,
-    )
+    const facts = { count: asleep.length, workers: asleep.slice(0, 20) }
+    const text = `${asleep.length} idle threads and processes with a sleepAfter were put to sleep`
+    this.#tell('info', 'memory-sleepers', '', facts, text)
   }
 
   #elapsed(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#deps.options.clock.setTimer(ms, resolve, { unref: true }))
   }
 
-  #tell({
-    step,
-    beforeBytes,
-    afterBytes,
-  }: {
-    step: ReliefStep
-    beforeBytes: number
-    afterBytes: number
-  }): void {
-    const leftOut = this.#budget.take('', step, this.#deps.options.clock.monotonic())
-    if (leftOut === undefined) return
+  #tellStep({ step, beforeBytes, afterBytes }: NonNullable<ReliefDecision['told']>): void {
     const { highBytes, maxBytes } = this.#limits
     const figures = {
       step,
@@ -210,11 +210,9 @@ class GroupWatch implements MemoryWatch {
       afterBytes,
       highBytes,
       ...(maxBytes === undefined ? {} : { maxBytes }),
-      ...(leftOut === 0 ? {} : { leftOut }),
+      source: this.#usage.source,
     }
-    this.#log.warn(
-      { event: 'memory-relief', ...figures, source: this.#usage.source },
-      `memory of the group after '${step}': ${formatMegabytes(beforeBytes)} -> ${formatMegabytes(afterBytes)}, asked back over ${formatMegabytes(highBytes)}`,
-    )
+    const text = `memory of the group after '${step}': ${formatMegabytes(beforeBytes)} -> ${formatMegabytes(afterBytes)}, asked back over ${formatMegabytes(highBytes)}`
+    this.#tell('warn', 'memory-relief', step, figures, text)
   }
 }

@@ -43,7 +43,10 @@ for (const [law, kind, closed, ejected] of CASES)
       roster: { get: () => runner },
       residence,
     } as unknown as FattestDeps
-    await tellFattest(GROWN, { groups: ['g'], highBytes: 1 }, deps, () => closed)
+    await tellFattest(GROWN, { groups: ['g'], highBytes: 1 }, deps, {
+      closed: () => closed,
+      warn: () => {},
+    })
     t.same(stops, ejected ? [['move', { kind: 'start', wake: { by: 'manual', at: 7 } }]] : [])
     t.equal(residence.of(spec), ejected ? 'process' : 'thread')
   })

@@ -1,0 +1,58 @@
+// A shortage that lasts: the watch goes on, its lines do not. Time is moved by hand; collections are real.
+import t from 'tap'
+import { createScheduler } from '../../../src/base/scheduler.ts'
+import type { Logger } from '../../../src/log/logger.ts'
+import type { FattestDeps } from '../../../src/supervisor/memory/fattest.ts'
+import { watchMemory } from '../../../src/supervisor/memory/watch.ts'
+import { fakeClock } from '../../helpers/fake-clock.ts'
+import { leakGuard } from '../../helpers/leak-guard.ts'
+
+leakGuard(t)
+
+const HOUR_MS = 3_600_000
+
+t.test('of each kind three lines an hour, and the next says how many were left out', async (t) => {
+  const clock = fakeClock()
+  const lines: { event: string; step?: string; leftOut?: number; atMs: number }[] = []
+  const note = (facts: { event: string }) => void lines.push({ ...facts, atMs: clock.now() })
+  const root = { info: note, warn: note, error: note, debug() {} } as unknown as Logger
+  const relieved: string[] = []
+  // Nothing can be given back below 1 byte, so that round follows round, ever further apart.
+  const runner = {
+    name: 'w',
+    spec: { group: 'g' },
+    state: { kind: 'running' },
+    instance: { relieve: (what: string) => relieved.push(what) },
+  }
+  const deps = {
+    options: { log: { root }, clock },
+    roster: { runners: () => [runner], get: () => undefined },
+    scheduler: createScheduler(clock),
+    herd: () => ({ groups: { g: { memoryHighBytes: 1 } } }),
+    profileSource: () => {
+      throw new Error('nobody samples')
+    },
+  } as unknown as FattestDeps
+  const watch = watchMemory(deps)
+  while (clock.now() < 2.5 * HOUR_MS) {
+    clock.advance(5000)
+    await new Promise((resolve) => setImmediate(resolve)) // a step under way answers by promises
+  }
+  watch?.close()
+  const rounds = relieved.filter((what) => what === 'collect').length
+  t.ok(rounds > 5, `${rounds} rounds`)
+  for (const kind of [
+    'memory-relief collect',
+    'memory-relief fattest',
+    'memory-sleepers ',
+    'memory-fattest ',
+  ]) {
+    const at = lines.filter(({ event, step = '' }) => `${event} ${step}` === kind)
+    t.ok(at.length >= 4, `${kind}: ${at.length} lines`)
+    for (const { atMs } of at)
+      t.ok(at.filter((other) => other.atMs >= atMs && other.atMs < atMs + HOUR_MS).length <= 3, kind)
+    const leftOut = at.reduce((sum, { leftOut: left = 0 }) => sum + left, 0)
+    t.ok(rounds - at.length - leftOut <= 3, 'what is left out is counted')
+    t.ok(leftOut > 0)
+  }
+})
