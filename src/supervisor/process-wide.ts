@@ -37,9 +37,9 @@ export function takeProcess(options: ProcessWideOptions): () => void {
         const owner = ownerOfStack(withoutOwnFrames(error.stack, options.owners().ownRoot), options.owners())
         return owner.kind === 'worker' ? options.runOf(owner.worker) : undefined
       },
-      onUnattributedExit: (code, stack) =>
+      onUnattributedExit: ({ how, stack }) =>
         options.onUnattributed(
-          Object.assign(new Error(`process.exit(${code})`), stack === undefined ? {} : { stack }),
+          Object.assign(new Error(how), stack === undefined ? {} : { stack: `Error: ${how}\n${stack}` }),
           'process.exit',
         ),
       beforeAbort: (scope) => options.breadcrumb.mark('abort', scope?.worker),

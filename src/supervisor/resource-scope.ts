@@ -16,7 +16,7 @@ export function createResourceScope(log: Logger): <R>(fn: () => R) => R {
         { event: 'resource-error', via, ...describeThrown(error) },
         'a shared resource threw in the background',
       ),
-    exitCalled: (code) =>
+    exitCalled: ({ code }) =>
       log.error({ event: 'resource-exit', code }, 'a shared resource called process.exit; ignored'),
     touched: (kind, what) => log.warn({ event: 'process-touched', kind }, `a shared resource: ${what}`),
     output: (stream, chunk) =>

@@ -341,7 +341,7 @@ export class Runner implements RunListener {
     }
     this.#cause = exit
     if (this.state.kind === 'loading') this.#note(exit)
-    const stop = exit.evidence['code'] === undefined ? 'failed' : 'process-exit'
+    const stop = exit.evidence['call'] === undefined ? 'failed' : 'process-exit'
     this.#apply({ type: 'charged', ...exit, stop })
   }
 

@@ -6,8 +6,8 @@ import type { Exit } from './placement/placement.ts'
 export function startTimeoutExit(spec: ResolvedWorker, loading: boolean): Exit {
   const seconds = spec.startTimeoutMs / 1000
   const text = loading
-    ? `start timed out: module not loaded after ${seconds} s`
-    : `start timed out: ctx.ready() not called within ${seconds} s`
+    ? `start timed out: module not loaded after ${seconds} s. Raise startTimeout, or let it load less before run()`
+    : `start timed out: ctx.ready() not called within ${seconds} s. Call it, or raise startTimeout`
   const evidence = {
     reason: 'start-timeout',
     phase: loading ? 'load' : 'ready',
@@ -18,7 +18,7 @@ export function startTimeoutExit(spec: ResolvedWorker, loading: boolean): Exit {
 
 /** run() ignored its signal: it is let go of, and named. What caused the stop stays the verdict. */
 export function unstoppedExit(spec: ResolvedWorker, cause: Exit | undefined): Exit {
-  const text = `unstopped: run() ignored its signal for ${spec.stopTimeoutMs / 1000} s`
+  const text = `unstopped: run() ignored its signal for ${spec.stopTimeoutMs / 1000} s. Return from it when ctx.signal aborts, or raise stopTimeout`
   const evidence = { ...cause?.evidence, unstopped: true, stopTimeoutMs: spec.stopTimeoutMs }
   return cause === undefined
     ? { verdict: 'stopped', text, evidence }

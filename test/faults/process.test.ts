@@ -15,13 +15,11 @@ const exited = (code: number, more: Partial<Expected> = {}): Expected =>
         state: 'stopped',
         restarts: 0,
         failures: 0,
-        stack: false,
         evidence: { code: 0 },
         ...more,
       }
     : {
         verdict: 'failed',
-        stack: false,
         reason: new RegExp(`process\\.exit\\(${code}\\)`),
         evidence: { code },
         ...more,

@@ -52,6 +52,14 @@ export function run(ctx) {
     elsewhere: 'module state does not outlive the run there',
   },
   {
+    name: 'timeout-with-code',
+    law: 'a stray error that carries a code is a failure, not an exit',
+    fault: `
+  ctx.signal.addEventListener('abort', () => ctx.log.info({ event: 'why', kind: ctx.signal.reason.kind }))
+  setTimeout(() => { throw Object.assign(new Error('reset'), { code: 'ECONNRESET' }) }, 1)`,
+    expect: stray('setTimeout', 'reset', { log: [{ event: 'why', kind: 'failed' }] }),
+  },
+  {
     name: 'timeout',
     law: 'a throw in setTimeout is charged to the worker that set it',
     fault: `setTimeout(() => { throw new Error('late') }, 1)`,

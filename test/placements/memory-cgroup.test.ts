@@ -78,7 +78,8 @@ t.test('the kernel ends the worker that goes past its memoryMax, and nobody else
   const { lastExit } = await herd.untilWorker('filler', (w) => w.lastExit !== undefined)
   t.match(lastExit, {
     verdict: 'oom-host',
-    reason: 'the kernel killed its process for want of memory (limit 120 MiB, from memoryMax)',
+    reason:
+      'the kernel killed its process for want of memory (limit 120 MiB, from memoryMax). Raise it, or find what it keeps',
     evidence: {
       signal: 'SIGKILL',
       oomKills: 1,

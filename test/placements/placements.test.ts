@@ -216,7 +216,14 @@ t.test('how a process or thread ended is told with its evidence, and nobody else
       { code: 7 },
     ],
     ['p', `process.abort()`, 'killed', /SIGABRT/, { signal: 'SIGABRT' }],
-    ['p', `process.exit(3)`, 'failed', /process\.exit\(3\)/, { code: 3 }],
+    ['p', `process.exit(3)`, 'failed', /^it called process\.exit\(3\)$/, { code: 3, stack: /p\.mjs/ }],
+    [
+      'p',
+      `process.kill(process.pid, 'SIGKILL')`,
+      'failed',
+      /^it called process\.kill\(\d+, SIGKILL\)$/,
+      { code: 137 },
+    ],
     ['t', `process.exit(4)`, 'failed', /process\.exit\(4\)/, { code: 4 }],
     [
       't',

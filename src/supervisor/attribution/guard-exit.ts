@@ -2,7 +2,7 @@
 // held back and is only named.
 
 import { constants } from 'node:os'
-import { ByreError } from '../../base/errors.ts'
+import { ByreError, describeThrown } from '../../base/errors.ts'
 import { exitCodeOfSignal } from '../../base/exit-codes.ts'
 import { override } from './override.ts'
 import { currentScope } from './run-scope.ts'
@@ -12,8 +12,8 @@ import type { ExitCall, RunScope } from './run-scope.ts'
 export class ExitTrap extends ByreError {
   readonly call: ExitCall
 
-  constructor(call: ExitCall, how: string) {
-    super('BYRE_PROCESS_EXIT', `${how} ends this worker only: it shares its process with others`)
+  constructor(call: ExitCall) {
+    super('BYRE_PROCESS_EXIT', `${call.how} ends this worker only: it shares its process with others`)
     this.call = call
   }
 }
@@ -31,7 +31,7 @@ export interface ExitGuardOptions {
   /** Whose code called, by its stack: the innermost frame that is the entry module of one worker. */
   readonly ownerByStack: (error: Error) => RunScope | undefined
   /** process.exit that no worker can be charged with. */
-  readonly onUnattributedExit: (code: number, stack: string | undefined) => void
+  readonly onUnattributedExit: (call: ExitCall) => void
   /** Last words before process.abort really ends the process. */
   readonly beforeAbort: (scope: RunScope | undefined) => void
 }
@@ -65,17 +65,31 @@ function trapExit(name: 'exit' | 'reallyExit', options: ExitGuardOptions): () =>
  * context, as with errors: a callback called by a sibling's client ends its own worker.
  */
 function leave(code: number, how: string, options: ExitGuardOptions): never {
-  const call: ExitCall = { code, surfaced: false }
-  const trap = new ExitTrap(call, how)
+  const call: Mutable<ExitCall> = { code, how, surfaced: false }
+  const trap = new ExitTrap(call)
+  const stack = framesOf(trap)
+  if (stack !== undefined) call.stack = stack
   const scope = options.ownerByStack(trap) ?? currentScope()
-  if (scope === undefined) options.onUnattributedExit(code, trap.stack)
+  if (scope === undefined) options.onUnattributedExit(call)
   else {
     const earlier = scope.exit
     scope.exit ??= call
-    scope.sink.exitCalled(code, earlier)
+    scope.sink.exitCalled(call, earlier)
   }
   throw trap
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** The trap's message is for whom it is thrown at; its frames, below the two of the guard, say where. */
+function framesOf(trap: ExitTrap): string | undefined {
+  const frames = describeThrown(trap)
+    .stack?.split('\n')
+    .filter((text) => /^\s+at /.test(text))
+  return frames?.slice(GUARD_FRAMES).join('\n')
+}
+
+const GUARD_FRAMES = 2
 
 /** Sent to oneself these end or stop a process that does not handle them (signal(7)). */
 const HARMLESS = new Set(['SIGCHLD', 'SIGCONT', 'SIGURG', 'SIGWINCH', 'SIGUSR1'])

@@ -7,17 +7,21 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 export interface ScopeSink {
   /** An error nobody caught. `via` says where it surfaced: 'setTimeout', 'unhandledRejection', ... */
   stray(error: unknown, via: string): void
-  /** process.exit(code) was called; `earlier` is the call whose throw was swallowed, if this is not the first. */
-  exitCalled(code: number, earlier: ExitCall | undefined): void
+  /** A way out of the process was taken; `earlier` is the call whose throw was swallowed, if this is not the first. */
+  exitCalled(call: ExitCall, earlier: ExitCall | undefined): void
   /** It touched something the process shares; told once per kind and run. */
   touched(kind: string, what: string): void
   /** A line it wrote to stdout, stderr or console. */
   output(stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void
 }
 
-/** A call of the trapped process.exit. */
+/** A call of the trapped process.exit, or of process.kill for itself. */
 export interface ExitCall {
   readonly code: number
+  /** As it was called: `process.exit(3)`, `process.kill(1234, SIGKILL)`. */
+  readonly how: string
+  /** From where. */
+  readonly stack?: string
   /** What it threw has come out of the worker's code; false when the worker swallowed it. */
   surfaced: boolean
 }

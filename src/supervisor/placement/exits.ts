@@ -1,6 +1,7 @@
 // How a run ended, told as an Exit: the verdict, one sentence, and the evidence. Whatever was thrown may be hostile.
 
 import { describeThrown } from '../../base/errors.ts'
+import type { ExitCall } from '../attribution/run-scope.ts'
 import type { Exit, Instance, LaunchRequest } from './placement.ts'
 
 export const DONE: Exit = { verdict: 'done', text: 'run() resolved', evidence: {} }
@@ -31,11 +32,10 @@ export function loadExit(error: unknown, fatal: boolean): Exit {
   }
 }
 
-/** process.exit(code). */
-export function exitCalled(code: number): Exit {
-  return code === 0
-    ? { verdict: 'done', text: 'process.exit(0)', evidence: { code } }
-    : { verdict: 'failed', text: `process.exit(${code})`, evidence: { code } }
+/** It called process.exit, or sent itself a signal. */
+export function exitCalled({ code, how, stack }: ExitCall): Exit {
+  const evidence = { code, call: how, ...(stack === undefined ? {} : { stack }) }
+  return { verdict: code === 0 ? 'done' : 'failed', text: `it called ${how}`, evidence }
 }
 
 const CAUSES_MAX = 5

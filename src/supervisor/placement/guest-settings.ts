@@ -38,3 +38,10 @@ export function heapLimitMiB(spec: ResolvedWorker): number | undefined {
   if (spec.memoryMaxBytes === undefined) return undefined
   return Math.max(HEAP_MIN_MIB, Math.floor(spec.memoryMaxBytes / 1_048_576))
 }
+
+/** What to do about a heap that was full; `limitMiB` as of heapLimitMiB. Goes on where a sentence stands. */
+export function heapRemedy(worker: string, limitMiB: number | undefined): string {
+  return limitMiB === undefined
+    ? ". The limit was V8's own: memoryMax sets another"
+    : ` (limit ${limitMiB} MiB, from memoryMax). Raise it, or see what it keeps: byre profile ${worker} --heap`
+}

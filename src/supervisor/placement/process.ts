@@ -11,7 +11,7 @@ import type { ResolvedWorker } from '../../config/types.ts'
 import { takeFatalReport } from '../last-run.ts'
 import type { FatalReport } from '../last-run.ts'
 import { mallocSetting } from '../../base/malloc.ts'
-import { guestEnvironment, heapLimitMiB, inheritedSockets } from './guest-settings.ts'
+import { guestEnvironment, heapLimitMiB, heapRemedy, inheritedSockets } from './guest-settings.ts'
 import type { Exit, LaunchRequest, Placement } from './placement.ts'
 import { wireSetting } from './wire/wire-fd.ts'
 import { createMemoryCgroups } from './memory-cgroup.ts'
@@ -212,30 +212,38 @@ function killed({ oom, cgroup }: Death, evidence: Readonly<Record<string, unknow
   if (oom === undefined || 'unavailable' in oom) {
     const reason = oom?.unavailable ?? 'it ended before its cgroup was read'
     const unavailable = { sender: NO_SENDER, oomKills: reason }
-    return { verdict: 'killed', text, evidence: { ...evidence, unavailable } }
+    return {
+      verdict: 'killed',
+      text: `${text}: somebody sent it, or the kernel wanted memory`,
+      evidence: { ...evidence, unavailable },
+    }
   }
   const { oomKills, file, shared } = oom
   const seen = { ...evidence, oomKills, cgroupFile: file }
   if (oomKills === 0)
-    return { verdict: 'killed', text, evidence: { ...seen, unavailable: { sender: NO_SENDER } } }
+    return {
+      verdict: 'killed',
+      text: `${text}: somebody sent it, the kernel killed nothing for want of memory`,
+      evidence: { ...seen, unavailable: { sender: NO_SENDER } },
+    }
   return {
     verdict: 'oom-host',
-    text: `the kernel killed its process for want of memory${limitOf(cgroup)}`,
+    text: `the kernel killed its process for want of memory${remedyFor(cgroup)}`,
     evidence: { ...seen, confidence: shared ? 'likely' : 'certain' },
   }
 }
 
-function limitOf(cgroup: CgroupMemory | undefined): string {
+function remedyFor(cgroup: CgroupMemory | undefined): string {
   return cgroup === undefined
-    ? ''
-    : ` (limit ${Math.floor(cgroup.limitBytes / 1_048_576)} MiB, from memoryMax)`
+    ? '. Raise the limit of its unit or container, or bound it with memoryMax'
+    : ` (limit ${Math.floor(cgroup.limitBytes / 1_048_576)} MiB, from memoryMax). Raise it, or find what it keeps`
 }
 
 function outOfHeap(spec: ResolvedWorker, report: FatalReport | undefined): string {
   const limit = heapLimitMiB(spec)
   const used =
     report?.heapUsedBytes === undefined ? '' : ` with ${(report.heapUsedBytes / 1e6).toFixed(0)} MB in use`
-  return `V8 heap out of memory${used}${limit === undefined ? '' : ` (limit ${limit} MiB, from memoryMax)`}`
+  return `V8 heap out of memory${used}${heapRemedy(spec.name, limit)}`
 }
 
 /** A shell or a wrapper between reports a signal as 128 + n. */

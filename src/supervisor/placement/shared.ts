@@ -186,11 +186,11 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     )
   }
 
-  exitCalled(code: number, earlier: ExitCall | undefined): void {
+  exitCalled(call: ExitCall, earlier: ExitCall | undefined): void {
     if (this.#leftovers !== undefined)
-      this.log.warn({ event: 'late-exit', code }, 'process.exit of a run that has ended already')
+      this.log.warn({ event: 'late-exit', code: call.code }, 'process.exit of a run that has ended already')
     else if (earlier !== undefined) this.#tellSwallowed(earlier)
-    else this.#outside(() => this.#request.events.charged(exitCalled(code)))
+    else this.#outside(() => this.#request.events.charged(exitCalled(call)))
   }
 
   touched(kind: string, what: string): void {
@@ -263,7 +263,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     const trap = asExitTrap(error) ?? asExitTrap(causeOf(error))
     if (trap !== undefined) trap.call.surfaced = true
     const { exit } = this.#scope
-    return exit === undefined ? undefined : exitCalled(exit.code)
+    return exit === undefined ? undefined : exitCalled(exit)
   }
 
   #tellSwallowed(call: ExitCall): void {

@@ -6,7 +6,7 @@ import type { WorkerOptions } from 'node:worker_threads'
 import { describeThrown } from '../../base/errors.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
 import { evidenceOf } from './exits.ts'
-import { guestEnvironment, heapLimitMiB } from './guest-settings.ts'
+import { guestEnvironment, heapLimitMiB, heapRemedy } from './guest-settings.ts'
 import type { Exit, LaunchRequest, Placement } from './placement.ts'
 import { createRemotePlacement } from './remote.ts'
 import type { RemoteParts, Seat, SeatEvents } from './remote.ts'
@@ -78,7 +78,7 @@ function explainEnd(
     const evidence = evidenceOf(failure.error)
     const limit = heapLimitMiB(spec)
     if (evidence['code'] === 'ERR_WORKER_OUT_OF_MEMORY') {
-      const text = `V8 heap of its thread out of memory${limit === undefined ? '' : ` (limit ${limit} MiB, from memoryMax)`}`
+      const text = `V8 heap of its thread out of memory${heapRemedy(spec.name, limit)}`
       return { verdict: 'oom-heap', text, evidence }
     }
     const { type, message } = describeThrown(failure.error)

@@ -189,7 +189,7 @@ export class Guest {
     wrapTimers()
     guardExit({
       ownerByStack: () => placement.runOf(name),
-      onUnattributedExit: (code) => this.#ended(exitCalled(code)),
+      onUnattributedExit: (call) => this.#ended(exitCalled(call)),
       beforeAbort: () => {},
     })
     catchStrays({
