@@ -29,9 +29,7 @@ export async function run(options) {
         byreJobs: lane('byre-jobs'),
         byreThrough: lane('byre-through', THROUGH_COUNT),
         bullThrough: lane('bull-through', THROUGH_COUNT),
-        rawTrips: lane('raw-trips'),
-        byreTrips: lane('byre-trips'),
-        signedTrips: lane('signed-trips'),
+        trips: lane('trips'),
       },
       options.runs,
       options.note,
@@ -44,13 +42,11 @@ export async function run(options) {
       runs.byreThrough,
       runs.bullThrough,
     )
-    const trips = ratioOf('control round trip, byre over raw', 'p50Ms', runs.byreTrips, runs.rawTrips)
-    const signed = ratioOf(
-      'signed control round trip, byre over raw',
-      'p50Ms',
-      runs.signedTrips,
-      runs.rawTrips,
+    const [bareTrips, rawTrips, byreTrips, signedTrips] = ['bare', 'raw', 'byre', 'signed'].map((lane) =>
+      runs.trips.map((run) => run[lane]),
     )
+    const trips = ratioOf('control round trip, byre over raw', 'p50Ms', byreTrips, rawTrips)
+    const signed = ratioOf('signed control round trip, byre over raw', 'p50Ms', signedTrips, rawTrips)
     return buildResult('redis', options, {
       settings: { count: COUNT, throughCount: THROUGH_COUNT, payloadBytes: 100, batch: 100 },
       figures: [
@@ -63,10 +59,11 @@ export async function run(options) {
         ...figuresOf('added, worked and acked, byre', runs.byreThrough),
         ...figuresOf('added, worked and completed, BullMQ', runs.bullThrough),
         through,
-        ...figuresOf('round trip, two hops by hand', runs.rawTrips),
-        ...figuresOf('round trip, state of a worker', runs.byreTrips),
+        ...figuresOf('round trip, two hops of 7 bytes', bareTrips),
+        ...figuresOf('round trip, two hops by hand with the same bytes as JSON', rawTrips),
+        ...figuresOf('round trip, state of a worker', byreTrips),
         trips,
-        ...figuresOf('round trip, state of a worker, signed', runs.signedTrips),
+        ...figuresOf('round trip, state of a worker, signed', signedTrips),
         signed,
       ],
       claims: [

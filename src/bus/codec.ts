@@ -101,13 +101,16 @@ function isPlain(value: unknown): value is Envelope {
     typeof ts === 'number' &&
     ts >= 0 &&
     ts < Infinity &&
-    REQUIRED.every((key) => Object.hasOwn(value, key)) &&
-    !OPTIONAL.some((key) => Object.hasOwn(value, key))
+    hasRequiredOnly(value)
   )
 }
 
-const REQUIRED = ['v', 'id', 'ts', 'payload'] as const
-const OPTIONAL = ['type', 'replyTo', 'inReplyTo', 'headers'] as const
+function hasRequiredOnly(value: object): boolean {
+  const keys = Object.keys(value)
+  return keys.length === REQUIRED.length && REQUIRED.every((key) => keys.includes(key))
+}
+
+const REQUIRED: readonly string[] = ['v', 'id', 'ts', 'payload']
 
 /** Why `value` cannot be the `type` or `traceparent` of a message, or undefined when it can. */
 export function checkText(value: unknown): string | undefined {

@@ -16,7 +16,7 @@ export interface WireReply {
 
 /** The wire's form of a reply topic that a bus of byre made; any other is its own. */
 export function splitReplyTopic(topic: string): WireReply {
-  const parts = OURS.exec(topic)?.groups
+  const parts = isInbox(topic) ? OURS.exec(topic)?.groups : undefined
   return parts === undefined
     ? { topic, id: undefined }
     : { topic: `${INBOX}.${parts['process']}`, id: parts['id'] }

@@ -6,12 +6,10 @@ import { hostname } from 'node:os'
 import { systemClock } from '../base/clock.ts'
 import { isRecord } from '../base/check.ts'
 import { ByreError } from '../base/errors.ts'
-import type { Json } from '../base/json.ts'
 import type { HostBus } from '../bus/bus.ts'
 import { openRedisBus } from '../bus/redis.ts'
-import { readReply, signedParts, WHOLE_HERD } from '../supervisor/control/fleet-message.ts'
+import { commandMessage, readReply, WHOLE_HERD } from '../supervisor/control/fleet-message.ts'
 import type { FleetReply } from '../supervisor/control/fleet-message.ts'
-import { sign } from '../supervisor/control/signature.ts'
 import type { ControlAction } from '../supervisor/status.ts'
 import { configOf } from './control-client.ts'
 import type { ControlFlags } from './control-client.ts'
@@ -81,13 +79,12 @@ async function ask(
   const subscription = bus.subscribe(replyTo)
   await within(subscription.ready, ANSWER_MS)
   const expected = await within(bus.members?.list() ?? Promise.resolve([]), ANSWER_MS)
-  const command = { v: 1, id, action, by: `${by}@${hostname()}`, ...(args === undefined ? {} : { args }) }
+  const command = { id, action, by: `${by}@${hostname()}`, args }
   const transport = { ts: Date.now(), nonce: randomBytes(16).toString('hex'), replyTo }
-  const sig = secret === undefined ? undefined : sign(secret, signedParts(herd, worker, transport, command))
   const replies = new Map<string, FleetReply>()
   const missing = new Set(expected)
   let timer = systemClock.setTimer(ANSWER_MS, () => subscription.close())
-  const message = { ...command, ...transport, ...(sig === undefined ? {} : { sig }) } as unknown as Json
+  const message = commandMessage(herd, worker, command, transport, secret)
   await bus.publishSystem(`system.${worker}.control`, message)
   for await (const { payload } of subscription) {
     const reply = readReply(payload, id, herd, secret)

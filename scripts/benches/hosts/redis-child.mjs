@@ -1,13 +1,11 @@
 // One lane of the Redis bench; prints its figures as JSON. The publisher is a process of its own, started here.
 import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { systemClock } from '../../../dist/base/clock.js'
 import { openRedisBus } from '../../../dist/bus/redis.js'
 import { startFleetControl } from '../../../dist/supervisor/control/fleet.js'
-import { readReply, signedParts } from '../../../dist/supervisor/control/fleet-message.js'
-import { sign } from '../../../dist/supervisor/control/signature.js'
+import { commandMessage, readReply } from '../../../dist/supervisor/control/fleet-message.js'
 
 const [scenario, port, countText] = process.argv.slice(2)
 const count = Number(countText)
@@ -16,13 +14,14 @@ const BATCH = 100
 const ADD_BATCH = 500
 const QUIET = { autorun: false, skipStalledCheck: true }
 const TRIPS = 3000
+const TURN = 50
 const SECRET = 'a-secret-of-some-forty-characters-length'
 const PAYLOAD = { text: 'x'.repeat(88) } // 100 bytes as JSON
 
 const client = () => new Redis(Number(port), '127.0.0.1')
-const openBus = () =>
+const openBus = (herd = 'bench') =>
   openRedisBus({
-    herd: 'bench',
+    herd,
     server: { url: `redis://127.0.0.1:${port}` },
     messageBytes: 1_048_576,
     buffer: 1_000_000,
@@ -146,46 +145,93 @@ const LANES = {
     for (const redis of [adds, works]) redis.disconnect()
     return figures
   },
-  async 'raw-trips'() {
-    const [asking, answering, publishing, hearing] = [client(), client(), client(), client()]
-    await answering.subscribe('there')
-    answering.on('message', (_, text) => void publishing.publish('back', text))
-    await hearing.subscribe('back')
-    const trips = await timeTrips(async () => {
-      const heard = once(hearing, 'message')
-      void asking.publish('there', '{"v":1}')
-      await heard
-    })
-    for (const redis of [asking, answering, publishing, hearing]) redis.disconnect()
-    return trips
+  /** A handful of each in turn on connections that stay, since the machine's pace changes from one second to the next. */
+  async trips() {
+    const lanes = {
+      bare: await bareTrips(),
+      raw: await rawTrips(),
+      byre: await controlTrips('plain', undefined),
+      signed: await controlTrips('signed', SECRET),
+    }
+    const figures = await timeTrips(lanes)
+    for (const { close } of Object.values(lanes)) await close()
+    return figures
   },
-  'byre-trips': () => timeControl(undefined),
-  'signed-trips': () => timeControl(SECRET),
+}
+
+/** Seven bytes there and back, nothing made or parsed: what is left is Redis, the sockets and ioredis. */
+async function bareTrips() {
+  const [asking, answering, publishing, hearing] = [client(), client(), client(), client()]
+  await answering.subscribe('bare-there')
+  answering.on('message', (_, text) => void publishing.publish('bare-back', text))
+  await hearing.subscribe('bare-back')
+  let heard
+  hearing.on('message', () => heard())
+  return {
+    async trip() {
+      const reply = new Promise((resolve) => (heard = resolve))
+      void asking.publish('bare-there', '{"v":1}')
+      await reply
+    },
+    close: () => [asking, answering, publishing, hearing].forEach((redis) => redis.disconnect()),
+  }
+}
+
+/** By hand, with what any control message needs: the same bytes, an id to tell replies apart, JSON made and parsed at both
+ *  ends. No envelope is judged, no action checked, nothing bounded. */
+async function rawTrips() {
+  const [asking, answering, publishing, hearing] = [client(), client(), client(), client()]
+  await answering.subscribe('there')
+  answering.on('message', (_, text) => {
+    const { id, ts, payload } = JSON.parse(text)
+    const state = { v: 1, id: payload.id, ok: true, worker: 'w', state: 'running', member: 'h/_all/1' }
+    void publishing.publish(payload.replyTo, JSON.stringify({ v: 1, id, ts, payload: state }))
+  })
+  await hearing.subscribe('system._reply.bench')
+  let heard
+  hearing.on('message', (_, text) => heard(JSON.parse(text)))
+  let n = 0
+  return {
+    async trip() {
+      const { id, action, by } = question(++n)
+      const { ts, nonce, replyTo } = transport(n)
+      const reply = new Promise((resolve) => (heard = resolve))
+      const payload = { v: 1, id, action, by, ts, nonce, replyTo }
+      void asking.publish('there', JSON.stringify({ v: 1, id: `mi9abcdeabcdef-${n}`, ts, payload }))
+      if ((await reply).payload.id !== id) throw new Error('not the reply')
+    },
+    close: () => [asking, answering, publishing, hearing].forEach((redis) => redis.disconnect()),
+  }
 }
 
 /** Asks for the state of a worker, as `byre status` does. */
-async function timeControl(secret) {
-  const [bus, operator] = [await openBus(), await openBus()]
-  const state = { v: 1, ok: true, worker: 'w', state: 'running' }
-  const target = { act: ({ id }) => ({ status: 202, body: { ...state, id } }) }
+async function controlTrips(herd, secret) {
+  const [bus, operator] = [await openBus(herd), await openBus(herd)]
+  const act = ({ id, worker }) => ({ status: 202, body: { v: 1, id, ok: true, worker, state: 'running' } })
   const log = { warn() {}, error() {} }
-  startFleetControl({ bus, herd: 'bench', member: 'h/_all/1', target, secret, log, clock: systemClock })
+  startFleetControl({ bus, herd, member: 'h/_all/1', target: { act }, secret, log, clock: systemClock })
   const replies = operator.subscribe('system._reply.bench')
   await Promise.all([replies.ready, operator.members.list()])
   const iterator = replies[Symbol.asyncIterator]()
   let n = 0
-  const trips = await timeTrips(async () => {
-    const command = { v: 1, id: `i${++n}`, action: 'status', by: 'bench' }
-    const transport = { ts: Date.now(), nonce: `${n}`.padStart(16, '0'), replyTo: 'system._reply.bench' }
-    const signed =
-      secret === undefined ? {} : { sig: sign(secret, signedParts('bench', 'w', transport, command)) }
-    void operator.publishSystem('system.w.control', { ...command, ...transport, ...signed })
-    const { value } = await iterator.next()
-    if (readReply(value.payload, command.id, 'bench', secret)?.ok !== true) throw new Error('not the reply')
-  })
-  await Promise.all([bus.close(), operator.close()])
-  return trips
+  return {
+    async trip() {
+      const command = question(++n)
+      const message = commandMessage(herd, 'w', command, transport(n), secret)
+      void operator.publishSystem('system.w.control', message)
+      const { value } = await iterator.next()
+      if (readReply(value.payload, command.id, herd, secret)?.ok !== true) throw new Error('not the reply')
+    },
+    close: () => Promise.all([bus.close(), operator.close()]),
+  }
 }
+
+const question = (n) => ({ id: `i${n}`, action: 'status', by: 'bench' })
+const transport = (n) => ({
+  ts: Date.now(),
+  nonce: `${n}`.padStart(16, '0'),
+  replyTo: 'system._reply.bench',
+})
 
 /** Batch by batch, each awaited, as a producer does that wants to know. */
 async function addAll(add) {
@@ -203,16 +249,26 @@ async function fill(redis, stream) {
   return key
 }
 
-async function timeTrips(trip) {
-  for (let n = 0; n < 300; n++) await trip()
-  const times = []
-  for (let n = 0; n < TRIPS; n++) {
-    const since = performance.now()
-    await trip()
-    times.push(performance.now() - since)
+/** The first of each turn are not timed: what ran before has the caches. */
+async function timeTrips(lanes) {
+  const times = Object.fromEntries(Object.keys(lanes).map((name) => [name, []]))
+  for (const { trip } of Object.values(lanes)) for (let n = 0; n < 300; n++) await trip()
+  for (let turn = 0; turn < TRIPS / TURN; turn++) {
+    for (const [name, { trip }] of Object.entries(lanes)) {
+      for (let n = 0; n < 5; n++) await trip()
+      for (let n = 0; n < TURN; n++) {
+        const since = performance.now()
+        await trip()
+        times[name].push(performance.now() - since)
+      }
+    }
   }
-  times.sort((a, b) => a - b)
-  return { p50Ms: times[TRIPS / 2], p99Ms: times[Math.floor(TRIPS * 0.99)] }
+  return Object.fromEntries(Object.entries(times).map(([name, values]) => [name, percentiles(values)]))
+}
+
+function percentiles(values) {
+  values.sort((a, b) => a - b)
+  return { p50Ms: values[TRIPS / 2], p99Ms: values[Math.floor(TRIPS * 0.99)] }
 }
 
 const figures = await LANES[scenario]()

@@ -1,7 +1,8 @@
 // A control message on the bus, as both ends see it.
 
 import { isRecord } from '../../base/check.ts'
-import type { ControlOk, ControlRefused, SupervisorStatus } from '../status.ts'
+import type { Json } from '../../base/json.ts'
+import type { ControlAction, ControlOk, ControlRefused, SupervisorStatus } from '../status.ts'
 import { isSignature, sign } from './signature.ts'
 
 /** In the place of a worker: every supervisor is asked about itself. No worker can be called so. */
@@ -23,7 +24,9 @@ export interface FleetStatusReply {
   readonly status: SupervisorStatus
 }
 
-/** The keys of a message that belong to its transport. */
+/** The keys of a message that belong to its transport; the others are the command. */
+export const TRANSPORT_KEYS: readonly string[] = ['ts', 'nonce', 'sig', 'replyTo']
+
 export interface Transport {
   readonly ts?: unknown
   readonly nonce?: unknown
@@ -31,23 +34,37 @@ export interface Transport {
   readonly replyTo?: unknown
 }
 
-/** The rest of a message, which is the command. */
-export function splitMessage(message: Record<string, unknown>): {
-  readonly transport: Transport
-  readonly command: Record<string, unknown>
-} {
-  const { ts, nonce, sig, replyTo, ...command } = message
-  return { transport: { ts, nonce, sig, replyTo }, command }
+/** A command before it has a time, a nonce and a signature. */
+export interface FleetCommand {
+  readonly id: string
+  readonly action: ControlAction
+  readonly by: string
+  readonly args?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** What the signature of a command covers. */
+/** The message to publish; signed when there is a secret. `ts` in ms since the epoch. */
+export function commandMessage(
+  herd: string,
+  worker: string,
+  { id, action, by, args }: FleetCommand,
+  { ts, nonce, replyTo }: { readonly ts: number; readonly nonce: string; readonly replyTo: string },
+  secret: string | undefined,
+): Json {
+  const sig =
+    secret === undefined
+      ? undefined
+      : sign(secret, signedParts(herd, worker, { ts, nonce, replyTo }, { id, action, by, args }))
+  // one literal: what is undefined JSON leaves out
+  return { v: 1, id, action, by, args, ts, nonce, replyTo, sig } as unknown as Json
+}
+
+/** What the signature of a command covers. Of a message that came in both are the message itself. */
 export function signedParts(
   herd: string,
   worker: string,
   { ts, nonce, replyTo }: Transport,
-  command: Record<string, unknown>,
+  { id, action, by, args }: Record<string, unknown>,
 ): unknown[] {
-  const { id, action, by, args } = command
   return ['command', herd, worker, ts, nonce, replyTo ?? null, id, action, by, args ?? null]
 }
 
@@ -66,9 +83,9 @@ export function readReply(
   herd: string,
   secret: string | undefined,
 ): FleetReply | undefined {
-  if (!isRecord(payload)) return undefined
+  if (!isRecord(payload) || payload['id'] !== id || typeof payload['member'] !== 'string') return undefined
+  if (secret === undefined && payload['sig'] === undefined) return payload as unknown as FleetReply
   const { sig, ...reply } = payload
-  if (reply['id'] !== id || typeof reply['member'] !== 'string') return undefined
   if (secret !== undefined && !isSignature(secret, ['reply', herd, reply], sig)) return undefined
   return reply as unknown as FleetReply
 }

@@ -33,28 +33,35 @@ const ARGUMENTS: Partial<
   move: { name: 'to', values: PLACEMENTS },
 }
 
+/** What a transport knows of a message beside its keys. */
+export interface Carried {
+  /** Where the transport names the worker (the topic), in place of the message's own. */
+  readonly worker?: string
+  /** Keys that are the transport's (`replyTo`, the signature), not the command's. @default none */
+  readonly keys?: readonly string[]
+}
+
 /**
- * The command in `{v: 1, id, action, by, worker, args?}`, or a refusal naming every problem. The caller takes
- * transport keys (`replyTo`, the signature) off first and puts `worker` in from the topic or the path. Whether the
- * worker exists is for the target to say. Never throws, reads own enumerable keys only.
+ * The command in `{v: 1, id, action, by, worker, args?}`, or a refusal naming every problem. Whether the worker exists
+ * is for the target to say. Never throws, reads own enumerable keys only.
  */
-export function parseCommand(message: unknown): ParsedCommand {
+export function parseCommand(message: unknown, carried: Carried = {}): ParsedCommand {
   if (!isRecord(message)) return refuse(400, '', `a control message is a JSON object, got ${show(message)}`)
   const problems: string[] = []
   for (const key of Object.keys(message)) {
-    if (!KEYS.includes(key)) problems.push(`unknown key ${show(key)}`)
+    if (!KEYS.includes(key) && carried.keys?.includes(key) !== true) problems.push(`unknown key ${show(key)}`)
     if (problems.length >= 5) break // enough to see what is wrong; a hostile message may have thousands
   }
+  const worker = carried.worker ?? message['worker']
   if (message['v'] !== 1) problems.push(`'v' must be 1, got ${show(message['v'])}`)
   const id = message['id']
   if (!isText(id, MAX_ID_LENGTH)) problems.push(textRule('id', MAX_ID_LENGTH, id))
   if (!isText(message['by'], MAX_BY_LENGTH)) problems.push(textRule('by', MAX_BY_LENGTH, message['by']))
-  if (!isText(message['worker'], MAX_WORKER_LENGTH))
-    problems.push(textRule('worker', MAX_WORKER_LENGTH, message['worker']))
+  if (!isText(worker, MAX_WORKER_LENGTH)) problems.push(textRule('worker', MAX_WORKER_LENGTH, worker))
   const action = parseAction(message['action'], problems)
   const args = action === undefined ? undefined : parseArgs(action, message['args'], problems)
   if (problems.length > 0) return refuse(400, isText(id, MAX_ID_LENGTH) ? id : '', problems.join('; '))
-  const command = { v: 1, id, action, by: message['by'], worker: message['worker'] } as ControlCommand
+  const command = { v: 1, id, action, by: message['by'], worker } as ControlCommand
   return { ok: true, command: args === undefined ? command : { ...command, args } }
 }
 
