@@ -1,6 +1,7 @@
 // The text of a unit that hosts workers: how it starts, ends and restarts, and what it may do. Pure; systemd.exec(5) and
 // systemd.service(5) explain the directives.
 
+import { ByreError } from '../base/errors.ts'
 import type { Grants } from './grants.ts'
 
 export interface HostingUnit {
@@ -123,7 +124,7 @@ function hardening({ grants, install, reads, limitsProcesses }: HostingUnit): Di
   const capabilities = grants.capabilities.map(({ value }) => value).join(' ')
   return [
     ['SupplementaryGroups', grants.groups.map(({ value }) => value).join(' ')],
-    ['ReadWritePaths', grants.paths.map(({ value }) => argument(`-${value}`)).join(' ')],
+    ['ReadWritePaths', grants.paths.map(({ value }) => word(`-${value}`)).join(' ')],
     ['AmbientCapabilities', capabilities],
     ['CapabilityBoundingSet', capabilities === '' ? '""' : capabilities],
     ...network(grants),
@@ -180,24 +181,45 @@ const DEFAULT_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bi
 /** systemd's own PATH, with node's folder in front when it is not in it. */
 function pathVariable(nodeFolder: string): string | undefined {
   if (DEFAULT_PATH.includes(nodeFolder)) return undefined
-  return argument(`PATH=${[nodeFolder, ...DEFAULT_PATH].join(':')}`)
+  return word(`PATH=${[nodeFolder, ...DEFAULT_PATH].join(':')}`)
 }
 
-/** Sections with their directives; what has no value (undefined or '') is left out, `""` is the empty assignment. */
+/** Sections with their directives; what has no value (undefined or '') is left out, `""` is the empty assignment. Throws
+ *  BYRE_UNITS_TEXT for a value that systemd would not read as it is. */
 export function sections(parts: readonly (readonly [string, readonly Directive[]])[]): string {
   return parts
     .map(([name, directives]) => {
       const lines = directives.flatMap(([key, value]) =>
-        value === undefined || value === '' ? [] : [`${key}=${value === '""' ? '' : value}`],
+        value === undefined || value === ''
+          ? []
+          : [`${key}=${value === '""' ? '' : checkLine(key, `${value}`)}`],
       )
       return `[${name}]\n${lines.join('\n')}\n`
     })
     .join('\n')
 }
 
-/** One word of a command line or a list: quoted when it must be, `%` and `$` taken for what they are. */
+/** A line break would begin a directive of its own, a backslash at the end go on with the next; blanks around are cut off. */
+function checkLine(key: string, value: string): string {
+  // oxlint-disable-next-line no-control-regex -- these are meant
+  if (!/[\u0000-\u001f\u007f]|^\s|[\s\\]$/.test(value)) return value
+  throw new ByreError(
+    'BYRE_UNITS_TEXT',
+    `Cannot make units: what ${key}= has must be one line without control characters, without blanks around it or a backslash at its end, got ${JSON.stringify(value)}. Rename that path.`,
+  )
+}
+
+/** One word of a list: quoted when it must be, `%` taken for what it is. */
+function word(text: string): string {
+  return quote(specifiers(text))
+}
+
+/** One word of a command line, where `$` means a variable as well. */
 export function argument(text: string): string {
-  const escaped = specifiers(text).replaceAll('$', '$$$$')
+  return quote(specifiers(text).replaceAll('$', '$$$$'))
+}
+
+function quote(escaped: string): string {
   return /^[\w@%+=:,./$-]+$/.test(escaped) ? escaped : `"${escaped.replace(/["\\]/g, String.raw`\$&`)}"`
 }
 

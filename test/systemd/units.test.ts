@@ -170,6 +170,19 @@ t.test('byre units writes what it made and nothing that is not its own', async (
   })
 })
 
+t.test('of a path nothing but the path is meant; one that systemd cannot read is refused', async (t) => {
+  const odd = (file: string, paths: string[]) =>
+    herdUnits(herd([worker('w', { network: 'none', paths })], { name: 'odd', file, folder: dirname(file) }), {
+      install: { ...install, nodeFolder: '/opt/$node' },
+      watchdogMs: 30_000,
+    })[0]!.text
+  const text = odd('/srv/h/c.json', ['/srv/o $x %i "q'])
+  t.match(text, 'ReadWritePaths="-/srv/o $x %%i \\"q"\n')
+  t.match(text, /^Environment=PATH=\/opt\/\$node:/m)
+  for (const file of ['/srv/a\nUser=root/c.json', '/srv/a /c.json', '/srv/a\\/c.json', '/srv/a\u001b/c.json'])
+    t.throws(() => odd(file, []), { code: 'BYRE_UNITS_TEXT' }, JSON.stringify(file))
+})
+
 t.test('systemd reads the units', { skip: systemdMissing() }, async (t) => {
   const systemd = await startSystemd(t)
   await systemd.must(['mkdir', '-p', '/usr/lib/node_modules'])

@@ -1,6 +1,6 @@
 // `byre units`: systemd units from the config, printed or written; with --explain what they allow and because of whom.
 
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseDurationMs } from '../../base/durations.ts'
@@ -25,7 +25,8 @@ export interface UnitsFlags {
   readonly json?: boolean
 }
 
-/** Prints the units, or writes them to --out, or with --explain what they allow; 0. Throws BYRE_CONFIG_*, BYRE_USAGE, and
+/** Prints the units, or writes them to --out, or with --explain what they allow; 0. Throws BYRE_CONFIG_*, BYRE_USAGE,
+ *  BYRE_UNITS_TEXT when systemd cannot read a path, and
  *  BYRE_UNITS_FOREIGN when --out has a file of that name that was not made from this config (nothing is written then). */
 export async function units(flags: UnitsFlags): Promise<number> {
   const { config: file } = flags
@@ -108,7 +109,7 @@ function firstLine(path: string): string | undefined {
 function writeWhole(path: string, text: string): void {
   const fd = openSync(`${path}.new`, 'w', 0o644)
   try {
-    writeSync(fd, text)
+    writeFileSync(fd, text)
     fsyncSync(fd)
   } finally {
     closeSync(fd)
