@@ -293,6 +293,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'health', value: 'TIME', help: 'how long the new side must stay well (default: 10s)' },
       { name: 'dry-run', help: 'say what would be done, and do nothing' },
       { name: 'resume', help: 'end a swap that was interrupted' },
+      { name: 'herd', value: 'NAME', help: 'with --resume: whose, without asking a config' },
       JSON_OUTPUT,
     ],
     examples: [

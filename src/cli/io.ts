@@ -18,7 +18,8 @@ export function columns(): number | undefined {
 function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => {
-      if (error.code === 'EPIPE') resolve()
+      // EIO: the terminal was closed
+      if (error.code === 'EPIPE' || (error.code === 'EIO' && stream.isTTY)) resolve()
       else reject(error)
     }
     stream.once('error', onError)

@@ -2,8 +2,9 @@
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { Projection } from '../systemd/projection.ts'
-import type { SwapOutcome, SwapPlan } from '../systemd/swap.ts'
+import type { SwapOutcome } from '../systemd/swap.ts'
 import type { SideFigures } from '../systemd/swap-journal.ts'
+import type { SwapPlan } from '../systemd/swap-plan.ts'
 import { textTable } from './text-table.ts'
 
 /** Saved by a swap: negative when the new side takes more. */
@@ -13,7 +14,9 @@ export interface Saved {
   readonly pssPercent?: number
 }
 
-export function savedBy(before: SideFigures, after: SideFigures): Saved {
+/** Undefined when the memory of one side could not be read. */
+export function savedBy(before: SideFigures, after: SideFigures): Saved | undefined {
+  if (before.pssBytes === undefined || after.pssBytes === undefined) return undefined
   const pssBytes = before.pssBytes - after.pssBytes
   if (before.pssBytes === 0) return { pssBytes }
   return { pssBytes, pssPercent: Math.round((pssBytes / before.pssBytes) * 1000) / 10 }
@@ -41,9 +44,11 @@ export function planText(what: string, plan: SwapPlan & { readonly projected?: P
 function projectedText(before: SideFigures, projected: Projected): string {
   if ('unavailable' in projected) return `not known, ${projected.unavailable}`
   const { pssBytes, modules } = projected
-  const saved = before.pssBytes - pssBytes
-  const percent = Math.round((saved / before.pssBytes) * 1000) / 10
-  return `${formatMegabytes(pssBytes)} of PSS with what its workers import (${modules} module${modules === 1 ? '' : 's'}) loaded into one process, ${formatMegabytes(saved)} (${percent} %) less; what they take while they work comes on top`
+  const less =
+    before.pssBytes === undefined
+      ? ''
+      : `, ${formatMegabytes(before.pssBytes - pssBytes)} (${Math.round((1 - pssBytes / before.pssBytes) * 1000) / 10} %) less`
+  return `${formatMegabytes(pssBytes)} of PSS with what its workers import (${modules} module${modules === 1 ? '' : 's'}) loaded into one process${less}; what they take while they work comes on top`
 }
 
 export function outcomeText(what: string, outcome: SwapOutcome): string {
@@ -51,7 +56,7 @@ export function outcomeText(what: string, outcome: SwapOutcome): string {
   if (outcome.kind === 'already') return `${what}: that is what runs already (${side(before)})\n`
   if (outcome.kind === 'rolled-back')
     return `${what}: rolled back, ${before.units} unit${before.units === 1 ? '' : 's'} as before: ${outcome.why}\n`
-  const { pssBytes, pssPercent } = savedBy(before, outcome.after)
+  const saved = savedBy(before, outcome.after)
   const columns = [
     { title: '' },
     { title: 'units', align: 'right' },
@@ -65,19 +70,29 @@ export function outcomeText(what: string, outcome: SwapOutcome): string {
     title,
     String(figures.units),
     String(figures.processes),
-    formatMegabytes(figures.pssBytes),
-    formatMegabytes(figures.anonBytes),
+    bytes(figures.pssBytes),
+    bytes(figures.anonBytes),
     String(figures.restarts),
     `${Math.round(figures.upMs / 1000)} s`,
   ]
   return [
     `${what}: done`,
     ...textTable(columns, [row('before', before), row('after', outcome.after)], { indent: '  ' }),
-    `  saved ${formatMegabytes(pssBytes)} of PSS${pssPercent === undefined ? '' : ` (${pssPercent} %)`}`,
+    `  ${saved === undefined ? 'what it saved is not known: some memory could not be read' : savedText(saved)}`,
     '',
   ].join('\n')
 }
 
+function savedText({ pssBytes, pssPercent }: Saved): string {
+  return `saved ${formatMegabytes(pssBytes)} of PSS${pssPercent === undefined ? '' : ` (${pssPercent} %)`}`
+}
+
+function bytes(value: number | undefined): string {
+  return value === undefined ? '?' : formatMegabytes(value)
+}
+
 function side({ units, pssBytes }: SideFigures): string {
-  return `${units} unit${units === 1 ? '' : 's'} of ${formatMegabytes(pssBytes)} PSS`
+  const memory =
+    pssBytes === undefined ? ' (their memory only root may read)' : ` of ${formatMegabytes(pssBytes)} PSS`
+  return `${units} unit${units === 1 ? '' : 's'}${memory}`
 }

@@ -132,7 +132,7 @@ function resumeFile(herd: ResolvedHerd, { install }: HerdUnitsOptions): UnitFile
       'Service',
       [
         ['Type', 'oneshot'],
-        ['ExecStart', [launcher, 'swap', '--resume', '--config', herd.file].map(argument).join(' ')],
+        ['ExecStart', [launcher, 'swap', '--resume', '--herd', herd.name].map(argument).join(' ')],
         ['TimeoutStartSec', 'infinity'],
         ['SyslogIdentifier', 'byre'],
       ],

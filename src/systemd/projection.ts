@@ -55,6 +55,9 @@ export async function projectGroup({
 }: ProjectionRequest): Promise<Projection | { readonly unavailable: string }> {
   const user = ownerOf(mainPids.find((pid) => pid > 0))
   if (user === undefined) return { unavailable: 'nothing runs that it could be compared with' }
+  const own = process.geteuid?.()
+  if (own !== 0 && own !== user.uid)
+    return { unavailable: `only root can load the modules as user ${user.uid}, who runs them now` }
   const loaded = workers.filter(({ placement, source }) => placement === 'shared' && source.kind === 'module')
   const paths = [...new Set(loaded.map(({ source }) => source.path))]
   const answer = await runProbe(paths, herd.folder, user)
@@ -69,7 +72,10 @@ export async function projectGroup({
   if (anonBytes === undefined || fileBytes === undefined)
     return { unavailable: 'its memory could not be read' }
   // Pages of files: one process pays for those it maps alone, and never more than all of them pay together now.
-  const pssBytes = anonBytes + Math.min(fileBytes, before.pssBytes - before.anonBytes)
+  const { pssBytes: nowBytes, anonBytes: ownBytes } = before
+  const mapped =
+    nowBytes === undefined || ownBytes === undefined ? fileBytes : Math.min(fileBytes, nowBytes - ownBytes)
+  const pssBytes = anonBytes + mapped
   return { pssBytes, anonBytes, modules: paths.length }
 }
 

@@ -7,17 +7,23 @@ import { showUnits } from './systemctl.ts'
 
 /** Of the units that are active now, with the whole process tree of each; one pass over /proc. */
 export async function readFigures(units: readonly string[]): Promise<SideFigures> {
-  const states = (await showUnits(units)).filter(({ active }) => active === 'active')
+  const services = units.filter((unit) => unit.endsWith('.service'))
+  const states = (await showUnits(services)).filter(({ active }) => active === 'active')
   const table = readProcessTable()
   const memory = states.map(({ mainPid }) =>
     readMembersMemory(mainPid === 0 ? [] : selectTree(table, mainPid)),
   )
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+  const unreadable = sum(memory.map((tree) => tree.unreadable.length))
   return {
     units: states.length,
-    pssBytes: sum(memory.map(({ pssBytes }) => pssBytes)),
-    anonBytes: sum(memory.map(({ anonBytes }) => anonBytes)),
-    processes: sum(memory.map(({ count }) => count)),
+    ...(unreadable === 0
+      ? {
+          pssBytes: sum(memory.map(({ pssBytes }) => pssBytes)),
+          anonBytes: sum(memory.map(({ anonBytes }) => anonBytes)),
+        }
+      : { unreadable }),
+    processes: sum(memory.map(({ count }) => count)) + unreadable,
     restarts: sum(states.map(({ restarts }) => restarts)),
     upMs: Math.round(Math.max(0, ...states.map(({ upMs = 0 }) => upMs))),
   }

@@ -6,17 +6,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ByreError, describeThrown } from '../base/errors.ts'
 import { readFigures } from './swap-figures.ts'
-import { removeSwap, writeSwap } from './swap-journal.ts'
+import { removeSwap, writeAside, writeSwap } from './swap-journal.ts'
 import type { Before, SideFigures, SwapPhase, SwapRecord } from './swap-journal.ts'
-import { enableUnits, setMasks, showUnits, startUnits, stopUnits } from './systemctl.ts'
+import { isUp, unitsToEnable } from './swap-plan.ts'
+import type { SwapPlan, SwapSides } from './swap-plan.ts'
+import {
+  beginUnits,
+  enableUnits,
+  setMasks,
+  showUnits,
+  startUnits,
+  stopUnits,
+  syncLinks,
+} from './systemctl.ts'
 import type { UnitState } from './systemctl.ts'
 
-export interface SwapRequest {
-  readonly herd: string
-  readonly group: string
-  readonly to: 'supervised' | 'individual'
-  /** Hosts the group; its Conflicts= names the units of single workers. */
-  readonly groupUnit: string
+export interface SwapRequest extends SwapSides {
   readonly healthMs: number
   /** Why the herd inside is not well, or undefined; asked all through the window. */
   readonly check: () => Promise<string | undefined>
@@ -24,14 +29,6 @@ export interface SwapRequest {
   readonly signal: AbortSignal
   /** One line for each step, before it is done. */
   readonly onStep: (text: string) => void
-}
-
-export interface SwapPlan {
-  readonly target: readonly UnitState[]
-  readonly other: readonly UnitState[]
-  readonly before: SideFigures
-  /** In words. */
-  readonly steps: readonly string[]
 }
 
 export type SwapOutcome =
@@ -43,56 +40,11 @@ const POLL_MS = 500
 /** Of a rollback: the signal that asks for it may be sent to a whole cgroup, and end its systemctl as well. */
 const ATTEMPTS = 3
 
-/** Looks, and changes nothing. Rejects BYRE_SWAP_UNITS when a unit is not there or conflicts with none. */
-export async function planSwap({ groupUnit, to }: SwapRequest): Promise<SwapPlan> {
-  const [group] = (await showUnits([groupUnit])) as [UnitState]
-  // A masked unit tells nothing of its file: then the side that runs has the Conflicts=.
-  const names = group.load === 'masked' ? await conflictsOfMasked(groupUnit) : group.conflicts
-  if (names.length === 0 || group.load === 'not-found')
-    throw new ByreError(
-      'BYRE_SWAP_UNITS',
-      `Cannot swap: ${groupUnit} must be installed and have Conflicts= with the units of its workers, it ${
-        group.load === 'not-found' ? 'is not found' : 'has none'
-      }. Make the units with byre units --out /etc/systemd/system and run systemctl daemon-reload.`,
-    )
-  const single = await showUnits(names)
-  const missing = single.filter(({ load }) => load === 'not-found').map(({ unit }) => unit)
-  if (to === 'individual' && missing.length > 0)
-    throw new ByreError(
-      'BYRE_SWAP_UNITS',
-      `Cannot swap to single units: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not found. Install them, or leave them out of Conflicts= of ${groupUnit}.`,
-    )
-  const there = single.filter(({ load }) => load !== 'not-found')
-  const [target, other] = to === 'supervised' ? [[group], there] : [there, [group]]
-  const before = await readFigures([...target, ...other].map(({ unit }) => unit))
-  return { target, other, before, steps: describeSteps(target, other) }
-}
-
-function describeSteps(target: readonly UnitState[], other: readonly UnitState[]): string[] {
-  const running = other.filter(isUp)
-  return [
-    `stop ${count(running)} and mask ${count(other)}`,
-    `unmask and start ${count(target)}, and wait until ready`,
-    'watch them for the health window; on any failure roll back',
-    ...(other.some(({ enabled }) => enabled)
-      ? [`enable ${count(target.filter(({ enabled }) => !enabled))}`]
-      : []),
-  ]
-}
-
-function count(units: readonly UnitState[]): string {
-  return units.length === 1 ? units[0]!.unit : `${units.length} units`
-}
-
-function isUp({ active }: Pick<UnitState, 'active'>): boolean {
-  return active === 'active' || active === 'activating' || active === 'reloading'
-}
-
 /** Does it, or undoes it; rejects only when what ran before cannot be brought back (BYRE_SWAP_STUCK), with the journal left. */
 export async function swap(request: SwapRequest, plan: SwapPlan): Promise<SwapOutcome> {
-  const { target, other, before } = plan
+  const { target, other, down, before } = plan
   if (
-    target.every(({ active }) => active === 'active') &&
+    target.every(({ unit, active }) => active === 'active' || down.includes(unit)) &&
     !other.some(isUp) &&
     other.every(({ masked }) => masked)
   )
@@ -106,22 +58,26 @@ export async function swap(request: SwapRequest, plan: SwapPlan): Promise<SwapOu
     phase: 'switching',
     target: target.map(remember),
     other: other.map(remember),
+    ...(down.length === 0 ? {} : { down }),
     before,
   }
   const enter = (phase: SwapPhase, text: string): void => {
     request.signal.throwIfAborted()
-    record = { ...record, phase }
-    writeSwap(record)
+    const next = { ...record, phase }
+    writeSwap(next)
+    record = next
     request.onStep(text)
   }
   try {
     enter('switching', plan.steps[0]!)
     await switchSides(record)
     enter('starting', plan.steps[1]!)
-    await startUnits(names(record.target))
+    const started = startedOf(record)
+    await startUnits(started)
     enter('watching', `watching for ${request.healthMs} ms`)
-    await watch(request, names(record.target))
-    const after = await readFigures(names(record.target))
+    await watch(request, started)
+    const after = await readFigures(started)
+    writeAside(record)
     enter('settling', 'settling')
     await settle(record)
     return { kind: 'swapped', before, after }
@@ -145,7 +101,12 @@ export async function resumeSwap(record: SwapRecord): Promise<'finished' | 'roll
 }
 
 function remember({ unit, enabled, masked, ...state }: UnitState): Before {
-  return { unit, active: isUp(state), enabled, masked }
+  const arriving = state.active === 'activating' ? { arriving: true as const } : {}
+  return { unit, active: isUp(state), ...arriving, enabled, masked }
+}
+
+function startedOf({ target, down = [] }: SwapRecord): string[] {
+  return names(target).filter((unit) => !down.includes(unit))
 }
 
 function names(side: readonly Before[]): string[] {
@@ -181,31 +142,20 @@ async function watch({ healthMs, check, signal }: SwapRequest, units: readonly s
 
 /** The end of a swap that went well; may be done again from any point of it. */
 async function settle(record: SwapRecord): Promise<void> {
-  const { target, other } = record
-  await stopUnits(names(other))
-  await setMasks([
-    ...other.map(({ unit }) => [unit, true] as const),
-    ...target.map(({ unit }) => [unit, false] as const),
-  ])
-  // What came up at boot before must do so after.
-  if (other.some(({ enabled }) => enabled) || target.some(({ enabled }) => enabled))
-    await enableUnits(names(target), true)
-  await startUnits(names(target)) // after a reboot it may not run yet
+  await switchSides(record)
+  await enableUnits(unitsToEnable(record.target, record.other, record.down ?? []), true)
+  await startUnits(startedOf(record)) // after a reboot it may not run yet
+  syncLinks() // before the journal goes: without it nobody would put them right
   removeSwap(record)
 }
 
 /** Back to exactly what ran before; may be done again from any point of it. */
 async function rollBack(record: SwapRecord, why: string): Promise<void> {
-  const { target, other } = record
-  writeSwap({ ...record, phase: 'rolling-back', why })
+  noteRollBack(record, why)
   for (let attempt = 1; ; attempt++) {
     try {
-      const fresh = target.filter(({ active }) => !active)
-      await stopUnits(names(fresh))
-      if (record.phase === 'settling' || record.phase === 'rolling-back')
-        await enableUnits(names(fresh.filter(({ enabled, masked }) => !enabled && !masked)), false)
-      await setMasks([...target, ...other].map(({ unit, masked }) => [unit, masked] as const))
-      await startUnits(names([...other, ...target].filter(({ active }) => active)))
+      await restore(record)
+      syncLinks()
       removeSwap(record)
       return
     } catch (error) {
@@ -219,8 +169,24 @@ async function rollBack(record: SwapRecord, why: string): Promise<void> {
   }
 }
 
-/** Of a masked unit systemd knows no Conflicts=: those of the units that name it are the same. */
-async function conflictsOfMasked(groupUnit: string): Promise<string[]> {
-  const { readUnitConflicts } = await import('./unit-files.ts')
-  return readUnitConflicts(groupUnit)
+/** Only a resume reads it, and that ends the swap from the phase on disk as well: a full disk must not keep the old side down. */
+function noteRollBack(record: SwapRecord, why: string): void {
+  try {
+    writeSwap({ ...record, phase: 'rolling-back', why })
+  } catch {
+    // told if it is what the swap is rolled back for
+  }
+}
+
+async function restore(record: SwapRecord): Promise<void> {
+  const { target, other, phase, down = [] } = record
+  await stopUnits(names(target.filter(({ active }) => !active)))
+  if (phase === 'settling' || phase === 'rolling-back')
+    await enableUnits(unitsToEnable(target, other, down), false)
+  await setMasks([...target, ...other].map(({ unit, masked }) => [unit, masked] as const))
+  const ran = [...other, ...target].filter(({ active }) => active)
+  // One that had not arrived may never do: to wait for it would be to fail with it.
+  const arriving = ran.filter((unit) => unit.arriving === true)
+  await startUnits(names(ran.filter((unit) => unit.arriving !== true)))
+  await beginUnits(names(arriving))
 }

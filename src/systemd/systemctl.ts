@@ -1,9 +1,11 @@
 // What a swap asks of systemd, through systemctl: the state of units, start, stop, enable, mask.
 
 import { execFile } from 'node:child_process'
-import { mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { ByreError } from '../base/errors.ts'
+import { syncFolder } from './swap-journal.ts'
+import { isEnabledOnDisk, isMaskedByHand } from './unit-files.ts'
 
 export interface UnitState {
   readonly unit: string
@@ -11,9 +13,12 @@ export interface UnitState {
   readonly load: string
   /** 'active', 'inactive', 'failed', 'activating', ... */
   readonly active: string
+  /** A boot starts it, or would if it were not masked. */
   readonly enabled: boolean
   /** Masked by a swap. */
   readonly masked: boolean
+  /** Masked by somebody else, also or alone. */
+  readonly maskedByHand: boolean
   /** 0 when none. */
   readonly mainPid: number
   readonly restarts: number
@@ -23,6 +28,8 @@ export interface UnitState {
   readonly statusText: string
   /** Services it has Conflicts= with. */
   readonly conflicts: readonly string[]
+  /** Sockets, timers and paths that start it, as far as systemd has loaded them. */
+  readonly triggeredBy: readonly string[]
 }
 
 /**
@@ -30,6 +37,7 @@ export interface UnitState {
  * operator's masks stay theirs. Of higher priority than every place for unit files (systemd.unit(5)), and kept over a reboot.
  */
 const MASKS = '/etc/systemd/system.control'
+const UNITS = '/etc/systemd/system'
 
 const PROPERTIES = [
   'Id',
@@ -42,6 +50,7 @@ const PROPERTIES = [
   'Result',
   'StatusText',
   'Conflicts',
+  'TriggeredBy',
 ]
 
 /** In the order given. Rejects BYRE_SYSTEMD when systemd cannot be asked. */
@@ -64,12 +73,14 @@ function parseUnit(unit: string, block: string, nowMs: number): UnitState {
   )
   const text = (name: string): string => fields.get(name) ?? ''
   const active = text('ActiveState')
+  const masked = isMasked(unit)
   return {
     unit,
     load: text('LoadState'),
     active,
-    enabled: text('UnitFileState') === 'enabled',
-    masked: isMasked(unit),
+    enabled: text('UnitFileState') === 'enabled' || (masked && isEnabledOnDisk(unit)),
+    masked,
+    maskedByHand: isMaskedByHand(unit),
     mainPid: Number(text('MainPID')) || 0,
     restarts: Number(text('NRestarts')) || 0,
     ...(active === 'active' ? { upMs: nowMs - Number(text('ActiveEnterTimestampMonotonic')) / 1000 } : {}),
@@ -78,12 +89,21 @@ function parseUnit(unit: string, block: string, nowMs: number): UnitState {
     conflicts: text('Conflicts')
       .split(' ')
       .filter((name) => name.endsWith('.service')),
+    triggeredBy: text('TriggeredBy').split(' ').filter(Boolean),
   }
 }
 
-/** Waits until they are up, which for Type=notify is READY. Rejects BYRE_SYSTEMD with systemd's own words. */
+/** Waits until they are up, which for Type=notify is READY; what is no service first, since a socket refuses to listen for a
+ *  service that runs. Rejects BYRE_SYSTEMD with systemd's own words. */
 export async function startUnits(units: readonly string[]): Promise<void> {
-  if (units.length > 0) await systemctl('start', '--', ...units)
+  const services = units.filter((unit) => unit.endsWith('.service'))
+  const triggers = units.filter((unit) => !services.includes(unit))
+  for (const some of [triggers, services]) if (some.length > 0) await systemctl('start', '--', ...some)
+}
+
+/** Only asks: for those that were on their way up, and may never arrive. */
+export async function beginUnits(units: readonly string[]): Promise<void> {
+  if (units.length > 0) await systemctl('start', '--no-block', '--', ...units)
 }
 
 /** Waits until they are down; those that failed are forgotten as failed. Only what runs is asked to stop: systemd refuses
@@ -115,6 +135,22 @@ export async function setMasks(masks: readonly (readonly [unit: string, masked: 
   await systemctl('daemon-reload')
 }
 
+/** A link is only on disk once its folder is; for masks, and for what `systemctl enable` and `disable` change. */
+export function syncLinks(): void {
+  for (const folder of [MASKS, '/etc/systemd', UNITS, ...linkFolders()])
+    try {
+      syncFolder(folder)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+}
+
+function linkFolders(): string[] {
+  return readdirSync(UNITS)
+    .filter((name) => name.endsWith('.wants') || name.endsWith('.requires'))
+    .map((name) => join(UNITS, name))
+}
+
 function isMasked(unit: string): boolean {
   try {
     return readlinkSync(join(MASKS, unit)) === '/dev/null'
@@ -131,7 +167,8 @@ function systemctl(...args: string[]): Promise<string> {
     const options = { maxBuffer: 64 << 20, timeout: TIMEOUT_MS }
     execFile('systemctl', ['--no-pager', ...args], options, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout)
-      const why = stderr.trim() || (error.signal ? `ended by ${error.signal}` : error.message)
+      const why =
+        stderr.trim().replace(/\.$/, '') || (error.signal ? `ended by ${error.signal}` : error.message)
       reject(new ByreError('BYRE_SYSTEMD', `systemctl ${args[0]} failed: ${why}`))
     })
   })

@@ -1,9 +1,9 @@
-// What the file of a unit says while systemd, for a mask, does not look at it.
+// What the files of a unit say while systemd, for a mask, does not look at them.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Where files of services are looked for, first first (systemd.unit(5)), but for the places of masks. */
+/** Where files of services are looked for, first first (systemd.unit(5)), but for the place of swaps' masks. */
 const FOLDERS = [
   '/etc/systemd/system',
   '/run/systemd/system',
@@ -11,19 +11,61 @@ const FOLDERS = [
   '/usr/lib/systemd/system',
 ]
 
+/** Somebody else's mask, which unmasking by a swap does not lift: `systemctl mask`, or a link made by hand. */
+export function isMaskedByHand(unit: string): boolean {
+  for (const folder of FOLDERS) {
+    const path = join(folder, unit)
+    if (readlinkIfThere(path) === '/dev/null') return true
+    if (readIfThere(path) !== undefined) return false
+  }
+  return false
+}
+
+/** A boot would start `unit`, by the links `systemctl enable` makes: of a masked unit systemd says only that it is masked. */
+export function isEnabledOnDisk(unit: string): boolean {
+  const [folder] = FOLDERS as [string]
+  return namesIn(folder)
+    .filter((name) => name.endsWith('.wants') || name.endsWith('.requires'))
+    .some((name) => readlinkIfThere(join(folder, name, unit)) !== undefined)
+}
+
 /** The services in Conflicts= of the file of `unit` and of its drop-ins; none when there is no file. */
 export function readUnitConflicts(unit: string): string[] {
   const file = FOLDERS.map((folder) => readIfThere(join(folder, unit))).find((text) => text !== undefined)
-  const dropIns = FOLDERS.flatMap((folder) => {
-    const dir = join(folder, `${unit}.d`)
-    return namesIn(dir).flatMap((name) =>
-      name.endsWith('.conf') ? [readIfThere(join(dir, name)) ?? ''] : [],
-    )
-  })
-  const found = [file ?? '', ...dropIns].flatMap((text) =>
-    [...text.matchAll(/^Conflicts=(.*)$/gm)].map(([, value]) => value!),
-  )
-  return [...new Set(found.join(' ').split(/\s+/))].filter((name) => name.endsWith('.service'))
+  return conflictsIn(unit, [file ?? '', ...readDropIns(unit)])
+}
+
+/** By systemd's rules: an empty assignment forgets those before it, a backslash at the end of a line continues it. Pure. */
+export function conflictsIn(unit: string, texts: readonly string[]): string[] {
+  let found: string[] = []
+  for (const text of texts) {
+    const lines = text.replaceAll(/^\s*[#;].*\n/gm, '').replaceAll(/\\\n/g, ' ')
+    for (const [, value] of lines.matchAll(/^\s*Conflicts\s*=(.*)$/gm)) {
+      const names = value!.split(/\s+/).filter(Boolean)
+      found = names.length === 0 ? [] : [...found, ...names.map((name) => resolveSpecifiers(unit, name))]
+    }
+  }
+  return [...new Set(found)].filter((name) => name.endsWith('.service'))
+}
+
+/** Of a unit that is no instance: what else there is means nothing in its Conflicts=. */
+function resolveSpecifiers(unit: string, name: string): string {
+  const prefix = unit.replace(/\.service$/, '')
+  const known: Readonly<Record<string, string>> = { '%': '%', n: unit, N: prefix, p: prefix }
+  return name.replaceAll(/%(.)/g, (whole, letter: string) => known[letter] ?? whole)
+}
+
+/** Of the unit, of its prefixes at each dash and of all services; one of the same name in an earlier folder hides a later one. */
+function readDropIns(unit: string): string[] {
+  const prefixes = [...unit.matchAll(/-/g)].map(({ index }) => `${unit.slice(0, index + 1)}.service`)
+  const texts = new Map<string, string>()
+  for (const name of [unit, ...prefixes.toReversed(), 'service'])
+    for (const folder of FOLDERS) {
+      const dir = join(folder, `${name}.d`)
+      for (const file of namesIn(dir))
+        if (file.endsWith('.conf') && !texts.has(file)) texts.set(file, readIfThere(join(dir, file)) ?? '')
+    }
+  return [...texts].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text)
 }
 
 function readIfThere(path: string): string | undefined {
@@ -31,6 +73,14 @@ function readIfThere(path: string): string | undefined {
     return readFileSync(path, 'utf8')
   } catch {
     return undefined // not there, or a folder: systemd says what is wrong with a unit it loads
+  }
+}
+
+function readlinkIfThere(path: string): string | undefined {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return undefined // not there, or no link
   }
 }
 

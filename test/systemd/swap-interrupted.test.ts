@@ -36,7 +36,7 @@ t.test('an interrupted swap', { skip: systemdMissing() }, async (t) => {
     }
   })
 
-  for (const signal of ['INT', 'TERM'])
+  for (const signal of ['INT', 'TERM', 'HUP'])
     t.test(`SIG${signal} in the health window rolls back, and says so`, async (t) => {
       await swap('--to', 'individual')
       const unit = `swapper-${signal}.service`

@@ -8,15 +8,17 @@ import { ByreError } from '../../base/errors.ts'
 import { EXIT } from '../../base/exit-codes.ts'
 import { socketPathOf } from '../../base/places.ts'
 import type { SocketOwner } from '../../base/places.ts'
+import { reasonName } from '../../config/fields.ts'
 import { loadHerd } from '../../config/load.ts'
 import type { ResolvedHerd } from '../../config/types.ts'
 import { outcomeText, planText, savedBy } from '../../report/swap-text.ts'
 import { survey } from '../../supervisor/control/survey.ts'
 import { groupUnit } from '../../systemd/names.ts'
-import { planSwap, resumeSwap, swap as doSwap } from '../../systemd/swap.ts'
 import type { Projection } from '../../systemd/projection.ts'
-import type { SwapPlan } from '../../systemd/swap.ts'
-import { readSwaps } from '../../systemd/swap-journal.ts'
+import { resumeSwap, swap as doSwap } from '../../systemd/swap.ts'
+import { openSwaps, readSwap } from '../../systemd/swap-journal.ts'
+import { planSwap } from '../../systemd/swap-plan.ts'
+import type { SwapPlan } from '../../systemd/swap-plan.ts'
 import { print, printError } from '../io.ts'
 
 export interface SwapFlags {
@@ -26,21 +28,40 @@ export interface SwapFlags {
   readonly health?: string
   readonly dryRun?: boolean
   readonly resume?: boolean
+  readonly herd?: string
   readonly json?: boolean
 }
 
 /** Swaps, or with --dry-run says how, or with --resume ends what was interrupted; 0 done, 1 rolled back (why is told).
  *  Throws BYRE_USAGE, BYRE_CONFIG_*, BYRE_SWAP_*, BYRE_SYSTEMD. */
 export async function swap(flags: SwapFlags): Promise<number> {
-  const { config: file } = flags
-  const herd = await loadHerd({ cwd: process.cwd(), ...(file === undefined ? {} : { file }) })
   if ((flags.resume === true) === (flags.to !== undefined))
     throw new ByreError('BYRE_USAGE', 'Cannot swap: exactly one of --to and --resume is needed.')
+  if (flags.herd !== undefined && (flags.resume !== true || flags.config !== undefined))
+    throw new ByreError(
+      'BYRE_USAGE',
+      'Cannot use --herd: it stands for the config of --resume, which is needed otherwise.',
+    )
   if (flags.dryRun !== true) refuseWithoutRoot()
-  const lock = await takeLock(herd.name)
+  if (flags.resume === true) {
+    // The journal knows all the rest: a config that is broken or has moved must not keep a herd down.
+    const name = flags.herd === undefined ? (await load(flags)).name : checkHerd(flags.herd)
+    return locked(name, () => resume(name, flags))
+  }
+  const herd = await load(flags)
+  // Whoever only looks must not keep root from swapping.
+  if (flags.dryRun === true && process.geteuid?.() !== 0) return swapGroup(herd, flags)
+  return locked(herd.name, () => swapGroup(herd, flags))
+}
+
+function load({ config: file }: SwapFlags): Promise<ResolvedHerd> {
+  return loadHerd({ cwd: process.cwd(), ...(file === undefined ? {} : { file }) })
+}
+
+async function locked(herd: string, work: () => Promise<number>): Promise<number> {
+  const lock = await takeLock(herd)
   try {
-    if (flags.resume === true) return await resume(herd, flags)
-    return await swapGroup(herd, flags)
+    return await work()
   } finally {
     lock.close()
   }
@@ -48,12 +69,13 @@ export async function swap(flags: SwapFlags): Promise<number> {
 
 async function swapGroup(herd: ResolvedHerd, flags: SwapFlags): Promise<number> {
   const group = chooseGroup(herd, flags.group)
-  const open = readableSwaps(herd).find((record) => record.group === group)
-  if (open !== undefined)
+  if (readableSwaps(herd.name).includes(group)) {
+    const open = readSwap(herd.name, group)
     throw new ByreError(
       'BYRE_SWAP_OPEN',
       `Cannot swap ${herd.name}/${group}: a swap to ${open.to} was interrupted while ${open.phase}. End it with byre swap --resume.`,
     )
+  }
   const stop = new AbortController()
   const request = {
     herd: herd.name,
@@ -63,7 +85,8 @@ async function swapGroup(herd: ResolvedHerd, flags: SwapFlags): Promise<number> 
     healthMs: healthMs(flags.health ?? '10s'),
     check: createCheck(herd, group, flags.to!),
     signal: stop.signal,
-    onStep: (text: string) => void printError(`byre: ${text}\n`),
+    // A terminal that has gone, or a log on a full disk, must not end a swap half-way.
+    onStep: (text: string) => void printError(`byre: ${text}\n`).catch(() => {}),
   }
   const what = `swap of ${herd.name}/${group} to ${request.to}`
   const plan = await planSwap(request)
@@ -75,13 +98,13 @@ async function swapGroup(herd: ResolvedHerd, flags: SwapFlags): Promise<number> 
     )
     return EXIT.ok
   }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => stop.abort(new Error(`asked to stop by ${signal}`)))
   const outcome = await doSwap(request, plan)
-  const saved = outcome.kind === 'swapped' ? { saved: savedBy(outcome.before, outcome.after) } : {}
+  const saved = outcome.kind === 'swapped' ? savedBy(outcome.before, outcome.after) : undefined
   await print(
     flags.json === true
-      ? json({ herd: herd.name, group, to: request.to, outcome, ...saved })
+      ? json({ herd: herd.name, group, to: request.to, outcome, ...(saved === undefined ? {} : { saved }) })
       : outcomeText(what, outcome),
   )
   return outcome.kind === 'rolled-back' ? EXIT.failed : EXIT.ok
@@ -97,19 +120,34 @@ async function project(
   return projectGroup({ herd, workers, before, mainPids: other.map(({ mainPid }) => mainPid) })
 }
 
-async function resume(herd: ResolvedHerd, flags: SwapFlags): Promise<number> {
-  const ended = []
-  for (const record of readSwaps(herd.name)) {
-    if (flags.group !== undefined && record.group !== flags.group) continue
-    const how = await resumeSwap(record)
-    ended.push({ group: record.group, to: record.to, interrupted: record.phase, how })
-  }
+interface Ended {
+  readonly group: string
+  readonly to: string
+  readonly interrupted: string
+  readonly how: 'finished' | 'rolled-back'
+}
+
+/** One that cannot be ended does not keep the others from it; the first is thrown, the rest is told. */
+async function resume(herd: string, { group: wanted, json: asJson }: SwapFlags): Promise<number> {
+  const groups = openSwaps(herd).filter((group) => wanted === undefined || group === wanted)
+  const ended: Ended[] = []
+  const stuck: Error[] = []
+  for (const group of groups)
+    try {
+      const record = readSwap(herd, group)
+      ended.push({ group, to: record.to, interrupted: record.phase, how: await resumeSwap(record) })
+    } catch (error) {
+      stuck.push(error as Error)
+    }
   const lines = ended.map(
     ({ group, to, interrupted, how }) =>
-      `swap of ${herd.name}/${group} to ${to}, interrupted while ${interrupted}: ${how}\n`,
+      `swap of ${herd}/${group} to ${to}, interrupted while ${interrupted}: ${how}\n`,
   )
-  if (flags.json === true) await print(json({ herd: herd.name, ended }))
-  else await print(lines.length === 0 ? `no swap of ${herd.name} was interrupted\n` : lines.join(''))
+  if (asJson === true) await print(json({ herd, ended, stuck: stuck.map(({ message }) => message) }))
+  else if (groups.length > 0) await print(lines.join(''))
+  else await print(`no swap of ${herd}${wanted === undefined ? '' : `/${wanted}`} was interrupted\n`)
+  for (const { message } of stuck.slice(1)) await printError(`byre: ${message}\n`)
+  if (stuck.length > 0) throw stuck[0]
   return EXIT.ok
 }
 
@@ -122,10 +160,9 @@ function chooseGroup(herd: ResolvedHerd, wanted: string | undefined): string {
   throw new ByreError('BYRE_USAGE', `Cannot swap: --group must be one of ${groups.join(', ')}, ${got}.`)
 }
 
-/** One journal that cannot be read is told by --resume; here it is as open as any. */
-function readableSwaps(herd: ResolvedHerd): ReturnType<typeof readSwaps> {
+function readableSwaps(herd: string): string[] {
   try {
-    return readSwaps(herd.name)
+    return openSwaps(herd)
   } catch (error) {
     // Nobody but root may look; a plan needs no journal.
     if ((error as NodeJS.ErrnoException).code === 'EACCES') return []
@@ -190,6 +227,13 @@ function refuseWithoutRoot(): void {
     'BYRE_SWAP_REFUSED',
     `Cannot swap as user ${process.geteuid?.()}: it stops, starts and masks units. Run it as root, or with --dry-run.`,
   )
+}
+
+/** It becomes the name of a folder. */
+function checkHerd(name: string): string {
+  const why = reasonName(name)
+  if (why === undefined) return name
+  throw new ByreError('BYRE_USAGE', `Cannot use --herd: it ${why}.`)
 }
 
 function healthMs(text: string): number {

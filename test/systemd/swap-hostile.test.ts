@@ -1,0 +1,137 @@
+// A swap on a machine that is not as it should be: a full disk, units that were stopped, masked or failing before, sockets,
+// a journal that is none.
+import t from 'tap'
+import { leakGuard } from '../helpers/leak-guard.ts'
+import { createSwapHerd, GROUP, SINGLE } from '../helpers/swap-herd.ts'
+import { startSystemd, systemdMissing, UNIT_ROOT } from '../helpers/systemd.ts'
+import { CONFIG } from '../helpers/unit-herd.ts'
+
+leakGuard(t)
+
+const [ONE, TWO, THREE] = SINGLE as [string, string, string]
+const UNITS = '/etc/systemd/system'
+const JOURNALS = '/var/lib/byre-swap'
+
+t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) => {
+  // a network of its own: the lock of a swap is a name in it
+  const systemd = await startSystemd(t, ['-N'])
+  const herd = await createSwapHerd(systemd)
+  const { swap, up, openSwaps, killedSwap } = herd
+  const sh = async (script: string): Promise<string> => systemd.must(['sh', '-c', script])
+  const state = async (unit: string): Promise<string> => {
+    const { stdout } = await systemd.exec(['systemctl', 'is-enabled', unit])
+    return `${await systemd.property(unit, 'ActiveState')} ${stdout}`
+  }
+  /** Makes `unit` run another command, until it is called with nothing. */
+  const dropIn = async (unit: string, lines: string): Promise<string> =>
+    sh(
+      lines === ''
+        ? `rm -r '${UNITS}/${unit}.d' && systemctl daemon-reload`
+        : `mkdir -p '${UNITS}/${unit}.d' && printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n${lines}' >'${UNITS}/${unit}.d/x.conf' && systemctl daemon-reload`,
+    )
+  await systemd.must(['systemctl', 'enable', '--now', ...SINGLE])
+
+  t.test('a disk that is full in the middle of a swap brings back what ran', async (t) => {
+    // room for one journal, and not for the next one beside it
+    await sh(`mkdir -p ${JOURNALS} && mount -t tmpfs -o size=4k none ${JOURNALS}`)
+    const { code, stdout } = await swap('--to', 'supervised')
+    t.equal(code, 1)
+    t.match(stdout, /rolled back, 3 units as before: ENOSPC/)
+    t.same(await up(), SINGLE)
+    t.equal(await openSwaps(), '')
+    await sh(`umount ${JOURNALS}`)
+  })
+
+  t.test('a unit that was stopped and disabled is so after the way there and back', async (t) => {
+    await systemd.must(['systemctl', 'disable', '--now', THREE])
+    const plan = await swap('--to', 'supervised', '--dry-run')
+    t.match(plan.stdout, `(${THREE} not running now: its worker will in the group)`)
+    t.match(await swap('--to', 'supervised'), { code: 0 })
+    t.equal(await state(GROUP), 'active enabled')
+    const back = await swap('--to', 'individual', '--dry-run')
+    t.match(back.stdout, `(${THREE} stays down: it was masked, or not running when the group took over)`)
+    t.match(await swap('--to', 'individual'), { code: 0 })
+    t.same(await Promise.all(SINGLE.map(state)), ['active enabled', 'active enabled', 'inactive disabled'])
+    await systemd.must(['systemctl', 'enable', '--now', THREE])
+  })
+
+  t.test('a unit between two restarts does not keep a rollback from its end', async (t) => {
+    await dropIn(THREE, 'Restart=always\\nRestartSec=1h\\n')
+    await dropIn(GROUP, 'Restart=no\\n')
+    await systemd.exec(['systemctl', 'restart', THREE])
+    await systemd.becomes(THREE, 'ActiveState', 'activating')
+    const { code, stdout, stderr } = await swap('--to', 'supervised')
+    t.equal(code, 1)
+    t.match(stdout, /rolled back, 2 units as before: systemctl start failed/, stderr)
+    t.same(await up(), [ONE, TWO])
+    await systemd.becomes(THREE, 'ActiveState', 'activating')
+    t.equal(await openSwaps(), '')
+    await dropIn(THREE, '')
+    await dropIn(GROUP, '')
+    await systemd.must(['systemctl', 'restart', THREE])
+  })
+
+  t.test('what somebody else has masked stays so: a single unit down, a group refused', async (t) => {
+    await systemd.must(['systemctl', 'stop', THREE])
+    await sh(`mv ${UNITS}/${THREE} ${UNITS}/${GROUP} /usr/lib/systemd/system && systemctl mask ${THREE}`)
+    t.match(await swap('--to', 'supervised'), { code: 0 })
+    t.match(await swap('--to', 'individual'), { code: 0 })
+    t.same(await up(), [ONE, TWO])
+    await sh(`rm -f ${UNITS}.control/* && systemctl daemon-reload && systemctl mask ${GROUP}`)
+    const { code, stderr } = await swap('--to', 'supervised')
+    t.equal(code, 4)
+    t.match(stderr, /must not be masked.*Lift the mask with systemctl unmask/)
+    t.same(await up(), [ONE, TWO], 'nothing was touched')
+    await sh(
+      `systemctl unmask ${GROUP} ${THREE} && mv /usr/lib/systemd/system/${GROUP} /usr/lib/systemd/system/${THREE} ${UNITS} && systemctl daemon-reload && systemctl enable --now ${THREE}`,
+    )
+  })
+
+  t.test('a socket goes with the side it starts, and comes back with it', async (t) => {
+    const socket = ONE.replace('.service', '.socket')
+    await systemd.must(['systemctl', 'stop', ONE])
+    await sh(
+      `printf '[Socket]\\nListenStream=/run/one.sock\\n' >${UNITS}/${socket} && systemctl daemon-reload`,
+    )
+    await systemd.must(['systemctl', 'start', socket, ONE])
+    t.match(await swap('--to', 'supervised'), { code: 0 })
+    t.equal(await systemd.property(socket, 'ActiveState'), 'inactive')
+    t.equal(await systemd.property(socket, 'LoadState'), 'masked')
+    t.match(await swap('--to', 'individual'), { code: 0 })
+    t.equal(await systemd.property(socket, 'ActiveState'), 'active')
+    t.same(await up(), SINGLE)
+    await systemd.must(['systemctl', 'stop', socket, ONE])
+    await sh(`rm ${UNITS}/${socket} && systemctl daemon-reload && systemctl start ${ONE}`)
+  })
+
+  t.test(
+    'a journal that cannot be read keeps no other group down, and --resume needs no config',
+    async (t) => {
+      t.not((await killedSwap('supervised', '[ "$2" = start ]', 'before')).code, 0)
+      t.same(await up(), [])
+      await sh(`echo nonsense >${JOURNALS}/h/aaa.json`)
+      const unit = 'byre-swap-resume@h.service'
+      await systemd.exec(['systemctl', 'start', unit])
+      await systemd.becomes(unit, 'ActiveState', 'failed')
+      t.same(await up(), SINGLE)
+      t.equal(await openSwaps(), 'aaa.json')
+      await systemd.journalWith(/aaa.json.*is not a journal of this version/, '-u', unit)
+      await sh(`rm ${JOURNALS}/h/aaa.json && systemctl start ${unit}`)
+      t.notMatch(await systemd.property(unit, 'ExecStart'), CONFIG, 'it may have moved')
+      t.match(await swap('--resume', '--herd', '../h'), { code: 2, stderr: /--herd: it must be/ })
+      t.match(await swap('--to', 'supervised', '--herd', 'h'), { code: 2 })
+    },
+  )
+
+  t.test('whoever may not read memory is told so', async (t) => {
+    const nobody = ['setpriv', '--reuid=1', '--regid=1', '--clear-groups']
+    const command = [`${UNIT_ROOT}/units/byre`, 'swap', '--to', 'supervised', '--config', CONFIG]
+    const { code, stdout } = await systemd.exec([...nobody, ...command, '--dry-run'])
+    t.equal(code, 0)
+    t.match(stdout, /with 3 units \(their memory only root may read\) running now/)
+    const { before } = JSON.parse((await systemd.exec([...nobody, ...command, '--dry-run', '--json'])).stdout)
+    t.match(before, { units: 3, unreadable: 3 })
+    t.notOk('pssBytes' in before)
+    t.match(await systemd.exec([...nobody, ...command]), { code: 1, stderr: /Cannot swap as user 1/ })
+  })
+})
