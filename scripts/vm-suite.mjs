@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pack } from './vm-pack.mjs'
 
@@ -24,14 +24,21 @@ const SUITES = [
   'systemd/units',
   'systemd/swap',
   'systemd/swap-killed',
+  'systemd/swap-hostile',
   'systemd/swap-interrupted',
+  'reboot',
   'notify/notify-systemd',
   'log/journald-systemd',
   'log/supervise-systemd',
 ]
 /** What an emulated machine takes for a second of work, about: every deadline of the tests is multiplied by it. */
 const SLOWNESS = Number(process.env.BYRE_TEST_SLOWNESS ?? 8)
-const SECONDS = Number(process.env.BYRE_VM_SECONDS ?? 900)
+const SECONDS = Number(process.env.BYRE_VM_SECONDS ?? 1800)
+const HELLO = 'systemctl --version | head -1; uname -r; node --version;'
+/** Of vm-reboot-job.sh. */
+const REBOOT_STAGES = 6
+/** What vm-run -k says of a machine that was reset. */
+const RESET = 75
 
 const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
 const unknown = wanted.filter((name) => !SUITES.includes(name))
@@ -41,7 +48,8 @@ const job = mkdtempSync(join(tmpdir(), 'byre-vm-'))
 chmodSync(job, 0o755) // units run as users without privileges
 process.once('exit', () => rmSync(job, { recursive: true, force: true }))
 pack(job)
-copyFileSync(`${ROOT}/scripts/vm-measure-job.sh`, join(job, 'measure.sh'))
+for (const name of ['measure', 'reboot'])
+  copyFileSync(`${ROOT}/scripts/vm-${name}-job.sh`, join(job, `${name}.sh`))
 
 const results = []
 for (const suite of wanted.length > 0 ? wanted : SUITES) {
@@ -66,26 +74,41 @@ function save() {
 }
 
 async function runSuite(suite) {
-  const command =
-    suite === 'measure'
-      ? 'bash /job/measure.sh'
-      : `BYRE_TEST_SYSTEMD=own BYRE_TEST_SLOWNESS=${SLOWNESS} TAP_TIMEOUT=${SECONDS} node build/test/${suite}.test.js`
-  const hello = 'systemctl --version | head -1; uname -r; node --version;'
   const since = Date.now()
-  const { code, lines } = await runMachine(`${hello} ${command}`)
+  const { code, lines } = suite === 'reboot' ? await runReboots() : await runMachine(commandOf(suite))
   const [systemd, kernel, node, ...rest] = lines
-  const counts = suite === 'measure' ? countChecks(rest) : countTap(rest)
+  const counts = suite.includes('/') ? countTap(rest) : countChecks(rest)
   // A machine that ended early has failed, whatever it had said before.
   if (code !== 0 && counts.failed === 0) counts.failed = 1
   if (counts.failed > 0) process.stdout.write(`${lines.join('\n')}\n`)
+  for (const fact of counts.facts) process.stdout.write(`  ${fact}\n`)
   return { suite, systemd, kernel, node, ...counts, seconds: Math.round((Date.now() - since) / 1000) }
 }
 
-function runMachine(command) {
+function commandOf(suite) {
+  if (suite === 'measure') return `${HELLO} bash /job/measure.sh`
+  return `${HELLO} BYRE_TEST_SYSTEMD=own BYRE_TEST_SLOWNESS=${SLOWNESS} TAP_TIMEOUT=${SECONDS} node build/test/${suite}.test.js`
+}
+
+/** One disk, booted again after each reset: each stage but the last ends in one. */
+async function runReboots() {
+  const disk = join(job, '..', `${basename(job)}.disk`)
+  process.once('exit', () => rmSync(disk, { force: true }))
+  const lines = []
+  for (let stage = 1; stage <= REBOOT_STAGES; stage++) {
+    const command = `${stage === 1 ? HELLO : ''} bash /job/reboot.sh ${stage}`
+    const { code, lines: said } = await runMachine(command, ['-k', disk])
+    lines.push(...said)
+    const expected = stage === REBOOT_STAGES ? 0 : RESET
+    if (code !== expected) return { code: code || 1, lines: [...lines, `stage ${stage} ended with ${code}`] }
+  }
+  return { code: 0, lines }
+}
+
+function runMachine(command, options = []) {
   return new Promise((resolve, reject) => {
-    const child = spawn(`${ROOT}/scripts/vm-run`, ['-t', String(SECONDS), job, command], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
+    const args = [...options, '-t', String(SECONDS), job, command]
+    const child = spawn(`${ROOT}/scripts/vm-run`, args, { stdio: ['ignore', 'pipe', 'inherit'] })
     let text = ''
     child.stdout.setEncoding('utf8')
     child.stdout.on('data', (chunk) => (text += chunk))
@@ -94,17 +117,18 @@ function runMachine(command) {
   })
 }
 
-/** Leaf assertions of TAP; the names of those that carry a figure. */
+/** Leaf assertions of TAP, and the figures told beside them: comments `fact: ...`. */
 function countTap(lines) {
   const counts = { passed: 0, failed: 0, skipped: 0, facts: [] }
   for (const line of lines) {
+    const fact = /^\s*# fact: (.*)$/.exec(line)
+    if (fact !== null) counts.facts.push(fact[1])
     const match = /^\s*(not ok|ok) \d+(?: - (.*))?$/.exec(line)
     if (match === null) continue
     const [, verdict, name = ''] = match
     if (/# (SKIP|TODO)/i.test(name)) counts.skipped++
     else if (/# time=/.test(name)) continue
     else counts[verdict === 'ok' ? 'passed' : 'failed']++
-    if (name.startsWith('MemoryPeak')) counts.facts.push(name)
   }
   return counts
 }

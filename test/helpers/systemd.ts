@@ -67,8 +67,9 @@ export async function startSystemd(
   }
   const property = async (unit: string, key: string): Promise<string> =>
     (await must(['systemctl', 'show', '--value', '-p', key, unit])).trim()
+  const since = OWN ? await journalFromNow(must) : []
   const journal = async (...rest: string[]): Promise<Entry[]> =>
-    (await must(['journalctl', '--no-pager', '-o', 'json', ...rest]))
+    (await must(['journalctl', '--no-pager', '-o', 'json', ...since, ...rest]))
       .split('\n')
       .filter(Boolean)
       .map((line) => JSON.parse(line) as Entry)
@@ -94,6 +95,13 @@ export async function startSystemd(
         return entries.some((entry) => message.test(entry['MESSAGE'] ?? '')) ? entries : undefined
       }),
   }
+}
+
+/** A journal that was there before has what earlier tests wrote: only what comes from now on counts. */
+async function journalFromNow(must: Systemd['must']): Promise<readonly string[]> {
+  const told = await must(['journalctl', '--no-pager', '--quiet', '-n', '1', '--show-cursor'])
+  const cursor = /^-- cursor: (.+)$/m.exec(told)?.[1]
+  return cursor === undefined ? [] : [`--after-cursor=${cursor}`]
 }
 
 /** Boots it; gives the words that make a command one of its inside. */

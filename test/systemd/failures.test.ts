@@ -134,6 +134,9 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
     const line = entries.find((entry) => /oom-host/.test(entry['MESSAGE']!))!['MESSAGE']!
     t.match(line, /verdict=oom-host/)
     t.match(line, /hog/)
+    t.comment(
+      `fact: MemoryMax of a unit: Result=${hasCgroup2() ? 'oom-kill' : 'signal'}; the next start: ${line}`,
+    )
     await systemd.must(['systemctl', 'stop', unitOf('hog')])
   })
 

@@ -3,6 +3,7 @@ import t from 'tap'
 import { eventually, SLOWNESS } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { hasCgroup2, startSystemd, systemdMissing } from '../helpers/systemd.ts'
+import type { Systemd } from '../helpers/systemd.ts'
 import { createUnitHerd } from '../helpers/unit-herd.ts'
 
 leakGuard(t)
@@ -37,6 +38,17 @@ t.test('memory', { skip: systemdMissing() }, async (t) => {
     // on v2 no process may be where controllers are handed on: byre is in a leaf
     if (hasCgroup2()) t.match(lines[0], /^0::.*\/byre-h-bounded\.service\/byre-supervisor$/)
     const before = await herd.status('bounded')
+    for (const [name, limit] of [
+      ['hog', 120],
+      ['neighbour', 200],
+    ] as const) {
+      const { path, text } = await limitOf(
+        systemd,
+        before.workers.find((worker) => worker.name === name)?.pid,
+      )
+      t.equal(Number(text), limit * MIB, `${name}: ${path}`)
+      t.match(path, new RegExp(`/byre-h-bounded\\.service/byre-\\d+-${name}-\\d+$`), 'a leaf of the unit')
+    }
     await herd.go('hog')
     const after = await herd.until('bounded', 'the end of hog', ({ workers }) =>
       workers.some(({ name, lastExit }) => name === 'hog' && lastExit !== undefined),
@@ -44,7 +56,16 @@ t.test('memory', { skip: systemdMissing() }, async (t) => {
     await herd.stopGoing('hog')
     const { lastExit } = after.workers.find(({ name }) => name === 'hog')!
     t.match(lastExit, { verdict: 'oom-host', reason: /limit 120 MiB, from memoryMax/ })
-    t.match(lastExit?.evidence, { confidence: 'certain', oomKills: Number })
+    t.match(lastExit?.evidence, {
+      confidence: 'certain',
+      oomKills: Number,
+      cgroupFile: hasCgroup2() ? /\/memory\.events$/ : /\/memory\.oom_control$/,
+      cgroup: { limitBytes: 120 * MIB, peakBytes: Number },
+    })
+    const { oomKills, cgroup } = lastExit!.evidence as { oomKills: number; cgroup: { peakBytes: number } }
+    t.comment(
+      `fact: memory.max of a process: oom-host, oom_kill ${oomKills}, peak ${cgroup.peakBytes} of ${120 * MIB}`,
+    )
     for (const name of ['neighbour', 'sibling']) {
       const one = after.workers.find((worker) => worker.name === name)
       t.match(one, { state: 'running', restarts: 0 })
@@ -74,11 +95,26 @@ t.test('memory', { skip: systemdMissing() }, async (t) => {
         'the kernel holds it back',
         async () => (await number('memory.events', /^high (\d+)/m)) > 0,
       )
-      await eventually('pressure', async () => (await number('memory.pressure', /^some .*total=(\d+)/m)) > 0)
+      const pressureUs = await eventually('pressure', async () => {
+        const total = await number('memory.pressure', /^some .*total=(\d+)/m)
+        return total > 0 ? total : undefined
+      })
+      await systemd.journalWith(/memory of the group is watched \(cgroup-v2\)/, '-t', 'byre', '-u', HIGH)
+      const asked = await systemd.journalWith(
+        /^memory of the group after 'collect': /,
+        '-t',
+        'byre',
+        '-u',
+        HIGH,
+      )
+      const relief = asked.map((entry) => entry['MESSAGE'] ?? '').find((line) => /after 'collect'/.test(line))
       await herd.stopGoing('eater')
       t.equal(await number('memory.events', /^oom_kill (\d+)/m), 0)
       const peakBytes = Number(await systemd.property(HIGH, 'MemoryPeak'))
       t.ok(peakBytes > 150 * MIB && peakBytes < 1024 * MIB, `MemoryPeak ${peakBytes}`)
+      const highEvents = await number('memory.events', /^high (\d+)/m)
+      t.comment(`fact: MemoryPeak ${peakBytes} under MemoryHigh ${160 * MIB}, held ${highEvents} times`)
+      t.comment(`fact: memory.pressure some total ${pressureUs} us when first read; byre: ${relief}`)
       t.equal(await systemd.property(HIGH, 'ActiveState'), 'active')
       t.equal(await systemd.property(HIGH, 'NRestarts'), '0')
       t.match(await herd.status('high'), { workers: [{ name: 'eater', state: 'running' }] })
@@ -87,3 +123,15 @@ t.test('memory', { skip: systemdMissing() }, async (t) => {
     },
   )
 })
+
+/** The limit of the memory cgroup that process `pid` is in, as the kernel has it. */
+async function limitOf(
+  systemd: Systemd,
+  pid: number | undefined,
+): Promise<{ readonly path: string; readonly text: string }> {
+  const lines = (await systemd.must(['cat', `/proc/${pid}/cgroup`])).split('\n')
+  const [mount, file] = hasCgroup2() ? ['', 'memory.max'] : ['/memory', 'memory.limit_in_bytes']
+  const line = lines.find((text) => (hasCgroup2() ? text.startsWith('0::') : text.includes(':memory:')))
+  const path = line?.split(':').slice(2).join(':') ?? ''
+  return { path, text: await systemd.must(['cat', `/sys/fs/cgroup${mount}${path}/${file}`]) }
+}
