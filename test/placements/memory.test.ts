@@ -67,3 +67,34 @@ t.test(
     t.same(await herd.stop(), { code: 0, signal: null })
   },
 )
+
+/** Buffers are outside V8's heap, where its profiler sees nothing. */
+const BUFFERS = `
+export async function run(ctx) {
+  const kept = []
+  ctx.every(50, () => void (kept.length < 400 && kept.push(Buffer.alloc(2_000_000, kept.length + 1))), { jitter: 0 })
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`
+/** A cache that fills, a hundred times more slowly. */
+const CACHE = `
+export async function run(ctx) {
+  const kept = []
+  ctx.every(50, () => void kept.push(new Array(2_500).fill(kept.length + 0.5)), { jitter: 0 })
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`
+
+t.test('nobody is blamed for memory that V8 does not see', async (t) => {
+  const herd = await startHerd(t, {
+    workers: { buffers: BUFFERS, cache: CACHE },
+    config: {
+      groups: { default: { memoryHigh: '1MiB' } },
+      workers: { buffers: { onLimit: 'eject' }, cache: { onLimit: 'eject' } },
+    },
+  })
+  const named = await herd.line({ event: 'memory-fattest' }, 0, 40_000)
+  t.match(named, { keptBytes: Number, grewBytes: Number, msg: /outside V8's heap/ })
+  t.notOk('worker' in named, 'the cache kept most of what V8 knows of, and next to nothing of what grew')
+  await herd.line({ event: 'memory-relief', step: 'fattest' })
+  t.same(herd.matching({ event: 'moved' }), [])
+  t.same(await herd.stop(), { code: 0, signal: null })
+})

@@ -6,11 +6,14 @@ import { formatDurationMs } from '../../base/durations.ts'
 import { describeThrown } from '../../base/errors.ts'
 import type { Scheduler } from '../../base/scheduler.ts'
 import type { ResolvedHerd } from '../../config/types.ts'
+import { readSmapsRollup } from '../../procfs/smaps-rollup.ts'
 import { holdMessages } from '../hold.ts'
 import type { SupervisorOptions } from '../options.ts'
 import type { Residence } from '../residence.ts'
 import type { Roster } from '../roster.ts'
-import type { ProfileSource } from '../status.ts'
+import { collectAll } from '../settle.ts'
+import type { ProfileReport, ProfileSource } from '../status.ts'
+import { blame } from './blame.ts'
 import type { Grown } from './growth.ts'
 import type { GroupLimits } from './limits.ts'
 
@@ -25,6 +28,9 @@ export interface FattestDeps {
   readonly profileSource: () => ProfileSource
 }
 
+/** A process of its own costs about as much: moved out for less, the group would use more than before. */
+export const EJECT_MIN_BYTES = 16_777_216
+
 /** The watch that asks. */
 export interface Asker {
   /** It is gone: nobody is moved any more. */
@@ -35,8 +41,6 @@ export interface Asker {
 
 /** Who lives in the loop is told apart by what it allocates in this time and keeps. */
 const WINDOW_MS = 5000
-/** Below this share of what was kept in the window nobody is blamed for the loop's growth. */
-const BLAME_SHARE = 0.5
 
 export async function tellFattest(
   grown: Grown | undefined,
@@ -57,7 +61,7 @@ export async function tellFattest(
     // A thread's figure is V8's, a process's the kernel's.
     const source = placement === 'thread' ? 'v8-heap' : 'anon'
     asker.warn('memory-fattest', name, { placement, source, ...figures }, `worker ${name} ${by}`)
-    if (placement === 'thread') eject(name, by, deps, asker)
+    if (placement === 'thread') eject(name, by, figures.growthBytes, deps, asker)
     return
   }
   await blameInLoop(figures, by, deps, asker)
@@ -70,27 +74,42 @@ async function blameInLoop(
   asker: Asker,
 ): Promise<void> {
   try {
-    const source = deps.profileSource()
-    const { takeProfile } = await import('../profile/profile.ts')
-    const report = await takeProfile(
-      { kind: 'heap', windowMs: WINDOW_MS },
-      { ...source, label: `${source.label}.memory` },
-    )
-    const [first] = report.workers
+    const { report, grewBytes } = await sampleGrowth(deps)
     const shares = report.workers.slice(0, 3).map(({ worker, self }) => ({ worker, keptBytes: self }))
-    const kept = { windowMs: report.windowMs, keptBytes: report.total, shares, file: report.file }
-    if (first === undefined || first.self < report.total * BLAME_SHARE) {
-      const text = `the shared loop ${by}; no one worker of it stands out`
-      asker.warn('memory-fattest', '', { ...figures, ...kept }, text)
+    const { windowMs, total: keptBytes, file } = report
+    const facts = { ...figures, windowMs, keptBytes, grewBytes, shares, file }
+    const found = blame({ totalBytes: keptBytes, workers: report.workers, grewBytes })
+    if (found.kind !== 'worker') {
+      asker.warn('memory-fattest', '', facts, `the shared loop ${by}; ${WHY_NOBODY[found.kind]}`)
       return
     }
-    const text = `worker ${first.worker} kept ${formatMegabytes(first.self)} of the ${formatMegabytes(report.total)} allocated in ${formatDurationMs(report.windowMs)}, and the shared loop ${by}`
-    asker.warn('memory-fattest', first.worker, { placement: 'shared', ...figures, ...kept }, text)
-    eject(first.worker, `it kept most of what the shared loop grew by`, deps, asker)
+    const { worker } = found
+    const text = `worker ${worker} kept ${formatMegabytes(found.keptBytes)} of the ${formatMegabytes(keptBytes)} allocated in ${formatDurationMs(windowMs)}, and the shared loop ${by}`
+    asker.warn('memory-fattest', worker, { placement: 'shared', ...facts }, text)
+    eject(worker, 'it kept most of what the shared loop grew by', figures.growthBytes, deps, asker)
   } catch (error) {
     const facts = { ...figures, unavailable: describeThrown(error) }
     asker.warn('memory-fattest', '', facts, `the shared loop ${by}; who is not known`)
   }
+}
+
+const WHY_NOBODY = {
+  nobody: 'no one worker of it stands out',
+  outside: "most of it is outside V8's heap (Buffers, native code), where nobody is known",
+} as const
+
+/** What the loop keeps by V8, and what the process grew by in the same time by the kernel. */
+async function sampleGrowth(deps: FattestDeps): Promise<{ report: ProfileReport; grewBytes: number }> {
+  const source = deps.profileSource()
+  const { takeProfile } = await import('../profile/profile.ts')
+  await collectAll()
+  const before = readSmapsRollup('self')
+  const request = { kind: 'heap', windowMs: WINDOW_MS } as const
+  const report = await takeProfile(request, { ...source, label: `${source.label}.memory` })
+  await collectAll()
+  const after = readSmapsRollup('self')
+  const grewBytes = before.ok && after.ok ? after.value.anonBytes - before.value.anonBytes : 0
+  return { report, grewBytes }
 }
 
 function placementOf(name: string, { roster, residence }: FattestDeps): string {
@@ -99,7 +118,8 @@ function placementOf(name: string, { roster, residence }: FattestDeps): string {
 }
 
 /** As `onLimit: 'eject'` asks. It lives on in a process, whose memory is its own and can be bounded. */
-function eject(name: string, why: string, deps: FattestDeps, asker: Asker): void {
+function eject(name: string, why: string, growthBytes: number, deps: FattestDeps, asker: Asker): void {
+  if (growthBytes < EJECT_MIN_BYTES) return
   const { roster, residence, options, scheduler } = deps
   const runner = roster.get(name)
   // The later wish wins over a stop under way: it would start again what a shutdown or a reload waits for.

@@ -6,21 +6,28 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { ResolvedWorker } from '../../../src/config/types.ts'
 import type { Logger } from '../../../src/log/logger.ts'
-import { tellFattest } from '../../../src/supervisor/memory/fattest.ts'
+import { EJECT_MIN_BYTES, tellFattest } from '../../../src/supervisor/memory/fattest.ts'
 import type { FattestDeps } from '../../../src/supervisor/memory/fattest.ts'
 import { Residence } from '../../../src/supervisor/residence.ts'
 
 const spec = { name: 'fat', placement: 'thread', onLimit: 'eject' } as ResolvedWorker
 const silent = { info() {}, warn() {}, error() {} } as unknown as Logger
-const GROWN = { key: 'fat 1 2', growthBytes: 10, bytes: 20, overMs: 5 }
+const GROWN = { key: 'fat 1 2', growthBytes: EJECT_MIN_BYTES, bytes: 2 * EJECT_MIN_BYTES, overMs: 5 }
 
-const CASES: readonly [law: string, state: string, closed: boolean, ejected: boolean][] = [
+const CASES: readonly [
+  law: string,
+  state: string,
+  closed: boolean,
+  ejected: boolean,
+  growthBytes?: number,
+][] = [
+  ['grown by less than a process costs: left alone', 'running', false, false, EJECT_MIN_BYTES - 1],
   ['running and watched: moved out', 'running', false, true],
   ['running, the watch is closed: left alone', 'running', true, false],
   ['stopping, the watch not closed: left alone', 'stopping', false, false],
 ]
 
-for (const [law, kind, closed, ejected] of CASES)
+for (const [law, kind, closed, ejected, growthBytes = EJECT_MIN_BYTES] of CASES)
   t.test(law, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'byre-eject-'))
     t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -43,7 +50,7 @@ for (const [law, kind, closed, ejected] of CASES)
       roster: { get: () => runner },
       residence,
     } as unknown as FattestDeps
-    await tellFattest(GROWN, { groups: ['g'], highBytes: 1 }, deps, {
+    await tellFattest({ ...GROWN, growthBytes }, { groups: ['g'], highBytes: 1 }, deps, {
       closed: () => closed,
       warn: () => {},
     })
