@@ -3,6 +3,8 @@
 
 /** Longest topic or pattern, in UTF-16 code units; bounds the depth of the routing trie to 128 tokens. */
 export const MAX_TOPIC_LENGTH = 256
+/** First token of reply topics. Nobody outside the bus publishes or subscribes to them, and no wildcard covers them. */
+export const INBOX = '_inbox'
 
 // A token is anything but white space, control characters, lone surrogates and the three characters with a meaning.
 const TOKEN = String.raw`[^\s\p{Cc}\p{Cs}.*>]+`
@@ -20,6 +22,11 @@ export function checkTopic(text: string): string | undefined {
 export function checkPattern(text: string): string | undefined {
   if (text.length <= MAX_TOPIC_LENGTH && PATTERN.test(text)) return undefined
   return reason(text, true)
+}
+
+/** Reply topics, and patterns for them: `_inbox` and all below it. */
+export function isInbox(text: string): boolean {
+  return text.startsWith(INBOX) && (text.length === INBOX.length || text[INBOX.length] === '.')
 }
 
 function reason(text: string, wildcards: boolean): string {

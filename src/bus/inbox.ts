@@ -3,8 +3,7 @@
 // is the `id` of the request, `<process>-r<n>`. Inside a process both are one topic, `_inbox.<process>.<process>-r<n>`.
 // A reply topic of any other form is somebody else's and stays as it is.
 
-import { checkTopic } from '../base/topics.ts'
-import { INBOX, isInbox } from './topics.ts'
+import { checkTopic, INBOX, isInbox } from '../base/topics.ts'
 
 /** A reply topic as the wire has it. */
 export interface WireReply {

@@ -4,8 +4,8 @@ import type { Clock } from '../base/clock.ts'
 import { formatDurationMs } from '../base/durations.ts'
 import { ByreError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
+import { INBOX } from '../base/topics.ts'
 import { onAbort } from './abort.ts'
-import { INBOX } from './topics.ts'
 
 /** Most requests one owner may have waiting at a time; more are refused with BYRE_BUS_OVERFLOW. */
 export const MAX_PENDING = 10_000

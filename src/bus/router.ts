@@ -4,6 +4,7 @@
 import type { Clock, Random } from '../base/clock.ts'
 import { ByreError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
+import { isInbox } from '../base/topics.ts'
 import type { Carrier } from './carrier.ts'
 import type { OverflowPolicy, PublishOptions, RawDelivery } from './bus.ts'
 import { decodeEnvelope, encodePayload } from './codec.ts'
@@ -11,7 +12,7 @@ import { assertPublishOptions } from './options.ts'
 import { isPacket, Packet, packetOf } from './packet.ts'
 import { PendingRequests } from './requests.ts'
 import type { BufferedSubscription } from './subscription.ts'
-import { assertPattern, assertTopic, isInbox, isReserved, reserved } from './topics.ts'
+import { assertPattern, assertTopic, isReserved, reserved } from './topics.ts'
 import { PatternTrie } from './trie.ts'
 
 export interface EmbeddedBusOptions {

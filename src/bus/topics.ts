@@ -2,10 +2,7 @@
 // with one topic. The spelling rules themselves are in base/topics.ts, because the config checks them too.
 
 import { ByreError } from '../base/errors.ts'
-import { checkPattern, checkTopic } from '../base/topics.ts'
-
-/** First token of reply topics. Nobody outside the bus publishes or subscribes to them, and no wildcard covers them. */
-export const INBOX = '_inbox'
+import { checkPattern, checkTopic, INBOX, isInbox } from '../base/topics.ts'
 
 /** Throws BYRE_BUS_TOPIC_INVALID unless `topic` is a topic one can publish to. */
 export function assertTopic(topic: unknown): asserts topic is string {
@@ -20,11 +17,6 @@ export function assertPattern(pattern: unknown): asserts pattern is string {
   if (problem !== undefined)
     throw invalid('subscribe to pattern', pattern, problem, 'a pattern like orders.* or orders.>')
   if (isInbox(pattern as string)) throw reserved('subscribe to', pattern as string)
-}
-
-/** Reply topics: `_inbox` and all below it. */
-export function isInbox(topic: string): boolean {
-  return topic.startsWith(INBOX) && (topic.length === INBOX.length || topic[INBOX.length] === '.')
 }
 
 /** Topics only byre itself publishes to: `system.>`, which workers may subscribe to, and the reply topics. */

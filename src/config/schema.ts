@@ -3,7 +3,7 @@
 
 import * as v from 'valibot'
 import type { Json } from '../base/json.ts'
-import { checkPattern, checkTopic } from '../base/topics.ts'
+import { checkPattern, checkTopic, isInbox } from '../base/topics.ts'
 import { reasonBusText, reasonListen, reasonRedisUrl } from './addresses.ts'
 import { MIN_SECRET_LENGTH, RANGES } from './defaults.ts'
 import * as f from './fields.ts'
@@ -25,10 +25,17 @@ export function checkShape(json: Json, problems: Problems): HerdConfig | undefin
 
 const topicPattern = (): f.Field<string> =>
   f.text("a topic pattern such as 'webhook.>'", (value) =>
-    refused('topic pattern', value, checkPattern(value)),
+    refused('topic pattern', value, checkPattern(value) ?? reasonInbox(value)),
   )
 const streamName = (): f.Field<string> =>
   f.text("a stream name such as 'orders.new'", (value) => refused('stream name', value, checkTopic(value)))
+
+/** What the bus would refuse once the herd is up. */
+function reasonInbox(pattern: string): string | undefined {
+  return isInbox(pattern)
+    ? 'reply topics belong to request(), and nobody else gets them. Name the topic of the requests'
+    : undefined
+}
 
 function refused(what: string, value: string, reason: string | undefined): string | undefined {
   return reason === undefined ? undefined : `must be a ${what}, got ${show(value)}: ${reason}`

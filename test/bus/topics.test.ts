@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { assertPattern, assertTopic, covers, isInbox, isReserved } from '../../src/bus/topics.ts'
+import { isInbox } from '../../src/base/topics.ts'
+import { assertPattern, assertTopic, covers, isReserved } from '../../src/bus/topics.ts'
 import { coversByRule, patterns, topics } from './arbitraries.ts'
 
 const TABLE: readonly [pattern: string, topic: string, covered: boolean][] = [

@@ -7,7 +7,12 @@ export const accepted: readonly unknown[] = [
   one(),
   one({}, { $schema: './node_modules/byre/schema/byre.config.schema.json' }),
   one({ activation: 'eager' }),
-  one({ activation: { topics: ['a', 'a.*', '>', 'a-b_c.日本.*.>'], every: '1.5m' } }),
+  one({
+    activation: {
+      topics: ['a', 'a.*', '>', '_inboxes.>', 'system.>', '*.b', 'a-b_c.日本.*.>'],
+      every: '1.5m',
+    },
+  }),
   one({ activation: { cron: '*/5 0-12 * * MON-FRI', timezone: 'America/New_York' } }),
   one({ activation: { cron: '@daily' } }),
   one({ activation: { cron: '*/10 * * * * *' } }),

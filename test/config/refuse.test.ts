@@ -1,6 +1,8 @@
 // Every refusal, by the loader itself.
 import fc from 'fast-check'
 import t from 'tap'
+import { createEmbeddedBus } from '../../src/bus/embedded.ts'
+import { systemClock } from '../../src/base/clock.ts'
 import { one, problemsOf } from './herd.ts'
 import { refusals } from './refused.ts'
 
@@ -15,6 +17,42 @@ for (const { title, raw, path, message } of refusals) {
     t.same(problems.length, new Set(problems.map((p) => `${p.path} ${p.message}`)).size, 'no problem twice')
   })
 }
+
+t.test('a topic pattern of the config is one the bus takes, and the other way round', async (t) => {
+  const bus = createEmbeddedBus({ messageBytes: 1024, buffer: 8, clock: systemClock })
+  t.teardown(() => bus.close())
+  const tokens = fc.constantFrom(
+    '_inbox',
+    '_inboxes',
+    'system',
+    'a',
+    '*',
+    '>',
+    '',
+    ' ',
+    'a*',
+    'x'.repeat(250),
+  )
+  const takes = (pattern: string): boolean => {
+    try {
+      bus.tap(pattern, () => {})()
+      return true
+    } catch {
+      return false
+    }
+  }
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        fc.array(tokens, { maxLength: 4 }).map((some) => some.join('.')),
+        fc.string({ unit: 'binary' }),
+      ),
+      async (pattern) =>
+        takes(pattern) === ((await problemsOf(one({ activation: { topics: [pattern] } }))).length === 0),
+    ),
+    { numRuns: 1000 },
+  )
+})
 
 t.test('what is not JSON is refused with the path of each value', async (t) => {
   const cyclic: Record<string, unknown> = {}

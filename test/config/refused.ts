@@ -395,6 +395,9 @@ for (const [topic, reason] of [
   ['a*', /must stand alone/],
   ['a b', /white space/],
   ['', /it is empty/],
+  ['_inbox', /reply topics belong to request\(\)/],
+  ['_inbox.>', /got '_inbox\.>': reply topics belong to request\(\).* Name the topic of the requests/],
+  ['_inbox.*.a', /reply topics belong to request\(\)/],
 ] as const) {
   shape(
     `the topic ${JSON.stringify(topic)}`,

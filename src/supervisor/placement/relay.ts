@@ -2,6 +2,7 @@
 // until it says that it took it, so that what it leaves unread goes back where it came from.
 
 import type { Json } from '../../base/json.ts'
+import { isInbox } from '../../base/topics.ts'
 import type {
   Job,
   PublishOptions,
@@ -11,7 +12,6 @@ import type {
   StreamOptions,
   SubscribeOptions,
 } from '../../bus/bus.ts'
-import { isInbox } from '../../bus/topics.ts'
 import type { Offloader } from '../../worker/offload.ts'
 import type { Offloaded } from './guest/offload.ts'
 import { InHand } from './wire/in-hand.ts'
