@@ -1,6 +1,8 @@
 // The shared bus: every herd of one name on one Redis server, over two connections of this process.
 
+import type * as Ioredis from 'ioredis'
 import type { Redis, RedisOptions } from 'ioredis'
+import { lazyRequire } from '../base/lazy.ts'
 import { createRedactor } from '../base/redact.ts'
 import type { BusEvent, HostBus } from './bus.ts'
 import { RedisCarrier } from './redis/carrier.ts'
@@ -30,7 +32,7 @@ export interface RedisBusOptions extends EmbeddedBusOptions {
  */
 export async function openRedisBus(options: RedisBusOptions): Promise<HostBus> {
   const { address, secrets } = readAddress(options.server, options.env ?? {})
-  const { Redis: Client } = await import('ioredis')
+  const { Redis: Client } = ioredis.get()
   const { herd, clock } = options
   const connect = connectOptions(address, keyPrefix(herd), clock)
   const createClient = (name: string): Redis =>
@@ -49,6 +51,9 @@ export async function openRedisBus(options: RedisBusOptions): Promise<HostBus> {
   })
   return hostBus(carrier, leases)
 }
+
+/** Through require: importing a CommonJS package loads and warms up a parser of its exports besides. */
+const ioredis = lazyRequire<typeof Ioredis>('ioredis', import.meta.url)
 
 /** One client is one connection: what is to happen when it breaks is decided in redis/link.ts. */
 const CLIENT: RedisOptions = {
