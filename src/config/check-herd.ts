@@ -6,18 +6,21 @@ import { didYouMean } from '../base/suggest.ts'
 import { cycles } from '../graph/cycles.ts'
 import { digraph } from '../graph/digraph.ts'
 import { checkWorker } from './check-workers.ts'
-import { DEFAULTS, MAX_WORKERS } from './defaults.ts'
+import { CAPABILITIES, DEFAULTS, MAX_WORKERS } from './defaults.ts'
 import { reasonGroupName, reasonName } from './fields.ts'
 import { type Path, type Problems, show } from './problems.ts'
 import { type RawRecord, type RawWorker, asRecord, asText, asTexts, rawWorkers } from './raw.ts'
 
+/** Of one kind in one config: each looks at every name. */
+const MAX_SUGGESTIONS = 20
+
 /** Adds every problem between values. `folder` is the absolute folder of the config file. */
 export function checkRules(config: RawRecord, folder: string, problems: Problems): void {
   checkCount(config, problems)
-  checkGroups(config, problems)
   checkEnvNames(asRecord(config['defaults'])['env'], ['defaults', 'env'], problems)
   checkControl(config, problems)
   const workers = rawWorkers(config)
+  checkGroups(config, workers, problems)
   const embedded = (config['bus'] ?? DEFAULTS.bus) === 'embedded'
   const setting = { problems, folder, embedded, kinds: new Map() }
   for (const worker of workers) {
@@ -27,6 +30,7 @@ export function checkRules(config: RawRecord, folder: string, problems: Problems
     checkWorker(worker, setting)
   }
   checkReferences(workers, problems)
+  checkCapabilities(workers, problems)
 }
 
 function checkCount(config: RawRecord, problems: Problems): void {
@@ -36,9 +40,17 @@ function checkCount(config: RawRecord, problems: Problems): void {
   if (count > MAX_WORKERS) problems.add(['workers'], `must have at most ${MAX_WORKERS} workers, got ${count}`)
 }
 
-function checkGroups(config: RawRecord, problems: Problems): void {
+/** `groups`: names that some worker has as its group, limits in their order. */
+function checkGroups(config: RawRecord, workers: readonly RawWorker[], problems: Problems): void {
+  const used = new Set(workers.map((worker) => asText(worker.find('group').value) ?? ''))
+  let suggestions = 0
   for (const [name, entry] of Object.entries(asRecord(config['groups']))) {
     const reason = reasonGroupName(name)
+    if (workers.length > 0 && !used.has(name)) {
+      const near = ++suggestions <= MAX_SUGGESTIONS ? didYouMean(name, used) : ''
+      const remedy = near === '' ? ". Set 'group' on a worker, or remove the entry" : near
+      problems.add(['groups', name], `no worker is in group ${show(name)}${remedy}`)
+    }
     if (reason !== undefined) problems.add(['groups', name], `the name ${reason}`)
     const group = asRecord(entry)
     const high = parseBytes(asText(group['memoryHigh']) ?? '')
@@ -80,7 +92,7 @@ function checkReferences(workers: readonly RawWorker[], problems: Problems): voi
         const to = indexOf.get(name)
         if (to !== undefined) edges.push([from, to])
         else {
-          const near = ++suggestions <= 20 ? didYouMean(name, indexOf.keys()) : ''
+          const near = ++suggestions <= MAX_SUGGESTIONS ? didYouMean(name, indexOf.keys()) : ''
           problems.add(['workers', worker.name, key, position], `no worker is named ${show(name)}${near}`)
         }
       }
@@ -91,6 +103,22 @@ function checkReferences(workers: readonly RawWorker[], problems: Problems): voi
       cycle.map((i) => workers[i]!),
       problems,
     )
+}
+
+/** `needs.capabilities`: names Linux knows. */
+function checkCapabilities(workers: readonly RawWorker[], problems: Problems): void {
+  const known = new Set(CAPABILITIES)
+  let suggestions = 0
+  for (const { name, own } of workers) {
+    for (const [text, position] of asTexts(asRecord(own['needs'])['capabilities'])) {
+      if (known.has(text)) continue
+      const near = ++suggestions <= MAX_SUGGESTIONS ? didYouMean(text, known) : ''
+      problems.add(
+        ['workers', name, 'needs', 'capabilities', position],
+        `must be a capability such as 'CAP_NET_BIND_SERVICE', got ${show(text)}${near}`,
+      )
+    }
+  }
 }
 
 function addCycle(cycle: readonly RawWorker[], problems: Problems): void {

@@ -67,3 +67,15 @@ export const MAX_FILE_BYTES: number = 8 * 1024 * 1024
 export const MAX_LIST = 10_000
 /** Shortest control.secret, in characters: what HMAC-SHA-256 needs to be worth it. */
 export const MIN_SECRET_LENGTH = 16
+/** The capabilities of Linux (linux/capability.h, in its order; the newest came with 5.9). systemd drops others with a
+ *  warning, and the worker would miss what it needs. */
+export const CAPABILITIES: readonly string[] = `
+  CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+  NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT
+  SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE
+  AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ
+  PERFMON BPF CHECKPOINT_RESTORE
+`
+  .trim()
+  .split(/\s+/)
+  .map((name) => `CAP_${name}`)

@@ -42,5 +42,7 @@ export const accepted: readonly unknown[] = [
     { control: { overRedis: 'unsigned' }, admission: {}, sampler: {}, limits: {}, groups: {}, defaults: {} },
   ),
   one({}, { limits: { message: '64MiB', buffer: 1_000_000 }, onUnattributed: 'report' }),
-  one({}, { groups: { g: { memoryHigh: '1GB' }, h: { memoryHigh: '1MiB', memoryMax: '1MiB' } } }),
+  one({ group: 'g' }, { groups: { g: { memoryHigh: '1GB' } } }),
+  one({}, { groups: { default: { memoryHigh: '1MiB', memoryMax: '1MiB' } } }),
+  one({}, { defaults: { group: 'h' }, groups: { h: {} } }),
 ]

@@ -158,7 +158,7 @@ const full: unknown = {
   bus: { cluster: [{ host: 'h', port: 1 }] },
   http: { listen: '127.0.0.1:1' },
   defaults: { restart: 'always', sleepAfter: '1m', backoff: { max: '2m' } },
-  groups: { g: { memoryHigh: '1GiB', memoryMax: '2GiB' } },
+  groups: { default: { memoryHigh: '1GiB', memoryMax: '2GiB' } },
   control: { secret: '0123456789abcdef' },
   admission: { max: 2 },
   sampler: { enabled: true, interval: '1s' },

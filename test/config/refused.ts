@@ -538,6 +538,12 @@ shape(
   /such as 'CAP_NET_BIND_SERVICE'/,
 )
 shape(
+  'a capability Linux does not have, near one it has',
+  one({ needs: { capabilities: ['CAP_KILL', 'CAP_NET_BIND_SERVICES'] } }),
+  `${W}.needs.capabilities[1]`,
+  /got 'CAP_NET_BIND_SERVICES'; did you mean 'CAP_NET_BIND_SERVICE'\?/,
+)
+shape(
   'a system group with a space',
   one({ needs: { groups: ['a b'] } }),
   `${W}.needs.groups[0]`,
@@ -636,6 +642,27 @@ rule(
   one({}, { groups: { g: { memoryHigh: '2GiB', memoryMax: '1GiB' } } }),
   'groups.g.memoryHigh',
   /must not be larger than memoryMax, got '2GiB' and '1GiB'/,
+)
+for (const [groups, group, message] of [
+  [{ bacth: {} }, 'batch', /^no worker is in group 'bacth'; did you mean 'batch'\?$/],
+  [{ defualt: {} }, undefined, /^no worker is in group 'defualt'; did you mean 'default'\?$/],
+  [
+    { zzz: {}, batch: {} },
+    'batch',
+    /^no worker is in group 'zzz'\. Set 'group' on a worker, or remove the entry$/,
+  ],
+] as const)
+  rule(
+    `limits of the group ${Object.keys(groups)[0]}, which has no worker`,
+    one(group === undefined ? {} : { group }, { groups }),
+    `groups.${Object.keys(groups)[0]}`,
+    message,
+  )
+rule(
+  'limits of a group that only defaults would have',
+  one({ group: 'own' }, { defaults: { group: 'shared' }, groups: { own: {}, shared: {} } }),
+  'groups.shared',
+  /^no worker is in group 'shared'/,
 )
 shape(
   'an unknown key of a group',

@@ -100,7 +100,13 @@ t.test('everything the contract names is accepted', async (t) => {
         },
       },
       other: { module: './workers/b.mjs', lease: true, activation: { cron: '@hourly' } },
-      none: { module: './workers/b.mjs', lease: false, config: null, undefinedIsAbsent: undefined },
+      none: {
+        module: './workers/b.mjs',
+        group: 'idle',
+        lease: false,
+        config: null,
+        undefinedIsAbsent: undefined,
+      },
     },
   })
   t.same(herd.bus, { kind: 'redis', url: 'rediss://user:pa%20ss@redis.example:6380/3' })
