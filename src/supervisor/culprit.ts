@@ -65,5 +65,13 @@ export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): voi
   deps.log.error(facts, 'the last process was taken down by a worker')
   runner.recordExit(last.exit)
   if (deps.eject(runner.spec, last.exit.reason, last.exit.verdict === 'stalled')) return
-  runner.isolate(`${last.exit.reason}. Start it with: byre start ${last.worker}`)
+  runner.isolate(`${last.exit.reason}. ${remedy(last.worker, deps.label)}`)
+}
+
+/** Where it was it would do it again. `byre run` hosts one worker, which is alone already. */
+function remedy(worker: string, label: string): string {
+  const start = `byre start ${worker}`
+  return label === `run-${worker}`
+    ? `Start it with: ${start}`
+    : `Alone it harms nobody else: byre move ${worker} --to process, then ${start}`
 }

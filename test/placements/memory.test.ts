@@ -92,7 +92,7 @@ t.test('nobody is blamed for memory that V8 does not see', async (t) => {
     },
   })
   const named = await herd.line({ event: 'memory-fattest' }, 0, 40_000)
-  t.match(named, { keptBytes: Number, grewBytes: Number, msg: /outside V8's heap/ })
+  t.match(named, { keptBytes: Number, grewBytes: Number, msg: /outside its V8 heap/ })
   t.notOk('worker' in named, 'the cache kept most of what V8 knows of, and next to nothing of what grew')
   await herd.line({ event: 'memory-relief', step: 'fattest' })
   t.same(herd.matching({ event: 'moved' }), [])

@@ -95,7 +95,7 @@ async function blameInLoop(
 
 const WHY_NOBODY = {
   nobody: 'no one worker of it stands out',
-  outside: "most of it is outside V8's heap (Buffers, native code), where nobody is known",
+  outside: 'most of it is outside its V8 heap (Buffers, native code, threads), where nobody is known',
 } as const
 
 /** What the loop keeps by V8, and what the process grew by in the same time by the kernel. */
