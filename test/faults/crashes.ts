@@ -73,7 +73,12 @@ export async function checkNextStart(t: Test, folder: string, wanted: NextStart 
     t.match(bad, { state: 'running', failures: 0 })
   } else {
     t.match(said, [{ worker: 'bad', level: 50, certain: true }])
-    t.match(bad, { state: 'quarantined', quarantine: /byre move bad --to process, then byre start bad$/, failures: 1, ...wanted.bad })
+    t.match(bad, {
+      state: 'quarantined',
+      quarantine: /byre move bad --to process, then byre start bad$/,
+      failures: 1,
+      ...wanted.bad,
+    })
     if (wanted.restart !== false) {
       await herd.act('bad', 'start')
       await herd.untilWorker('bad', (worker) => worker.state === 'running')

@@ -79,7 +79,8 @@ function explainEnd(
     const limit = heapLimitMiB(spec)
     if (evidence['code'] === 'ERR_WORKER_OUT_OF_MEMORY') {
       const text = `V8 heap of its thread out of memory${heapRemedy(spec.name, limit)}`
-      return { verdict: 'oom-heap', text, evidence }
+      const unavailable = { heap: 'V8 ends a thread without a report' }
+      return { verdict: 'oom-heap', text, evidence: { ...evidence, unavailable } }
     }
     const { type, message } = describeThrown(failure.error)
     return { verdict: 'failed', text: `its thread failed: ${type}: ${message}`, evidence }

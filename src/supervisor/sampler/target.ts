@@ -35,6 +35,11 @@ interface Taken {
   readonly ratio: number
   readonly windowMs: number
 }
+/** Its own word on its heap. */
+interface Told {
+  readonly moment: Moment
+  readonly figures: HeapFigures
+}
 interface Smaps {
   readonly moment: Moment
   readonly pssBytes: number
@@ -59,7 +64,7 @@ export class Target {
   #last: Taken | undefined
   #smaps: Smaps | undefined
   #smapsReason: string | undefined
-  #heap: { readonly moment: Moment; readonly figures: HeapFigures } | undefined
+  #heap: Told | undefined
   #failed: string | undefined
   #asked = false
   #count = 0
@@ -120,7 +125,11 @@ export class Target {
 
   /** The last figures that could be taken, whatever happened since; for the evidence of its end. */
   evidence(now: Moment): WorkerSample | undefined {
-    return this.#last === undefined ? undefined : this.#takenFigures(this.#last, now)
+    if (this.#last === undefined && this.#heap === undefined) return undefined
+    return {
+      ...(this.#last === undefined ? {} : this.#takenFigures(this.#last, now)),
+      ...(this.#heap === undefined ? {} : { heap: this.#heapFigures(this.#heap, now) }),
+    }
   }
 
   #read(): ProcResult<Reading> | undefined {
@@ -165,8 +174,12 @@ export class Target {
 
   #freshHeap(now: Moment, intervalMs: number): WorkerSample['heap'] {
     if (this.#heap === undefined) return undefined
-    const ageMs = Math.round(now.monotonic - this.#heap.moment.monotonic)
-    return ageMs > HEAP_INTERVALS * intervalMs ? undefined : { source: 'v8', ...this.#heap.figures, ageMs }
+    const heap = this.#heapFigures(this.#heap, now)
+    return heap.ageMs > HEAP_INTERVALS * intervalMs ? undefined : heap
+  }
+
+  #heapFigures({ figures, moment }: Told, now: Moment): NonNullable<WorkerSample['heap']> {
+    return { source: 'v8', ...figures, ageMs: Math.round(now.monotonic - moment.monotonic) }
   }
 
   #noCpu(why: string): string {
