@@ -1,7 +1,7 @@
 // How the last process of this group ended, read from its breadcrumb and V8's fatal report, and what the next start
 // does about it (law 1): the siblings come up, the culprit does not.
 
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync, realpathSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { isRecord } from '../base/check.ts'
 import { formatDurationMs } from '../base/durations.ts'
@@ -136,7 +136,7 @@ export function explainLastRun(
   { now, bootedAt, unit, stall, watched = () => false }: Circumstances,
 ): LastRun | undefined {
   if (report !== undefined) {
-    const owner = ownerOfStack(report.stack, owners())
+    const owner = ownerOfStack(report.stack, throughLinks(owners()))
     const worker = owner.kind === 'worker' ? owner.worker : crumb?.worker
     if (worker !== undefined) return fromReport(worker, report, owner.kind === 'worker', now)
   }
@@ -170,6 +170,25 @@ export function explainLastRun(
     { ...evidence, unavailable: { signal: 'not known to the next process' } },
     certain,
   )
+}
+
+/** This process has loaded nothing yet: the links of the config lead where they lead now. */
+function throughLinks({ byModule, ownRoot }: StackOwners): StackOwners {
+  const byFile = new Map<string, readonly string[]>()
+  for (const [path, workers] of byModule) {
+    const file = realFile(path)
+    byFile.set(file, [...(byFile.get(file) ?? []), ...workers])
+  }
+  return { byModule: byFile, ownRoot }
+}
+
+/** Not `realpathSync` in JavaScript: see base/stat.ts. */
+function realFile(path: string): string {
+  try {
+    return realpathSync.native(path)
+  } catch {
+    return path // it is gone
+  }
 }
 
 /** One clause on how the unit saw its process end. */

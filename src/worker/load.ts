@@ -2,6 +2,7 @@
 
 import { pathToFileURL } from 'node:url'
 import { ByreError, describeThrown } from '../base/errors.ts'
+import { modulePath, noteLoaded } from '../base/module-path.ts'
 import type { WorkerModule } from './contract.ts'
 
 export interface LoadedWorker {
@@ -21,12 +22,25 @@ export async function loadWorker(name: string, path: string, attempt: number): P
   const startedAt = performance.now()
   const url = pathToFileURL(path)
   if (attempt > 0) url.search = `byre=${attempt}`
+  noteLoaded([path, fileOf(path, url.href)])
   const module = await importModule(name, path, url.href)
   const loadMs = performance.now() - startedAt
   return {
     run: runOf(name, path, module),
     loadMs,
     rssBytes: Math.max(0, process.memoryUsage.rss() - rssBefore),
+  }
+}
+
+/**
+ * Asked of Node's own resolver, not of the file system: it keeps where a link led the first time for as long as the
+ * process lives, and leaves links alone with --preserve-symlinks.
+ */
+function fileOf(path: string, href: string): string {
+  try {
+    return modulePath(import.meta.resolve(href)) ?? path
+  } catch {
+    return path // the import fails with it and says why
   }
 }
 

@@ -100,7 +100,7 @@ export interface Herd {
   configure(config: PartialHerd, workers?: Readonly<Record<string, string>>): void
 }
 
-const BIN = resolve(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
+export const BIN: string = resolve(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
 
 /** A fresh 0700 folder with a short path: a socket path may have 107 bytes. Removed at teardown. */
 export function herdFolder(t: Owner): string {

@@ -1,5 +1,5 @@
 // Who took the last process down: what a breadcrumb and a fatal report prove, and what they do not.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -235,6 +235,18 @@ t.test('what the unit saw decides the verdict, and when the process died', async
   t.match(explain({ result: 'watchdog' }), { certain: true, exit: { verdict: 'stalled' } }, 'held for 500 ms')
   t.match(explain({ result: 'watchdog', at: NOW - 4900 }), { certain: false }, 'entered just before the end')
   t.equal(verdictOfUnit(unit), 'unknown')
+})
+
+t.test('a report whose stack lies behind the link of the config names its worker', async (t) => {
+  const folder = realpathSync(folderOf(t))
+  writeFileSync(join(folder, 'bad.mjs'), '')
+  symlinkSync(folder, join(folder, 'current'))
+  const linked = { byModule: new Map([[join(folder, 'current/bad.mjs'), ['bad']]]), ownRoot: '/byre/' }
+  const frames = `    at f (file://${folder}/bad.mjs:1:1)`
+  t.match(
+    explainLastRun(crumb({ worker: 'other' }), report(frames), () => linked, host),
+    { worker: 'bad', exit: { evidence: { namedBy: 'stack' } } },
+  )
 })
 
 t.test('the note of a unit is read once, and nonsense is no note', async (t) => {

@@ -1,6 +1,6 @@
-// Whose code threw, read from a stack trace. Pure.
+// Whose code threw, read from a stack trace.
 
-import { modulePath } from '../../base/module-path.ts'
+import { modulePath, pathsAt } from '../../base/module-path.ts'
 
 const FRAME_LIMIT = 64
 const FRAME = /(?:\(|at (?:async )?)((?:file:\/\/|\/)[^()]*?):(\d+):(\d+)\)?$/
@@ -19,7 +19,7 @@ export function framesOf(stack: string | undefined): string[] {
 }
 
 export interface StackOwners {
-  /** Worker names by absolute path of the entry module; several when workers share a module. */
+  /** Worker names by path of the entry module, as the config has it; several when workers share a module. */
   readonly byModule: ReadonlyMap<string, readonly string[]>
   /** byre's own code lies below this folder (with a trailing slash). */
   readonly ownRoot: string
@@ -39,6 +39,11 @@ export function stackOwners(
   return { byModule, ownRoot }
 }
 
+/** The workers whose entry module was loaded from `file`, also when their config names it through a symbolic link. */
+export function workersAt(file: string, { byModule }: StackOwners): readonly string[] {
+  return pathsAt(file).flatMap((path) => byModule.get(path) ?? [])
+}
+
 export type StackOwner =
   | { readonly kind: 'worker'; readonly worker: string }
   /** The innermost frame outside node: is byre's own code. */
@@ -53,8 +58,8 @@ export function ownerOfStack(stack: string | undefined, owners: StackOwners): St
   const frames = framesOf(stack)
   if (frames[0]?.startsWith(owners.ownRoot) === true) return { kind: 'byre' }
   for (const frame of frames) {
-    const workers = owners.byModule.get(frame)
-    if (workers?.length === 1 && workers[0] !== undefined) return { kind: 'worker', worker: workers[0] }
+    const [worker, ...others] = workersAt(frame, owners)
+    if (worker !== undefined && others.length === 0) return { kind: 'worker', worker }
   }
   return { kind: 'nobody' }
 }

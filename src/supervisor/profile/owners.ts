@@ -4,9 +4,9 @@
 // Imports are read from the source text: V8 has no list of them. A computed import() is not seen, nor what a package
 // imports in turn; both end in the worker on the stack, or in the unattributed part.
 
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { modulePath } from '../../base/module-path.ts'
+import { loadedFrom, modulePath } from '../../base/module-path.ts'
 
 /** The worker (or workers sharing one module, joined) that owns the code at `url`; undefined: nobody alone. */
 export type OwnerOf = (url: string) => string | undefined
@@ -24,8 +24,10 @@ const EXTENSIONS = ['', '.js', '.mjs', '.cjs', '/index.js']
 
 export function ownersOf(members: readonly Member[]): OwnerOf {
   const byModule = new Map<string, string[]>()
-  for (const { name, modulePath } of members)
-    byModule.set(modulePath, [...(byModule.get(modulePath) ?? []), name])
+  for (const { name, modulePath } of members) {
+    const file = loadedFrom(modulePath)
+    byModule.set(file, [...(byModule.get(file) ?? []), name])
+  }
   const reachedBy = new Map<string, Set<string>>()
   for (const [modulePath, names] of byModule) {
     const owner = names.join(', ')
@@ -71,9 +73,19 @@ function sourceOf(file: string): string {
 function fileAt(path: string | undefined): string | undefined {
   if (path === undefined) return undefined
   const bare = path.replace(/[?#].*$/, '')
-  return EXTENSIONS.map((extension) => bare + extension).find(
+  const found = EXTENSIONS.map((extension) => bare + extension).find(
     (candidate) => statSync(candidate, { throwIfNoEntry: false })?.isFile() === true,
   )
+  return found === undefined ? undefined : realFile(found)
+}
+
+/** Not `realpathSync` in JavaScript: see base/stat.ts. */
+function realFile(path: string): string {
+  try {
+    return realpathSync.native(path)
+  } catch {
+    return path // gone this very moment
+  }
 }
 
 /** The innermost package of a path in node_modules. */

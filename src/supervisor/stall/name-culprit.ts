@@ -1,6 +1,7 @@
-// Who holds the loop, from the stack of the paused loop, its async context and the worker last entered. Pure.
+// Who holds the loop, from the stack of the paused loop, its async context and the worker last entered.
 
 import { modulePath } from '../../base/module-path.ts'
+import { workersAt } from '../attribution/stack.ts'
 import type { StackOwners } from '../attribution/stack.ts'
 
 /** A frame of the paused loop, innermost first in a list; lines count from 1. */
@@ -42,8 +43,8 @@ export interface Place {
 export function nameCulprit(sighting: Sighting, owners: StackOwners): Culprit | undefined {
   const paths = sighting.frames.map((frame) => modulePath(frame.url))
   for (const path of paths) {
-    const workers = path === undefined ? undefined : owners.byModule.get(path)
-    if (workers?.length === 1 && workers[0] !== undefined) return { worker: workers[0], by: 'stack' }
+    const [worker, ...others] = path === undefined ? [] : workersAt(path, owners)
+    if (worker !== undefined && others.length === 0) return { worker, by: 'stack' }
   }
   if (sighting.context !== undefined) return { worker: sighting.context, by: 'context' }
   const first = paths.find((path) => path !== undefined)

@@ -1,5 +1,6 @@
 // What the supervisor's loop and the thread that watches it say to each other.
 
+import type { Link } from '../../base/module-path.ts'
 import type { LogFormat } from '../../log/output.ts'
 import type { StallStatus } from '../status.ts'
 
@@ -18,7 +19,7 @@ export const CONTEXT_KEY = 'byre.stall.context'
 export interface WatchedWorker {
   readonly name: string
   readonly index: number
-  readonly path: string
+  readonly source: { readonly path: string }
   readonly detect: boolean
   readonly afterMs: number
   /** It may be ended with the process when it never gives the loop back: onStall 'eject'. */
@@ -49,7 +50,12 @@ export interface ThreadSettings {
   /** Where profiles go, and their name. */
   readonly profiles: { readonly folder: string; readonly label: string }
   readonly herd: HerdView
+  /** Of the modules the loop has loaded. */
+  readonly links: readonly Link[]
 }
+
+/** Loop to thread: the herd after a reload, or where a link has led. */
+export type ToThread = HerdView | { readonly link: Link }
 
 /** A stall, and the worker it is charged to, if any. */
 export type Stall = StallStatus['last'] & { readonly worker?: string }

@@ -2,14 +2,15 @@
 // and what a stall needs is loaded with the first one.
 
 import { parentPort, workerData } from 'node:worker_threads'
+import { noteLoaded } from '../../base/module-path.ts'
 import type { Logger } from '../../log/logger.ts'
-import type { StackOwners } from '../attribution/stack.ts'
+import { stackOwners } from '../attribution/stack.ts'
 import type { investigate as Investigate } from './investigate.ts'
 import { Judge, periodOf } from './judge.ts'
 import { LineBudget } from './line-budget.ts'
 import { openEpollReader, RestingPlace } from './loop-state.ts'
 import { SHARED } from './protocol.ts'
-import type { HerdView, Stall, ThreadSettings, WatchedWorker } from './protocol.ts'
+import type { HerdView, Stall, ThreadSettings, ToThread, WatchedWorker } from './protocol.ts'
 
 const settings = workerData as ThreadSettings
 const { shared } = settings
@@ -20,7 +21,12 @@ let herd: HerdView = settings.herd
 let judge = judgeFor(herd)
 let log: Logger | undefined
 
-parentPort?.on('message', (next: HerdView) => {
+for (const link of settings.links) noteLoaded(link)
+parentPort?.on('message', (next: ToThread) => {
+  if ('link' in next) {
+    noteLoaded(next.link)
+    return
+  }
   herd = next
   judge = judgeFor(next)
 })
@@ -62,7 +68,7 @@ async function tools(): Promise<[typeof Investigate, Logger]> {
 async function hold(number: number, since: number): Promise<void> {
   const [investigate, logger] = await tools()
   const stall = await investigate({
-    owners: ownersOf(herd),
+    owners: stackOwners(herd.workers, herd.ownRoot),
     workerOf: (name) => herd.workers.find((worker) => worker.name === name),
     entered,
     over: () => Atomics.load(shared, SHARED.answered) >= number,
@@ -88,10 +94,4 @@ function tellLoop(stall: Stall): void {
 function entered(): string | undefined {
   const index = Atomics.load(shared, SHARED.entered) - 1
   return herd.workers.find((worker: WatchedWorker) => worker.index === index)?.name
-}
-
-function ownersOf({ workers, ownRoot }: HerdView): StackOwners {
-  const byModule = new Map<string, string[]>()
-  for (const { name, path } of workers) byModule.set(path, [...(byModule.get(path) ?? []), name])
-  return { byModule, ownRoot }
 }

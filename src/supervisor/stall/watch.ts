@@ -3,6 +3,8 @@
 
 import { Worker } from 'node:worker_threads'
 import { describeThrown } from '../../base/errors.ts'
+import { watchLinks } from '../../base/module-path.ts'
+import type { Link } from '../../base/module-path.ts'
 import type { Scheduler } from '../../base/scheduler.ts'
 import { LEVEL_NUMBERS } from '../../log/levels.ts'
 import { wantsColour } from '../../log/pretty.ts'
@@ -18,7 +20,7 @@ import type { StallStatus } from '../status.ts'
 import { openEpolls } from './loop-state.ts'
 import { dropStallNote } from './note.ts'
 import { CONTEXT_KEY, SHARED } from './protocol.ts'
-import type { FromThread, HerdView, Stall, ThreadSettings } from './protocol.ts'
+import type { FromThread, HerdView, Stall, ThreadSettings, ToThread } from './protocol.ts'
 
 export interface StallDeps {
   readonly options: SupervisorOptions
@@ -47,7 +49,9 @@ export function watchStalls(deps: StallDeps): StallWatch {
   const counts = new Map<string, StallStatus>()
   const shared = new Int32Array(new SharedArrayBuffer(SHARED.length * Int32Array.BYTES_PER_ELEMENT))
   const noteFile = stallNoteFile(options.stateFolder, options.label)
-  const thread = startThread(deps, shared, noteFile)
+  const links = watchLinks((link) => tellThread({ link }))
+  const thread = startThread(deps, shared, noteFile, links)
+  const tellThread = (message: ToThread): void => thread.postMessage(message)
   let closed = false
   const onMessage = (message: FromThread): void => {
     if (typeof message === 'number') {
@@ -70,10 +74,11 @@ export function watchStalls(deps: StallDeps): StallWatch {
   thread.unref()
   watchEntries(noting(deps.entries, shared))
   return {
-    herdChanged: () => thread.postMessage(viewOf(deps)),
+    herdChanged: () => tellThread(viewOf(deps)),
     statusOf: (worker) => counts.get(worker),
     close() {
       closed = true
+      watchLinks(undefined)
       watchEntries(deps.entries)
       deps.entries?.watched(false)
       void thread.terminate()
@@ -82,7 +87,7 @@ export function watchStalls(deps: StallDeps): StallWatch {
   }
 }
 
-function startThread(deps: StallDeps, shared: Int32Array, noteFile: string): Worker {
+function startThread(deps: StallDeps, shared: Int32Array, noteFile: string, links: readonly Link[]): Worker {
   const { format } = deps.options.log
   const settings: ThreadSettings = {
     tid: process.pid,
@@ -94,6 +99,7 @@ function startThread(deps: StallDeps, shared: Int32Array, noteFile: string): Wor
     noteFile,
     profiles: { folder: deps.options.stateFolder, label: `${deps.options.label}.stall` },
     herd: viewOf(deps),
+    links,
   }
   // The paused loop is asked for the worker in whose context it runs.
   Object.defineProperty(globalThis, Symbol.for(CONTEXT_KEY), {
@@ -119,7 +125,7 @@ function viewOf({ options, roster }: StallDeps): HerdView {
     workers: Array.from(roster.runners(), ({ name, index, spec }) => ({
       name,
       index,
-      path: spec.source.path,
+      source: { path: spec.source.path },
       detect: spec.stall.detect,
       afterMs: spec.stall.afterMs,
       eject: spec.onStall === 'eject',

@@ -16,6 +16,7 @@ import { StopReason } from '../../../worker/stop-reason.ts'
 import type { StopKind } from '../../../worker/stop-reason.ts'
 import { guardExit } from '../../attribution/guard-exit.ts'
 import { runInScope } from '../../attribution/run-scope.ts'
+import { stackOwners } from '../../attribution/stack.ts'
 import { catchStrays } from '../../attribution/strays.ts'
 import { wrapEvents } from '../../attribution/wrap-events.ts'
 import { wrapTimers } from '../../attribution/wrap-timers.ts'
@@ -181,7 +182,8 @@ export class Guest {
   }
 
   #install(init: Init, placement: SharedPlacement): void {
-    const { name, source } = init.spec
+    const { name } = init.spec
+    const owners = stackOwners([init.spec], init.ownRoot)
     const stray = (error: unknown, via: string): void => {
       this.link.send(line('charged', clipExit(strayExit(error, via, init.run))))
     }
@@ -193,7 +195,7 @@ export class Guest {
       beforeAbort: () => {},
     })
     catchStrays({
-      owners: () => ({ byModule: new Map([[source.path, [name]]]), ownRoot: init.ownRoot }),
+      owners: () => owners,
       runOf: (worker) => placement.runOf(worker),
       onUnattributed: stray,
       onInternal: (error) => this.#fault(error),
