@@ -9,7 +9,7 @@
 import { mulberry32 } from '../../dist/measure/bootstrap.js'
 import { summarize } from '../../dist/measure/stats.js'
 import { createChaosFiles, NAMES, PROCESSES } from './chaos/files.mjs'
-import { growth, startGauge, STRETCH_MS } from './chaos/gauge.mjs'
+import { growth, startGauge } from './chaos/gauge.mjs'
 import { openClerk, readStatus } from './chaos/clerk.mjs'
 import { startByre } from './lib/hosts.mjs'
 import { sleep, withHost } from './lib/lanes.mjs'
@@ -36,7 +36,7 @@ export async function run(options) {
   const exits = new Map()
   try {
     return await withHost(
-      () => startByre(options.node, files, { onLine: (line) => noteExit(exits, line) }),
+      () => startByre(options.node, files, { collect: true, onLine: (line) => noteExit(exits, line) }),
       async (host) => report(options, { ...(await storm(options, files, host)), exits }),
     )
   } finally {
@@ -53,7 +53,7 @@ function noteExit(exits, line) {
 
 /** Warm-up and run; what was done and what came of it. */
 async function storm(options, files, host) {
-  const gauge = startGauge(host.pid)
+  const gauge = startGauge(host.channel)
   const clerk = await openClerk(files.clerkSocket)
   const faults = { throw: 0, stall: 0, kill: 0, stop: 0, oom: 0 }
   /** Faults of each worker that end its run. */
@@ -70,7 +70,7 @@ async function storm(options, files, host) {
   const status = await readStatus(files.socket)
   const census = await clerk.census()
   clerk.close()
-  const memory = { cold: gauge.floors(0, beganMs), warm: gauge.floors(beganMs, endedMs) }
+  const memory = { cold: gauge.between(0, beganMs), warm: gauge.between(beganMs, endedMs) }
   const tookMs = endedMs - beganMs
   return { faults, warmUp: count * WARM_FACTOR, tookMs, ending, memory, workers: status.workers, census }
 }
@@ -145,7 +145,7 @@ function report(options, { faults, warmUp, tookMs, ending, memory, workers, cens
         one('workers', 'notRunningAtTheEndCount', notRunning.length),
         ...slope,
         ...whole,
-        ...Object.entries(memory).flatMap(([phase, floors]) => floorsFigure(phase, floors)),
+        ...Object.entries(memory).flatMap(([phase, readings]) => leftFigure(phase, readings)),
       ],
       claims: [
         claim('workers that restarted without a fault of their own', restarts, 0),
@@ -160,10 +160,11 @@ function report(options, { faults, warmUp, tookMs, ending, memory, workers, cens
   )
 }
 
-const CLAIM = `growth of what collections leave of the supervisor, over the run (least squares of the lowest reading of each ${STRETCH_MS / 1000} s)`
+const CLAIM =
+  'growth of the private memory of the supervisor over the run (least squares, after a collection each 30 s)'
 
-function floorsFigure(phase, floors) {
-  const values = floors.map(({ anonBytes }) => anonBytes)
+function leftFigure(phase, readings) {
+  const values = readings.map(({ anonBytes }) => anonBytes)
   if (values.length === 0) return []
   return { lane: `supervisor, ${phase}`, metric: 'anonAfterCollectionBytes', ...summarize(values), values }
 }

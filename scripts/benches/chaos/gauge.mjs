@@ -1,32 +1,35 @@
-// Private memory of the supervisor, read from outside ten times a second: what each collection leaves of it is the lowest
-// reading of a stretch of time. Half a second after one it has risen by a megabyte again.
-import { readSmapsRollup } from '../../../dist/procfs/smaps-rollup.js'
+// Private memory of the supervisor, after a collection every half minute.
+import { createInterface } from 'node:readline'
 
-const EVERY_MS = 100
+const EVERY_MS = 30_000
+/** The first comes this soon, for short runs. */
+const FIRST_MS = 1000
 
-/** V8 and byre collect everything at least once in this time: byre 60 s after the last time, when it is quiet. */
-export const STRETCH_MS = 75_000
-
-export function startGauge(pid) {
+/** `channel` as of preload/collect.mjs. */
+export function startGauge(channel) {
   const startedAt = performance.now()
+  const nowMs = () => performance.now() - startedAt
+  const lines = createInterface({ input: channel })[Symbol.asyncIterator]()
   const readings = []
-  const read = () => {
-    const rollup = readSmapsRollup(pid)
-    if (rollup.ok) readings.push({ atMs: performance.now() - startedAt, anonBytes: rollup.value.anonBytes })
+  let timer
+  const read = async () => {
+    channel.write('collect\n')
+    const { anonBytes, reason } = JSON.parse((await lines.next()).value)
+    if (anonBytes === undefined) throw new Error(`Cannot read the memory of the supervisor: ${reason}`)
+    readings.push({ atMs: nowMs(), anonBytes })
   }
-  const timer = setInterval(read, EVERY_MS)
+  const again = async () => {
+    await read()
+    if (timer !== undefined) timer = setTimeout(() => void again(), EVERY_MS)
+  }
+  timer = setTimeout(() => void again(), FIRST_MS)
   return {
-    nowMs: () => performance.now() - startedAt,
-    /** The lowest reading of each whole stretch between the two times. */
-    floors(fromMs, toMs) {
-      const floors = []
-      for (let at = fromMs; at + STRETCH_MS <= toMs; at += STRETCH_MS) {
-        const within = readings.filter(({ atMs }) => atMs >= at && atMs < at + STRETCH_MS)
-        if (within.length > 0) floors.push(within.reduce((a, b) => (b.anonBytes < a.anonBytes ? b : a)))
-      }
-      return floors
+    nowMs,
+    between: (fromMs, toMs) => readings.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs),
+    stop() {
+      clearTimeout(timer)
+      timer = undefined
     },
-    stop: () => clearInterval(timer),
   }
 }
 

@@ -10,6 +10,7 @@ const BY_HAND = fileURLToPath(new URL('../hosts/by-hand.mjs', import.meta.url))
 const BY_REDIS_HAND = fileURLToPath(new URL('../hosts/by-hand-redis.mjs', import.meta.url))
 const BYRE = fileURLToPath(new URL('../../../dist/bundle/bin.js', import.meta.url))
 const LOOP_DELAY = new URL('../preload/loop-delay.mjs', import.meta.url).href
+const COLLECT = new URL('../preload/collect.mjs', import.meta.url).href
 const READY_TIMEOUT_MS = 120_000
 
 export function startByHand(node, herd, options = {}) {
@@ -49,9 +50,10 @@ function startHost(
   node,
   command,
   herd,
-  { loopDelay = false, calibrated = false, malloc = MALLOC_ENV, onLine: told },
+  { loopDelay = false, collect = false, calibrated = false, malloc = MALLOC_ENV, onLine: told },
 ) {
-  const preload = loopDelay ? ['--import', LOOP_DELAY] : []
+  const wanted = [...(loopDelay ? [LOOP_DELAY] : []), ...(collect ? [COLLECT] : [])]
+  const preload = wanted.flatMap((url) => ['--import', url])
   const flags = [...V8_FLAGS, ...(calibrated ? CALIBRATED_FLAGS : [])]
   const env = { ...malloc, XDG_RUNTIME_DIR: herd.folder, XDG_STATE_HOME: herd.folder }
   return start(
