@@ -188,6 +188,12 @@ export interface BusHealth {
   readonly malformed: number
 }
 
+/** For whoever relays the reply of another. */
+export interface SystemPublishOptions extends PublishOptions {
+  /** The `id` of the request it answers, up to 256 characters. */
+  readonly inReplyTo?: string | undefined
+}
+
 /** The bus as the supervisor holds it: one for all workers. */
 export interface HostBus extends Bus {
   readonly kind: 'embedded' | 'redis'
@@ -197,7 +203,7 @@ export interface HostBus extends Bus {
   readonly health?: BusHealth
   /** As publish, but may use `system.>`, and with an envelope's `replyTo` as topic it answers that request (for whoever
    *  relays messages to a thread or a child). */
-  publishSystem(topic: string, payload: Json, options?: PublishOptions): Promise<void>
+  publishSystem(topic: string, payload: Json, options?: SystemPublishOptions): Promise<void>
   /** Subscribers whose pattern covers `topic`; lets a beat nobody hears cost nothing. Always true where it cannot be known. */
   hasSubscribers(topic: string): boolean
   /** A tap in publish order, called synchronously; for activation. It must not throw. Returns its release. */

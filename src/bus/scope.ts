@@ -13,6 +13,7 @@ import type {
   StreamOptions,
   SubscribeOptions,
   Subscription,
+  SystemPublishOptions,
 } from './bus.ts'
 import type { Carrier, JobIteration } from './carrier.ts'
 import { resolveRequestOptions, resolveSubscribeOptions } from './options.ts'
@@ -76,7 +77,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   }
 
   /** As publish, but may use `system.>`, and answers a request when `topic` is its `replyTo`. For byre's own code. */
-  publishSystem(topic: string, payload: Json, options?: PublishOptions): Promise<void> {
+  publishSystem(topic: string, payload: Json, options?: SystemPublishOptions): Promise<void> {
     return this.#publish(topic, payload, options, PRIVILEGED)
   }
 

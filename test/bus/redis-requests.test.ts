@@ -122,7 +122,7 @@ else {
   )
 
   t.test(
-    'by hand: a reply names the request in inReplyTo; replyTo of a stranger is a topic like any other',
+    'by hand: a reply names the request in inReplyTo, wherever it goes; never to a topic of byre',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())
@@ -130,7 +130,13 @@ else {
       const hand = new Redis({ port: server.port })
       const hears = new Redis({ port: server.port })
       t.teardown(() => (hand.disconnect(), hears.disconnect()))
-      await hears.subscribe('byre:h:ask', 'byre:h:mine', 'byre:h:_inbox.me', 'byre:h:_inbox.me.42')
+      await hears.subscribe(
+        'byre:h:ask',
+        'byre:h:mine',
+        'byre:h:system.w.control',
+        'byre:h:_inbox.me',
+        'byre:h:_inbox.me.42',
+      )
       const next = async (): Promise<{ channel: string; envelope: Record<string, unknown> }> => {
         const [channel, text] = (await nextEvent(hears, 'message')) as [string, string]
         return { channel, envelope: JSON.parse(text) as Record<string, unknown> }
@@ -159,9 +165,14 @@ else {
         await hand.publish('byre:h:echo', JSON.stringify({ v: 1, id, ts: 1, payload: 7, replyTo }))
         const { channel, envelope } = await heard
         t.match({ channel, ...envelope }, { channel: `byre:h:${replyTo}`, payload: 7 })
-        const named = replyTo === '_inbox.me' && id === 'me-r1' ? id : undefined
-        t.equal(envelope['inReplyTo'], named, 'only what has the form of byre')
+        t.equal(envelope['inReplyTo'], id)
       }
+      const { malformed } = bus.health!
+      const heard = next()
+      for (const replyTo of ['system.w.control', 'mine'])
+        await hand.publish('byre:h:echo', JSON.stringify({ v: 1, id: 'i', ts: 1, payload: 7, replyTo }))
+      t.equal((await heard).channel, 'byre:h:mine')
+      t.equal(bus.health!.malformed, malformed + 1, 'nobody is asked to command')
     },
   )
 

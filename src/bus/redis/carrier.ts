@@ -7,7 +7,7 @@ import { describeThrown } from '../../base/errors.ts'
 import type { Json } from '../../base/json.ts'
 import type { Redact } from '../../base/redact.ts'
 import { isInbox } from '../../base/topics.ts'
-import type { BusEvent, BusHealth, Gap, PublishOptions, RawDelivery } from '../bus.ts'
+import type { BusEvent, BusHealth, Gap, PublishOptions, RawDelivery, SystemPublishOptions } from '../bus.ts'
 import type { Carrier } from '../carrier.ts'
 import { decodeEnvelope, encodeEnvelope, encodePayload } from '../codec.ts'
 import { splitReplyTopic } from '../inbox.ts'
@@ -161,7 +161,7 @@ export class RedisCarrier implements Carrier {
   publish(
     topic: string,
     payload: Json,
-    options: PublishOptions | undefined,
+    options: SystemPublishOptions | undefined,
     rights?: PublishRights,
   ): Promise<void> {
     assertTopic(topic)
@@ -169,14 +169,15 @@ export class RedisCarrier implements Carrier {
     if (options !== undefined) assertPublishOptions(topic, options)
     if (rights?.replyTo !== undefined) this.#openInbox()
     const body = encodePayload(payload, this.options.messageBytes, topic)
-    return this.#send(topic, body, options, rights?.replyTo)
+    const answered = rights?.privileged === true ? options?.inReplyTo : undefined
+    return this.#send(topic, body, options, rights?.replyTo, answered)
   }
 
   reply(packet: Packet, payload: Json): Promise<void> {
     const body = encodePayload(payload, this.options.messageBytes, packet.topic)
     return packet.replyTo === undefined
       ? Promise.resolve()
-      : this.#send(packet.replyTo, body, undefined, undefined)
+      : this.#send(packet.replyTo, body, undefined, undefined, packet.id)
   }
 
   register(pattern: string): Promise<void> {
@@ -230,6 +231,7 @@ export class RedisCarrier implements Carrier {
     body: string,
     options: PublishOptions | undefined,
     replyTo: string | undefined,
+    answered: string | undefined,
   ): Promise<void> {
     // a request is known by what its reply will name
     const back = replyTo === undefined ? undefined : splitReplyTopic(replyTo)
@@ -240,7 +242,7 @@ export class RedisCarrier implements Carrier {
       body,
       type: options?.type,
       replyTo: back?.topic,
-      inReplyTo: to.id,
+      inReplyTo: to.id ?? answered,
       traceparent: options?.headers?.traceparent,
     })
     return this.#outbox.send(topic, this.#prefix + to.topic, text, this.#inbound.fence, replyTo)
@@ -270,7 +272,7 @@ export class RedisCarrier implements Carrier {
 
   #arrive(topic: string, text: string): void {
     try {
-      if (!isInbox(topic)) return this.#router.receive(readPacket(topic, text, this.options.messageBytes))
+      if (!isInbox(topic)) return this.#router.receive(this.#read(topic, text))
       if (topic !== this.requests.inbox) return // another's, heard through '>'
       const { inReplyTo, payload } = decodeEnvelope(text, this.options.messageBytes)
       if (inReplyTo === undefined) throw new Error('it is a reply without inReplyTo')
@@ -280,6 +282,15 @@ export class RedisCarrier implements Carrier {
       const reason = this.options.redact(describeThrown(error).message)
       this.#tell({ event: 'bus-malformed', topic: topic.slice(0, 256), reason })
     }
+  }
+
+  /** Whoever may ask a worker may not have it answer to byre's own topics, commands above all. */
+  #read(topic: string, text: string): Packet {
+    const packet = readPacket(topic, text, this.options.messageBytes)
+    const { replyTo } = packet
+    if (replyTo !== undefined && isReserved(replyTo) && !isInbox(replyTo))
+      throw new Error(`its replyTo '${replyTo}' is a topic of byre's own`)
+    return packet
   }
 
   #tell(event: BusEvent): void {

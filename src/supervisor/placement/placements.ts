@@ -48,7 +48,7 @@ async function partsOf(hosting: Hosting): Promise<RemoteParts> {
     logOf: (worker) => log.worker(worker),
     busOf: (worker) => runnerOf(worker).openBus(),
     giveBack: (worker, deliveries) => giveBack(runnerOf(worker), deliveries),
-    answer: (replyTo, payload) => bus.publishSystem(replyTo, payload),
+    answer: (replyTo, payload, inReplyTo) => bus.publishSystem(replyTo, payload, { inReplyTo }),
     offload: (moduleUrl, input, given) => offloader.run(moduleUrl, input, given),
     output: (worker, stream, chunk) => captures.write(worker, stream, chunk),
     onInternal,

@@ -12,6 +12,8 @@ import type {
   StreamOptions,
   SubscribeOptions,
 } from '../../bus/bus.ts'
+import { MAX_FIELD_LENGTH } from '../../bus/codec.ts'
+import { isReserved } from '../../bus/topics.ts'
 import type { Offloader } from '../../worker/offload.ts'
 import type { Offloaded } from './guest/offload.ts'
 import { InHand } from './wire/in-hand.ts'
@@ -25,7 +27,7 @@ export interface RelayOptions {
   readonly link: Link
   readonly bus: ScopedBus
   /** Answers a request whose message was relayed: HostBus.publishSystem. */
-  readonly answer: (replyTo: string, payload: Json) => Promise<void>
+  readonly answer: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
   /** The supervisor's pool of threads; absent for a process, which has its own. */
   readonly offload?: Offloader['run']
   /** Takes back, in order and in front, what the guest had in hand. */
@@ -193,7 +195,7 @@ export class Relay {
       case 'request':
         return this.#request(id, name, payload, options as PublishOptions & { timeout: number })
       case 'reply':
-        return this.#reply(name, payload)
+        return this.#reply(name, payload, options)
       case 'enqueue':
         return bus.enqueue(name, payload, options)
       default:
@@ -240,9 +242,12 @@ export class Relay {
     }
   }
 
-  async #reply(replyTo: string, payload: Json): Promise<void> {
+  async #reply(replyTo: string, payload: Json, options: { inReplyTo?: unknown } | undefined): Promise<void> {
     // A guest's word: it may answer requests and publish to nothing else of byre's.
-    if (isInbox(replyTo)) await this.#options.answer(replyTo, payload)
+    if (isReserved(replyTo) && !isInbox(replyTo)) return
+    const id = options?.inReplyTo
+    const known = typeof id === 'string' && id.length <= MAX_FIELD_LENGTH
+    await this.#options.answer(replyTo, payload, known ? id : undefined)
   }
 
   async #stream(method: string, values: readonly unknown[]): Promise<unknown> {

@@ -34,7 +34,7 @@ export interface RemoteParts {
   /** Puts messages the run had in hand back in front of what is kept for the worker. */
   readonly giveBack: (worker: string, deliveries: readonly RawDelivery[]) => void
   /** HostBus.publishSystem, for replies. */
-  readonly answer: (replyTo: string, payload: Json) => Promise<void>
+  readonly answer: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
   /** On the supervisor's pool of threads, for the workers in threads. */
   readonly offload: Offloader['run']
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void

@@ -54,7 +54,7 @@ function join(embedded: HostBus, owner: string, options: ScopedBusOptions = {}):
     link: host,
     now: systemClock.monotonic,
     bus: embedded.scoped(owner, options),
-    answer: (replyTo, payload) => embedded.publishSystem(replyTo, payload),
+    answer: (replyTo, payload, inReplyTo) => embedded.publishSystem(replyTo, payload, { inReplyTo }),
     giveBack: (deliveries) => options.returned?.(deliveries),
   })
   return Object.assign(joined, { bus, relay, host })
@@ -209,4 +209,20 @@ t.test('a guest answers requests and publishes nothing else of byre', async (t) 
   relay.heard(['c', 2, 'publish', 'system.x', 1])
   await settle()
   t.same(heard, [])
+})
+
+t.test('the reply of a guest says which request it answers', async (t) => {
+  const embedded = createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock })
+  const published: unknown[] = []
+  const publishSystem: HostBus['publishSystem'] = async (...call) => void published.push(call)
+  const { bus } = join({ ...embedded, publishSystem }, 'worker')
+  const subscription = bus.subscribe('ask')
+  await subscription.ready
+  const end = new AbortController()
+  const answer = embedded.request('ask', 1, { signal: end.signal })
+  const { value } = await subscription[Symbol.asyncIterator]().next()
+  await value?.reply?.('yes')
+  t.match(published, [[/^_inbox\./, 'yes', { inReplyTo: value?.id }]])
+  end.abort()
+  await t.rejects(answer)
 })

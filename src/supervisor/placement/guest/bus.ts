@@ -233,10 +233,10 @@ export class GuestBus implements ScopedBus {
     if (this.#moved.delete(own)) this.#link.send(`["g",${own.id},${own.gone}]`)
     this.#link.send(`["u",${own.id}]`)
   }
-  async reply(topic: string, replyTo: string, payload: Json): Promise<void> {
+  async reply(topic: string, replyTo: string, inReplyTo: string, payload: Json): Promise<void> {
     if (this.#closed) throw closedError('reply to', topic)
     const body = encodePayload(payload, this.#options.messageBytes, topic)
-    await this.#calls.ask('reply', callArguments(replyTo, body, null))
+    await this.#calls.ask('reply', callArguments(replyTo, body, { inReplyTo }))
   }
 }
 
@@ -287,7 +287,7 @@ class GuestSubscription implements SubscriptionOwner<Item> {
       ...(headers === undefined ? {} : { headers }),
       ...(replyTo === undefined
         ? {}
-        : { reply: async (answer: Json) => this.#bus.reply(topic, replyTo, answer) }),
+        : { reply: async (answer: Json) => this.#bus.reply(topic, replyTo, id, answer) }),
     }
   }
 
