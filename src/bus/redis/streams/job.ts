@@ -49,7 +49,8 @@ export class HeldJob implements Job {
     if (text === undefined) return "it has no field 'p' with its payload"
     if (text.length > limitBytes)
       return `its payload has ${text.length} characters, at most ${limitBytes} allowed`
-    if (nestsDeeper(text, MAX_DEPTH)) return `its payload nests deeper than ${MAX_DEPTH} levels`
+    if (text.length > 2 * MAX_DEPTH && nestsDeeper(text, MAX_DEPTH))
+      return `its payload nests deeper than ${MAX_DEPTH} levels`
     try {
       this.payload = JSON.parse(text) as Json
       return undefined

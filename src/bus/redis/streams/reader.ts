@@ -83,11 +83,6 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     else this.connected()
   }
 
-  /** Unacknowledged, as far as this side knows. */
-  get size(): number {
-    return this.#held.size
-  }
-
   get over(): boolean {
     return this.#state === 'gone'
   }
@@ -97,6 +92,10 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   }
 
   next(): Promise<Next> {
+    if (this.#waiters.length === 0 && this.#mayHandOut()) {
+      const job = this.#handOut()
+      if (job !== undefined) return Promise.resolve({ value: job, done: false })
+    }
     return new Promise((resolve) => {
       this.#waiters.push(resolve)
       this.#serve()
@@ -199,17 +198,9 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     const { keys, reads, consumer } = this.#options
     const room = this.#room()
     this.#more = false // what rings from here on is heard
-    const answer = (await client.xreadgroup(
-      'GROUP',
-      reads.group,
-      consumer,
-      'COUNT',
-      room,
-      'STREAMS',
-      keys.jobs,
-      '>',
-    )) as [string, Entry[]][] | null
-    const entries = answer?.[0]?.[1] ?? []
+    const from = [keys.jobs, '>'] as const
+    const answer = await client.xreadgroup('GROUP', reads.group, consumer, 'COUNT', room, 'STREAMS', ...from)
+    const entries = (answer as [string, Entry[]][] | null)?.[0]?.[1] ?? []
     if (entries.length >= room) this.#more = true
     this.#take(entries.map((entry) => new HeldJob(entry, 1, this)))
   }
@@ -291,13 +282,20 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     while (this.#waiters.length > 0) {
       if (this.#state === 'failed') this.#shift()(Promise.reject(this.#failure))
       else if (this.#state !== 'open') this.#shift()({ value: undefined, done: true })
-      else if (this.#queue.length > 0 && this.#working < this.#options.reads.concurrency) this.#handOut()
-      else return
+      else if (this.#mayHandOut()) {
+        const job = this.#handOut()
+        if (job !== undefined) this.#shift()({ value: job, done: false })
+      } else return
       if (this.#state === 'failed') this.end()
     }
   }
 
-  #handOut(): void {
+  #mayHandOut(): boolean {
+    return this.#state === 'open' && this.#queue.length > 0 && this.#working < this.#options.reads.concurrency
+  }
+
+  /** The next job; undefined when it cannot be read. */
+  #handOut(): HeldJob | undefined {
     const job = this.#queue.shift() as HeldJob
     const malformed = job.open(this.#deps.messageBytes)
     this.#working++
@@ -305,13 +303,13 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
       job.state = 'settled'
       // one that could not be buried is delivered again, and found malformed again
       void this.settled(job, 'bury', malformed).catch(() => {})
-      return
+      return undefined
     }
     job.state = 'working'
     this.#idle = false
     this.#askedAt = this.#deps.clock.monotonic()
     this.#options.handing()
-    this.#shift()({ value: job, done: false })
+    return job
   }
 
   #shift(): (next: Next | Promise<never>) => void {
@@ -341,7 +339,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   #forget(entry: string): void {
     this.#held.delete(entry)
     if (this.#state === 'ended' && this.#held.size === 0) void this.close()
-    else this.#pump()
+    else if (this.#tendDue || this.#tendWithRoom || this.#mayRead()) this.#pump()
   }
 
   async #giveBack(jobs: readonly HeldJob[]): Promise<void> {

@@ -2,6 +2,8 @@
 // for a while; then the job is let go of, and delivered again.
 
 import type { Redis } from 'ioredis'
+import { deferred } from '../../../base/deferred.ts'
+import type { Deferred } from '../../../base/deferred.ts'
 import { ByreError } from '../../../base/errors.ts'
 import { describeFailure, isMoved, isRefusal, refused } from '../errors.ts'
 import type { ResolvedStreamOptions } from '../../stream-options.ts'
@@ -25,12 +27,14 @@ export interface SettlementOptions {
  *  notice that it is not. */
 export const SETTLE_WAIT_MS = 30_000
 
+/** One nack, or all acks of a turn of the loop: they are one command and end together. */
 interface Item {
-  readonly entry: string
-  readonly nack?: { readonly delayMs: number; readonly reason: string; readonly maxDeliveries: number }
+  readonly entries: string[]
+  readonly nack:
+    | { readonly delayMs: number; readonly reason: string; readonly maxDeliveries: number }
+    | undefined
   readonly until: number
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
+  readonly told: Deferred<void>
 }
 
 export class Settlements {
@@ -38,6 +42,8 @@ export class Settlements {
   readonly #options: SettlementOptions
   readonly #flush: () => void
   #waiting: Item[] = []
+  /** Among them, the acks of this turn. */
+  #acks: Item | undefined
   #count = 0
   #whenSettled: (() => void)[] = []
   #timer: { cancel(): void } | undefined
@@ -49,12 +55,16 @@ export class Settlements {
   }
 
   ack(entry: string): Promise<void> {
-    return this.#add(entry, undefined)
+    this.#acks ??= this.#add(undefined)
+    this.#acks.entries.push(entry)
+    return this.#acks.told.promise
   }
 
   nack(entry: string, delayMs: number, reason: string, maxDeliveries?: number): Promise<void> {
     const max = maxDeliveries ?? this.#options.reads.maxDeliveries
-    return this.#add(entry, { delayMs, reason, maxDeliveries: max })
+    const item = this.#add({ delayMs, reason, maxDeliveries: max })
+    item.entries.push(entry)
+    return item.told.promise
   }
 
   /** Resolves when nothing is under way; what waits for a connection is not waited for. */
@@ -67,11 +77,13 @@ export class Settlements {
   /** Gives up what still waits for a connection. */
   close(): void {
     this.#timer?.cancel()
+    this.#acks = undefined
     for (const item of this.#waiting.splice(0)) this.#reject(item, this.#late('the bus was closed'))
   }
 
   /** Sends what waits: all acks in one command. */
   pump(): void {
+    this.#acks = undefined
     const client = this.#deps.client()
     if (client === undefined) return this.#arm()
     this.#timer?.cancel()
@@ -83,20 +95,21 @@ export class Settlements {
     for (const item of items) if (item.nack !== undefined) void this.#nack(client, item)
   }
 
-  #add(entry: string, nack: Item['nack']): Promise<void> {
+  /** The caller puts its entry in. */
+  #add(nack: Item['nack']): Item {
     this.#count++
     const until = this.#deps.clock.monotonic() + SETTLE_WAIT_MS
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ entry, ...(nack === undefined ? {} : { nack }), until, resolve, reject })
-      this.#flush()
-    })
+    const item: Item = { entries: [], nack, until, told: deferred() }
+    this.#waiting.push(item)
+    this.#flush()
+    return item
   }
 
   async #ack(client: Redis, items: readonly Item[]): Promise<void> {
     const { keys, reads } = this.#options
     try {
-      await client.xack(keys.jobs, reads.group, ...items.map(({ entry }) => entry))
-      for (const item of items) this.#settle(item, item.resolve)
+      await client.xack(keys.jobs, reads.group, ...items.flatMap(({ entries }) => entries))
+      for (const item of items) this.#settle(item, () => item.told.resolve())
     } catch (error) {
       this.#failed(items, error)
     }
@@ -106,12 +119,13 @@ export class Settlements {
     const { keys, reads, consumer, bury, retryIn } = this.#options
     const { delayMs, reason, maxDeliveries } = item.nack as NonNullable<Item['nack']>
     const names = [keys.jobs, keys.retry(reads.group), keys.dead]
-    const args = [reads.group, consumer, item.entry, delayMs, maxDeliveries, reason]
+    const [entry = ''] = item.entries
+    const args = [reads.group, consumer, entry, delayMs, maxDeliveries, reason]
     try {
       const deliveries = await runScript(client, NACK, names, args)
-      this.#settle(item, item.resolve)
+      this.#settle(item, () => item.told.resolve())
       if (deliveries === 0) retryIn(delayMs)
-      else if (typeof deliveries === 'number') bury(item.entry, deliveries, reason)
+      else if (typeof deliveries === 'number') bury(entry, deliveries, reason)
     } catch (error) {
       this.#failed([item], error)
     }
@@ -157,12 +171,12 @@ export class Settlements {
   }
 
   #reject(item: Item, error: unknown): void {
-    this.#settle(item, () => item.reject(error))
+    this.#settle(item, () => item.told.reject(error))
   }
 
   #settle(item: Item, outcome: () => void): void {
     this.#count--
-    this.#options.done(item.entry)
+    for (const entry of item.entries) this.#options.done(entry)
     outcome()
     this.#notify()
   }
