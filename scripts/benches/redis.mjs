@@ -23,10 +23,8 @@ export async function run(options) {
   try {
     const runs = await interleave(
       {
-        rawMessages: lane('raw-messages'),
-        byreMessages: lane('byre-messages'),
-        rawJobs: lane('raw-jobs'),
-        byreJobs: lane('byre-jobs'),
+        messages: lane('messages'),
+        jobs: lane('jobs'),
         byreThrough: lane('byre-through', THROUGH_COUNT),
         bullThrough: lane('bull-through', THROUGH_COUNT),
         trips: lane('trips'),
@@ -34,27 +32,30 @@ export async function run(options) {
       options.runs,
       options.note,
     )
-    const messages = ratioOf('messages, byre over raw', 'perSecond', runs.byreMessages, runs.rawMessages)
-    const jobs = ratioOf('jobs, byre over raw', 'perSecond', runs.byreJobs, runs.rawJobs)
+    const laneOf = (scenario, name) => runs[scenario].map((run) => run[name])
+    const [rawMessages, byreMessages] = ['raw', 'byre'].map((name) => laneOf('messages', name))
+    const [rawJobs, byreJobs] = ['raw', 'byre'].map((name) => laneOf('jobs', name))
+    const messages = ratioOf('messages, byre over raw', 'perSecond', byreMessages, rawMessages)
+    const jobs = ratioOf('jobs, byre over raw', 'perSecond', byreJobs, rawJobs)
     const through = ratioOf(
       'added to acked, byre over BullMQ',
       'perSecond',
       runs.byreThrough,
       runs.bullThrough,
     )
-    const [bareTrips, rawTrips, byreTrips, signedTrips] = ['bare', 'raw', 'byre', 'signed'].map((lane) =>
-      runs.trips.map((run) => run[lane]),
+    const [bareTrips, rawTrips, byreTrips, signedTrips] = ['bare', 'raw', 'byre', 'signed'].map((name) =>
+      laneOf('trips', name),
     )
     const trips = ratioOf('control round trip, byre over raw', 'p50Ms', byreTrips, rawTrips)
     const signed = ratioOf('signed control round trip, byre over raw', 'p50Ms', signedTrips, rawTrips)
     return buildResult('redis', options, {
       settings: { count: COUNT, throughCount: THROUGH_COUNT, payloadBytes: 100, batch: 100 },
       figures: [
-        ...figuresOf('messages, ioredis and JSON.parse', runs.rawMessages),
-        ...figuresOf('messages, byre', runs.byreMessages),
+        ...figuresOf('messages, ioredis and JSON.parse', rawMessages),
+        ...figuresOf('messages, byre', byreMessages),
         messages,
-        ...figuresOf('jobs, XREADGROUP and XACK by hand', runs.rawJobs),
-        ...figuresOf('jobs, byre', runs.byreJobs),
+        ...figuresOf('jobs, XREADGROUP and XACK by hand', rawJobs),
+        ...figuresOf('jobs, byre', byreJobs),
         jobs,
         ...figuresOf('added, worked and acked, byre', runs.byreThrough),
         ...figuresOf('added, worked and completed, BullMQ', runs.bullThrough),

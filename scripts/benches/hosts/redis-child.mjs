@@ -1,5 +1,6 @@
 // One lane of the Redis bench; prints its figures as JSON. The publisher is a process of its own, started here.
 import { fork } from 'node:child_process'
+import { on } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { systemClock } from '../../../dist/base/clock.js'
@@ -15,6 +16,8 @@ const ADD_BATCH = 500
 const QUIET = { autorun: false, skipStalledCheck: true }
 const TRIPS = 3000
 const TURN = 50
+/** What has a rate is measured in so many turns of its lanes. */
+const TURNS = 10
 const SECRET = 'a-secret-of-some-forty-characters-length'
 const PAYLOAD = { text: 'x'.repeat(88) } // 100 bytes as JSON
 
@@ -28,84 +31,85 @@ const openBus = (herd = 'bench') =>
     clock: systemClock,
   })
 const perSecond = (since) => ({ perSecond: (count / (performance.now() - since)) * 1000 })
-const publisher = () => fork(SELF, ['publisher', port, countText], { execArgv: [] })
 
 const LANES = {
-  /** Pipelines envelopes to the channel both lanes listen to. */
+  /** Pipelines envelopes to the channel it is told, as many as in a turn. */
   async publisher() {
     const redis = client()
-    for (let n = 0; n < count; ) {
-      const pipeline = redis.pipeline()
-      for (let i = 0; i < 500 && n < count; i++, n++)
-        pipeline.publish('byre:bench:work', JSON.stringify({ v: 1, id: `p-${n}`, ts: 1, payload: PAYLOAD }))
-      await pipeline.exec()
+    for await (const [channel] of on(process, 'message')) {
+      for (let n = 0; n < count / TURNS; ) {
+        const pipeline = redis.pipeline()
+        for (let i = 0; i < 500; i++, n++)
+          pipeline.publish(channel, JSON.stringify({ v: 1, id: `p-${n}`, ts: 1, payload: PAYLOAD }))
+        await pipeline.exec()
+      }
     }
-    redis.disconnect()
   },
-  async 'raw-messages'() {
+  /** To a handler, in turns: raw ioredis that parses JSON, and byre. */
+  async messages() {
     const redis = client()
-    await redis.subscribe('byre:bench:work')
-    let seen = 0
-    let since
-    const all = new Promise((resolve) => {
-      redis.on('message', (_, text) => {
-        since ??= performance.now()
-        JSON.parse(text)
-        if (++seen === count) resolve()
-      })
-    })
-    publisher()
-    await all
-    redis.disconnect()
-    return perSecond(since)
-  },
-  async 'byre-messages'() {
     const bus = await openBus()
     const subscription = bus.scoped('worker').subscribe('work')
-    await subscription.ready
-    publisher()
-    let seen = 0
-    let since
-    for await (const _ of subscription) {
-      since ??= performance.now()
-      if (++seen === count) break
+    const iterator = subscription[Symbol.asyncIterator]()
+    await Promise.all([redis.subscribe('raw'), subscription.ready])
+    let next
+    redis.on('message', (_, text) => next(JSON.parse(text)))
+    const publisher = fork(SELF, ['publisher', port, countText], { execArgv: [] })
+    const raw = (total) =>
+      new Promise((resolve) => {
+        let seen = 0
+        let since
+        next = () => {
+          since ??= performance.now()
+          if (++seen === total) resolve(performance.now() - since)
+        }
+        publisher.send('raw')
+      })
+    const byre = async (total) => {
+      publisher.send('byre:bench:work')
+      await iterator.next()
+      const since = performance.now()
+      for (let seen = 1; seen < total; seen++) await iterator.next()
+      return performance.now() - since
     }
+    const figures = await inTurns({ raw, byre })
+    publisher.kill()
     await bus.close()
-    return perSecond(since)
-  },
-  async 'raw-jobs'() {
-    const redis = client()
-    const key = await fill(redis, 'raw')
-    await redis.xgroup('CREATE', key, 'g', '0')
-    const since = performance.now()
-    for (let seen = 0; seen < count; ) {
-      const [[, entries]] = await redis.xreadgroup('GROUP', 'g', 'c', 'COUNT', BATCH, 'STREAMS', key, '>')
-      for (const [, fields] of entries) JSON.parse(fields[1])
-      await redis.xack(key, 'g', ...entries.map(([id]) => id))
-      seen += entries.length
-    }
-    const figures = perSecond(since)
-    await redis.del(key)
     redis.disconnect()
     return figures
   },
-  async 'byre-jobs'() {
+  /** From a stream, in turns: XREADGROUP and XACK by hand, and byre. */
+  async jobs() {
     const redis = client()
-    const key = await fill(redis, 'byre')
     const bus = await openBus()
     await bus.enqueue('warm', 1)
-    const since = performance.now()
-    let seen = 0
-    const acks = []
-    for await (const job of bus.scoped('g').stream('byre', { concurrency: BATCH })) {
-      const acked = job.ack()
-      if (++seen > count - BATCH) acks.push(acked)
-      if (seen === count) break
+    const raw = async (total) => {
+      const key = await fill(redis, 'raw', total)
+      await redis.xgroup('CREATE', key, 'g', '0')
+      const since = performance.now()
+      for (let seen = 0; seen < total; ) {
+        const [[, entries]] = await redis.xreadgroup('GROUP', 'g', 'c', 'COUNT', BATCH, 'STREAMS', key, '>')
+        for (const [, fields] of entries) JSON.parse(fields[1])
+        await redis.xack(key, 'g', ...entries.map(([id]) => id))
+        seen += entries.length
+      }
+      return performance.now() - since
     }
-    await Promise.all(acks)
-    const figures = perSecond(since)
+    const byre = async (total) => {
+      await fill(redis, 'byre', total)
+      const since = performance.now()
+      let seen = 0
+      const acks = []
+      for await (const job of bus.scoped('g').stream('byre', { concurrency: BATCH })) {
+        const acked = job.ack()
+        if (++seen > total - BATCH) acks.push(acked)
+        if (seen === total) break
+      }
+      await Promise.all(acks)
+      return performance.now() - since
+    }
+    const figures = await inTurns({ raw, byre })
     await bus.close()
-    await redis.del(key)
     redis.disconnect()
     return figures
   },
@@ -238,12 +242,26 @@ async function addAll(add) {
   for (let n = 0; n < count; n += ADD_BATCH) await add(Math.min(ADD_BATCH, count - n))
 }
 
-async function fill(redis, stream) {
+/** Each lane gets its share of `count` in turn and says how many milliseconds it took; the first turn is not counted. */
+async function inTurns(lanes) {
+  const spent = {}
+  for (let turn = 0; turn <= TURNS; turn++) {
+    for (const [name, lane] of Object.entries(lanes)) {
+      const ms = await lane(count / TURNS)
+      if (turn > 0) spent[name] = (spent[name] ?? 0) + ms
+    }
+  }
+  return Object.fromEntries(
+    Object.entries(spent).map(([name, ms]) => [name, { perSecond: (count / ms) * 1000 }]),
+  )
+}
+
+async function fill(redis, stream, total) {
   const key = `byre:{bench}:jobs:${stream}`
   await redis.del(key)
-  for (let n = 0; n < count; ) {
+  for (let n = 0; n < total; ) {
     const pipeline = redis.pipeline()
-    for (let i = 0; i < 1000 && n < count; i++, n++) pipeline.xadd(key, '*', 'p', JSON.stringify(PAYLOAD))
+    for (let i = 0; i < 1000; i++, n++) pipeline.xadd(key, '*', 'p', JSON.stringify(PAYLOAD))
     await pipeline.exec()
   }
   return key
