@@ -40,7 +40,7 @@ export async function armActivation(runner: Runner, deps: ActivationDeps): Promi
           monotonic: deps.clock.monotonic,
           random: deps.random,
           tick: async () => runner.tick(),
-          onSkipped: (count) => runner.skipTicks(count),
+          onSkipped: (count) => void (runner.record.ticksSkipped += count),
         },
       ),
     )

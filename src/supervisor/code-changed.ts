@@ -18,7 +18,7 @@ export interface CodeWatch {
 }
 
 interface Loaded {
-  readonly loadedAt: number | undefined
+  readonly record: { readonly loadedAt: number | undefined }
   readonly spec: { readonly source: { readonly path: string } }
 }
 
@@ -34,7 +34,8 @@ export function createCodeWatch(monotonic: () => number): CodeWatch {
   let answers = new Map<string, boolean>()
   let sweptAt = Number.NEGATIVE_INFINITY
   const watch: CodeWatch = {
-    changed: ({ loadedAt, spec }) => loadedAt !== undefined && watch.changedSince(spec.source.path, loadedAt),
+    changed: ({ record: { loadedAt }, spec }) =>
+      loadedAt !== undefined && watch.changedSince(spec.source.path, loadedAt),
     changedSince(entry, loadedAt) {
       const now = monotonic()
       if (now - sweptAt > FRESH_MS) {

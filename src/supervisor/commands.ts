@@ -137,7 +137,7 @@ function sleep(command: ControlCommand, runner: Runner, stays: boolean): Control
     const message = `Cannot put '${runner.name}' to sleep: it is eager, so nothing would wake it. Use stop.`
     return refuse(command, 409, 'BYRE_CONTROL_REFUSED', message)
   }
-  runner.stop('sleep', { kind: 'rest' })
+  runner.stop('sleep', { kind: 'sleep' })
   return accept(
     command,
     runner,

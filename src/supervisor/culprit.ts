@@ -31,7 +31,7 @@ export interface CulpritDeps {
 }
 
 interface Isolable {
-  recordExit(exit: ExitRecord): void
+  readonly record: { inherited(exit: ExitRecord): void }
   isolate(why: string): void
   readonly spec: ResolvedWorker
 }
@@ -63,7 +63,7 @@ export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): voi
     return
   }
   deps.log.error(facts, 'the last process was taken down by a worker')
-  runner.recordExit(last.exit)
+  runner.record.inherited(last.exit)
   if (deps.eject(runner.spec, last.exit.reason, last.exit.verdict === 'stalled')) return
   runner.isolate(`${last.exit.reason}. ${remedy(last.worker, deps.label)}`)
 }

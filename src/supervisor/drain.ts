@@ -9,7 +9,7 @@ export async function drain(levels: readonly (readonly Runner[])[], reason: Stop
   for (const level of [...levels].reverse()) {
     for (const runner of level) runner.stop(reason, { kind: 'rest' })
     await Promise.all(level.map(async (runner) => runner.whenDown()))
-    unstopped.push(...level.filter((runner) => runner.unstopped).map((runner) => runner.name))
+    unstopped.push(...level.filter((runner) => runner.record.unstopped).map((runner) => runner.name))
   }
   return unstopped
 }

@@ -11,7 +11,7 @@ export function logReady(
 ): void {
   const eager = [...roster.runners()].filter((runner) => !runner.lazy)
   const notReady = eager
-    .filter((runner) => runner.state.kind !== 'running' && runner.lastExit?.verdict !== 'done')
+    .filter((runner) => runner.state.kind !== 'running' && runner.record.lastExit?.verdict !== 'done')
     .map((runner) => runner.name)
   log.info(
     { event: 'ready', ...times, workers: roster.size, eager: eager.length, notReady },

@@ -66,6 +66,12 @@ export class WorkerRecord {
     return failed
   }
 
+  /** A verdict from before this process, of the breadcrumb say. */
+  inherited(exit: ExitRecord): void {
+    this.lastExit = exit
+    this.failed(exit.verdict)
+  }
+
   failed(verdict: Verdict): void {
     this.failures++
     this.failuresBy = { ...this.failuresBy, [verdict]: (this.failuresBy?.[verdict] ?? 0) + 1 }

@@ -1,6 +1,7 @@
 // The workers of one process: who they are, what wakes them, who waits for whom, and how a reload changes them.
 
 import type { Clock } from '../base/clock.ts'
+import { ByreError, describeThrown } from '../base/errors.ts'
 import type { HerdDiff } from '../config/diff.ts'
 import { startOrder } from '../config/order.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
@@ -35,6 +36,7 @@ export class Roster {
   /** Eager workers that the start of the herd still waits for; each is forgotten once its first attempt has ended. */
   readonly #awaited = new Set<Runner>()
   #indexes = 0
+  #closed = false
 
   constructor(
     specs: readonly ResolvedWorker[],
@@ -49,6 +51,10 @@ export class Roster {
 
   get(worker: string): Runner | undefined {
     return this.#runners.get(worker)
+  }
+  /** One that may be told what to do: not one that a reload removes. */
+  commanded(worker: string): Runner | undefined {
+    return this.#leaving.has(worker) ? undefined : this.get(worker)
   }
   get names(): string[] {
     return [...this.#runners.keys()]
@@ -66,8 +72,9 @@ export class Roster {
     await Promise.all([...this.#runners.values()].map(async (runner) => this.#arm(runner)))
   }
 
-  /** Nothing wakes anybody from here on. */
+  /** Nothing wakes or starts anybody from here on, changes that are under way included. */
   disarm(): void {
+    this.#closed = true
     for (const release of this.#activations.values()) release()
     this.#activations.clear()
   }
@@ -125,7 +132,7 @@ export class Roster {
     if (other === undefined) return false
     // one that stands by runs elsewhere in the fleet
     const ready = READY.has(other.state.kind)
-    const done = other.settledDown && (!needsSuccess || other.lastExit?.verdict === 'done')
+    const done = other.settledDown && (!needsSuccess || other.record.lastExit?.verdict === 'done')
     return !ready && !done
   }
 
@@ -154,11 +161,20 @@ export class Roster {
 
   /** Changes of one worker happen one after the other, whatever reloads come meanwhile. */
   #inTurn(name: string, change: () => Promise<void>): void {
-    const turn = (this.#turns.get(name) ?? Promise.resolve()).then(change)
+    const turn = (this.#turns.get(name) ?? Promise.resolve())
+      .then(async () => (this.#closed ? undefined : change()))
+      .catch((error: unknown) => this.#changeFailed(name, error))
     this.#turns.set(name, turn)
     void turn.finally(() => {
       if (this.#turns.get(name) === turn) this.#turns.delete(name)
     })
+  }
+
+  /** Its entry asks for what cannot be had. What is no ByreError is an error of byre's own code. */
+  #changeFailed(name: string, error: unknown): void {
+    if (!(error instanceof ByreError)) throw error
+    this.#runnerDeps.logOf(name).error({ event: 'reload-failed', ...describeThrown(error) }, error.message)
+    this.#runners.get(name)?.isolate(`its entry could not be applied: ${error.message}`)
   }
 
   async #enlist(spec: ResolvedWorker): Promise<void> {
@@ -174,19 +190,21 @@ export class Roster {
   }
 
   async #arm(runner: Runner): Promise<void> {
-    this.#activations.set(runner.name, await armActivation(runner, this.#activationDeps))
+    const release = await armActivation(runner, this.#activationDeps)
+    if (this.#closed) return release()
+    this.#activations.set(runner.name, release)
   }
 
   #startFresh(runner: Runner): void {
-    runner.start({ by: 'start', at: this.#clock.now() })
+    if (!this.#closed) runner.start({ by: 'start', at: this.#clock.now() })
   }
 
   async #retire(name: string): Promise<void> {
     const runner = this.#runners.get(name)
     this.#activations.get(name)?.()
     this.#activations.delete(name)
-    runner?.stop('reload', { kind: 'rest' })
-    await runner?.whenDown()
+    await runner?.hold(false)
+    runner?.stop('reload', { kind: 'rest' }) // whoever asked for it meanwhile asked in vain
     if (this.#runners.get(name) === runner) this.#runners.delete(name)
     if (runner !== undefined) this.#awaited.delete(runner)
     this.#leaving.delete(name)
@@ -196,14 +214,13 @@ export class Roster {
     const runner = this.#runners.get(spec.name)
     if (runner === undefined) return
     // A person changed its entry: that ends a quarantine, but not a stop by hand, nor what had ended for good.
-    const wanted = runner.pending || runner.state.kind !== 'stopped'
-    runner.stop('reload', { kind: 'rest' })
-    await runner.whenDown()
+    await runner.hold(runner.pending || runner.state.kind !== 'stopped')
+    if (this.#closed) return
     this.#activations.get(spec.name)?.()
     this.#activations.delete(spec.name)
-    runner.reconfigure(spec, spec.activation.kind === 'lazy' && wanted)
+    runner.reconfigure(spec)
     await this.#arm(runner)
-    if (!runner.lazy && wanted) this.#startFresh(runner)
+    if (!this.#closed) runner.free()
   }
 }
 

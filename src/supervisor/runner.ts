@@ -23,9 +23,8 @@ import { startTimeoutExit, unstoppedExit } from './time-outs.ts'
 import { NO_FAILURES } from './restart.ts'
 import { isLive } from './state.ts'
 import type { AfterStop, Effect, Supervised, WorkerState } from './state.ts'
-import type { ExitRecord, WorkerStatus } from './status.ts'
+import type { WorkerStatus } from './status.ts'
 
-const REST: AfterStop = { kind: 'rest' }
 /** How long the end of a killed process may take before the worker is named as unstopped. */
 const KILL_GRACE_MS = 5000
 
@@ -34,6 +33,8 @@ export class Runner implements RunListener {
   readonly index: number
   /** What is kept for it; its bus claims from it and gives back. */
   readonly inbox: Inbox
+  /** What is remembered of it. */
+  readonly record: WorkerRecord = new WorkerRecord()
   readonly #deps: RunnerDeps
   #supervised: Supervised
   #instance: Instance | undefined
@@ -48,9 +49,10 @@ export class Runner implements RunListener {
   #ignoredSignal = false
   /** Its instance was ended because it did not stop. */
   #killed = false
-  readonly #record = new WorkerRecord()
   #settled: (() => void)[] | undefined
   #told = false // to start or to stop
+  /** Its entry is being changed: wishes to start are noted. */
+  #held = false
 
   constructor(spec: ResolvedWorker, index: number, deps: RunnerDeps) {
     this.spec = spec
@@ -72,20 +74,13 @@ export class Runner implements RunListener {
   get live(): boolean {
     return isLive(this.state)
   }
-  /** When its module was loaded, ms since the epoch; undefined before. */
-  get loadedAt(): number | undefined {
-    return this.#record.loadedAt
-  }
   /** The number of its latest run, and what that is subscribed to now. */
   get listening(): { readonly run: number; readonly patterns: readonly string[] } {
-    return { run: this.#record.runs, patterns: this.#bus?.patterns ?? [] }
+    return { run: this.record.runs, patterns: this.#bus?.patterns ?? [] }
   }
   /** Waiting for its gate. */
   get pending(): boolean {
     return this.#pending !== undefined
-  }
-  get lastExit(): ExitRecord | undefined {
-    return this.#record.lastExit
   }
 
   /** Nothing of it will run unless somebody asks: what `after` of others waits for, besides ready. */
@@ -97,10 +92,8 @@ export class Runner implements RunListener {
   /** Starts it, or notes the wish until its gate opens. */
   start(wake: Wake): void {
     this.#told = true
-    if (!this.live && this.#deps.gate(this).length > 0) {
-      this.#wait(this.#pending ?? wake)
-      return
-    }
+    if (this.#held) return this.#wait(wake)
+    if (!this.live && this.#deps.gate(this).length > 0) return this.#wait(this.#pending ?? wake)
     this.#wait(undefined)
     this.#apply({ type: 'start', wake })
   }
@@ -120,22 +113,18 @@ export class Runner implements RunListener {
   /** A period or cron has come; skipped and counted unless it rests. */
   tick(): void {
     if (this.state.kind === 'dormant' && this.#pending === undefined) this.start(this.#wake('tick'))
-    else this.#record.ticksSkipped++
+    else this.record.ticksSkipped++
   }
 
   #wake(by: Wake['by']): Wake {
     return { by, at: this.#deps.clock.now() }
   }
 
-  skipTicks(count: number): void {
-    this.#record.ticksSkipped += count
-  }
-
   /** A message of its activation topics: kept unless one of its open subscriptions takes it. */
   deliver(delivery: RawDelivery): void {
     const { kind } = this.state
-    if (kind === 'stopped' || kind === 'quarantined') {
-      this.#record.refused++ // it was stopped by hand or given up: nothing is accepted on its behalf
+    if (!this.#held && (kind === 'stopped' || kind === 'quarantined')) {
+      this.record.refused++ // it was stopped by hand or given up: nothing is accepted on its behalf
       return
     }
     if (this.#bus?.covers(delivery.topic) === true) return
@@ -143,35 +132,44 @@ export class Runner implements RunListener {
     if (kind === 'dormant') this.start(this.#wake('topic'))
   }
 
-  /** Its last stop ran into the time-out. */
-  get unstopped(): boolean {
-    return this.#record.unstopped
-  }
-
   stop(reason: StopKind, after: AfterStop): void {
+    if (this.#held && after.kind === 'start') return this.start(after.wake)
     this.#told = true
     this.#wait(undefined)
-    this.#record.unstopped = false
+    this.record.unstopped = false
     this.#apply({ type: 'stop', reason, after })
   }
 
-  /** Takes a changed entry, while nothing of it runs; what is kept for it stays. Not `asleep`: it waits to be started. */
-  reconfigure(spec: ResolvedWorker, asleep: boolean): void {
+  /** Stops it for a change of its entry: until `free` nothing starts it, and what comes for it is kept. `wanted`: it shall
+   *  start again then. Resolves when nothing of it runs any more. */
+  async hold(wanted: boolean): Promise<void> {
+    this.stop('reload', { kind: 'rest' })
+    this.#held = true
+    if (wanted) this.#wait(this.#wake('start'))
+    await this.whenDown()
+  }
+
+  /** Takes a changed entry; for one that is held. A lazy one that is wanted waits for what wakes it, or for who asked. */
+  reconfigure(spec: ResolvedWorker): void {
     const from = this.state
     this.spec = spec
+    const asleep = this.lazy && this.pending
+    if (asleep && this.#pending?.by === 'start') this.#wait(undefined)
     this.#supervised = { state: { kind: asleep ? 'dormant' : 'stopped' }, history: NO_FAILURES }
     if (from.kind !== this.state.kind) this.#moved(from, this.state, 'reload')
   }
 
-  isolate(why: string): void {
-    this.#wait(undefined)
-    this.#apply({ type: 'isolate', why })
+  /** Ends the hold: what was asked for or kept meanwhile counts now. */
+  free(): void {
+    this.#held = false
+    this.retryPending()
+    this.#wakeForKept()
   }
 
-  /** Records a verdict from before this process, e.g. of the breadcrumb. */
-  recordExit(exit: ExitRecord): void {
-    this.#record.lastExit = exit
-    this.#record.failed(exit.verdict)
+  isolate(why: string): void {
+    this.#held = false
+    this.#wait(undefined)
+    this.#apply({ type: 'isolate', why })
   }
 
   /** What runs of it now, for what only its placement can do. */
@@ -186,7 +184,7 @@ export class Runner implements RunListener {
   }
 
   status(): WorkerStatus {
-    return this.#record.status(this.spec, this.state, {
+    return this.record.status(this.spec, this.state, {
       where: this.#instance?.whereabouts,
       waitingFor: awaited(this.#pending === undefined ? [] : this.#deps.gate(this), this.#bus),
       inbox: this.inbox,
@@ -194,7 +192,7 @@ export class Runner implements RunListener {
     })
   }
 
-  #log(): Logger {
+  get #log(): Logger {
     return this.#deps.logOf(this.name)
   }
 
@@ -211,7 +209,7 @@ export class Runner implements RunListener {
 
   #moved(from: WorkerState, to: WorkerState, reason: string): void {
     const ts = this.#deps.clock.now()
-    this.#record.moved(from, to, ts)
+    this.record.moved(from, to, ts)
     this.#deps.onTransition(this, { v: 1, ts, worker: this.name, from: from.kind, to: to.kind, reason })
   }
 
@@ -221,9 +219,11 @@ export class Runner implements RunListener {
       this.#settled = undefined
       for (const resolve of waiting) resolve()
     }
-    if (this.state.kind === 'dormant' && this.inbox.size > 0) {
-      this.start(this.#wake('topic'))
-    }
+    this.#wakeForKept()
+  }
+
+  #wakeForKept(): void {
+    if (this.state.kind === 'dormant' && this.inbox.size > 0) this.start(this.#wake('topic'))
   }
 
   #perform(effect: Effect): void {
@@ -278,11 +278,11 @@ export class Runner implements RunListener {
     if (state.kind !== 'loading') return
     this.#cause = undefined
     this.#killed = false
-    this.#record.launched(state.wake)
-    const run = this.#record.runs
+    this.record.launched(state.wake)
+    const run = this.record.runs
     this.#ticket = this.#deps.admission.enter(this.spec, () => {
-      if (this.#record.runs !== run || this.state.kind !== 'loading') return
-      this.#record.startedAt = this.#deps.clock.now()
+      if (this.record.runs !== run || this.state.kind !== 'loading') return
+      this.record.startedAt = this.#deps.clock.now()
       // From its turn on: what it waits for slow siblings is not its own time.
       this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
       this.#instance = this.#deps.placementOf(this.spec).launch({
@@ -297,18 +297,18 @@ export class Runner implements RunListener {
   }
 
   runLoaded(run: number, figures: LoadFigures): void {
-    if (this.#record.runs !== run) return
+    if (this.record.runs !== run) return
     this.#leave()
-    this.#record.loaded(figures, this.#deps.clock.now())
+    this.record.loaded(figures, this.#deps.clock.now())
     this.#apply({ type: 'loaded' })
   }
 
   runReady(run: number): void {
-    whenHeard(this.#bus, () => this.#record.runs === run && this.#apply({ type: 'ready' }))
+    whenHeard(this.#bus, () => this.record.runs === run && this.#apply({ type: 'ready' }))
   }
 
   runIdle(run: number): void {
-    if (this.#record.runs === run && this.state.kind === 'running') this.stop('sleep', REST)
+    if (this.record.runs === run && this.state.kind === 'running') this.stop('sleep', { kind: 'sleep' })
   }
 
   #leave(): void {
@@ -322,7 +322,7 @@ export class Runner implements RunListener {
   }
 
   runEnded(run: number, exit: Exit): void {
-    if (this.#record.runs !== run) return
+    if (this.record.runs !== run) return
     this.#leave()
     const told = this.#cause ?? exit
     const failed = this.#note(told)
@@ -333,10 +333,10 @@ export class Runner implements RunListener {
   }
 
   runCharged(run: number, exit: Exit): void {
-    if (this.#record.runs !== run) return
+    if (this.record.runs !== run) return
     // The first reason wins; what fails while it is being stopped is only logged.
     if (this.state.kind === 'stopping' || !this.live) {
-      this.#log().warn({ event: 'error-while-stopping', verdict: exit.verdict, ...exit.evidence }, exit.text)
+      this.#log.warn({ event: 'error-while-stopping', verdict: exit.verdict, ...exit.evidence }, exit.text)
       return
     }
     this.#cause = exit
@@ -371,30 +371,29 @@ export class Runner implements RunListener {
   /** Gives the run up: while it loads nothing of it runs yet; else it ignored its signal and is named. */
   #abandon(): void {
     this.#leave()
-    this.#record.runs++ // whatever it still reports is not heard
+    this.record.runs++ // whatever it still reports is not heard
     if (this.#ignoredSignal) {
       const exit = unstoppedExit(this.spec, this.#cause)
       this.#note(exit)
-      this.#log().error({ event: 'unstopped', stopTimeoutMs: this.spec.stopTimeoutMs }, exit.text)
-      this.#record.unstopped = true
+      this.#log.error({ event: 'unstopped', stopTimeoutMs: this.spec.stopTimeoutMs }, exit.text)
+      this.record.unstopped = true
     }
     this.#release(true)
   }
 
   /** Returns whether it was a failure. */
   #note(exit: Exit): boolean {
-    const failed = this.#record.exited(exit, this.#deps.clock.now())
-    if (failed)
-      this.#log().error({ event: 'exit', verdict: exit.verdict, evidence: exit.evidence }, exit.text)
+    const failed = this.record.exited(exit, this.#deps.clock.now())
+    if (failed) this.#log.error({ event: 'exit', verdict: exit.verdict, evidence: exit.evidence }, exit.text)
     return failed
   }
 
   #release(failed: boolean): void {
     const leftovers = this.#instance?.release()
     this.#instance = undefined
-    this.#record.refused += this.#bus?.dropped ?? 0 // the count goes on when the run does not
+    this.record.refused += this.#bus?.dropped ?? 0 // the count goes on when the run does not
     this.#bus = undefined
-    if (leftovers !== undefined) tellLeftovers(this.#log(), leftovers)
+    if (leftovers !== undefined) tellLeftovers(this.#log, leftovers)
     this.inbox.settle(failed)
   }
 }

@@ -13,6 +13,8 @@ import type { Verdict, WorkerStateName } from './status.ts'
 /** Where a worker goes once the run that is being stopped has ended. */
 export type AfterStop =
   | { readonly kind: 'rest' }
+  /** Rest, and wake by itself if it is lazy. */
+  | { readonly kind: 'sleep' }
   /** Start again at once, with a clean slate. */
   | { readonly kind: 'start'; readonly wake: Wake }
   /** The stop was caused by a failure: the restart policy decides. */
@@ -169,8 +171,9 @@ function start(current: Supervised, wake: Wake): Step {
       return prepend([{ type: 'disarm-backoff' }], launch(clean(current), wake, 'woken by manual'))
     case 'quarantined': // only a person ends a quarantine, and it wipes the slate
       return wake.by === 'manual' ? launch(clean(current), wake, 'quarantine ended by hand') : stay(current)
-    case 'stopping':
-      if (state.after.kind !== 'rest') return stay(current)
+    case 'stopping': // after a failure the restart policy decides, unless a person does
+      if (state.after.kind === 'start' || (state.after.kind === 'failed' && wake.by !== 'manual'))
+        return stay(current)
       return to(current, { ...state, after: { kind: 'start', wake } }, [], 'start asked while stopping')
     case 'standby':
     case 'loading':
@@ -309,8 +312,7 @@ function stop(
     if (event.after.kind === 'start')
       return prepend(effects, launch(clean(from), event.after.wake, event.reason))
     // Asked to rest: a lazy worker that is put to sleep stays wakeable, one that is stopped does not.
-    const rested: WorkerState =
-      ctx.lazy && event.reason === 'sleep' ? { kind: 'dormant' } : { kind: 'stopped' }
+    const rested: WorkerState = event.after.kind === 'sleep' ? resting(ctx) : { kind: 'stopped' }
     return rested.kind === state.kind ? stay(current) : to(from, rested, effects, event.reason)
   }
   switch (state.kind) {
@@ -326,14 +328,7 @@ function stop(
     case 'starting':
     case 'running': {
       const upMs = state.kind === 'running' ? ctx.now - state.readyAt : 0
-      const sleeping = event.reason === 'sleep' && event.after.kind === 'rest'
-      const next: WorkerState = {
-        kind: 'stopping',
-        wake: state.wake,
-        after: event.after,
-        upMs,
-        ...(sleeping ? { verdict: 'done' as const } : {}),
-      }
+      const next: WorkerState = { kind: 'stopping', wake: state.wake, after: event.after, upMs }
       const effects: Effect[] = [
         { type: 'disarm-start-timeout' },
         { type: 'arm-stop-timeout' },
@@ -358,10 +353,10 @@ function settleStop(
   switch (state.after.kind) {
     case 'start':
       return prepend(effects, launch(clean(current), state.after.wake, 'restart'))
-    case 'rest': {
-      const asleep = ctx.lazy && state.verdict === 'done'
-      return to(clean(current), asleep ? { kind: 'dormant' } : { kind: 'stopped' }, effects, reason)
-    }
+    case 'rest':
+      return to(clean(current), { kind: 'stopped' }, effects, reason)
+    case 'sleep':
+      return to(clean(current), resting(ctx), effects, reason)
     case 'failed': {
       const failed = state.verdict !== 'done'
       const end = { failed, upMs: state.upMs, wake: state.wake, text: String(state.verdict ?? reason) }

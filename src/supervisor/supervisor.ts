@@ -8,7 +8,6 @@ import { describeThrown } from '../base/errors.ts'
 import { EXIT, type ExitCode } from '../base/exit-codes.ts'
 import { liftGuard } from '../base/guard-signal.ts'
 import { createScheduler, type Scheduler } from '../base/scheduler.ts'
-import { diffHerd } from '../config/diff.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { logTransition } from '../log/transition.ts'
 import { createOffloader, type Offloader } from '../worker/offload.ts'
@@ -32,6 +31,7 @@ import { createProcessFigures, type ProcessFigures } from './process-figures.ts'
 import { LateWatches, takeProcess } from './process-wide.ts'
 import { holdMessages } from './hold.ts'
 import { logReady } from './log-ready.ts'
+import { planReload, tellRefused, tellReloaded } from './reload.ts'
 import { openResidence, type Residence } from './residence.ts'
 import { createResourceScope } from './resource-scope.ts'
 import { hostedWorkers, Roster } from './roster.ts'
@@ -196,11 +196,11 @@ class Herd implements Supervisor, ControlTarget {
   act(command: ControlCommand): ControlReply {
     return runInScope(undefined, () =>
       act(command, {
-        runnerOf: (worker) => this.#roster.get(worker),
+        runnerOf: (worker) => this.#roster.commanded(worker),
         workers: () => this.#roster.names,
         log: this.#options.log,
         clock: this.#clock,
-        draining: () => this.#phase === 'draining' || this.#phase === 'down',
+        draining: () => this.#stopping,
         codeChanged: (runner) => this.#codeWatch.changed(runner),
         residence: this.#residence,
         admission: this.#admission,
@@ -237,23 +237,20 @@ class Herd implements Supervisor, ControlTarget {
     }
   }
 
-  reload(next: ResolvedHerd): readonly { readonly path: string; readonly message: string }[] {
-    const { log } = this.#options
-    const difference = diffHerd(this.#herd, next)
-    if (difference.refused.length > 0) {
-      log.root.error(
-        { event: 'reload-refused', problems: difference.refused },
-        'reload refused; the old config keeps running',
-      )
-      return difference.refused
-    }
-    this.#herd = next
-    this.#owners = undefined
-    const { added, removed } = this.#roster.apply(difference, hostedWorkers(next, this.#options))
-    this.#watches.herdChanged()
-    const changed = difference.changed.map((change) => change.name)
-    log.root.info({ event: 'reloaded', added, removed, changed }, 'config reloaded')
-    return []
+  reload(next: ResolvedHerd): ReturnType<Supervisor['reload']> {
+    const plan = planReload(this.#herd, next, this.#stopping)
+    if (plan.refused.length === 0) {
+      this.#herd = next
+      this.#owners = undefined
+      const names = this.#roster.apply(plan, hostedWorkers(next, this.#options))
+      this.#watches.herdChanged()
+      tellReloaded(this.#options.log.root, { ...names, changed: plan.changed.map(({ name }) => name) })
+    } else tellRefused(this.#options.log.root, plan.refused)
+    return plan.refused
+  }
+
+  get #stopping(): boolean {
+    return this.#phase === 'draining' || this.#phase === 'down'
   }
 
   #take(): void {
@@ -303,12 +300,13 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   #settle(runner: Runner): void {
-    if (this.#phase === 'draining' || this.#phase === 'down') return
+    if (this.#stopping) return
     this.#roster.retryWaiting()
     this.#checkReady()
     const { kind } = runner.state
-    if (this.#options.mode !== 'run' || (kind !== 'stopped' && kind !== 'quarantined')) return
-    const verdict = runner.lastExit?.verdict
+    if (this.#options.mode !== 'run' || runner.pending) return
+    if (kind !== 'stopped' && kind !== 'quarantined') return
+    const verdict = runner.record.lastExit?.verdict
     const well = kind === 'stopped' && (verdict === undefined || verdict === 'done' || verdict === 'stopped')
     void this.#shutDown(well ? EXIT.ok : EXIT.failed, `worker ${runner.name} is ${kind}`)
   }
@@ -358,21 +356,24 @@ class Herd implements Supervisor, ControlTarget {
     )
     this.#code = EXIT.internal
     // What is broken may be what the drain stands on: past the deadline the process ends all the same.
-    this.#deadline ??= this.#clock.setTimer(INTERNAL_DRAIN_MS, () => this.#exited.resolve(EXIT.internal))
+    this.#deadline ??= this.#clock.setTimer(INTERNAL_DRAIN_MS, () => this.#end(EXIT.internal))
     void this.#shutDown(EXIT.internal, "an error of byre's own code")
   }
 
   async #shutDown(code: ExitCode, why: string): Promise<void> {
-    if (this.#phase === 'draining' || this.#phase === 'down') {
-      await this.#exited.promise
-      return
-    }
+    if (this.#stopping) return void (await this.#exited.promise)
     this.#phase = 'draining'
     this.#code ??= code
     await runInScope(undefined, async () => this.#takeDown(why)).catch((error: unknown) => {
       this.#internalError(error, 'shutdown')
-      this.#exited.resolve(EXIT.internal)
+      this.#end(EXIT.internal)
     })
+  }
+
+  /** Whoever waits for the start waits no longer either. */
+  #end(code: ExitCode): void {
+    this.#ready.resolve()
+    this.#exited.resolve(code)
   }
 
   async #takeDown(why: string): Promise<void> {
@@ -394,7 +395,6 @@ class Herd implements Supervisor, ControlTarget {
     this.#phase = 'down'
     await log.flush(SINK_MS)
     this.#deadline?.cancel()
-    this.#ready.resolve()
-    this.#exited.resolve(this.#code ?? EXIT.ok)
+    this.#end(this.#code ?? EXIT.ok)
   }
 }

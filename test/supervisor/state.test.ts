@@ -23,6 +23,7 @@ const failure: WorkerEvent = { type: 'ended', verdict: 'failed', text: 'boom' }
 const done: WorkerEvent = { type: 'ended', verdict: 'done', text: 'done' }
 const charge: WorkerEvent = { type: 'charged', verdict: 'threw-stray', text: 'stray', stop: 'failed' }
 const stop: WorkerEvent = { type: 'stop', reason: 'stop', after: { kind: 'rest' } }
+const sleep: WorkerEvent = { type: 'stop', reason: 'sleep', after: { kind: 'sleep' } }
 const restart: WorkerEvent = { type: 'stop', reason: 'restart', after: { kind: 'start', wake: manual } }
 
 const running: WorkerState = { kind: 'running', wake, readyAt: 0 }
@@ -195,9 +196,9 @@ t.test('each state answers each event as the table says', async (t) => {
     ],
     [
       'sleep makes a lazy worker dormant, not stopped',
-      stopping({ kind: 'rest' }),
+      stopping({ kind: 'sleep' }),
       done,
-      'stopped',
+      'dormant',
       ['disarm-stop-timeout'],
       { lazy: true },
     ],
@@ -213,17 +214,45 @@ t.test('each state answers each event as the table says', async (t) => {
   }
 })
 
-t.test('sleep of a running lazy worker ends dormant', async (t) => {
-  const first = transition(
-    at(running),
-    { type: 'stop', reason: 'sleep', after: { kind: 'rest' } },
-    context({ lazy: true }),
-  )
-  t.equal(
-    transition(first.next, { type: 'ended', verdict: 'stopped', text: '' }, context({ lazy: true })).next
-      .state.kind,
-    'dormant',
-  )
+t.test('the last wish decides where a stop ends', async (t) => {
+  const exit0: WorkerEvent = {
+    type: 'charged',
+    verdict: 'done',
+    text: 'process.exit(0)',
+    stop: 'process-exit',
+  }
+  const byMessage: WorkerEvent = { type: 'start', wake }
+  const byHand: WorkerEvent = { type: 'start', wake: manual }
+  const rows: [wishes: WorkerEvent[], lazy: string, eager: string][] = [
+    [[stop], 'stopped', 'stopped'],
+    [[sleep], 'dormant', 'stopped'],
+    [[sleep, stop], 'stopped', 'stopped'],
+    [[stop, sleep], 'dormant', 'stopped'],
+    [[sleep, restart], 'loading', 'loading'],
+    [[sleep, byMessage], 'loading', 'loading'],
+    [[restart, sleep], 'dormant', 'stopped'],
+    [[exit0], 'dormant', 'stopped'],
+    [[exit0, stop], 'stopped', 'stopped'],
+    [[exit0, byHand], 'loading', 'loading'],
+    [[charge], 'backing-off', 'backing-off'],
+    [[charge, stop], 'stopped', 'stopped'],
+    [[charge, byMessage], 'backing-off', 'backing-off'],
+    [[charge, byHand], 'loading', 'loading'],
+    [[charge, byHand, stop], 'stopped', 'stopped'],
+  ]
+  for (const [wishes, lazy, eager] of rows)
+    for (const [over, expected] of [
+      [{ lazy: true, restart: 'on-failure' as const }, lazy],
+      [{ lazy: false, restart: 'on-failure' as const }, eager],
+    ] as const) {
+      let current = at(running)
+      for (const event of [...wishes, { type: 'ended', verdict: 'stopped', text: '' } as const])
+        current = transition(current, event, context(over)).next
+      const title = wishes.map((w) =>
+        w.type === 'start' ? `start by ${w.wake.by}` : ((w as { reason?: string }).reason ?? w.type),
+      )
+      t.equal(current.state.kind, expected, `${title.join(', ')}: ${over.lazy ? 'lazy' : 'eager'}`)
+    }
 })
 
 t.test('the limit quarantines, and escalates when critical or exit', async (t) => {
@@ -286,7 +315,7 @@ t.test(
         { type: 'stop-timeout' },
         { type: 'backoff-elapsed' },
         { type: 'isolate', why: 'x' },
-        { type: 'stop', reason: 'sleep', after: { kind: 'rest' } },
+        sleep,
       ),
     )
     fc.assert(
