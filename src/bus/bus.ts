@@ -159,8 +159,15 @@ export type BusEvent =
   | ({ readonly event: 'bus-gap'; readonly gaps: number } & Gap)
   /** The server refused a subscription. */
   | { readonly event: 'bus-refused'; readonly pattern: string; readonly reason: string }
-  /** Something else than an envelope arrived on a channel of this herd. */
-  | { readonly event: 'bus-malformed'; readonly topic: string; readonly reason: string }
+  /** The server refused to say who holds a lease: told once for each reason; asked again. */
+  | { readonly event: 'bus-lease-refused'; readonly lease: string; readonly reason: string }
+  /** Something else than an envelope arrived on a channel of this herd: one of `count` so far, the first within 10 s. */
+  | {
+      readonly event: 'bus-malformed'
+      readonly topic: string
+      readonly reason: string
+      readonly count: number
+    }
   /** A job was given up: it is in the stream `<stream>.dead` now. */
   | {
       readonly event: 'bus-dead-letter'

@@ -82,6 +82,9 @@ function tell(log: SupervisorLog, event: BusEvent): void {
     case 'bus-refused':
       log.root.error({ ...event }, `Redis refused the subscription to ${event.pattern}: ${event.reason}`)
       return
+    case 'bus-lease-refused':
+      log.root.error({ ...event }, `Redis refuses the lease of ${event.lease}: ${event.reason}`)
+      return
     case 'bus-malformed':
       log.root.warn({ ...event }, `a message on ${event.topic} is no envelope and was ignored`)
       return

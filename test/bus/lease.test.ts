@@ -1,6 +1,11 @@
 // Leases on a real server: one holder at a time, a fence that only grows, and the loss told before another can hold it.
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import { systemClock } from '../../src/base/clock.ts'
 import type { HostBus, LeaseHold } from '../../src/bus/bus.ts'
+import { openResp } from '../../src/bus/redis/resp.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
 import { openBus } from './streams-harness.ts'
@@ -117,6 +122,43 @@ else {
     const again = seek(bus, 'w', 1000)
     await server.start()
     t.ok((await again.won) > fence)
+  })
+
+  t.test(
+    'what the server refuses of one lease is told once, tried again, and no business of another',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      await server.call('RPUSH', 'byre:{h}:fence:bad', 'x')
+      const { bus, events, event } = await openBus(t, server)
+      const [bad, good] = [seek(bus, 'bad', 2000), seek(bus, 'good', 600)]
+      const refused = await event('bus-lease-refused')
+      t.match(refused, { lease: 'bad', reason: /WRONGTYPE/ })
+      await good.won
+      await server.call('DEL', 'byre:{h}:fence:bad')
+      await bad.won
+      t.notOk(good.state.lost)
+      t.equal(events.filter((one) => one.event === 'bus-lease-refused').length, 1)
+      t.same(
+        events.filter((one) => one.event === 'bus-down'),
+        [],
+        'the connection is that of all',
+      )
+    },
+  )
+
+  t.test('what answers and is no Redis server is left at once', async (t) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {}).resume()
+      socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => server.close())
+    const { port } = server.address() as AddressInfo
+    const connection = await openResp({ host: '127.0.0.1', port }, {}, systemClock, 5000)
+    await t.rejects(connection.call('PING'), /no Redis server/)
+    t.match(await connection.closed, /no Redis server/)
   })
 
   t.test('somebody else took it away: lost with the next renewal', async (t) => {

@@ -34,6 +34,8 @@ export interface RedisCarrierOptions extends EmbeddedBusOptions {
 
 /** What was written gets this long to be acknowledged when the bus closes, milliseconds. */
 const CLOSE_MS = 250
+/** Of what is no envelope one is told of so often, milliseconds; all are counted. */
+const MALFORMED_TOLD_MS = 10_000
 
 export class RedisCarrier implements Carrier {
   readonly options: RedisCarrierOptions
@@ -53,6 +55,7 @@ export class RedisCarrier implements Carrier {
   #gaps = 0
   #lastGap: Gap | undefined
   #malformed = 0
+  #malformedToldAt = -Infinity
   #closed = false
 
   constructor(options: RedisCarrierOptions) {
@@ -279,8 +282,11 @@ export class RedisCarrier implements Carrier {
       this.requests.settleWith(`${topic}.${inReplyTo}`, payload)
     } catch (error) {
       this.#malformed++
+      const now = this.#clock.monotonic()
+      if (now - this.#malformedToldAt < MALFORMED_TOLD_MS) return
+      this.#malformedToldAt = now
       const reason = this.options.redact(describeThrown(error).message)
-      this.#tell({ event: 'bus-malformed', topic: topic.slice(0, 256), reason })
+      this.#tell({ event: 'bus-malformed', topic: topic.slice(0, 256), reason, count: this.#malformed })
     }
   }
 

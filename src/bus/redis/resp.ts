@@ -87,6 +87,9 @@ function withName(endpoint: Endpoint): object {
   return 'host' in endpoint ? { ...endpoint, servername: endpoint.host } : endpoint
 }
 
+/** The slots of a large cluster are some 100 kB. */
+const MAX_REPLY_BYTES = 16 * 1024 * 1024
+
 interface Waiting {
   resolve(reply: Reply): void
   reject(error: Error): void
@@ -106,7 +109,11 @@ function speak(socket: Socket): RespConnection {
   socket.on('data', (text: string) => {
     rest += text
     for (;;) {
+      if (!/^(?:[-+:$*]|$)/.test(rest))
+        return void socket.destroy(new Error('what answers is no Redis server'))
       const parsed = parseReply(rest, 0)
+      if (parsed === undefined && rest.length > MAX_REPLY_BYTES)
+        return void socket.destroy(new Error(`its reply is longer than ${MAX_REPLY_BYTES} bytes`))
       if (parsed === undefined) return
       rest = rest.slice(parsed.end)
       const next = waiting.shift()

@@ -2,8 +2,8 @@
 // renewal; it judges by the monotonic clock from the moment a command was sent, which is before the server counted.
 
 import type { Clock, Timer } from '../../../base/clock.ts'
-import { describeThrown } from '../../../base/errors.ts'
 import type { Redact } from '../../../base/redact.ts'
+import { describeFailure, isMoved, isRefusal } from '../errors.ts'
 import { keyPrefix } from '../streams/keys.ts'
 import { locate } from '../locate.ts'
 import type { ServerAddress } from '../locate.ts'
@@ -39,6 +39,8 @@ interface Lease {
   until: number
   timer: Timer | undefined
   deadline: Timer | undefined
+  /** What the server said last, if that was a no. */
+  refusal: string | undefined
 }
 
 export class LeaseKeeper {
@@ -82,6 +84,7 @@ export class LeaseKeeper {
       until: 0,
       timer: undefined,
       deadline: undefined,
+      refusal: undefined,
     }
     this.#leases.set(id, lease)
     if (this.#connection === undefined) this.#connect()
@@ -110,9 +113,13 @@ export class LeaseKeeper {
     const { clock, say, herd } = this.#options
     const sentAt = clock.monotonic()
     const keys = [this.#key(lease), `${keyPrefix(herd)}fence:${lease.name}`]
-    const answer = await this.#call(lease.ttlMs, 'EVAL', ACQUIRE, 2, ...keys, lease.holder, lease.ttlMs)
-    // dropped meanwhile, and that was sent behind the attempt; or tried again with the next connection
-    if (!this.#leases.has(lease.id) || answer === undefined) return
+    const answer = await this.#call(lease, 'EVAL', ACQUIRE, 2, ...keys, lease.holder, lease.ttlMs)
+    if (!this.#leases.has(lease.id)) return // dropped meanwhile, and that was sent behind the attempt
+    if (answer === undefined) {
+      // where the connection broke, the next one begins with an attempt
+      if (lease.refusal !== undefined) this.#attemptIn(lease, LOOK_MS)
+      return
+    }
     const [won, detail] = answer as [number, string | number]
     if (won === 1) {
       lease.held = true
@@ -120,8 +127,12 @@ export class LeaseKeeper {
       say({ say: 'won', id: lease.id, fence: String(detail) })
       return
     }
-    const waitMs = Math.min(LOOK_MS, Math.max(0, Number(detail)) + 5)
-    lease.timer = clock.setTimer(waitMs, () => void this.#attempt(lease))
+    this.#attemptIn(lease, Math.min(LOOK_MS, Math.max(0, Number(detail)) + 5))
+  }
+
+  #attemptIn(lease: Lease, delayMs: number): void {
+    lease.timer?.cancel()
+    lease.timer = this.#options.clock.setTimer(delayMs, () => void this.#attempt(lease))
   }
 
   /** It was granted by a command sent then. */
@@ -143,15 +154,7 @@ export class LeaseKeeper {
     const silentMs = loopSilenceMs()
     if (silentMs > STUCK_TTLS * lease.ttlMs)
       return this.#lost(lease, `the loop has not turned for ${Math.round(silentMs)} ms`)
-    const answer = await this.#call(
-      lease.ttlMs,
-      'EVAL',
-      RENEW,
-      1,
-      this.#key(lease),
-      lease.holder,
-      lease.ttlMs,
-    )
+    const answer = await this.#call(lease, 'EVAL', RENEW, 1, this.#key(lease), lease.holder, lease.ttlMs)
     if (this.#leases.get(lease.id) !== lease) return
     if (answer === 1) this.#holdFrom(lease, sentAt)
     else if (answer === 0) this.#lost(lease, 'the server gave it up')
@@ -164,11 +167,12 @@ export class LeaseKeeper {
     void this.#drop(lease.id)
   }
 
-  /** Undefined when it could not be asked, or the server refused. A server that is no master any more is left. */
-  async #call(ttlMs: number, ...command: (string | number)[]): Promise<Reply | undefined> {
+  /** Undefined when it could not be asked, or the server refused (then `refusal` says why): what it says no to is the
+   *  business of one lease, and the connection is that of all. A server that is no master any more is left. */
+  async #call(lease: Lease, ...command: (string | number)[]): Promise<Reply | undefined> {
     const connection = this.#connection
     if (connection === undefined) return undefined
-    const limitMs = Math.min(CONNECT_MS, ttlMs / 2)
+    const limitMs = Math.min(CONNECT_MS, lease.ttlMs / 2)
     const limit = this.#options.clock.setTimer(limitMs, () => {
       this.#tellDown(new Error(`no answer within ${limitMs} ms`))
       connection.close()
@@ -177,14 +181,24 @@ export class LeaseKeeper {
       const reply = await connection.call(...command)
       this.#attempts = 0
       this.#told = undefined
+      lease.refusal = undefined
       return reply
     } catch (error) {
+      if (isRefusal(error) && !isMoved(error)) return this.#refused(lease, error)
+      lease.refusal = undefined
       this.#tellDown(error)
       connection.close()
       return undefined
     } finally {
       limit.cancel()
     }
+  }
+
+  #refused(lease: Lease, error: unknown): undefined {
+    const reason = describeFailure(error, this.#options.redact)
+    if (reason === lease.refusal) return
+    lease.refusal = reason
+    this.#options.say({ say: 'refused', id: lease.id, reason })
   }
 
   #connect(): void {
@@ -239,7 +253,7 @@ export class LeaseKeeper {
   }
 
   #tellDown(error: unknown): void {
-    const reason = this.#options.redact(describeThrown(error).message.split('\n', 1)[0] ?? '').slice(0, 300)
+    const reason = describeFailure(error, this.#options.redact)
     if (reason === this.#told) return
     this.#told = reason
     this.#options.say({ say: 'down', reason })

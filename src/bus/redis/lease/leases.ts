@@ -113,6 +113,11 @@ export class Leases {
       case 'down':
         this.#connected = false
         return onEvent({ event: 'bus-down', connection: 'leases', reason: message.reason })
+      case 'refused': {
+        const lease = this.#seekers.get(message.id)?.name
+        if (lease !== undefined) onEvent({ event: 'bus-lease-refused', lease, reason: message.reason })
+        return
+      }
       case 'won':
         return this.#seekers.get(message.id)?.events.won(message.fence)
       case 'lost': {

@@ -20,6 +20,8 @@ export type ToThread =
 export type FromThread =
   | { readonly say: 'won'; readonly id: number; readonly fence: string }
   | { readonly say: 'lost'; readonly id: number; readonly reason: string }
+  /** The server refused to try or renew it, for another reason than before. */
+  | { readonly say: 'refused'; readonly id: number; readonly reason: string }
   | { readonly say: 'up' }
   | { readonly say: 'down'; readonly reason: string }
 
