@@ -389,7 +389,7 @@ export class Runner implements RunListener {
   }
 
   #release(failed: boolean): void {
-    const leftovers = this.#instance?.release()
+    const leftovers = this.#instance?.release(this.#cause)
     this.#instance = undefined
     this.record.refused += this.#bus?.dropped ?? 0 // the count goes on when the run does not
     this.#bus = undefined

@@ -56,8 +56,9 @@ export interface Instance {
   run(): void
   abort(reason: StopReason): void
   /** Lets go of it: closes its bus, periods and resources, clears and names what it left. Idempotent; after it the
-   *  instance reports nothing any more. */
-  release(): Leftovers
+   *  instance reports nothing any more. `cause` is the verdict it is let go of for, if any: without one a load that is
+   *  still under way is not a failed one, and the next run waits for it. */
+  release(cause?: Exit): Leftovers
   /** Where it lives, when that is not the supervisor's own thread. */
   readonly whereabouts?: Whereabouts | undefined
   /** Ends it whatever it does, and reports that as its end. Absent where nothing can: in the shared loop. */

@@ -34,7 +34,7 @@ export interface SharedPlacement extends Placement {
 const LEFTOVERS_NAMED_MAX = 20
 
 export function createSharedPlacement(parts: SharedParts): SharedPlacement {
-  const house: House = { parts, load: createLoader(), current: new Map(), moduleEnvs: new Map() }
+  const house: House = { parts, loader: new Loader(), current: new Map(), moduleEnvs: new Map() }
   return {
     runOf: (worker) => house.current.get(worker),
     launch: (request) => {
@@ -48,38 +48,68 @@ export function createSharedPlacement(parts: SharedParts): SharedPlacement {
 /** What all runs of one process share. */
 interface House {
   readonly parts: SharedParts
-  readonly load: Load
+  readonly loader: Loader
   readonly current: Map<string, RunScope>
   readonly moduleEnvs: Map<string, Environment>
 }
 
-type Load = (spec: ResolvedWorker) => Promise<LoadedWorker>
-
 /** One module instance per worker and process: restarts call run() of the same one; failed loads get a fresh URL. */
-function createLoader(): Load {
-  const loaded = new Map<string, LoadedWorker>()
-  const attempts = new Map<string, { count: number; cause: unknown }>()
-  return async (spec) => {
-    const path = spec.source.path
-    const key = `${spec.name}\0${path}`
-    const known = loaded.get(key)
-    if (known !== undefined) return { ...known, loadMs: 0, rssBytes: 0 }
-    const before = attempts.get(key)
-    const count = before?.count ?? 0
-    // Counted before the import settles: a load that hangs is not joined by the next one.
-    attempts.set(key, { count: count + 1, cause: before?.cause })
+class Loader {
+  readonly #loaded = new Map<string, LoadedWorker>()
+  readonly #pending = new Map<string, Promise<void>>()
+  readonly #failed = new Map<string, { readonly count: number; readonly cause: unknown }>()
+
+  /** Resolves once `take` gives the module. A load that is under way is joined: true when it was not begun by this call. */
+  load(spec: ResolvedWorker): { readonly done: Promise<void>; readonly joined: boolean } {
+    const key = keyOf(spec)
+    if (this.#loaded.has(key)) return { done: Promise.resolve(), joined: false }
+    const under = this.#pending.get(key)
+    if (under !== undefined) return { done: under, joined: true }
+    const done = this.#import(spec, key, () => this.#pending.get(key) === done)
+    this.#pending.set(key, done)
+    return { done, joined: false }
+  }
+
+  /** What it cost is told once: the module is not loaded again for the runs after. */
+  take(spec: ResolvedWorker): LoadedWorker {
+    const key = keyOf(spec)
+    const loaded = this.#loaded.get(key) as LoadedWorker
+    if (loaded.loadMs > 0) this.#loaded.set(key, { run: loaded.run, loadMs: 0, rssBytes: 0 })
+    return loaded
+  }
+
+  /** The load under way has failed, whatever becomes of it: it hangs, or threw on the side. The next one is a new one. */
+  giveUp(spec: ResolvedWorker): void {
+    const key = keyOf(spec)
+    if (this.#pending.delete(key)) this.#fail(key, this.#failed.get(key)?.cause)
+  }
+
+  async #import(spec: ResolvedWorker, key: string, current: () => boolean): Promise<void> {
+    const before = this.#failed.get(key)
     try {
-      const result = await loadWorker(spec.name, path, count)
-      loaded.set(key, result)
-      return result
+      const loaded = await loadWorker(spec.name, spec.source.path, before?.count ?? 0)
+      if (!current()) return
+      this.#pending.delete(key)
+      this.#loaded.set(key, loaded)
     } catch (error) {
       const cause = error instanceof Error ? error.cause : undefined
-      attempts.set(key, { count: count + 1, cause })
+      if (current()) {
+        this.#pending.delete(key)
+        this.#fail(key, cause)
+      }
       // The same error object from a fresh URL can only come from a dependency's cache.
       const cached = typeof cause === 'object' && cause !== null && before?.cause === cause
       throw cached ? new NeedsNewProcess(error as Error) : error
     }
   }
+
+  #fail(key: string, cause: unknown): void {
+    this.#failed.set(key, { count: (this.#failed.get(key)?.count ?? 0) + 1, cause })
+  }
+}
+
+function keyOf({ name, source }: ResolvedWorker): string {
+  return `${name}\0${source.path}`
 }
 
 class NeedsNewProcess extends ByreError {
@@ -117,15 +147,20 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
 
   load(): void {
     const { events, spec } = this.#request
+    const { loader, moduleEnvs } = this.#house
     this.#loading = noteLoading(this.#scope)
-    void enter(this.#scope, async () => this.#house.load(spec)).then(
-      (loaded) =>
+    const { done, joined } = enter(this.#scope, () => loader.load(spec))
+    done.then(
+      () => {
+        // Also when it was let go of meanwhile: the run that joined its load goes on with what the module has set.
+        if (!joined) belongsToModule(this.#scope, moduleEnvs)
         this.#outside(() => {
           this.#loaded()
-          this.#module = loaded
-          belongsToModule(this.#scope, this.#house.moduleEnvs)
-          events.loaded({ ms: loaded.loadMs, rssBytes: loaded.rssBytes })
-        }),
+          if (joined) inherit(this.#scope, moduleEnvs)
+          this.#module = loader.take(spec)
+          events.loaded({ ms: this.#module.loadMs, rssBytes: this.#module.rssBytes })
+        })
+      },
       (error: unknown) =>
         this.#outside(() =>
           events.ended(this.#settled(error) ?? loadExit(error, error instanceof NeedsNewProcess)),
@@ -155,9 +190,10 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     this.#bus?.closeSubscriptions()
   }
 
-  release(): Leftovers {
+  release(cause?: Exit): Leftovers {
     if (this.#leftovers !== undefined) return this.#leftovers
     const scope = this.#scope
+    if (scope.loading && cause !== undefined) this.#house.loader.giveUp(this.#request.spec)
     this.abort(new StopReason('stop', 'supervisor', 'The run has ended'))
     for (const release of this.#releases?.reverse() ?? []) release()
     this.#bus?.closeAll()
@@ -290,6 +326,12 @@ function belongsToModule(scope: RunScope, moduleEnvs: Map<string, Environment>):
   scope.timersUntracked = 0
   scope.foreignListeners = undefined
   if (scope.env !== undefined) moduleEnvs.set(scope.worker, new Map(scope.env))
+}
+
+/** The module was loaded in the scope of an earlier run. */
+function inherit(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
+  scope.loading = false
+  scope.env = copyOf(moduleEnvs.get(scope.worker))
 }
 
 /** Calls `fn` in the scope, telling a synchronous throw apart from a rejection. */
