@@ -10,7 +10,7 @@ import { isTerminal } from './fd-sink.ts'
 import { createFold, kindOf } from './fold.ts'
 import type { Fold, Folded, FoldOptions } from './fold.ts'
 import { LEVEL_NUMBERS } from './levels.ts'
-import { createLineLogger } from './line-logger.ts'
+import { createLineLogger, limitLine } from './line-logger.ts'
 import type { LineLoggerOptions } from './line-logger.ts'
 import type { Logger, LogLevel } from './logger.ts'
 import { createWorkerLoggers } from './pino.ts'
@@ -213,24 +213,6 @@ export function isJournalStream(fd: number, value: string | undefined): boolean 
   } catch {
     return false
   }
-}
-
-/** Longest JSON line, characters; a worker may log an object of any size. */
-const MAX_LINE_LENGTH = 65_536
-const HEAD_LENGTH = 2048
-
-function limitLine(line: string, level: number, now: number, worker: string): string {
-  if (line.length <= MAX_LINE_LENGTH) return line
-  const cut = {
-    level,
-    time: now,
-    ...(worker === '' ? {} : { worker }),
-    event: 'log-line-cut',
-    length: line.length,
-    head: line.slice(0, HEAD_LENGTH),
-    msg: `A log line of ${line.length} characters was cut: at most ${MAX_LINE_LENGTH} are written`,
-  }
-  return `${JSON.stringify(cut)}\n`
 }
 
 interface About {

@@ -2,10 +2,10 @@
 // herd of dormant workers may cost in all, so it is loaded with the first worker that needs a logger (log/pino.ts).
 // One test feeds both the same calls and compares the lines.
 
-import { describeThrown } from '../base/errors.ts'
+import { childFields, lineFields, readable, readCall, serialise } from './call.ts'
 import { errorFields } from './error-fields.ts'
 import { LEVEL_NUMBERS } from './levels.ts'
-import { LOG_LEVELS } from './logger.ts'
+import { isLevel, LOG_LEVELS } from './logger.ts'
 import type { LogFn, Logger, LogLevel } from './logger.ts'
 
 export interface LineLoggerOptions {
@@ -23,7 +23,7 @@ export interface LineLoggerOptions {
   readonly onLevel?: (level: LogLevel | 'silent') => void
 }
 
-/** Never throws, whatever it is given: what cannot be serialised is named in the line. Children follow the level of their parent until they set their own. */
+/** Never throws, whatever it is given (but for a level nobody knows): what cannot be serialised is named in the line. Children follow the level of their parent until they set their own. */
 export function createLineLogger(options: LineLoggerOptions): Logger {
   let { level } = options
   const levelNow = (): LogLevel | 'silent' => (typeof level === 'function' ? level() : level)
@@ -39,17 +39,18 @@ function build(
   bindings: string,
   setLevel: (level: LogLevel | 'silent') => void,
 ): Logger {
+  const tagged = options.bindings !== undefined && 'worker' in options.bindings
   const methods = {} as Record<LogLevel, LogFn>
   for (const level of LOG_LEVELS) {
     const number = LEVEL_NUMBERS[level]
-    methods[level] = (fields: unknown, message?: unknown) => {
+    methods[level] = (...args: unknown[]) => {
       const least = levelNow()
       if (least === 'silent' || number < LEVEL_NUMBERS[least]) return
-      if (options.admit !== undefined && !options.admit(level, fields, message)) return
-      options.write(
-        `{"level":${number},"time":${options.now()}${bindings}${body(fields, message)}}\n`,
-        number,
-      )
+      const call = readCall(args)
+      if (options.admit !== undefined && !options.admit(level, call.fields ?? call.text, call.text)) return
+      const fields = lineFields(call, tagged)
+      const body = (fields === undefined ? '' : serialiseFields(fields)) + textMember(call.text)
+      options.write(`{"level":${number},"time":${options.now()}${bindings}${body}}\n`, number)
     }
   }
   return {
@@ -58,6 +59,7 @@ function build(
       return levelNow()
     },
     set level(level: LogLevel | 'silent') {
+      if (!isLevel(level)) throw new Error(`unknown level ${String(level)}`) // pino's words
       setLevel(level)
     },
     child(more) {
@@ -65,7 +67,7 @@ function build(
       return build(
         options,
         () => level ?? levelNow(),
-        bindings + serialiseFields(more),
+        bindings + serialiseFields(childFields(more)),
         (next) => {
           level = next
         },
@@ -74,47 +76,36 @@ function build(
   }
 }
 
-/** As pino: `log.info('text')`, `log.info(fields, 'text')`, `log.info(error)`, whose message is the text when none is given. */
-function body(fields: unknown, message: unknown): string {
-  if (typeof fields !== 'object' || fields === null) return text(fields)
-  if (fields instanceof Error)
-    return serialiseFields({ err: fields }) + text(message ?? describeThrown(fields).message)
-  const err = message === undefined ? errorOf(fields) : undefined
-  return serialiseFields(fields) + text(err === undefined ? message : describeThrown(err).message)
-}
-
-function errorOf(fields: object): Error | undefined {
-  try {
-    const { err } = fields as { err?: unknown }
-    return err instanceof Error ? err : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function text(message: unknown): string {
-  return message === undefined ? '' : `,"msg":${JSON.stringify(describeThrown(message).message)}`
+function textMember(text: unknown): string {
+  const json = serialise(text)
+  return json === undefined ? '' : `,"msg":${json}`
 }
 
 /** `,"key":value` for each own enumerable string key with a JSON value. */
 function serialiseFields(fields: object): string {
   let out = ''
-  try {
-    for (const [key, value] of Object.entries(fields)) {
-      const json = serialise(key === 'err' ? errorFields(value) : value)
-      if (json !== undefined) out += `,${JSON.stringify(key)}:${json}`
-    }
-  } catch (error) {
-    out += `,"unreadable":${JSON.stringify(describeThrown(error).message)}` // a getter that throws
+  for (const [key, value] of Object.entries(readable(fields))) {
+    const json = serialise(key === 'err' ? errorFields(value) : value)
+    if (json !== undefined) out += `,${JSON.stringify(key)}:${json}`
   }
   return out
 }
 
-/** JSON of one value; a value without JSON (circular, a BigInt, a toJSON that throws) becomes a sentence about it. */
-function serialise(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value)
-  } catch (error) {
-    return JSON.stringify(`(cannot be serialised: ${describeThrown(error).message.slice(0, 200)})`)
+/** Longest JSON line, characters; a worker may log an object of any size. */
+const MAX_LINE_LENGTH = 65_536
+const HEAD_LENGTH = 2048
+
+/** `line`, or one that tells its length and how it begins when it is too long. It keeps its level and its worker. */
+export function limitLine(line: string, level: number, now: number, worker: string): string {
+  if (line.length <= MAX_LINE_LENGTH) return line
+  const cut = {
+    level,
+    time: now,
+    ...(worker === '' ? {} : { worker }),
+    event: 'log-line-cut',
+    length: line.length,
+    head: line.slice(0, HEAD_LENGTH),
+    msg: `A log line of ${line.length} characters was cut: at most ${MAX_LINE_LENGTH} are written`,
   }
+  return `${JSON.stringify(cut)}\n`
 }

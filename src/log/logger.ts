@@ -5,10 +5,18 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
 export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
 
-/** `log.info('text')` or `log.info({ field: 1 }, 'text')`. Fields are machine-readable; units in their names. */
+/** True for one of the six and 'silent'. */
+export function isLevel(value: unknown): value is LogLevel | 'silent' {
+  return value === 'silent' || LOG_LEVELS.includes(value as LogLevel)
+}
+
+/**
+ * `log.info('text')` or `log.info({ field: 1 }, 'text')`; `values` fill in `%s %d %i %f %o %O %j` of the text. Fields are
+ * machine-readable; units in their names. Never throws, whatever it is given.
+ */
 export interface LogFn {
-  (fields: object, message?: string): void
-  (message: string): void
+  (fields: object, message?: string, ...values: unknown[]): void
+  (message: string, ...values: unknown[]): void
 }
 
 export interface Logger {

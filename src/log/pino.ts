@@ -2,7 +2,9 @@
 // the middle of its start; through require, because importing a CommonJS package costs 0.2 MB more.
 
 import type { Logger as PinoLogger, pino as createPino } from 'pino'
+import { describeThrown } from '../base/errors.ts'
 import { lazyRequire } from '../base/lazy.ts'
+import { childFields, lineFields, readable, readCall, serialise } from './call.ts'
 import { errorFields } from './error-fields.ts'
 import { LEVEL_NUMBERS } from './levels.ts'
 import type { Logger, LogLevel } from './logger.ts'
@@ -29,10 +31,14 @@ export interface WorkerLoggers {
 export function createWorkerLoggers(options: WorkerLoggersOptions): WorkerLoggers {
   let level = options.level
   let root: PinoLogger | undefined
+  let pinoChild: MakeChild
   return {
     create(worker) {
-      root ??= createRoot({ ...options, level })
-      const child = root.child({ worker })
+      if (root === undefined) {
+        root = createRoot({ ...options, level })
+        pinoChild = takeChildrenSafely(root)
+      }
+      const child = pinoChild.call(root, { worker })
       Object.defineProperty(child, WORKER, { value: worker })
       return child as unknown as Logger
     },
@@ -53,31 +59,55 @@ function workerOf(logger: object): string {
 const LABELS = new Map(Object.entries(LEVEL_NUMBERS).map(([label, number]) => [number, label as LogLevel]))
 
 function createRoot(options: WorkerLoggersOptions): PinoLogger {
-  return pino.get()(
+  const create = pino.get()
+  const root = create(
     {
       base: null,
       level: options.level,
       timestamp: () => `,"time":${options.now()}`,
       serializers: { err: errorFields },
-      formatters: { log: keepTag },
       hooks: {
         logMethod(args, method, level) {
-          const [fields, message] = args as unknown[]
+          const call = readCall(args)
           const label = LABELS.get(level) ?? 'info'
-          if (options.admit(workerOf(this), label, fields, message)) method.apply(this, args)
+          if (!options.admit(workerOf(this), label, call.fields ?? call.text, call.text)) return
+          writeSafely(
+            (fields) => method.call(this, fields, call.text as string),
+            lineFields(call, true) ?? {},
+          )
         },
       },
     },
     createDestination(options.write),
   )
+  Object.defineProperty(root, create.symbols.stringifySym, { value: serialise, writable: true })
+  return root
 }
 
-/** A field of a worker's own that is called `worker` must not pass for the tag: of two equal keys a reader takes the last. */
-function keepTag(fields: Record<string, unknown>): Record<string, unknown> {
-  if (!Object.hasOwn(fields, 'worker')) return fields
-  const { worker, ...rest } = fields
-  return { ...rest, field_worker: worker }
+/** pino reads the fields itself and passes on what a getter throws; the line is written after that. */
+function writeSafely(write: (fields: object) => void, fields: object): void {
+  try {
+    write(fields)
+  } catch {
+    try {
+      write(readable(fields))
+    } catch (error) {
+      write({ unreadable: describeThrown(error).message }) // a serialiser the worker gave its child
+    }
+  }
 }
+
+/** pino leaves out some bindings, lets others overwrite what every line has, and throws at what it cannot read. Returns its own way. */
+function takeChildrenSafely(root: PinoLogger): MakeChild {
+  const holder = root as unknown as { child: MakeChild }
+  const { child } = holder
+  holder.child = function (this: PinoLogger, bindings: unknown, options?: object) {
+    return child.call(this, childFields(bindings), options)
+  }
+  return child
+}
+
+type MakeChild = (this: PinoLogger, bindings: unknown, options?: object) => PinoLogger
 
 /**
  * A pino destination that is told level and logger of each line (pino's documented 'pino.metadata'). No SonicBoom: that

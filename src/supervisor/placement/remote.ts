@@ -7,6 +7,7 @@ import type { Json } from '../../base/json.ts'
 import type { RawDelivery, ScopedBus } from '../../bus/bus.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
 import { levelOfNumber } from '../../log/levels.ts'
+import { isLevel } from '../../log/logger.ts'
 import type { LogLevel, Logger } from '../../log/logger.ts'
 import type { Offloader } from '../../worker/offload.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
@@ -329,7 +330,7 @@ class RemoteInstance implements Instance {
         this.#log(first as Record<string, unknown>)
         return
       case 'lvl':
-        this.#parts.logOf(spec.name).level = first as LogLevel | 'silent'
+        if (isLevel(first)) this.#parts.logOf(spec.name).level = first
         return
       default:
         this.#parts
@@ -339,9 +340,9 @@ class RemoteInstance implements Instance {
   }
 
   #log(record: Record<string, unknown>): void {
-    const { level, time: _, msg, ...fields } = record
+    const { level, time: _time, worker: _worker, msg, ...fields } = record
     const logger = this.#parts.logOf(this.#request.spec.name)
-    logger[levelOfNumber(Number(level))](fields, typeof msg === 'string' ? msg : undefined)
+    logger[levelOfNumber(Number(level))](fields, msg as string | undefined)
   }
 
   #gone(explain: () => Exit): void {

@@ -113,9 +113,13 @@ export function memoryLog(): Logger & { readonly lines: LogLine[] } {
   const lines: LogLine[] = []
   const at =
     (level: string): LogFn =>
-    (first: object | string, message?: string) => {
+    (first: object | string, message?: unknown) => {
       const fields = typeof first === 'string' ? {} : (first as Record<string, unknown>)
-      lines.push({ level, fields, message: typeof first === 'string' ? first : (message ?? '') })
+      lines.push({
+        level,
+        fields,
+        message: typeof first === 'string' ? first : typeof message === 'string' ? message : '',
+      })
     }
   const log = {
     level: 'info' as const,

@@ -130,7 +130,7 @@ export class Guest {
       return
     }
     this.#init = init
-    this.#log = createGuestLog(this.link, init.level, systemClock.now)
+    this.#log = createGuestLog(this.link, init.spec.name, init.level, systemClock.now)
     this.#bus = new GuestBus(this.link, init)
     const placement = this.#placement(this.#bus, this.#log, init.kind)
     this.#install(init, placement)
