@@ -3,6 +3,7 @@
 import { assertNever } from '../base/check.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Placement, ResolvedWorker } from '../config/types.ts'
+import { unfolded } from '../log/unfolded.ts'
 import type { Admission } from './admission.ts'
 import type { Residence } from './residence.ts'
 import type { Runner } from './runner.ts'
@@ -48,10 +49,7 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
     const message = `Cannot ${command.action} '${command.worker}': ${fullAt} workers wait to load already (admission.queue). Ask again when they have.`
     return refuse(command, 429, 'BYRE_ADMISSION_FULL', message)
   }
-  deps.log.root.info(
-    { event: 'control', action: command.action, worker: command.worker, by: command.by, id: command.id },
-    'control command',
-  )
+  record(command, deps)
   const wake = { by: 'manual' as const, at: deps.clock.now() }
   switch (command.action) {
     case 'status':
@@ -93,6 +91,27 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
     default:
       return assertNever(command.action)
   }
+}
+
+/** Commands that are on record one by one. */
+const RECORDED_MAX = 100
+const RECORD_WINDOW_MS = 10_000
+const windows = new WeakMap<SupervisorLog, { startMs: number; count: number }>()
+
+/**
+ * Who asked for what: a line each, also of those that look alike. Beyond 100 in 10 s the log folds them like any line: counted
+ * by worker and action, and told.
+ */
+function record({ action, worker, by, id }: ControlCommand, { log, clock }: CommandDeps): void {
+  const nowMs = clock.monotonic()
+  let window = windows.get(log)
+  if (window === undefined || nowMs - window.startMs >= RECORD_WINDOW_MS) {
+    window = { startMs: nowMs, count: 0 }
+    windows.set(log, window)
+  }
+  const fields = { event: 'control', action, by, id }
+  const kept = ++window.count <= RECORDED_MAX ? unfolded(fields) : fields
+  log.about(worker, 'now').info(kept, `${action}, asked by ${by}`)
 }
 
 /** Whether it would put one more into the queue of those who load. */
