@@ -1,10 +1,10 @@
 // Where things of a running herd live on this host: run directory, state directory, control sockets. Pure but for
-// readPlaces() and listSockets().
+// readPlaces(), listSockets() and ensureFolder().
 
-import { readdirSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { isAbsolute, join } from 'node:path'
-import { ByreError } from './errors.ts'
+import { dirname, isAbsolute, join } from 'node:path'
+import { ByreError, describeThrown } from './errors.ts'
 
 /** What the rules depend on; readPlaces() fills it from the process, tests by hand. */
 export interface PlacesInput {
@@ -85,9 +85,70 @@ export function listSockets(folder: string): string[] {
       .slice(0, MAX_SOCKETS)
       .map((name) => join(folder, name))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
     throw error
   }
+}
+
+/**
+ * Creates `folder` and what is missing above it, 0700 each, and checks that it can be written to. One level at a time: on
+ * Node 20 mkdir's `recursive` never returns where a parent exists and answers ENOENT (/proc). Throws BYRE_FOLDER_UNUSABLE,
+ * which names the variable of `env` the place comes from.
+ */
+export function ensureFolder(folder: string, env: PlacesInput['env'] = process.env): void {
+  const refuse = (at: string, why: string): never => {
+    throw unusable(folder, at, why, env)
+  }
+  const missing: string[] = []
+  for (let at = folder; ; at = dirname(at)) {
+    const found = lookAt(at)
+    if (found === 'folder') break
+    if (found !== undefined) refuse(at, found)
+    missing.unshift(at)
+    if (dirname(at) === at) break
+  }
+  for (const at of missing) {
+    try {
+      mkdirSync(at, 0o700)
+    } catch (error) {
+      if (lookAt(at) !== 'folder') refuse(at, `cannot be created (${describeThrown(error).message})`)
+    }
+  }
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK)
+  } catch {
+    refuse(folder, 'may not be written to by this user')
+  }
+}
+
+/** 'folder', why it is none, or undefined when there is nothing. */
+function lookAt(path: string): string | undefined {
+  try {
+    return statSync(path).isDirectory() ? 'folder' : 'is not a folder'
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    return code === 'ENOENT' || code === 'ENOTDIR' ? undefined : `cannot be looked at (${message})`
+  }
+}
+
+const PLACE_VARIABLES = ['STATE_DIRECTORY', 'XDG_STATE_HOME', 'RUNTIME_DIRECTORY', 'XDG_RUNTIME_DIR'] as const
+
+function unusable(folder: string, at: string, why: string, env: PlacesInput['env']): ByreError {
+  const variable = PLACE_VARIABLES.find((name) => {
+    const value = firstDirectory(env[name])
+    return value !== undefined && `${folder}/`.startsWith(`${join(value, '.')}/`)
+  })
+  const remedy =
+    variable === undefined
+      ? 'Set STATE_DIRECTORY or XDG_STATE_HOME (state), RUNTIME_DIRECTORY or XDG_RUNTIME_DIR (sockets) to a folder this user may write to.'
+      : `It comes from ${variable}=${env[variable]}: set that to a folder this user may write to.`
+  return new ByreError(
+    'BYRE_FOLDER_UNUSABLE',
+    `Cannot use the folder '${folder}': '${at}' ${why}. ${remedy}`,
+    {
+      details: { folder, at, ...(variable === undefined ? {} : { variable }) },
+    },
+  )
 }
 
 function socketName(owner: SocketOwner): string {

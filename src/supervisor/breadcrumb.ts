@@ -5,10 +5,11 @@
 // runs after an `await` is part of the turn that resolved it: a worker that loops after waiting for another one's
 // callback is not seen, the other is.
 
-import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isRecord } from '../base/check.ts'
 import { describeThrown } from '../base/errors.ts'
+import { ensureFolder } from '../base/places.ts'
 import type { Logger } from '../log/logger.ts'
 import { runInScope } from './attribution/run-scope.ts'
 import type { EntryWatch, RunScope } from './attribution/run-scope.ts'
@@ -56,7 +57,7 @@ export function openBreadcrumb(
   startedAt: number,
   onError: (error: unknown) => void = () => {},
 ): Breadcrumb {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  ensureFolder(dirname(path))
   let fd: number | undefined = openSync(path, 'w', 0o600)
   const record = Buffer.alloc(RECORD_BYTES, 0x20)
   const loading = new Set<RunScope>()

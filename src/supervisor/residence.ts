@@ -1,10 +1,11 @@
 // Where each worker lives when that is not where its config says: moved by hand or ejected, remembered in the state file
 // so that the next supervisor keeps the decision.
 
-import { readFileSync, renameSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { isRecord } from '../base/check.ts'
+import { ensureFolder } from '../base/places.ts'
 import { describeThrown } from '../base/errors.ts'
 import type { Placement, ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
@@ -137,7 +138,7 @@ export class Residence {
         rmSync(file, { force: true })
         return
       }
-      mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+      ensureFolder(dirname(file))
       const state = { version: STATE_VERSION, moves: Object.fromEntries(this.#moves) }
       writeFileSync(`${file}.new`, `${JSON.stringify(state)}\n`, { mode: 0o600 })
       renameSync(`${file}.new`, file)

@@ -9,14 +9,14 @@
 //      starter can, and only it may unlink the path; the second name keeps the inode number from being used again.
 //   3. Connect once more (it may have been replaced before the claim), unlink the path, drop the claim, go to 1.
 
-import { linkSync, lstatSync, mkdirSync, statSync, unlinkSync } from 'node:fs'
+import { linkSync, lstatSync, statSync, unlinkSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { systemClock } from '../../base/clock.ts'
 import type { Clock } from '../../base/clock.ts'
 import { BIGINT } from '../../base/stat.ts'
 import { ByreError } from '../../base/errors.ts'
-import { checkSocketPath } from '../../base/places.ts'
+import { checkSocketPath, ensureFolder } from '../../base/places.ts'
 
 export interface SocketClaim {
   /** Removes the socket file if it is still ours. Idempotent. */
@@ -134,7 +134,7 @@ function tryListen(server: Server, path: string): Promise<boolean> {
 }
 
 function makeFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  ensureFolder(folder)
   const uid = process.geteuid?.() ?? 0
   const foreign = [folder, dirname(folder)].find((f) => ![uid, 0].includes(statSync(f).uid))
   // In <tmpdir>/byre-<uid> somebody else may have been first; whoever owns the folder can put his socket in our place.

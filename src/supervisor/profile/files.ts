@@ -1,8 +1,9 @@
 // Profiles on disk: ten of each kind and label in the state folder, the oldest go first. What byre keeps by itself has a
 // label of its own, so that it never costs one that somebody asked for.
 
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ensureFolder } from '../../base/places.ts'
 
 export interface ProfileFolder {
   /** Of the herd's state. */
@@ -21,7 +22,7 @@ export function keepProfile(
   nowMs: number,
 ): string {
   const home = join(folder, 'profiles')
-  mkdirSync(home, { recursive: true, mode: 0o700 })
+  ensureFolder(home)
   const stamp = new Date(nowMs).toISOString().replace(/[:.]/g, '-')
   const alike = `${label}.${kind === 'cpu' ? 'cpuprofile' : 'heapprofile'}`
   const file = join(home, `${stamp}.${alike}`)
