@@ -111,7 +111,9 @@ t.test('a broken config keeps the old one running and names every problem', asyn
   for (const [what, text, message] of broken) {
     writeFileSync(join(herd.folder, 'byre.config.mjs'), text)
     await reload(herd)
-    t.match(herd.matching({ event: /^reload/ }).at(-1), { event: 'reload-failed', message, level: 50 }, what)
+    const line = herd.matching({ event: /^reload/ }).at(-1)
+    t.match(line, { event: 'reload-failed', message, level: 50 }, what)
+    t.notOk('stack' in line!, `${what}: no stack for a mistake in the config`)
   }
   t.same((await herd.status()).workers.map(identity), before.workers.map(identity))
   herd.configure(config, workers)

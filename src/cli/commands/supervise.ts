@@ -252,6 +252,14 @@ const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
 
 /** First SIGTERM or SIGINT: graceful stop. Second: exit at once with 128+n. SIGHUP: reload. */
 function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () => Promise<unknown>): void {
+/** A mistake in the config is the user's; where byre noticed it helps nobody. */
+function described(error: unknown): object {
+  const { stack, ...rest } = describeThrown(error)
+  return error instanceof ByreError && error.code !== 'BYRE_INTERNAL'
+    ? { ...rest, code: error.code }
+    : { ...rest, stack }
+}
+
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -280,7 +288,7 @@ function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () =>
         // A refusal is logged where it is made, with the path of each problem.
         if (!(error instanceof ReloadRefused))
           log.root.error(
-            { event: 'reload-failed', ...describeThrown(error) },
+            { event: 'reload-failed', ...described(error) },
             'reload failed; the old config keeps running',
           )
       }
