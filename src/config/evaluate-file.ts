@@ -61,6 +61,7 @@ function decode(file: string, bytes: Buffer): string {
 
 async function importModule(file: string, options: EvaluateOptions): Promise<Exported> {
   const restoreExit = refuseExit()
+  const restoreOutput = printToStderr()
   try {
     const module = await withTimeout(
       file,
@@ -74,6 +75,43 @@ async function importModule(file: string, options: EvaluateOptions): Promise<Exp
       : await describeFailure(file, error)
   } finally {
     restoreExit()
+    restoreOutput()
+  }
+}
+
+/**
+ * Until it is undone, what a config prints (a banner of dotenv, a forgotten console.log) goes to stderr: stdout is for what the
+ * command answers. The stream is made only when something is printed. What a child of the config prints, or an fs.writeSync
+ * to descriptor 1, is not seen from here.
+ */
+function printToStderr(): () => void {
+  const undo: (() => void)[] = []
+  let taken: NodeJS.WriteStream | undefined
+  const take = (stdout: NodeJS.WriteStream): NodeJS.WriteStream => {
+    if (taken === stdout) return stdout
+    taken = stdout
+    const own = Object.getOwnPropertyDescriptor(stdout, 'write')
+    stdout.write = ((...args: Parameters<typeof stdout.write>) =>
+      process.stderr.write(...args)) as typeof stdout.write
+    undo.push(() => {
+      if (own === undefined) delete (stdout as Partial<NodeJS.WriteStream>).write
+      else Object.defineProperty(stdout, 'write', own)
+    })
+    return stdout
+  }
+  // console keeps the stream it once asked for
+  for (const [holder, key] of [
+    [process, 'stdout'],
+    [console, '_stdout'],
+  ] as const) {
+    const original = Object.getOwnPropertyDescriptor(holder, key)
+    if (original?.get === undefined) continue
+    const read = original.get.bind(holder) as () => NodeJS.WriteStream
+    Object.defineProperty(holder, key, { ...original, get: () => take(read()) })
+    undo.push(() => Object.defineProperty(holder, key, original))
+  }
+  return () => {
+    for (const each of undo.toReversed()) each()
   }
 }
 

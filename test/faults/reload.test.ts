@@ -177,3 +177,11 @@ t.test(
     t.equal((await herd.worker('stopped')).state, 'stopped')
   },
 )
+
+t.test('what the config prints at a reload is in the log', async (t) => {
+  const herd = await startHerd(t, { workers, config, configPreamble: `console.log('a banner')` })
+  t.same(herd.matching({ raw: 'a banner' }).length, 1)
+  await reload(herd)
+  await herd.line({ event: 'config-output', text: 'a banner\n' })
+  t.same(await herd.stop(), { code: 0, signal: null })
+})

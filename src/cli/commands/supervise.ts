@@ -103,7 +103,11 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   })
   const reload = async (): Promise<readonly ResolvedWorker[]> => {
     const { loadHerdInChild } = await import('../../config/load-in-child.ts')
-    const next = await loadHerdInChild({ cwd, file: herd.file })
+    const next = await loadHerdInChild({
+      cwd,
+      file: herd.file,
+      onOutput: (text) => log.root.info({ event: 'config-output', text }, 'the config printed something'),
+    })
     const refused = supervisor.reload(next)
     if (refused.length > 0) throw new ReloadRefused(refused)
     return hostedWorkers(next, hosting)
@@ -248,10 +252,6 @@ class ReloadRefused extends Error {
   }
 }
 
-const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
-
-/** First SIGTERM or SIGINT: graceful stop. Second: exit at once with 128+n. SIGHUP: reload. */
-function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () => Promise<unknown>): void {
 /** A mistake in the config is the user's; where byre noticed it helps nobody. */
 function described(error: unknown): object {
   const { stack, ...rest } = describeThrown(error)
@@ -260,6 +260,10 @@ function described(error: unknown): object {
     : { ...rest, stack }
 }
 
+const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
+
+/** First SIGTERM or SIGINT: graceful stop. Second: exit at once with 128+n. SIGHUP: reload. */
+function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () => Promise<unknown>): void {
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
