@@ -5,6 +5,7 @@ import { basename, join } from 'node:path'
 import { ByreError, describeThrown } from '../base/errors.ts'
 import { checkSocketPath, herdDirectory, listSockets, readPlaces, runDirectory } from '../base/places.ts'
 import type { PlacesInput } from '../base/places.ts'
+import { printError } from './io.ts'
 
 /** The flags every command that talks to a supervisor has. */
 export interface ControlFlags {
@@ -26,8 +27,9 @@ export interface Sockets {
 
 /**
  * The sockets the flags speak of: --socket; or those of the herd the config names (of --group only, if given); or,
- * without a config here, of the only herd that has any. Empty when the herd has none. Throws BYRE_USAGE when it is not
- * clear which herd is meant, BYRE_CONFIG_* when the config cannot be read.
+ * without a config here, or with one that does not load (a warning on stderr says so), of the only herd that has any. Empty
+ * when the herd has none. Throws BYRE_USAGE when it is not clear which herd is meant, BYRE_CONFIG_* when the config cannot
+ * be read and does not leave one herd to be meant.
  */
 export async function findSockets(
   flags: ControlFlags,
@@ -36,7 +38,9 @@ export async function findSockets(
 ): Promise<Sockets> {
   if (flags.socket !== undefined) return { paths: [checkSocketPath(flags.socket)], folder: flags.socket }
   const runDir = runDirectory(places)
-  const herd = (await herdOfConfig(flags.config, cwd)) ?? onlyHerd(runDir)
+  const herd =
+    (await herdOfConfig(flags.config, cwd).catch((error: unknown) => herdDespite(error, runDir))) ??
+    onlyHerd(runDir)
   const folder = herdDirectory(runDir, herd)
   const paths = listSockets(folder)
   if (flags.group === undefined) return { herd, paths, folder }
@@ -87,8 +91,29 @@ export async function configOf(
   return (typeof exported === 'object' && exported !== null ? exported : {}) as Record<string, unknown>
 }
 
+/** A config in the middle of a change must not take control away, least of all from who wants to stop what it broke. */
+async function herdDespite(error: unknown, runDir: string): Promise<string> {
+  if (!(error instanceof ByreError) || error.code !== 'BYRE_CONFIG_INVALID') throw error
+  const herds = runningHerds(runDir)
+  const [only, another] = herds
+  if (only !== undefined && another === undefined) {
+    await printError(`byre: ${error.message}\nbyre: Asking herd '${only}', the only one that runs here.\n`)
+    return only
+  }
+  const found = only === undefined ? `no herd runs in ${runDir}` : `${runDir} has ${herds.join(', ')}`
+  throw new ByreError(
+    error.code,
+    `${error.message}\nWithout it the herd is not known: ${found}. Pass --socket to ask one all the same.`,
+    { details: { ...error.details, runDir, herds } },
+  )
+}
+
+function runningHerds(runDir: string): string[] {
+  return foldersOf(runDir).filter((name) => listSockets(join(runDir, name)).length > 0)
+}
+
 function onlyHerd(runDir: string): string {
-  const herds = foldersOf(runDir).filter((name) => listSockets(join(runDir, name)).length > 0)
+  const herds = runningHerds(runDir)
   const [only, another] = herds
   if (only !== undefined && another === undefined) return only
   const found = only === undefined ? `${runDir} has no running herd` : `${runDir} has ${herds.join(', ')}`
