@@ -55,7 +55,7 @@ booted() {
 judge() {
   booted
   check "$1: at the next boot $(wc -w <<<"$2") unit(s) run, of one side" "$(up)" "$2"
-  check "$1: no swap is open" "$(find /var/lib/byre-swap -name '*.json' | wc -l)" 0
+  check "$1: no swap is open" "$(find /var/lib/byre-swap/h -name '*.json' | wc -l)" 0
   check "$1: the resume went well" "$(show Result $RESUME)" success
   check "$1: it said" "$(journalctl -b --no-pager -o cat -u $RESUME | sed -n 's/^swap of //p' | xargs)" "$3"
   if [ "$failed" = 1 ]; then systemctl status --no-pager $GROUP $SINGLE $RESUME; journalctl -b --no-pager | tail -60; ls -l /etc/systemd/system.control /etc/systemd/system/*.wants; fi
