@@ -1,80 +1,155 @@
-// Has the code of a worker changed on disk since it was loaded? First-party files only: the entry and what it
-// reaches by relative imports. Asked by status and restart, never on a timer.
+// Does the code of a worker differ on disk from what was loaded? First-party files only: the entry and what it reaches by
+// relative imports. A mark of each is kept when the module is loaded, and looked at by status and restart, never on a timer.
 
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import type { Placement } from '../config/types.ts'
+import type { LoadingModule } from './placement/shared.ts'
 
 /** Files looked at per worker. */
 const FILES_MAX = 200
+/** The imports of a larger file are not read. */
+const SOURCE_MAX_BYTES = 1_000_000
 /** Answers are this old at most: status may be asked many times a second. */
 const FRESH_MS = 5000
 const RELATIVE_IMPORT = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*['"](\.{1,2}\/[^'"\n]+)['"]/g
 
-export interface CodeWatch {
-  /** True when a file of the worker was modified (or its entry removed) after `loadedAt`, ms since the epoch. */
-  changedSince(entry: string, loadedAt: number): boolean
-  /** The same for what a runner loaded; false before it did. */
-  changed(runner: Loaded): boolean
-}
-
 interface Loaded {
+  /** Ms since the epoch. */
   readonly record: { readonly loadedAt: number | undefined }
-  readonly spec: { readonly source: { readonly path: string } }
+  readonly spec: Spec
+}
+interface Spec {
+  readonly name: string
+  readonly source: { readonly path: string }
 }
 
 interface SourceFile {
-  /** Undefined when it cannot be read. */
-  readonly mtimeMs: number | undefined
+  readonly mark: number
+  /** When it became what it is, as far as its stamps tell; ms since the epoch. */
+  readonly changedAt: number
   readonly imports: readonly string[]
 }
 
-/** `monotonic` in ms. Files many workers share are read once per sweep; nothing is kept between sweeps. */
-export function createCodeWatch(monotonic: () => number): CodeWatch {
-  let files = new Map<string, SourceFile>()
-  let answers = new Map<string, boolean>()
-  let sweptAt = Number.NEGATIVE_INFINITY
-  const watch: CodeWatch = {
-    changed: ({ record: { loadedAt }, spec }) =>
-      loadedAt !== undefined && watch.changedSince(spec.source.path, loadedAt),
-    changedSince(entry, loadedAt) {
-      const now = monotonic()
-      if (now - sweptAt > FRESH_MS) {
-        answers = new Map()
-        sweptAt = now
+/** By path of the entry or import: what it was when it was loaded. */
+type Marks = Map<string, number>
+
+/** `monotonic` in ms. Of each loaded file one number is kept, however many workers reach it. */
+export class CodeWatch {
+  readonly #monotonic: () => number
+  /** Of the shared loop, where a file once loaded stays. */
+  readonly #shared: Marks = new Map()
+  /** Of each worker in a thread or process, whose every start loads all anew. */
+  readonly #apart = new Map<string, Marks>()
+  #files = new Map<string, SourceFile | undefined>()
+  #answers = new Map<string, boolean>()
+  #sweptAt = Number.NEGATIVE_INFINITY
+
+  constructor(monotonic: () => number) {
+    this.#monotonic = monotonic
+  }
+
+  /** A worker is about to be launched; returns where. */
+  launching<T extends Spec>(spec: T, residence: { start(spec: T): Placement }): Placement {
+    const { name, source } = spec
+    const placement = residence.start(spec)
+    if (placement === 'shared') this.#apart.delete(name)
+    else {
+      const marks: Marks = new Map()
+      noteFrom(source.path, realFile(source.path), marks)
+      this.#apart.set(name, marks)
+    }
+    return placement
+  }
+
+  /** A module is about to be loaded in the shared loop. */
+  loading({ path, file, again }: LoadingModule): void {
+    if (again) this.#shared.delete(path)
+    if (!this.#shared.has(path)) noteFrom(path, file, this.#shared)
+  }
+
+  /** True when a file is another than the one that was loaded, or the entry is gone; false before anything was loaded. */
+  changed({ record: { loadedAt }, spec: { name, source } }: Loaded): boolean {
+    if (loadedAt === undefined) return false
+    const now = this.#monotonic()
+    if (now - this.#sweptAt > FRESH_MS) {
+      this.#answers = new Map()
+      this.#sweptAt = now
+    }
+    const own = this.#apart.get(name)
+    const key = `${loadedAt} ${own === undefined ? '' : name} ${source.path}`
+    const known = this.#answers.get(key)
+    if (known !== undefined) return known
+    if (this.#files.size === 0) setImmediate(() => (this.#files = new Map())) // one sweep is one turn of the loop
+    const changed = this.#differs(source.path, loadedAt, own ?? this.#shared)
+    this.#answers.set(key, changed)
+    return changed
+  }
+
+  #differs(entry: string, loadedAt: number, marks: Marks): boolean {
+    const seen = new Set([entry])
+    for (const path of seen) {
+      if (!this.#files.has(path)) this.#files.set(path, readSource(realFile(path)))
+      const file = this.#files.get(path)
+      // What looks like an import may stand in a comment or need an extension; only the entry itself must be there.
+      if (file === undefined) {
+        if (path === entry) return true
+        continue
       }
-      const key = `${loadedAt} ${entry}`
-      const known = answers.get(key)
-      if (known !== undefined) return known
-      if (files.size === 0) setImmediate(() => (files = new Map())) // one sweep is one turn of the loop
-      const changed = walk(entry, loadedAt, files)
-      answers.set(key, changed)
-      return changed
-    },
+      const mark = marks.get(path)
+      // One that was not marked: beyond FILES_MAX of another worker that has it too, or a new import of a changed file.
+      if (mark === undefined ? file.changedAt > loadedAt : file.mark !== mark) return true
+      for (const next of file.imports) if (seen.size < FILES_MAX) seen.add(next)
+    }
+    return false
   }
-  return watch
 }
 
-function walk(entry: string, loadedAt: number, files: Map<string, SourceFile>): boolean {
-  const seen = new Set([entry])
-  for (const path of seen) {
-    const file = files.get(path) ?? readSource(path)
-    files.set(path, file)
-    // What looks like an import may stand in a comment or need an extension; only the entry itself must be there.
-    if (file.mtimeMs === undefined ? path === entry : file.mtimeMs > loadedAt) return true
-    for (const next of file.imports) if (seen.size < FILES_MAX) seen.add(next)
+/** Marks `entry`, which is loaded from `from`, and what it reaches and was not marked yet. */
+function noteFrom(entry: string, from: string, marks: Marks): void {
+  const found = new Set([entry])
+  for (const path of found) {
+    if (marks.has(path)) continue
+    const file = readSource(path === entry ? from : realFile(path))
+    if (file === undefined) continue
+    marks.set(path, file.mark)
+    for (const next of file.imports) if (found.size < FILES_MAX) found.add(next)
   }
-  return false
 }
 
-function readSource(path: string): SourceFile {
+/** `file` is where a path leads in the end: Node resolves the imports of a module from there. */
+function readSource(file: string): SourceFile | undefined {
   try {
-    const { mtimeMs } = statSync(path)
-    const text = readFileSync(path, 'utf8')
+    const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file)
+    const text = size > SOURCE_MAX_BYTES ? '' : readFileSync(file, 'utf8')
     return {
-      mtimeMs,
-      imports: [...text.matchAll(RELATIVE_IMPORT)].map((match) => resolve(dirname(path), match[1] as string)),
+      // A deploy may keep the time of modification (cp -p, tar, rsync -t) or put another file in place.
+      mark: hash(`${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`),
+      changedAt: Math.max(mtimeMs, ctimeMs),
+      imports: [...text.matchAll(RELATIVE_IMPORT)].map((match) => resolve(dirname(file), match[1] as string)),
     }
   } catch {
-    return { mtimeMs: undefined, imports: [] }
+    return undefined
   }
+}
+
+/** Not `realpathSync` in JavaScript: see base/stat.ts. */
+function realFile(path: string): string {
+  try {
+    return realpathSync.native(path)
+  } catch {
+    return path
+  }
+}
+
+/** 53 bits of `text`, by two FNV-1a hashes: a number is a tenth of the text. */
+function hash(text: string): number {
+  let high = 0x811c9dc5
+  let low = 0xcbf29ce4
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    high = Math.imul(high ^ code, 0x01000193)
+    low = Math.imul(low ^ code, 0x85ebca6b)
+  }
+  return (high >>> 11) * 2 ** 32 + (low >>> 0)
 }

@@ -19,7 +19,7 @@ import { stackOwners, type StackOwners } from './attribution/stack.ts'
 import { publishTransition, startBeats } from './beats.ts'
 import { openBreadcrumb, readBreadcrumb, tellBreadcrumbFailed, type Breadcrumb } from './breadcrumb.ts'
 import { createCaptures, type Captures } from './captures.ts'
-import { createCodeWatch, type CodeWatch } from './code-changed.ts'
+import { CodeWatch } from './code-changed.ts'
 import { act } from './commands.ts'
 import { drain } from './drain.ts'
 import { isolateCulprit } from './culprit.ts'
@@ -96,9 +96,8 @@ class Herd implements Supervisor, ControlTarget {
     this.#startedAt = this.#clock.now()
     this.#figures = createProcessFigures(this.#clock)
     this.#scheduler = createScheduler(this.#clock, this.#figures.lateBy)
-    const asNobody = <R>(fn: () => R): R => runInScope(undefined, fn)
-    this.#offloader = createOffloader(asNobody)
-    this.#codeWatch = createCodeWatch(this.#clock.monotonic)
+    this.#offloader = createOffloader((fn) => runInScope(undefined, fn))
+    this.#codeWatch = new CodeWatch(this.#clock.monotonic)
     this.#settler = createSettler({ scheduler: this.#scheduler, clock: this.#clock, log: options.log.root })
     this.#resources = createResourcePool({
       asNobody: createResourceScope(options.log.root),
@@ -126,6 +125,7 @@ class Herd implements Supervisor, ControlTarget {
       logOf: (worker) => options.log.worker(worker),
       busOf: (worker) => runnerOf(worker).openBus(),
       output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
+      loading: (module) => this.#codeWatch.loading(module),
     })
     const placementOf = createPlacements(this.#shared, {
       clock: this.#clock,
@@ -141,7 +141,7 @@ class Herd implements Supervisor, ControlTarget {
       random: options.random,
       scheduler: this.#scheduler,
       admission: this.#admission,
-      placementOf: (spec: ResolvedWorker) => placementOf(this.#residence.start(spec)),
+      placementOf: (spec: ResolvedWorker) => placementOf(this.#codeWatch.launching(spec, this.#residence)),
       residence: this.#residence,
       logOf: (worker: string) => options.log.worker(worker),
       bufferCapacity: options.herd.limits.buffer,

@@ -2,7 +2,7 @@
 
 import { pathToFileURL } from 'node:url'
 import { ByreError, describeThrown } from '../base/errors.ts'
-import { modulePath, noteLoaded } from '../base/module-path.ts'
+import { modulePath } from '../base/module-path.ts'
 import type { WorkerModule } from './contract.ts'
 
 export interface LoadedWorker {
@@ -22,7 +22,6 @@ export async function loadWorker(name: string, path: string, attempt: number): P
   const startedAt = performance.now()
   const url = pathToFileURL(path)
   if (attempt > 0) url.search = `byre=${attempt}`
-  noteLoaded([path, fileOf(path, url.href)])
   const module = await importModule(name, path, url.href)
   const loadMs = performance.now() - startedAt
   return {
@@ -33,12 +32,12 @@ export async function loadWorker(name: string, path: string, attempt: number): P
 }
 
 /**
- * Asked of Node's own resolver, not of the file system: it keeps where a link led the first time for as long as the
- * process lives, and leaves links alone with --preserve-symlinks.
+ * The file that an import of the module at `path` loads. Asked of Node's own resolver, not of the file system: it keeps
+ * where a link led the first time for as long as the process lives, and leaves links alone with --preserve-symlinks.
  */
-function fileOf(path: string, href: string): string {
+export function fileOf(path: string): string {
   try {
-    return modulePath(import.meta.resolve(href)) ?? path
+    return modulePath(import.meta.resolve(pathToFileURL(path).href)) ?? path
   } catch {
     return path // the import fails with it and says why
   }

@@ -2,13 +2,14 @@
 
 import { ByreError, describeThrown } from '../../base/errors.ts'
 import type { Json } from '../../base/json.ts'
+import { noteLoaded } from '../../base/module-path.ts'
 import type { ScopedBus } from '../../bus/bus.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
 import type { Logger } from '../../log/logger.ts'
 import { createContext } from '../../worker/context.ts'
 import type { ContextHost, ContextOwner } from '../../worker/context.ts'
 import type { Wake } from '../../worker/contract.ts'
-import { loadWorker } from '../../worker/load.ts'
+import { fileOf, loadWorker } from '../../worker/load.ts'
 import type { LoadedWorker } from '../../worker/load.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
 import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../attribution/run-scope.ts'
@@ -24,6 +25,17 @@ export interface SharedParts extends ContextHost {
   /** A bus scoped to one run; kept deliveries are claimed from and returned to the worker's mailbox. */
   readonly busOf: (worker: string) => ScopedBus
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
+  /** Told before a module is loaded. */
+  readonly loading?: (module: LoadingModule) => void
+}
+
+export interface LoadingModule {
+  /** As the config has it. */
+  readonly path: string
+  /** Where that leads. */
+  readonly file: string
+  /** From a fresh URL, after a load that failed. */
+  readonly again: boolean
 }
 
 /** What the supervisor needs besides: the current run of a worker, for attribution by stack. */
@@ -34,7 +46,7 @@ export interface SharedPlacement extends Placement {
 const LEFTOVERS_NAMED_MAX = 20
 
 export function createSharedPlacement(parts: SharedParts): SharedPlacement {
-  const house: House = { parts, loader: new Loader(), current: new Map(), moduleEnvs: new Map() }
+  const house: House = { parts, loader: new Loader(parts.loading), current: new Map(), moduleEnvs: new Map() }
   return {
     runOf: (worker) => house.current.get(worker),
     launch: (request) => {
@@ -58,6 +70,11 @@ class Loader {
   readonly #loaded = new Map<string, LoadedWorker>()
   readonly #pending = new Map<string, Promise<void>>()
   readonly #failed = new Map<string, { readonly count: number; readonly cause: unknown }>()
+  readonly #loading: SharedParts['loading']
+
+  constructor(loading: SharedParts['loading']) {
+    this.#loading = loading
+  }
 
   /** Resolves once `take` gives the module. A load that is under way is joined: true when it was not begun by this call. */
   load(spec: ResolvedWorker): { readonly done: Promise<void>; readonly joined: boolean } {
@@ -87,7 +104,11 @@ class Loader {
   async #import(spec: ResolvedWorker, key: string, current: () => boolean): Promise<void> {
     const before = this.#failed.get(key)
     try {
-      const loaded = await loadWorker(spec.name, spec.source.path, before?.count ?? 0)
+      const { path } = spec.source
+      const file = fileOf(path)
+      noteLoaded([path, file])
+      this.#loading?.({ path, file, again: before !== undefined })
+      const loaded = await loadWorker(spec.name, path, before?.count ?? 0)
       if (!current()) return
       this.#pending.delete(key)
       this.#loaded.set(key, loaded)
