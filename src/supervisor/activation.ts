@@ -8,6 +8,10 @@ import { runInScope } from './attribution/run-scope.ts'
 import type { Runner } from './runner.ts'
 
 const SYSTEM = 'system.'
+/** The wall clock is looked at this often while a date is awaited: timers do not hear of it being set, nor of a suspend. */
+const LOOK_MS = 60_000
+/** Looks may come this much earlier, so that those of all workers share one wake-up. */
+const LOOK_SLACK_MS = 15_000
 
 export interface ActivationDeps {
   readonly bus: HostBus
@@ -75,14 +79,20 @@ async function startCron(
   let timer: Timer | undefined
   const arm = (from: number): void => {
     const next = schedule.nextRun(new Date(from))
-    if (next === null) return // an expression whose last date has passed
-    const dueAt = next.getTime()
-    timer = deps.scheduler.after(dueAt - deps.clock.now(), () => fire(dueAt), slackMs(1000))
+    if (next !== null) awaitDate(next.getTime()) // null: an expression whose last date has passed
   }
-  const fire = (dueAt: number): void => {
+  const awaitDate = (dueAt: number): void => {
+    const leftMs = dueAt - deps.clock.now()
+    const fire = (): void => look(dueAt)
+    timer =
+      leftMs > LOOK_MS
+        ? deps.scheduler.after(LOOK_MS - LOOK_SLACK_MS, fire, LOOK_SLACK_MS)
+        : deps.scheduler.after(leftMs, fire, slackMs(1000))
+  }
+  const look = (dueAt: number): void => {
     const now = deps.clock.now()
     if (now < dueAt) {
-      arm(dueAt - 1) // the wall clock was set back: wait for the date, not for the interval
+      awaitDate(dueAt) // also when the wall clock was set back: it is the date that counts, not the interval
       return
     }
     runner.tick()

@@ -4,14 +4,17 @@ import type { Clock } from '../../src/base/clock.ts'
 export interface FakeClock extends Clock {
   /** Moves time on by `ms`, firing what falls due on the way. */
   advance(ms: number): void
+  /** Sets the wall clock on (or back) by `ms`; no timer hears of it. */
+  step(ms: number): void
   readonly armed: number
 }
 
 export function fakeClock(startAt = 0): FakeClock {
   let now = startAt
+  let stepMs = 0
   const timers = new Set<{ dueAt: number; fn: () => void }>()
   return {
-    now: () => now,
+    now: () => now + stepMs,
     monotonic: () => now,
     setTimer(delayMs, fn) {
       const entry = { dueAt: now + Math.max(0, delayMs), fn }
@@ -28,6 +31,9 @@ export function fakeClock(startAt = 0): FakeClock {
         next.fn()
       }
       now = until
+    },
+    step(ms) {
+      stepMs += ms
     },
     get armed() {
       return timers.size
