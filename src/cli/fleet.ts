@@ -4,6 +4,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { systemClock } from '../base/clock.ts'
+import type { Timer } from '../base/clock.ts'
 import { isRecord } from '../base/check.ts'
 import { ByreError } from '../base/errors.ts'
 import type { HostBus } from '../bus/bus.ts'
@@ -83,19 +84,24 @@ async function ask(
   const transport = { ts: Date.now(), nonce: randomBytes(16).toString('hex'), replyTo }
   const replies = new Map<string, FleetReply>()
   const missing = new Set(expected)
-  let timer = systemClock.setTimer(ANSWER_MS, () => subscription.close())
+  const end = (): void => subscription.close()
+  // both are set once: whoever goes on replying keeps nobody waiting
+  const limit = systemClock.setTimer(ANSWER_MS, end)
+  let more: Timer | undefined
   const message = commandMessage(herd, worker, command, transport, secret)
-  await bus.publishSystem(`system.${worker}.control`, message)
-  for await (const { payload } of subscription) {
-    const reply = readReply(payload, id, herd, secret)
-    if (reply === undefined) continue
-    replies.set(reply.member, reply)
-    missing.delete(reply.member)
-    if (missing.size > 0) continue
-    timer.cancel()
-    timer = systemClock.setTimer(MORE_MS, () => subscription.close())
+  try {
+    await bus.publishSystem(`system.${worker}.control`, message)
+    for await (const { payload } of subscription) {
+      const reply = readReply(payload, id, herd, secret)
+      if (reply === undefined) continue
+      replies.set(reply.member, reply)
+      missing.delete(reply.member)
+      if (missing.size === 0) more ??= systemClock.setTimer(MORE_MS, end)
+    }
+  } finally {
+    limit.cancel()
+    more?.cancel()
   }
-  timer.cancel()
   return { herd, replies: [...replies.values()], silent: [...missing] }
 }
 

@@ -1,6 +1,7 @@
 // Control over the bus: every supervisor answers, and only those are obeyed who know the secret.
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import t from 'tap'
 import {
   isSignature,
@@ -167,6 +168,25 @@ if (noRedis === false) {
       workers: { one: IDLE },
     })
     t.equal((await byre(on, ['restart', 'one', '--bus', server.url])).code, 0)
+
+    // somebody who hears the question, and never stops answering it
+    const [hears, floods] = [new Redis(server.port), new Redis(server.port)]
+    t.teardown(() => (hears.disconnect(), floods.disconnect()))
+    let flood: NodeJS.Timeout | undefined
+    t.teardown(() => clearInterval(flood))
+    await hears.psubscribe('byre:*:system.one.control')
+    hears.on('pmessage', (_, channel, text) => {
+      const { id, replyTo } = (JSON.parse(text) as { payload: { id: string; replyTo: string } }).payload
+      let n = 0
+      flood = setInterval(() => {
+        const payload = { v: 1, id, ok: true, worker: 'one', state: 'running', member: `h/${++n}/1` }
+        const to = channel.replace('system.one.control', replyTo)
+        void floods.publish(to, JSON.stringify({ v: 1, id: `f${n}`, ts: 1, payload }))
+      }, 20)
+    })
+    const since = performance.now()
+    t.equal((await byre(on, ['restart', 'one', '--bus', server.url])).code, 0)
+    t.ok(performance.now() - since < 15_000, 'it does not wait for the end of the replies')
   })
 
   t.test('--bus takes no password from the command line, and one from a file of mode 0600', async (t) => {
