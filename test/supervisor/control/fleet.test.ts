@@ -182,11 +182,11 @@ if (noRedis === false) {
         const payload = { v: 1, id, ok: true, worker: 'one', state: 'running', member: `h/${++n}/1` }
         const to = channel.replace('system.one.control', replyTo)
         void floods.publish(to, JSON.stringify({ v: 1, id: `f${n}`, ts: 1, payload }))
-      }, 20)
+      }, 5)
     })
-    const since = performance.now()
-    t.equal((await byre(on, ['restart', 'one', '--bus', server.url])).code, 0)
-    t.ok(performance.now() - since < 15_000, 'it does not wait for the end of the replies')
+    const flooded = await byre(on, ['restart', 'one', '--bus', server.url])
+    t.equal(flooded.code, 0)
+    t.ok(flooded.out.split('\n').length < 100, 'it does not wait for the end of the replies')
   })
 
   t.test('--bus takes no password from the command line, and one from a file of mode 0600', async (t) => {
