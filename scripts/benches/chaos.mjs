@@ -53,30 +53,31 @@ function noteExit(exits, line) {
 
 /** Warm-up and run; what was done and what came of it. */
 async function storm(options, files, host) {
-  const gauge = startGauge(host.channel)
+  let done = 0
+  const gauge = startGauge(host.channel, () => done)
   const clerk = await openClerk(files.clerkSocket)
   const faults = { throw: 0, stall: 0, kill: 0, stop: 0, oom: 0 }
   /** Faults of each worker that end its run. */
   const ending = new Map(NAMES.map((name) => [name, 0]))
   const random = mulberry32(1) // the same faults in every run
-  const how = { options, files, clerk, frozen: new Set(), random, ending }
+  const how = { options, files, clerk, frozen: new Set(), random, ending, onFault: () => done++ }
   const count = Math.floor(options.durationMs / FAULT_EVERY_MS)
   await inflict(how, { phase: 'warm-up', count: count * WARM_FACTOR, everyMs: WARM_EVERY_MS, faults: {} })
-  const beganMs = gauge.nowMs()
   await inflict(how, { phase: 'run', count, everyMs: FAULT_EVERY_MS, faults })
-  const endedMs = gauge.nowMs()
   gauge.stop()
   await sleep(CALM_MS)
   const status = await readStatus(files.socket)
   const census = await clerk.census()
   clerk.close()
-  const memory = { cold: gauge.between(0, beganMs), warm: gauge.between(beganMs, endedMs) }
-  const tookMs = endedMs - beganMs
-  return { faults, warmUp: count * WARM_FACTOR, tookMs, ending, memory, workers: status.workers, census }
+  const memory = {
+    cold: gauge.between(0, count * WARM_FACTOR),
+    warm: gauge.between(count * WARM_FACTOR, Infinity),
+  }
+  return { faults, warmUp: count * WARM_FACTOR, count, ending, memory, workers: status.workers, census }
 }
 
 /** So many faults, one each `everyMs`, counted in `faults`. */
-async function inflict({ options, random, ending, ...means }, { phase, count, everyMs, faults }) {
+async function inflict({ options, random, ending, onFault, ...means }, { phase, count, everyMs, faults }) {
   let dueAt = performance.now()
   for (let i = 1; i <= count; i++) {
     dueAt = Math.max(dueAt + everyMs, performance.now()) // what a held machine missed is not made up for at once
@@ -88,6 +89,7 @@ async function inflict({ options, random, ending, ...means }, { phase, count, ev
       faults[kind] = (faults[kind] ?? 0) + 1
       if (kind !== 'stall' && kind !== 'stop') ending.set(name, ending.get(name) + 1)
     }
+    onFault()
     if (i % NOTE_EVERY === 0) options.note(`${phase}, ${i} of ${count}: ${JSON.stringify(faults)}`)
   }
 }
@@ -111,7 +113,7 @@ async function inject(name, kind, { files, clerk, frozen }) {
   return true
 }
 
-function report(options, { faults, warmUp, tookMs, ending, memory, workers, census, exits }) {
+function report(options, { faults, warmUp, count, ending, memory, workers, census, exits }) {
   const strangers = workers.filter((worker) => worker.restarts > (ending.get(worker.name) ?? 0))
   const notRunning = workers.filter((worker) => worker.state !== 'running')
   const lost = Object.values(census).reduce((sum, one) => sum + one.missed, 0)
@@ -120,7 +122,7 @@ function report(options, { faults, warmUp, tookMs, ending, memory, workers, cens
   const one = (lane, metric, value) => ({ lane, metric, ...summarize([value]), values: [value] })
   const restarts = one('chaos', 'siblingRestartsCount', strangers.length)
   const missed = one('chaos', 'missedInRunCount', lost)
-  const run = growth(memory.warm, tookMs)
+  const run = growth(memory.warm, count)
   const slope = run === undefined ? [] : [one('supervisor, the run', 'anonGrowthBytes', run)]
   const whole =
     all.length < 2
