@@ -1,5 +1,6 @@
 // The log of a unit under a real systemd.
 import t from 'tap'
+import { eventually, SLOWNESS } from '../helpers/events.ts'
 import { PROJECT_ROOT, startSystemd, systemdMissing, UNIT_MOUNT, UNIT_ROOT } from '../helpers/systemd.ts'
 import type { Entry } from '../helpers/systemd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -52,7 +53,10 @@ for (const user of ['root', 'nobody']) {
 
     await systemd.must(['systemctl', 'restart', 'systemd-journald'])
     await systemd.must(['systemctl', 'kill', '-s', 'USR1', unit])
-    await systemd.journalWith(/after the signal/, '-t', 'byre-alpha', '-n', '1')
+    await eventually('a line after the restart of journald', async () => {
+      const told = await systemd.journal('-t', 'byre-alpha')
+      return told.filter((entry) => /after the signal/.test(entry['MESSAGE'] ?? '')).length === 2
+    })
 
     await systemd.must(['systemctl', 'stop', unit])
     t.equal(await systemd.property(unit, 'ActiveState'), 'inactive')
@@ -76,7 +80,7 @@ t.test(
   { skip },
   async (t) => {
     const systemd = await startSystemd(t)
-    const script = `${process.execPath} ${PROJECT_ROOT}/test/fixtures/log/unit.mjs >/tmp/redirected & sleep 1; kill $!; wait $!`
+    const script = `${process.execPath} ${PROJECT_ROOT}/test/fixtures/log/unit.mjs >/tmp/redirected & sleep ${SLOWNESS}; kill $!; wait $!`
     await systemd.must(['systemd-run', '--wait', '-q', 'sh', '-c', script])
     const lines = (await systemd.must(['cat', '/tmp/redirected'])).split('\n')
     t.match(JSON.parse(lines[0]!), { msg: 'herd up', format: 'json' })
