@@ -90,6 +90,12 @@ export function describeProblems(subject: string, problems: readonly Problem[]):
   return `${subject}: ${problems.length} problem${problems.length === 1 ? '' : 's'}\n${lines.join('\n')}`
 }
 
+/** Throws BYRE_ARGUMENT_INVALID with all `problems` of one call; nothing when there are none. */
+export function refuse(subject: string, problems: readonly Problem[]): void {
+  if (problems.length === 0) return
+  throw new ByreError('BYRE_ARGUMENT_INVALID', describeProblems(subject, problems), { details: { problems } })
+}
+
 /** Longest message and stack in what describeThrown returns, characters; more is cut and says so. */
 const MESSAGE_LENGTH = 2048
 const STACK_LENGTH = 16_384

@@ -1,4 +1,7 @@
-// "Did you mean ...?" for a word that is in no list: the nearest known word by edit distance.
+// "Did you mean ...?" for a word that is in no list: the nearest known word by edit distance. And the lists of words that
+// calls take: the keys of their options.
+
+import type { Problem } from './errors.ts'
 
 /** Longest word compared and most words looked at: what bounds the cost of one suggestion. */
 const MAX_WORD = 64
@@ -29,6 +32,29 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const near = suggest(word, candidates)
   return near === undefined ? '' : `; did you mean '${near}'?`
+}
+
+/** Most unknown keys named at once. */
+const MAX_KEYS = 20
+
+/** Everything wrong with the options of a call as a whole: no object, or keys that mean nothing there, at most 20.
+ *  Absent options (undefined, null) are none. `path` is where the options stand, '' when they are the whole. */
+export function unknownKeys(options: unknown, known: readonly string[], path: string = ''): Problem[] {
+  if (options === undefined || options === null) return []
+  if (typeof options !== 'object' || Array.isArray(options))
+    return [
+      { path, message: `must be an object, got ${Array.isArray(options) ? 'an array' : typeof options}` },
+    ]
+  const problems: Problem[] = []
+  // inherited ones too: they are read as if they were own
+  for (const key in options) {
+    if (known.includes(key)) continue
+    const near = didYouMean(key, known) || `; known are ${known.join(', ')}`
+    const shown = key.length <= MAX_WORD ? key : `${key.slice(0, MAX_WORD)}...`
+    problems.push({ path: path === '' ? shown : `${path}.${shown}`, message: `unknown key${near}` })
+    if (problems.length >= MAX_KEYS) break
+  }
+  return problems
 }
 
 /** Optimal string alignment distance (Damerau-Levenshtein without substring edits); limit + 1 when it is larger. Only

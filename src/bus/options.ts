@@ -2,9 +2,16 @@
 
 import { MAX_TIMER_MS } from '../base/clock.ts'
 import { parseDurationMs } from '../base/durations.ts'
-import { ByreError, describeProblems } from '../base/errors.ts'
+import { refuse } from '../base/errors.ts'
 import type { Problem } from '../base/errors.ts'
-import type { OverflowPolicy, PublishOptions, RequestOptions, SubscribeOptions } from './bus.ts'
+import { unknownKeys } from '../base/suggest.ts'
+import type {
+  OverflowPolicy,
+  PublishOptions,
+  RequestOptions,
+  SubscribeOptions,
+  SystemPublishOptions,
+} from './bus.ts'
 import { checkText } from './codec.ts'
 
 /** Most messages a subscription may hold for a slow consumer. */
@@ -25,7 +32,7 @@ export function resolveSubscribeOptions(
   defaultBuffer: number,
 ): ResolvedSubscribeOptions {
   const { signal, buffer = defaultBuffer, overflow = 'drop-oldest' } = options ?? {}
-  const problems: Problem[] = []
+  const problems = unknownKeys(options, SUBSCRIBE_KEYS)
   if (!Number.isInteger(buffer) || buffer < 1 || buffer > MAX_BUFFER)
     problems.push({
       path: 'buffer',
@@ -41,16 +48,24 @@ export function resolveSubscribeOptions(
   return { signal, buffer, overflow }
 }
 
-/** Throws BYRE_ARGUMENT_INVALID unless `type` and `traceparent` are short texts. */
-export function assertPublishOptions(topic: string, options: PublishOptions): void {
-  refuse(`Cannot publish to '${topic}'`, publishProblems(options))
+/** Throws BYRE_ARGUMENT_INVALID unless `type` and `traceparent` are short texts and there is nothing else. `system`: of
+ *  publishSystem. */
+export function assertPublishOptions(topic: string, options: PublishOptions, system: boolean): void {
+  refuse(`Cannot publish to '${topic}'`, publishProblems(options, system ? SYSTEM_KEYS : PUBLISH_KEYS))
+}
+
+/** Of the options of a request, those of its message; undefined when there are none. */
+export function messageOptions(options: RequestOptions | undefined): PublishOptions | undefined {
+  const { type, headers } = options ?? {}
+  if (type === undefined && headers === undefined) return undefined
+  return { ...(type === undefined ? {} : { type }), ...(headers === undefined ? {} : { headers }) }
 }
 
 /** The timeout in milliseconds. Throws BYRE_ARGUMENT_INVALID. */
 export function resolveRequestOptions(topic: string, options: RequestOptions | undefined): number {
   const { timeout = DEFAULT_TIMEOUT_MS, signal } = options ?? {}
   const timeoutMs = typeof timeout === 'string' ? parseDurationMs(timeout) : timeout
-  const problems = [...publishProblems(options ?? {}), ...checkSignal(signal)]
+  const problems = [...publishProblems(options, REQUEST_KEYS), ...checkSignal(signal)]
   const valid = typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= MAX_TIMER_MS
   if (!valid) {
     const message = `must be 1 to ${MAX_TIMER_MS} milliseconds or a duration like '5s', got ${shown(timeout)}`
@@ -60,25 +75,35 @@ export function resolveRequestOptions(topic: string, options: RequestOptions | u
   return timeoutMs as number
 }
 
+/** The keys of T. An object that lacks one of them, or has another, does not compile. */
+export function keysOf<T>(keys: Readonly<Record<keyof T, true>>): readonly string[] {
+  return Object.keys(keys)
+}
+
+const SUBSCRIBE_KEYS = keysOf<SubscribeOptions>({ signal: true, buffer: true, overflow: true })
+const PUBLISH_KEYS = keysOf<PublishOptions>({ type: true, headers: true })
+const SYSTEM_KEYS = keysOf<SystemPublishOptions>({ type: true, headers: true, inReplyTo: true })
+const HEADER_KEYS = keysOf<NonNullable<PublishOptions['headers']>>({ traceparent: true })
+const REQUEST_KEYS = keysOf<RequestOptions>({ type: true, headers: true, timeout: true, signal: true })
+
 const POLICIES: readonly OverflowPolicy[] = ['drop-oldest', 'drop-newest', 'fail']
 
-function publishProblems(options: PublishOptions): Problem[] {
-  const { type, headers } = options
+function publishProblems(options: PublishOptions | undefined, keys: readonly string[]): Problem[] {
+  const problems = unknownKeys(options, keys)
+  const { type, headers } = options ?? {}
+  const typeProblem = type === undefined ? undefined : checkText(type)
+  if (typeProblem !== undefined) problems.push({ path: 'type', message: typeProblem })
+  if (headers === undefined) return problems
+  problems.push(...unknownKeys(headers, HEADER_KEYS, 'headers'))
   const traceparent: unknown = headers?.traceparent
-  return [
-    { path: 'type', message: type === undefined ? undefined : checkText(type) },
-    { path: 'headers.traceparent', message: traceparent === undefined ? undefined : checkText(traceparent) },
-  ].filter((p): p is Problem => p.message !== undefined)
+  const traceProblem = traceparent === undefined ? undefined : checkText(traceparent)
+  if (traceProblem !== undefined) problems.push({ path: 'headers.traceparent', message: traceProblem })
+  return problems
 }
 
 export function checkSignal(signal: AbortSignal | undefined): Problem[] {
   if (signal === undefined || signal instanceof AbortSignal) return []
   return [{ path: 'signal', message: `must be an AbortSignal, got ${shown(signal)}` }]
-}
-
-export function refuse(subject: string, problems: readonly Problem[]): void {
-  if (problems.length === 0) return
-  throw new ByreError('BYRE_ARGUMENT_INVALID', describeProblems(subject, problems), { details: { problems } })
 }
 
 export function shown(value: unknown): string {

@@ -75,7 +75,7 @@ export class Router implements Carrier {
   publish(topic: string, payload: Json, options: PublishOptions | undefined, rights?: PublishRights): number {
     const route = this.#routeOf(topic)
     if (route.reserved && rights?.privileged !== true) throw reserved('publish to', topic)
-    if (options !== undefined) assertPublishOptions(topic, options)
+    if (options !== undefined) assertPublishOptions(topic, options, rights?.privileged === true)
     const body = encodePayload(payload, this.options.messageBytes, topic)
     const heard = route.subscriptions.length + route.taps.length
     if (heard > 0) {

@@ -16,7 +16,7 @@ import type {
   SystemPublishOptions,
 } from './bus.ts'
 import type { Carrier, JobIteration } from './carrier.ts'
-import { resolveRequestOptions, resolveSubscribeOptions } from './options.ts'
+import { messageOptions, resolveRequestOptions, resolveSubscribeOptions } from './options.ts'
 import type { Packet } from './packet.ts'
 import { closedError, noStreams } from './router.ts'
 import type { Drop, PacketSubscription } from './router.ts'
@@ -114,8 +114,9 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     try {
       assertTopic(topic)
       const timeoutMs = resolveRequestOptions(topic, options)
+      const about = messageOptions(options)
       const send = (replyTo: string): number | undefined => {
-        const sent = this.#router.publish(topic, payload, options, { replyTo })
+        const sent = this.#router.publish(topic, payload, about, { replyTo })
         if (typeof sent === 'number') return sent
         sent.catch((error: unknown) => this.#router.requests.fail(replyTo, error))
         return undefined

@@ -1,11 +1,13 @@
 // What callers of durable streams may ask for, checked and filled in: everything wrong with one call at once.
 
 import { parseDurationMs } from '../base/durations.ts'
+import { refuse } from '../base/errors.ts'
 import type { Problem } from '../base/errors.ts'
+import { unknownKeys } from '../base/suggest.ts'
 import { checkTopic } from '../base/topics.ts'
 import type { EnqueueOptions, NackOptions, StreamOptions } from './bus.ts'
 import { checkText } from './codec.ts'
-import { checkSignal, refuse, shown } from './options.ts'
+import { checkSignal, keysOf, shown } from './options.ts'
 
 /** Most jobs one reader works on at once. */
 export const MAX_CONCURRENCY = 1000
@@ -36,7 +38,7 @@ export function resolveStreamOptions(
     signal,
   } = options ?? {}
   const claimAfterMs = toMs(claimAfter)
-  const problems = [...checkStream(stream), ...checkSignal(signal)]
+  const problems = [...checkStream(stream), ...unknownKeys(options, STREAM_KEYS), ...checkSignal(signal)]
   const badGroup =
     typeof group === 'string' && /[\p{Cc}\p{Cs}\s]/u.test(group) ? 'has white space' : undefined
   const groupProblem = checkText(group) ?? badGroup
@@ -63,7 +65,11 @@ export function resolveEnqueueOptions(
 ): ResolvedEnqueueOptions {
   const { delay = 0, dedupeId } = options ?? {}
   const delayMs = toMs(delay)
-  const problems = [...checkStream(stream), ...checkDuration('delay', delay, delayMs, 0, MAX_DELAY_MS)]
+  const problems = [
+    ...checkStream(stream),
+    ...unknownKeys(options, ENQUEUE_KEYS),
+    ...checkDuration('delay', delay, delayMs, 0, MAX_DELAY_MS),
+  ]
   const idProblem = dedupeId === undefined ? undefined : checkText(dedupeId)
   if (idProblem !== undefined) problems.push({ path: 'dedupeId', message: idProblem })
   refuse(`Cannot enqueue to stream '${String(stream)}'`, problems)
@@ -77,12 +83,25 @@ export function resolveNackOptions(
 ): { readonly delayMs: number; readonly reason: string } {
   const { delay = 0, reason = 'no reason given' } = options ?? {}
   const delayMs = toMs(delay)
-  const problems = checkDuration('delay', delay, delayMs, 0, MAX_DELAY_MS)
+  const problems = [
+    ...unknownKeys(options, NACK_KEYS),
+    ...checkDuration('delay', delay, delayMs, 0, MAX_DELAY_MS),
+  ]
   if (typeof reason !== 'string')
     problems.push({ path: 'reason', message: `must be a string, got ${shown(reason)}` })
   refuse(`Cannot nack a job of stream '${stream}'`, problems)
   return { delayMs: delayMs as number, reason: reason.slice(0, MAX_REASON_LENGTH) }
 }
+
+const STREAM_KEYS = keysOf<StreamOptions>({
+  group: true,
+  concurrency: true,
+  maxDeliveries: true,
+  claimAfter: true,
+  signal: true,
+})
+const ENQUEUE_KEYS = keysOf<EnqueueOptions>({ dedupeId: true, delay: true })
+const NACK_KEYS = keysOf<NackOptions>({ delay: true, reason: true })
 
 function checkStream(stream: unknown): Problem[] {
   const problem = typeof stream === 'string' ? checkTopic(stream) : `it is no string, got ${shown(stream)}`

@@ -3,9 +3,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Random } from '../base/clock.ts'
-import { ByreError } from '../base/errors.ts'
+import { ByreError, refuse } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
 import type { Scheduler } from '../base/scheduler.ts'
+import { unknownKeys } from '../base/suggest.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Logger } from '../log/logger.ts'
 import type { OffloadOptions, Resource, Wake, WorkerContext } from './contract.ts'
@@ -116,6 +117,8 @@ const MAKERS: { readonly [K in LateName]: (owner: ContextOwner) => NonNullable<L
     (owner) =>
     async <T>(moduleUrl: string | URL, input: unknown, options?: OffloadOptions) => {
       assertLive(owner)
+      const known: (keyof OffloadOptions)[] = ['signal']
+      refuse(`Cannot offload to '${String(moduleUrl)}'`, unknownKeys(options, known))
       const own = owner.signal
       const signal = options?.signal === undefined ? own : AbortSignal.any([options.signal, own])
       return owner.host.offloader.run<T>(moduleUrl, input, { signal })

@@ -2,8 +2,9 @@
 
 import type { Random, Timer } from '../base/clock.ts'
 import { parseDurationMs } from '../base/durations.ts'
-import { ByreError } from '../base/errors.ts'
+import { ByreError, refuse } from '../base/errors.ts'
 import type { Scheduler } from '../base/scheduler.ts'
+import { unknownKeys } from '../base/suggest.ts'
 import type { EveryOptions } from './contract.ts'
 
 export const MIN_PERIOD_MS = 10
@@ -41,13 +42,12 @@ export interface PeriodDeps {
 /** Starts the period; returns its release. */
 export function startPeriod(period: number | string, options: EveryOptions, deps: PeriodDeps): () => void {
   const ms = periodMs(period)
+  const known: (keyof EveryOptions)[] = ['jitter', 'immediate']
+  const problems = unknownKeys(options, known)
   const jitter = options.jitter ?? 0.1
-  if (!(jitter >= 0 && jitter <= 1)) {
-    throw new ByreError(
-      'BYRE_ARGUMENT_INVALID',
-      `Cannot repeat: 'jitter' must be between 0 and 1, got ${String(jitter)}.`,
-    )
-  }
+  if (!(jitter >= 0 && jitter <= 1))
+    problems.push({ path: 'jitter', message: `must be between 0 and 1, got ${String(jitter)}` })
+  refuse('Cannot repeat', problems)
   let timer: Timer | undefined
   let released = false
   let dueAt = deps.monotonic() + (options.immediate === true ? 0 : ms + ms * jitter * deps.random())

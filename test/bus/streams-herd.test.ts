@@ -8,8 +8,9 @@ import type { TestRedis } from '../helpers/redis.ts'
 
 const WORKS = `export const run = async ({ bus, log, wake, name, signal }) => {
   for await (const job of bus.stream(name, { signal })) {
-    log.info({ by: wake.by, got: job.payload, deliveries: job.deliveries }, 'job')
-    await job.ack()
+    const refused = await job.nack({ dely: '1s' }).catch((error) => error.message)
+    log.info({ by: wake.by, got: job.payload, deliveries: job.deliveries, refused }, 'job')
+    await job.ack() // a refused call has settled nothing
     if (job.payload === 'last') return
   }
 }`
@@ -73,7 +74,9 @@ else {
       await herd.line({ worker: 'jobs', got: 'last' })
       await herd.line({ worker: 'jobs', to: 'dormant' })
       await herd.line({ worker: 'jobs', got: 'left', by: 'stream', deliveries: 1 })
+      t.ok(herd.matching({ got: 'last', refused: /dely: unknown key; did you mean 'delay'\?/ }).length === 1)
       t.match(await herd.worker('jobs'), { failures: 0 })
+      t.match(await server.call('XPENDING', 'byre:{h}:jobs:jobs', 'jobs'), [0], 'every job is acked')
       t.same(await herd.stop(), { code: 0, signal: null })
     })
   }

@@ -164,6 +164,10 @@ else {
       const [again] = await other.take(1)
       t.same([again!.payload, again!.deliveries], [2, 2], 'the unsettled one follows when the worker is gone')
       await t.rejects(two!.nack({ delay: -1 }), { code: 'BYRE_ARGUMENT_INVALID' })
+      await t.rejects(two!.nack({ dely: 1 } as never), {
+        code: 'BYRE_ARGUMENT_INVALID',
+        message: /'delay'\?$/,
+      })
     },
   )
 
@@ -269,6 +273,14 @@ else {
     }
     await t.rejects(bus.enqueue('x', 1, { delay: 'soon' }), invalid)
     await t.rejects(bus.enqueue('x', 1, { dedupeId: '' }), invalid)
+    await t.rejects(bus.enqueue('x', 1, { dedupId: 'a', dely: 1 } as never), {
+      ...invalid,
+      message: /dedupId: .*'dedupeId'\?\n  dely: .*'delay'\?$/,
+    })
+    t.throws(() => bus.stream('x', { concurency: 5 } as never), {
+      ...invalid,
+      message: /concurency: .*'concurrency'\?$/,
+    })
     await t.rejects(bus.enqueue('x', undefined as never), { code: 'BYRE_BUS_PAYLOAD_INVALID' })
     for (const options of [
       { concurrency: 0 },

@@ -28,7 +28,7 @@ t.test('a period is 10 ms to 365 d, as a number or a duration', async (t) => {
   }
 })
 
-t.test('jitter outside 0 to 1 is refused', async (t) => {
+t.test('jitter outside 0 to 1 is refused, and so is what is no option', async (t) => {
   const clock = fakeClock()
   const deps = {
     scheduler: createScheduler(clock),
@@ -36,6 +36,10 @@ t.test('jitter outside 0 to 1 is refused', async (t) => {
     random: () => 0,
     tick: async () => {},
   }
+  t.throws(() => startPeriod(100, { jiter: 0, imediate: true } as never, deps), {
+    code: 'BYRE_ARGUMENT_INVALID',
+    message: /^Cannot repeat: 2 problems\n  jiter: .*'jitter'\?\n  imediate: .*'immediate'\?$/,
+  })
   for (const jitter of [-0.1, 1.1, Number.NaN]) {
     t.throws(() => startPeriod(100, { jitter }, deps), { code: 'BYRE_ARGUMENT_INVALID' })
   }

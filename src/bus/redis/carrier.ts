@@ -169,7 +169,7 @@ export class RedisCarrier implements Carrier {
   ): Promise<void> {
     assertTopic(topic)
     if (isReserved(topic) && rights?.privileged !== true) throw reserved('publish to', topic)
-    if (options !== undefined) assertPublishOptions(topic, options)
+    if (options !== undefined) assertPublishOptions(topic, options, rights?.privileged === true)
     if (rights?.replyTo !== undefined) this.#openInbox()
     const body = encodePayload(payload, this.options.messageBytes, topic)
     const answered = rights?.privileged === true ? options?.inReplyTo : undefined

@@ -1,7 +1,7 @@
 // Bad input: refused with a code and a remedy, and nothing else happens.
 import { MAX_TOPIC_LENGTH } from '../../../src/base/topics.ts'
 import { MAX_DEPTH } from '../../../src/bus/codec.ts'
-import { CONTRACT_LIMITS, listen, payloads } from './harness.ts'
+import { CONTRACT_LIMITS, listen, payloads, serve } from './harness.ts'
 import type { Law } from './harness.ts'
 
 const BAD_TOPICS: unknown[] = [
@@ -179,5 +179,53 @@ export const refusalLaws: Record<string, Law> = {
         { code: 'BYRE_ARGUMENT_INVALID' },
         JSON.stringify(options),
       )
+  },
+
+  'an option nobody knows is refused, with the one that was probably meant': async (t, bus) => {
+    const { take } = await listen(bus, 'x')
+    const invalid = (message: RegExp) => ({ code: 'BYRE_ARGUMENT_INVALID', message })
+    const typ = { typ: 'x' } as never
+    await t.rejects(
+      bus.publish('x', 1, typ),
+      invalid(/^Cannot publish to 'x': .*\n  typ: .* did you mean 'type'\?$/),
+    )
+    for (const headers of [{ tracparent: 'x' }, { traceparent: 'x', tracestate: 'y' }])
+      await t.rejects(
+        bus.publish('x', 1, { headers } as never),
+        invalid(/\n  headers\.trac.*: unknown key; (did you mean 'traceparent'|known are traceparent)/),
+      )
+    await t.rejects(
+      bus.request('x', 1, { timeot: '1s', zzz: 1 } as never),
+      invalid(/timeot: .*'timeout'\?\n  zzz: unknown key; known are type, headers, timeout, signal$/),
+    )
+    t.throws(
+      () => bus.subscribe('x', { buffr: 1, overflow: 'fail' } as never),
+      invalid(/^Cannot subscribe to 'x': 1 problem\n  buffr: .*'buffer'\?$/),
+    )
+    for (const options of ['type', 5, true, ['type']] as never[]) {
+      const noObject = invalid(/\(root\): must be an object, got /)
+      await t.rejects(bus.publish('x', 1, options), noObject)
+      await t.rejects(bus.request('x', 1, options), noObject)
+      t.throws(() => bus.subscribe('x', options), noObject)
+    }
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => ['k'.repeat(1000) + i, 1]))
+    const error = await bus.publish('x', 1, many as never).catch((thrown: unknown) => thrown as Error)
+    t.ok(error !== undefined && error.message.length < 10_000, 'bounded')
+    await bus.publish('x', 2, { type: 'order', headers: { traceparent: 'y' } })
+    t.match(
+      await take(1),
+      [{ payload: 2, type: 'order', headers: { traceparent: 'y' } }],
+      'and nothing else came',
+    )
+  },
+
+  'a request takes the options of a message and its own together': async (t, bus) => {
+    await serve(bus, 'ask', async (message) =>
+      message.reply?.({ type: message.type ?? null, headers: message.headers ?? null } as never),
+    )
+    const { signal } = new AbortController()
+    const about = { type: 'order', headers: { traceparent: 'y' } }
+    t.same(await bus.request('ask', 1, { ...about, timeout: '5s', signal }), about)
+    t.same(await bus.request('ask', 1, { timeout: 5000 }), { type: null, headers: null })
   },
 }

@@ -20,7 +20,12 @@ import type {
   Subscription,
 } from '../../../bus/bus.ts'
 import { encodePayload } from '../../../bus/codec.ts'
-import { assertPublishOptions, resolveRequestOptions, resolveSubscribeOptions } from '../../../bus/options.ts'
+import {
+  assertPublishOptions,
+  messageOptions,
+  resolveRequestOptions,
+  resolveSubscribeOptions,
+} from '../../../bus/options.ts'
 import { closedError } from '../../../bus/router.ts'
 import { resolveEnqueueOptions, resolveStreamOptions } from '../../../bus/stream-options.ts'
 import { BufferedSubscription } from '../../../bus/subscription.ts'
@@ -89,9 +94,12 @@ export class GuestBus implements ScopedBus {
     try {
       assertTopic(topic)
       if (isReserved(topic)) throw reserved('publish to', topic)
-      if (options !== undefined) assertPublishOptions(topic, options)
+      if (options !== undefined) assertPublishOptions(topic, options, false)
       const body = encodePayload(payload, this.#options.messageBytes, topic)
-      return this.#calls.ask('publish', callArguments(topic, body, publishOptions(options))) as Promise<never>
+      return this.#calls.ask(
+        'publish',
+        callArguments(topic, body, messageOptions(options) ?? null),
+      ) as Promise<never>
     } catch (error) {
       return Promise.reject(error)
     }
@@ -105,7 +113,7 @@ export class GuestBus implements ScopedBus {
       if (isReserved(topic)) throw reserved('publish to', topic)
       if (options?.signal?.aborted === true) return Promise.reject(options.signal.reason)
       const body = encodePayload(payload, this.#options.messageBytes, topic)
-      const values = callArguments(topic, body, { ...publishOptions(options), timeout })
+      const values = callArguments(topic, body, { ...messageOptions(options), timeout })
       return this.#calls.ask('request', values, options?.signal) as Promise<P>
     } catch (error) {
       return Promise.reject(error)
@@ -305,15 +313,6 @@ class GuestSubscription implements SubscriptionOwner<Item> {
 
   handing(): void {
     this.#bus.handing()
-  }
-}
-
-function publishOptions(options: PublishOptions | undefined): PublishOptions | null {
-  if (options === undefined) return null
-  const { type, headers } = options
-  return {
-    ...(type === undefined ? {} : { type }),
-    ...(headers?.traceparent === undefined ? {} : { headers: { traceparent: headers.traceparent } }),
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { Json } from '../../../base/json.ts'
 import type { Job, StreamOptions } from '../../../bus/bus.ts'
+import { resolveNackOptions } from '../../../bus/stream-options.ts'
 import type { Calls } from './calls.ts'
 
 /** What the host answers a pull with: a job, or null at the end. */
@@ -46,7 +47,10 @@ export function guestStream<P>(
       ...answer,
       payload: answer.payload as P,
       ack: () => settle('stream-ack', answer.id),
-      nack: (how) => settle('stream-nack', answer.id, how),
+      nack: async (how) => {
+        resolveNackOptions(stream, how) // the host forgets the job with the call
+        await settle('stream-nack', answer.id, how)
+      },
     }
     return { value, done: false }
   }
