@@ -1,5 +1,5 @@
 // The real thing from the outside: supervise and run with a herd, controlled over their sockets, refusing doubles.
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -108,6 +108,57 @@ t.test(
     }
   },
 )
+
+t.test('a worker that lives under another run directory of this host is refused with the pid', async (t) => {
+  const elsewhere = join(runtime, 'other')
+  const state = join(runtime, 'state')
+  const node = await start(t, 'supervise', '--group', 'core')
+  const config = join(cwd, 'byre.config.json')
+  const placesOf = (run: string, stateHome: string) => ({ XDG_RUNTIME_DIR: run, XDG_STATE_HOME: stateHome })
+  // A unit's RUNTIME_DIRECTORY and STATE_DIRECTORY beside an operator's shell, and the same state directory.
+  for (const [places, line] of [
+    [placesOf(elsewhere, join(runtime, 'state2')), ['supervise']],
+    [placesOf(elsewhere, join(runtime, 'state2')), ['run', 'db']],
+    [placesOf(elsewhere, state), ['supervise', '--group', 'core']],
+    [
+      { RUNTIME_DIRECTORY: elsewhere, STATE_DIRECTORY: join(runtime, 'state3') },
+      ['supervise', '--only', 'db'],
+    ],
+    [placesOf(runtime, state), ['run', 'db', '--socket', join(runtime, 'own.sock')]],
+  ] as const) {
+    const { code, stderr } = await runCleanNode([bin, ...line], { cwd, env: places })
+    t.equal(code, 1, line.join(' '))
+    t.match(stderr, new RegExp(`'db' is running in pid ${node.pid} \\(group core\\)`), line.join(' '))
+  }
+  const crumb = join(state, 'byre', 'shop', 'core.breadcrumb')
+  t.match(JSON.parse(readFileSync(crumb, 'utf8')), { pid: node.pid }, 'nobody else wrote its files')
+  t.match(await runCleanNode([bin, 'stop', 'db', '--config', config], { cwd, env }), { code: 0 })
+  const own = placesOf(elsewhere, state)
+  const again = await runCleanNode([bin, 'supervise', '--group', 'core'], { cwd, env: own })
+  t.match(again, { code: 1, stderr: new RegExp(`pid ${node.pid} .* keeps the same state files`) })
+  const other = startCleanNode([bin, 'run', 'db', '--log-format', 'json'], { cwd, env: own })
+  t.teardown(() => other.kill())
+  await other.stdout.next('"ready"')
+  t.pass('what is stopped there may run here')
+  for (const process of [other, node]) {
+    process.child.kill('SIGTERM')
+    t.same(await process.exit, { code: 0, signal: null })
+  }
+})
+
+t.test('a herd of the same name from another config, in other directories, is no concern', async (t) => {
+  const node = await start(t, 'supervise')
+  const folder = join(runtime, 'copy')
+  cpSync(cwd, folder, { recursive: true })
+  const env = { XDG_RUNTIME_DIR: folder, XDG_STATE_HOME: folder }
+  const twin = startCleanNode([bin, 'supervise', '--log-format', 'json'], { cwd: folder, env })
+  t.teardown(() => twin.kill())
+  await twin.stdout.next('"ready"')
+  await Promise.all([twin.kill(), node.kill()])
+  const next = await start(t, 'supervise')
+  t.pass('the mark of a killed process is gone with it')
+  await next.kill()
+})
 
 t.test('the socket of a killed supervise is replaced by the next', async (t) => {
   const first = await start(t, 'supervise')

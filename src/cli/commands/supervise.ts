@@ -1,6 +1,6 @@
 // `byre supervise` and `byre run`: hosts workers until they are done or told to stop. Top to bottom is the start-up.
 
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../base/clock.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -65,6 +65,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     format: flags.logFormat ?? 'auto',
     env: process.env,
   })
+  const stateFolder = `${stateDirectory(places)}/${herd.name}`
   const manager = await connectServiceManager(herd, hosting, log)
   const bus = await openBus(herd, log)
   warnOfPrivateBus(herd, hosting, bus, log)
@@ -80,7 +81,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     log,
     clock: systemClock,
     random: Math.random,
-    stateFolder: `${stateDirectory(places)}/${herd.name}`,
+    stateFolder,
     ownRoot: `${dirname(dirname(dirname(fileURLToPath(import.meta.url))))}/`,
     phases: { spawnMs, importsMs, configMs, busMs: elapsedSince(spawnMs + importsMs + configMs) },
     processStartedAt: 0,
@@ -97,10 +98,12 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     bus.kind === 'embedded'
       ? () => {}
       : (await import('../shared-bus.ts')).openFleetControl(herd, bus, supervisor, log, hosting.label)
-  await refuseDoubles(herd, socketPath, supervisor, log).catch(async (error: unknown) => {
-    await control.close()
-    throw error
-  })
+  await refuseDoubles(herd, hosting, stateFolder, { socketPath, target: supervisor, log }).catch(
+    async (error: unknown) => {
+      await control.close()
+      throw error
+    },
+  )
   const reload = async (): Promise<readonly ResolvedWorker[]> => {
     const { loadHerdInChild } = await import('../../config/load-in-child.ts')
     const next = await loadHerdInChild({
@@ -221,14 +224,28 @@ async function openBus(herd: ResolvedHerd, log: SupervisorLog): Promise<HostBus>
 /** After the own socket is there and before a worker starts: of two processes that start at once one sees the other. */
 async function refuseDoubles(
   herd: ResolvedHerd,
-  socketPath: string,
-  target: ControlTarget,
-  log: SupervisorLog,
+  { label }: Hosting,
+  stateFolder: string,
+  own: { readonly socketPath: string; readonly target: ControlTarget; readonly log: SupervisorLog },
 ): Promise<void> {
+  const { socketPath, target, log } = own
   const folder = herdDirectory(runDirectory(readPlaces()), herd.name)
-  if (listSockets(folder).every((path) => path === socketPath)) return
+  const { markHerd } = await import('../../supervisor/control/herd-mark.ts')
+  const siblings = await markHerd({
+    configFile: herd.file,
+    herd: herd.name,
+    stateStem: `${stateFolder}/${label}`,
+    label,
+    socketPath: resolve(socketPath),
+  })
+  if (siblings.length === 0 && listSockets(folder).every((path) => path === socketPath)) return
   const { refuseLiveElsewhere } = await import('../../supervisor/control/live-elsewhere.ts')
-  for (const { name, reason } of await refuseLiveElsewhere({ folder, socketPath, target }))
+  const workersOf = (other: string): string[] =>
+    herd.workers
+      .filter(({ name, group }) => other === '_all' || other === group || other === `run-${name}`)
+      .map(({ name }) => name)
+  const options = { folder, siblings, workersOf, socketPath, target }
+  for (const { name, reason } of await refuseLiveElsewhere(options))
     log.root.warn({ event: 'sibling-silent', sibling: name }, `${reason} Its workers may live twice.`)
 }
 

@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { ByreError } from '../../base/errors.ts'
 import { listSockets } from '../../base/places.ts'
 import type { ControlTarget, SupervisorStatus, WorkerStatus } from '../status.ts'
+import type { Sibling } from './herd-mark.ts'
 import { survey } from './survey.ts'
 import type { Unreachable } from './survey.ts'
 
@@ -19,8 +20,12 @@ export interface LiveElsewhere {
 }
 
 export interface SiblingOptions {
-  /** The herd's run directory. A process that was given another --socket is not in it and is not found. */
+  /** The herd's run directory. */
   readonly folder: string
+  /** Those that left a mark on this host, wherever their sockets are. @default none */
+  readonly siblings?: readonly Sibling[]
+  /** The workers a process with this label hosts at most. @default none */
+  readonly workersOf?: (label: string) => readonly string[]
   /** The own socket, listening already. */
   readonly socketPath: string
   /** This process; its workers are the ones it is about to host. Asked only when the herd has other sockets. */
@@ -40,7 +45,9 @@ export async function findLiveElsewhere(
   options: SiblingOptions,
 ): Promise<{ readonly live: readonly LiveElsewhere[]; readonly unreachable: readonly Unreachable[] }> {
   const own = resolve(options.socketPath)
-  const others = listSockets(options.folder).filter((path) => resolve(path) !== own)
+  const marked = (options.siblings ?? []).flatMap(({ socketPath }) => socketPath ?? [])
+  const known = [...listSockets(options.folder), ...marked].map((path) => resolve(path))
+  const others = [...new Set(known)].filter((path) => path !== own)
   if (others.length === 0) return { live: [], unreachable: [] }
   const mine = await options.target.status()
   const { reached, unreachable } = await survey(others, options.timeoutMs ?? ANSWER_MS)
@@ -59,7 +66,12 @@ export async function findLiveElsewhere(
 /** Rejects with BYRE_WORKER_DUPLICATE, naming every such worker and its pid; returns the siblings that did not answer. */
 export async function refuseLiveElsewhere(options: SiblingOptions): Promise<readonly Unreachable[]> {
   const { live, unreachable } = await findLiveElsewhere(options)
-  if (live.length === 0) return unreachable
+  if (live.length === 0) {
+    await refuseForeign(options, unreachable)
+    refuseSameState(options.siblings ?? [])
+    const mute = (options.siblings ?? []).filter(({ socketPath }) => socketPath === undefined)
+    return [...unreachable, ...mute.map(() => MUTE)]
+  }
   const list = live.map(
     ({ worker, pid, group, state }) => `'${worker}' is ${state} in pid ${pid} (group ${group})`,
   )
@@ -68,6 +80,43 @@ export async function refuseLiveElsewhere(options: SiblingOptions): Promise<read
     `Cannot start: a worker runs once per herd on a host, and ${list.join(', ')}. ` +
       'Stop it there first (byre stop, or end that process), or host other workers with --group or --only.',
     { details: { live } },
+  )
+}
+
+const MUTE: Unreachable = {
+  socketPath: '',
+  name: 'unknown',
+  code: 'timeout',
+  reason: 'Another process that hosts workers of this config did not answer within a second.',
+}
+
+/** A sibling of another user lives, and what it hosts cannot be asked: it counts as hosting all that it may. */
+async function refuseForeign(options: SiblingOptions, unreachable: readonly Unreachable[]): Promise<void> {
+  const closed = new Set(unreachable.filter(({ code }) => code === 'EACCES').map((u) => u.socketPath))
+  if (closed.size === 0) return
+  const mine = new Set((await options.target.status()).workers.map(({ name }) => name))
+  for (const { pid, label = '', socketPath = '' } of options.siblings ?? []) {
+    const shared = (options.workersOf?.(label) ?? []).find((name) => mine.has(name))
+    if (shared === undefined || !closed.has(resolve(socketPath))) continue
+    throw new ByreError(
+      'BYRE_WORKER_DUPLICATE',
+      `Cannot start: a worker runs once per herd on a host, and '${shared}' belongs to pid ${pid} (group ${label}), ` +
+        `whose socket ${socketPath} this user may not use. Stop it there first, or host other workers with --group or --only.`,
+      { details: { pid, group: label, socketPath } },
+    )
+  }
+}
+
+function refuseSameState(siblings: readonly Sibling[]): void {
+  const same = siblings.find(({ sameState }) => sameState)
+  if (same === undefined) return
+  const { pid, label, socketPath } = same
+  const who =
+    pid === undefined ? 'a process that does not answer' : `pid ${pid} (group ${label}, socket ${socketPath})`
+  throw new ByreError(
+    'BYRE_WORKER_DUPLICATE',
+    `Cannot start: ${who} keeps the same state files. End it first, or set STATE_DIRECTORY or XDG_STATE_HOME to another directory.`,
+    { details: { pid, group: label, socketPath } },
   )
 }
 
