@@ -160,6 +160,32 @@ t.test('a herd of the same name from another config, in other directories, is no
   await next.kill()
 })
 
+t.test('a herd split over processes on the embedded bus is told once that the bus is private', async (t) => {
+  writeFileSync(
+    join(cwd, 'split.json'),
+    JSON.stringify({
+      name: 'split',
+      workers: { a: { ...worker, group: 'one' }, b: { ...worker, group: 'two' } },
+    }),
+  )
+  for (const [line, topics] of [
+    [['supervise', '--group', 'core'], ['report.>']],
+    [['supervise', '--config', 'split.json', '--group', 'one'], undefined],
+    [['run', 'b', '--config', 'split.json'], undefined],
+    [['supervise', '--config', 'split.json'], 'no warning'],
+  ] as const) {
+    const node = await start(t, ...line)
+    const told = node.stdout.all.filter((text) => text.includes('"private-bus"'))
+    t.equal(told.length, topics === 'no warning' ? 0 : 1, line.join(' '))
+    for (const text of told) {
+      t.match(text, /that workers publish or subscribe to in code, crosses to other processes/)
+      t.same((JSON.parse(text) as { topics?: string[] }).topics, topics)
+    }
+    node.child.kill('SIGTERM')
+    await node.exit
+  }
+})
+
 t.test('the socket of a killed supervise is replaced by the next', async (t) => {
   const first = await start(t, 'supervise')
   await first.kill()

@@ -249,16 +249,17 @@ async function refuseDoubles(
     log.root.warn({ event: 'sibling-silent', sibling: name }, `${reason} Its workers may live twice.`)
 }
 
+const MAX_TOPICS_TOLD = 50
+
 /** The embedded bus reaches one process: topics that workers elsewhere wait for never arrive here, nor theirs there. */
 function warnOfPrivateBus(herd: ResolvedHerd, hosting: Hosting, bus: HostBus, log: SupervisorLog): void {
   if (bus.kind !== 'embedded' || hosting.workers.length === herd.workers.length) return
-  const topics = herd.workers.flatMap((spec) =>
-    spec.activation.kind === 'lazy' ? spec.activation.topics : [],
-  )
-  if (topics.length === 0) return
+  const all = herd.workers.flatMap(({ activation }) => (activation.kind === 'lazy' ? activation.topics : []))
+  const topics = [...new Set(all)].slice(0, MAX_TOPICS_TOLD)
   log.root.warn(
-    { event: 'private-bus', topics: [...new Set(topics)] },
-    'the embedded bus is private to this process; these topics do not cross to other processes of the herd',
+    { event: 'private-bus', ...(topics.length === 0 ? {} : { topics }) },
+    `the embedded bus is private to this process: ${topics.length === 0 ? 'nothing' : 'none of these topics, and nothing else'} ` +
+      "that workers publish or subscribe to in code, crosses to other processes of the herd. Set bus: 'redis://host:6379' if it must",
   )
 }
 
