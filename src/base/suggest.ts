@@ -7,12 +7,16 @@ import type { Problem } from './errors.ts'
 const MAX_WORD = 64
 const MAX_CANDIDATES = 10_000
 
-/** The candidate nearest to `word`, or undefined when none is near: at most a third of its letters (and at most
+/** The candidate nearest to `word`, or undefined when none is near: at most one of `lettersPerEdit` letters (and at most
  *  three) inserted, left out, replaced or swapped with their neighbour; case counts as no difference. The first
  *  of several equally near ones. */
-export function suggest(word: string, candidates: Iterable<string>): string | undefined {
+export function suggest(
+  word: string,
+  candidates: Iterable<string>,
+  lettersPerEdit: number = 3,
+): string | undefined {
   if (word.length === 0 || word.length > MAX_WORD) return undefined
-  let limit = Math.min(3, Math.floor(word.length / 3))
+  let limit = Math.min(3, Math.floor(word.length / lettersPerEdit))
   const wanted = word.toLowerCase()
   let best: string | undefined
   let looked = 0

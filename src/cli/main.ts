@@ -2,6 +2,7 @@
 
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { EXIT } from '../base/exit-codes.ts'
+import { suggest } from '../base/suggest.ts'
 import { camelCase, COMMANDS, toFlagValues } from './flags.ts'
 import type { CommandSpec, FlagValues } from './flags.ts'
 import { print, printError } from './io.ts'
@@ -69,9 +70,23 @@ function buildProgram(
     .helpCommand('help [command]', 'the help of a command')
     .showHelpAfterError('(byre --help lists the commands)')
   program.helpInformation = usageText
+  program.on('command:*', ([word = '']: string[]) => {
+    // Nearer than commander asks: 'stop' is no answer to 'top', nor 'units' to 'init'.
+    const near = suggest(
+      word,
+      COMMANDS.map(({ name }) => name),
+      LETTERS_PER_EDIT,
+    )
+    program.error(
+      `error: unknown command '${word}'${near === undefined ? '' : `\n(Did you mean ${near}?)`}`,
+      { code: 'commander.unknownCommand' },
+    )
+  })
   for (const spec of COMMANDS) addCommand(program, spec, act)
   return program
 }
+
+const LETTERS_PER_EDIT = 4
 
 /** An empty value is an unset variable in somebody's script: `--socket "$SOCKET"`. */
 function notEmpty(value: string): string {

@@ -14,6 +14,16 @@ const KEYS = [
   'limits',
 ]
 
+t.test('with more letters to an edit the nearest must be nearer', async (t) => {
+  t.equal(suggest('top', ['stop']), 'stop')
+  for (const [word, near] of [
+    ['top', undefined],
+    ['stats', 'status'],
+    ['superwize', 'supervise'],
+  ] as const)
+    t.equal(suggest(word, ['stop', 'status', 'supervise'], 4), near, word)
+})
+
 t.test('the nearest known word, when one is near', async (t) => {
   const table: [string, string | undefined][] = [
     ['modul', 'module'],

@@ -180,6 +180,12 @@ t.test('--help and --version print on stdout and exit 0, no command is exit 2', 
 t.test('a wrong line is exit 2 and names the mistake', async (t) => {
   const table: [string, RegExp][] = [
     ['superwise', /unknown command 'superwise'\n\(Did you mean supervise\?\)/],
+    ['unit', /unknown command 'unit'\n\(Did you mean units\?\)/],
+    // Not there, and none of the others would do what they ask for.
+    ...['top', 'check', 'plan', 'init', 'nonsense', 'x'.repeat(100)].map((word): [string, RegExp] => [
+      word,
+      new RegExp(`^error: unknown command '${word}'\\n\\(byre --help lists the commands\\)\\n$`),
+    ]),
     ['--wrong', /unknown option '--wrong'/],
     ['supervise --wrong', /unknown option '--wrong'[^]*byre supervise --help/],
     ['supervise one', /too many arguments/],
