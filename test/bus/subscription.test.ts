@@ -66,6 +66,29 @@ t.test(
   },
 )
 
+t.test('a loss upstream is counted, and with fail ends it like one of its own', async (t) => {
+  const oldest = make({ buffer: 2 })
+  oldest.sub.lostUpstream(3)
+  t.same([oldest.sub.dropped, oldest.sub.accepting], [3, true], 'the other policies go on')
+
+  const { sub, calls } = make({ buffer: 2, overflow: 'fail' })
+  sub.push({ n: 1 })
+  sub.lostUpstream(2)
+  t.same([sub.dropped, sub.accepting], [2, false])
+  sub.push({ n: 2 })
+  t.match(await sub.next(), { value: { payload: 1 } }, 'what was queued comes first')
+  await t.rejects(sub.next(), { code: 'BYRE_BUS_OVERFLOW', details: { dropped: 2 } })
+  t.same(await sub.next(), { value: undefined, done: true })
+  t.same(calls, ['handing', 'open 1', 'ended'])
+
+  const idle = make({ buffer: 2, overflow: 'fail' })
+  const waiting = [idle.sub.next(), idle.sub.next()]
+  idle.sub.lostUpstream(1)
+  await t.rejects(waiting[0]!, { code: 'BYRE_BUS_OVERFLOW' }, 'a call that waits rejects at once')
+  t.same(await waiting[1], { value: undefined, done: true })
+  t.ok(idle.sub.closed)
+})
+
 t.test('one that is aborted from the start never was open', async (t) => {
   const { sub, calls } = make({ signal: AbortSignal.abort() })
   t.ok(sub.closed)

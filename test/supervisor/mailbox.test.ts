@@ -71,6 +71,44 @@ t.test('runs that read some of what they took are given the rest, however many i
   t.equal(box.unclaimed, 0)
 })
 
+t.test('what comes back goes in front of what came meanwhile, in its own order', async (t) => {
+  const box = new Mailbox(10)
+  for (const n of [0, 1]) box.keep(message('a', n))
+  const taken = box.claim(() => true)
+  box.keep(message('a', 2))
+  box.giveBack(taken)
+  t.same(
+    box.claim(() => true).map((d) => d.envelope),
+    ['0', '1', '2'],
+  )
+})
+
+t.test('what two subscriptions give back twice, or is here already, is kept once', async (t) => {
+  const box = new Mailbox(10)
+  const [one, two] = [message('a', 1), message('a', 2)]
+  box.giveBack([one, two, one])
+  t.equal(box.size, 2, 'twice in one go')
+  box.giveBack([two])
+  t.equal(box.size, 2, 'once more, by the other subscription')
+  t.same(
+    box.claim(() => true).map((d) => d.envelope),
+    ['1', '2'],
+  )
+})
+
+t.test('what comes back beyond the capacity is dropped and counted, the oldest first', async (t) => {
+  const box = new Mailbox(2)
+  for (const n of [0, 1]) box.keep(message('a', n))
+  const taken = box.claim(() => true)
+  box.keep(message('a', 2))
+  box.giveBack(taken)
+  t.same([box.size, box.dropped], [2, 1])
+  t.same(
+    box.claim(() => true).map((d) => d.envelope),
+    ['1', '2'],
+  )
+})
+
 t.test('a run that failed drops nothing: its restart is offered all of it', async (t) => {
   const box = new Mailbox(10)
   box.keep(message('a', 0))

@@ -71,6 +71,18 @@ t.test('a run that stayed up for resetAfter starts the series again', async (t) 
   )
 })
 
+t.test('jitter makes a delay up to half as long again, so that those who failed together part', async (t) => {
+  for (const [random, delayMs] of [
+    [0, 1000],
+    [0.5, 1250],
+    [0.999, 1499.5],
+  ] as const) {
+    const history = { stamps: [0], consecutive: 1 }
+    const decision = decideRestart(policy('on-failure'), history, failed(1), () => random)
+    t.match(decision, { kind: 'restart', delayMs })
+  }
+})
+
 t.test('a success forgets the failures before it', async (t) => {
   const { history } = decideRestart(policy('on-failure'), NO_FAILURES, failed(0), () => 0)
   t.same(
