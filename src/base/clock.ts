@@ -19,10 +19,11 @@ export const MAX_TIMER_MS = 2_147_483_647
 
 // Taken at import: byre wraps the globals while it hosts workers, and its own timers must not be charged to one.
 const { setTimeout: hostSetTimeout, clearTimeout: hostClearTimeout } = globalThis
+const { now } = Date
 
 /** The real clock. A delay beyond MAX_TIMER_MS is waited for in slices. */
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now,
   monotonic: () => performance.now(),
   setTimer(delayMs, fn, options) {
     let handle: ReturnType<typeof setTimeout> | undefined

@@ -96,6 +96,9 @@ export function refuse(subject: string, problems: readonly Problem[]): void {
   throw new ByreError('BYRE_ARGUMENT_INVALID', describeProblems(subject, problems), { details: { problems } })
 }
 
+// Taken at import: what a worker makes of it is not byre's.
+const { stringify: hostStringify } = JSON
+
 /** Longest message and stack in what describeThrown returns, characters; more is cut and says so. */
 const MESSAGE_LENGTH = 2048
 const STACK_LENGTH = 16_384
@@ -115,7 +118,7 @@ export function describeThrown(thrown: unknown): {
         type: cut(String(thrown.name), 256),
         message: cut(String(thrown.message), MESSAGE_LENGTH),
       }
-      const { stack } = thrown
+      const stack = stackOf(thrown)
       return typeof stack === 'string' ? { ...base, stack: cutStack(stack, String(thrown.message)) } : base
     }
     if (typeof thrown === 'string') return { type: 'string', message: cut(thrown, MESSAGE_LENGTH) }
@@ -129,6 +132,15 @@ export function describeThrown(thrown: unknown): {
     return { type: typeof thrown, message: cut(String(thrown), MESSAGE_LENGTH) }
   } catch (error) {
     return { type: typeof thrown, message: `(a value that throws when read: ${safeMessage(error)})` }
+  }
+}
+
+/** Read apart: an Error.prepareStackTrace that throws costs the stack and not the message. */
+function stackOf(error: Error): string | undefined {
+  try {
+    return error.stack
+  } catch {
+    return undefined
   }
 }
 
@@ -146,7 +158,7 @@ function cutStack(stack: string, message: string): string {
 }
 
 function safeJson(value: object): string {
-  const text = JSON.stringify(value)
+  const text = hostStringify(value)
   return text === undefined ? Object.prototype.toString.call(value) : cut(text, MESSAGE_LENGTH)
 }
 

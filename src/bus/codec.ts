@@ -1,6 +1,7 @@
 // JSON in and out of the bus: the one serialisation at publish (which is also the size check), and the envelope as
 // text. What comes in is hostile until decoded: it may be anything, of any size and depth.
 
+import { parse, stringify } from '../base/json.ts'
 import { ByreError, describeProblems, describeThrown } from '../base/errors.ts'
 import type { Problem } from '../base/errors.ts'
 import { formatMegabytes } from '../base/bytes.ts'
@@ -40,7 +41,7 @@ export interface EnvelopeParts {
 export function encodePayload(payload: unknown, limitBytes: number, topic: string): string {
   let body: string | undefined
   try {
-    body = JSON.stringify(payload)
+    body = stringify(payload)
   } catch (error) {
     throw invalidPayload(topic, describeThrown(error).message.split('\n', 1)[0] ?? '', error)
   }
@@ -53,13 +54,12 @@ export function encodePayload(payload: unknown, limitBytes: number, topic: strin
 
 /** The envelope as one line of JSON, the payload's text taken over as it is. */
 export function encodeEnvelope(parts: EnvelopeParts): string {
-  let text = `{"v":${ENVELOPE_VERSION},"id":${JSON.stringify(parts.id)}`
-  if (parts.type !== undefined) text += `,"type":${JSON.stringify(parts.type)}`
+  let text = `{"v":${ENVELOPE_VERSION},"id":${stringify(parts.id)}`
+  if (parts.type !== undefined) text += `,"type":${stringify(parts.type)}`
   text += `,"ts":${parts.ts},"payload":${parts.body}`
-  if (parts.replyTo !== undefined) text += `,"replyTo":${JSON.stringify(parts.replyTo)}`
-  if (parts.inReplyTo !== undefined) text += `,"inReplyTo":${JSON.stringify(parts.inReplyTo)}`
-  if (parts.traceparent !== undefined)
-    text += `,"headers":{"traceparent":${JSON.stringify(parts.traceparent)}}`
+  if (parts.replyTo !== undefined) text += `,"replyTo":${stringify(parts.replyTo)}`
+  if (parts.inReplyTo !== undefined) text += `,"inReplyTo":${stringify(parts.inReplyTo)}`
+  if (parts.traceparent !== undefined) text += `,"headers":{"traceparent":${stringify(parts.traceparent)}}`
   return `${text}}`
 }
 
@@ -179,7 +179,7 @@ function parseBounded(text: unknown, limitBytes: number): unknown {
   if (text.length > 2 * MAX_DEPTH && nestsDeeper(text, MAX_DEPTH + 1))
     throw fail(`must not nest deeper than ${MAX_DEPTH} levels`)
   try {
-    return JSON.parse(text)
+    return parse(text)
   } catch (error) {
     throw fail(`must be JSON: ${describeThrown(error).message.slice(0, 200)}`)
   }
@@ -246,9 +246,7 @@ function nameOf(value: unknown): string {
 }
 
 function shown(value: unknown): string {
-  return typeof value === 'object' && value !== null
-    ? nameOf(value)
-    : String(JSON.stringify(value)).slice(0, 80)
+  return typeof value === 'object' && value !== null ? nameOf(value) : String(stringify(value)).slice(0, 80)
 }
 
 function invalidEnvelope(problems: readonly Problem[]): ByreError {

@@ -1,5 +1,6 @@
 // One published message inside a bus: made once, shared by all its subscribers, opened by each for a copy of its own.
 
+import { parse, stringify } from '../base/json.ts'
 import type { Json } from '../base/json.ts'
 import type { Envelope, Message, PublishOptions, RawDelivery } from './bus.ts'
 import { encodeEnvelope } from './codec.ts'
@@ -43,7 +44,7 @@ export class Packet implements RawDelivery {
       id: this.id,
       topic: this.topic,
       ts: this.ts,
-      payload: JSON.parse(this.body) as Json,
+      payload: parse(this.body) as Json,
     }
     if (this.type !== undefined) message.type = this.type
     if (this.traceparent !== undefined) message.headers = { traceparent: this.traceparent }
@@ -63,7 +64,7 @@ export function packetOf(topic: string, envelope: Envelope): Packet {
     envelope.id,
     topic,
     envelope.ts,
-    JSON.stringify(envelope.payload),
+    stringify(envelope.payload),
     envelope,
     envelope.replyTo === undefined ? undefined : joinReplyTopic(envelope.replyTo, envelope.id),
   )

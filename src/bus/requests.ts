@@ -1,5 +1,6 @@
 // Requests that wait for their first reply: one timer each, so none when nothing is pending.
 
+import { parse } from '../base/json.ts'
 import type { Clock } from '../base/clock.ts'
 import { formatDurationMs } from '../base/durations.ts'
 import { ByreError } from '../base/errors.ts'
@@ -86,7 +87,7 @@ export class PendingRequests {
 
   /** Gives the reply in `body` (JSON text) to whoever waits on `replyTo`: nobody does after the first, or too late. */
   settle(replyTo: string, body: string): void {
-    this.#waiting.get(replyTo)?.resolve(JSON.parse(body) as Json)
+    this.#waiting.get(replyTo)?.resolve(parse(body) as Json)
   }
 
   /** As settle, with a payload that is nobody else's. */

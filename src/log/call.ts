@@ -1,6 +1,7 @@
 // One call of a logging method taken apart. pino (a worker in the shared loop) and byre's own lines (everything else) are
 // given what comes out of it, so that a worker's line is the same wherever it lives. Nothing in it throws.
 
+import { stringify } from '../base/json.ts'
 import { describeThrown } from '../base/errors.ts'
 
 export interface LogCall {
@@ -170,7 +171,7 @@ function unreadable(error: unknown): string {
  */
 export function serialise(value: unknown): string | undefined {
   try {
-    return JSON.stringify(value)
+    return stringify(value)
   } catch {
     return serialiseHard(value)
   }
@@ -191,8 +192,8 @@ function serialiseHard(value: unknown): string | undefined {
     return member
   }
   try {
-    return JSON.stringify(value, replace)
+    return stringify(value, replace)
   } catch (error) {
-    return JSON.stringify(`(cannot be serialised: ${describeThrown(error).message.slice(0, 200)})`)
+    return stringify(`(cannot be serialised: ${describeThrown(error).message.slice(0, 200)})`)
   }
 }

@@ -1,6 +1,7 @@
 // An error as JSON fields, the same in byre's own lines and in those of pino. Bounded and never throwing: workers throw
 // hostile things.
 
+import { stringify } from '../base/json.ts'
 import { describeThrown } from '../base/errors.ts'
 
 const CAUSES = 5
@@ -60,7 +61,7 @@ function ownMembers(error: Error): Record<string, unknown> {
     for (const key of Object.keys(error).slice(0, OWN_KEYS)) {
       if (['name', 'message', 'stack', 'cause', 'type'].includes(key)) continue
       const value = (error as unknown as Record<string, unknown>)[key]
-      const json = JSON.stringify(value)
+      const json = stringify(value)
       if (json !== undefined && json.length <= STACK_LENGTH) members[key] = value
     }
   } catch {

@@ -2,6 +2,7 @@
 // herd of dormant workers may cost in all, so it is loaded with the first worker that needs a logger (log/pino.ts).
 // One test feeds both the same calls and compares the lines.
 
+import { stringify } from '../base/json.ts'
 import { childFields, lineFields, readable, readCall, serialise } from './call.ts'
 import { errorFields } from './error-fields.ts'
 import { LEVEL_NUMBERS } from './levels.ts'
@@ -86,7 +87,7 @@ function serialiseFields(fields: object): string {
   let out = ''
   for (const [key, value] of Object.entries(readable(fields))) {
     const json = serialise(key === 'err' ? errorFields(value) : value)
-    if (json !== undefined) out += `,${JSON.stringify(key)}:${json}`
+    if (json !== undefined) out += `,${stringify(key)}:${json}`
   }
   return out
 }
@@ -107,5 +108,5 @@ export function limitLine(line: string, level: number, now: number, worker: stri
     head: line.slice(0, HEAD_LENGTH),
     msg: `A log line of ${line.length} characters was cut: at most ${MAX_LINE_LENGTH} are written`,
   }
-  return `${JSON.stringify(cut)}\n`
+  return `${stringify(cut)}\n`
 }

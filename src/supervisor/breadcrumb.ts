@@ -5,6 +5,7 @@
 // runs after an `await` is part of the turn that resolved it: a worker that loops after waiting for another one's
 // callback is not seen, the other is.
 
+import { parse, stringify } from '../base/json.ts'
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isRecord } from '../base/check.ts'
@@ -69,13 +70,13 @@ export function openBreadcrumb(
 
   const mark = (state: CrumbState, worker?: string): void => {
     const known = worker === undefined ? {} : { worker }
-    latest = { v: 1, pid: process.pid, startedAt, state, ...known, at: Date.now() }
+    latest = { v: 1, pid: process.pid, startedAt, state, ...known, at: host.now() }
     write(latest)
   }
   const write = (crumb: Crumb): void => {
     if (fd === undefined) return
     record.fill(0x20)
-    record.write(`${JSON.stringify(watched ? { ...crumb, watched } : crumb)}\n`)
+    record.write(`${stringify(watched ? { ...crumb, watched } : crumb)}\n`)
     try {
       writeSync(fd, record, 0, RECORD_BYTES, 0)
     } catch (error) {
@@ -151,6 +152,7 @@ export function tellBreadcrumbFailed(log: Logger): (error: unknown) => void {
 
 // Taken before they are wrapped for workers.
 const host = {
+  now: Date.now,
   queueMicrotask: globalThis.queueMicrotask,
   nextTick: process.nextTick.bind(process),
   setInterval: globalThis.setInterval,
@@ -159,7 +161,7 @@ const host = {
 /** The note of the last process, or undefined when there is none that can be read. */
 export function readBreadcrumb(path: string): Crumb | undefined {
   try {
-    const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'))
+    const parsed: unknown = parse(readFileSync(path, 'utf8'))
     return isRecord(parsed) && parsed['v'] === 1 && typeof parsed['state'] === 'string'
       ? (parsed as unknown as Crumb)
       : undefined

@@ -2,6 +2,7 @@
 
 import { describeThrown } from '../base/errors.ts'
 import { captureOutput } from './attribution/capture-output.ts'
+import { guardGlobals } from './attribution/guard-globals.ts'
 import { guardProcess } from './attribution/guard-process.ts'
 import { watchEntries } from './attribution/run-scope.ts'
 import type { RunScope } from './attribution/run-scope.ts'
@@ -45,6 +46,7 @@ export function takeProcess(options: ProcessWideOptions): () => void {
       beforeAbort: (scope) => options.breadcrumb.mark('abort', scope?.worker),
     }),
     captureOutput(),
+    guardGlobals(),
     catchStrays(options),
     reportFatalErrors(options),
   ]

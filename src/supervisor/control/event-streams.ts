@@ -1,6 +1,7 @@
 // GET /events: every transition as a server-sent event to each client that asked. A client that does not read is
 // dropped at 256 KiB; the supervisor never waits for one.
 
+import { stringify } from '../../base/json.ts'
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ControlTarget, TransitionEvent } from '../status.ts'
@@ -29,7 +30,7 @@ export function eventStreams(
 
   const onTransition = (event: TransitionEvent): void => {
     const { v, ts, worker, from, to, reason } = event
-    const text = `event: transition\ndata: ${JSON.stringify({ v, ts, worker, from, to, reason })}\n\n`
+    const text = `event: transition\ndata: ${stringify({ v, ts, worker, from, to, reason })}\n\n`
     for (const res of clients) {
       if (res.writableLength + text.length > MAX_BEHIND_BYTES) {
         refusals.note('sse-behind', { behindBytes: res.writableLength })

@@ -1,5 +1,6 @@
 // What the control server answers: requests in, JSON out. Loaded with node:http.
 
+import { parse, stringify } from '../../base/json.ts'
 import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -84,7 +85,7 @@ async function route(exchange: Exchange): Promise<void> {
   const { req } = exchange
   await Promise.resolve() // the parser calls us at the end of the head; let it see the end of what it has
   if (exchange.listener?.admits(req.headers.host) === false) {
-    const fact = `the Host header must name this machine (localhost, 127.x.x.x, [::1]), got ${JSON.stringify(req.headers.host ?? '').slice(0, 80)}`
+    const fact = `the Host header must name this machine (localhost, 127.x.x.x, [::1]), got ${stringify(req.headers.host ?? '').slice(0, 80)}`
     return refuseRequest(exchange, 403, 'BYRE_CONTROL_REFUSED', fact)
   }
   const parts = pathParts(req.url ?? '')
@@ -142,7 +143,7 @@ async function sendProfile(exchange: Exchange): Promise<void> {
     send(
       exchange,
       200,
-      await profile(text === undefined || text.trim() === '' ? {} : JSON.parse(text), exchange.target),
+      await profile(text === undefined || text.trim() === '' ? {} : parse(text), exchange.target),
     )
   } catch (error) {
     const busy = error instanceof ByreError && error.code === 'BYRE_CONTROL_BUSY'
@@ -171,7 +172,7 @@ async function sendWorker(exchange: Exchange, name: string): Promise<void> {
   const { herd, group, workers } = await exchange.status()
   const worker = workers.find((w) => w.name === name)
   if (worker !== undefined) return send(exchange, 200, { version: STATUS_VERSION, herd, group, worker })
-  const fact = `there is no worker ${JSON.stringify(name.slice(0, MAX_WORKER_LENGTH))} in group '${group}'`
+  const fact = `there is no worker ${stringify(name.slice(0, MAX_WORKER_LENGTH))} in group '${group}'`
   refuseRequest(exchange, 404, 'BYRE_WORKER_UNKNOWN', fact)
 }
 
@@ -191,7 +192,7 @@ function tooLarge(): Refusal {
 function decide({ target, id }: Exchange, text: string, worker: string, action: string): ControlReply {
   let body: unknown
   try {
-    body = text.trim() === '' ? {} : JSON.parse(text)
+    body = text.trim() === '' ? {} : parse(text)
   } catch (error) {
     return refuse(400, '', `the body is not JSON (${describeThrown(error).message.slice(0, 120)})`)
   }
@@ -201,7 +202,7 @@ function decide({ target, id }: Exchange, text: string, worker: string, action: 
     return refuse(
       400,
       '',
-      `unknown key ${JSON.stringify(unknown.slice(0, 40))} in the body; known are id, by, args`,
+      `unknown key ${stringify(unknown.slice(0, 40))} in the body; known are id, by, args`,
     )
   const parsed = parseCommand({ v: 1, id, by: 'socket', ...body, worker, action })
   return parsed.ok ? target.act(parsed.command) : parsed
@@ -254,7 +255,7 @@ function failure(code: ErrorCode, message: string): Refusal['body'] {
 
 /** One answer per connection: no idle keep-alive to guard, no pipelining, and the rest of a body is never read. */
 function send(exchange: Exchange, status: number, body: unknown): void {
-  sendText(exchange, status, `${JSON.stringify(body)}\n`, 'application/json')
+  sendText(exchange, status, `${stringify(body)}\n`, 'application/json')
 }
 
 function sendText(exchange: Exchange, status: number, text: string, type: string): void {

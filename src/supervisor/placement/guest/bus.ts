@@ -2,6 +2,7 @@
 // as in the supervisor's process; subscriptions have their buffer and their overflow policy here, and the host holds a
 // second one of the same size for the time this loop is blocked.
 
+import { stringify } from '../../../base/json.ts'
 import { deferred } from '../../../base/deferred.ts'
 import type { Deferred } from '../../../base/deferred.ts'
 import type { Json } from '../../../base/json.ts'
@@ -156,7 +157,7 @@ export class GuestBus implements ScopedBus {
       own.begin(subscription, ready)
       this.#open.set(own.id, own)
       this.#link.send(
-        JSON.stringify(['s', own.id, pattern, { buffer: resolved.buffer, overflow: resolved.overflow }]),
+        stringify(['s', own.id, pattern, { buffer: resolved.buffer, overflow: resolved.overflow }]),
       )
     }
     return subscription as unknown as Subscription<P>
@@ -317,6 +318,6 @@ class GuestSubscription implements SubscriptionOwner<Item> {
 }
 
 function callArguments(name: string, body: string, options: object | null): string {
-  const first = JSON.stringify(name)
-  return options === null ? `${first},${body}` : `${first},${body},${JSON.stringify(options)}`
+  const first = stringify(name)
+  return options === null ? `${first},${body}` : `${first},${body},${stringify(options)}`
 }

@@ -1,5 +1,6 @@
 // ctx.log in a thread or process of its own: lines are built here, at the level the herd has set, and written by the host.
 
+import { stringify } from '../../../base/json.ts'
 import { createLineLogger, limitLine } from '../../../log/line-logger.ts'
 import type { Logger, LogLevel } from '../../../log/logger.ts'
 import type { Link } from '../wire/link.ts'
@@ -39,7 +40,7 @@ export function createGuestLog(
       link.send(`["log",${limitLine(line, number, now(), worker).trimEnd()}]`)
     },
     onLevel: (next) => {
-      if (!fromHost) link.send(JSON.stringify(['lvl', next]))
+      if (!fromHost) link.send(stringify(['lvl', next]))
     },
   })
   return {

@@ -1,5 +1,6 @@
 // A durable stream read by a guest: it pulls, so the host reads no further than the guest has asked for.
 
+import { stringify } from '../../../base/json.ts'
 import type { Json } from '../../../base/json.ts'
 import type { Job, StreamOptions } from '../../../bus/bus.ts'
 import { resolveNackOptions } from '../../../bus/stream-options.ts'
@@ -22,7 +23,7 @@ export function guestStream<P>(
   ending: AbortSignal,
 ): AsyncIterable<Job<P>> {
   const { signal, ...rest } = options ?? {}
-  const settings = JSON.stringify(rest)
+  const settings = stringify(rest)
   const until = signal === undefined ? ending : AbortSignal.any([signal, ending])
   let over = false
   const close = (): void => {
@@ -31,13 +32,13 @@ export function guestStream<P>(
     calls.ask('stream-close', String(id)).catch(() => {}) // the host closes it with the guest at the latest
   }
   const settle = async (method: string, job: string, options?: object): Promise<void> => {
-    await calls.ask(method, `${id},${JSON.stringify(job)},${JSON.stringify(options ?? null)}`)
+    await calls.ask(method, `${id},${stringify(job)},${stringify(options ?? null)}`)
   }
   const next = async (): Promise<IteratorResult<Job<P>, undefined>> => {
     if (over || until.aborted) return { value: undefined, done: true }
     const answer = (await calls.ask(
       'stream-next',
-      `${id},${JSON.stringify(stream)},${settings}`,
+      `${id},${stringify(stream)},${settings}`,
     )) as unknown as PulledJob | null
     if (answer === null || over) {
       over = true

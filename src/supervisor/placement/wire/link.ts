@@ -1,6 +1,7 @@
 // One end of the wire: lines out in batches, one write per turn of the loop; text in, whole lines out of it. Who sends
 // much asks `writable` first: the transport says when the other side does not keep up.
 
+import { parse } from '../../../base/json.ts'
 import { ByreError, describeThrown } from '../../../base/errors.ts'
 import type { WireLine } from './protocol.ts'
 
@@ -129,7 +130,7 @@ export class Link {
     if (text.length > this.#lineMax) return this.#break(`a line has ${text.length} characters`)
     let parsed: unknown
     try {
-      parsed = JSON.parse(text)
+      parsed = parse(text)
     } catch (error) {
       return this.#break(describeThrown(error).message.slice(0, 200))
     }

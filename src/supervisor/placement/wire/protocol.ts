@@ -4,6 +4,7 @@
 // host to guest: init run abort level idle? heap? collect profile? beat? | s(ubscribed) m(essage) k(ept message) o(verflow) e(nd) g(ap) | r(esult) x (error)
 // guest to host: hello loaded ready ended charged fault log lvl idle heap profile beat | s(ubscribe) u(nsubscribe) g(one) l(ost) | c(all) a(bort call)
 
+import { stringify } from '../../../base/json.ts'
 import { isRecord } from '../../../base/check.ts'
 import { ByreError, describeThrown } from '../../../base/errors.ts'
 import type { ErrorCode } from '../../../base/errors.ts'
@@ -47,7 +48,7 @@ export function lineLimit(messageBytes: number): number {
 
 /** One line: `tag`, then each value as JSON (undefined becomes null). */
 export function line(tag: string, ...values: unknown[]): string {
-  return JSON.stringify([tag, ...values])
+  return stringify([tag, ...values])
 }
 
 /** An error that crosses: byre's keep their code and details, of others name and message stay. */
