@@ -66,6 +66,21 @@ t.test(
   },
 )
 
+t.test('what was kept is taken beyond the buffer, in order, and nothing of it is dropped', async (t) => {
+  const { sub, calls } = make({ buffer: 1 })
+  for (const n of [1, 2, 3]) sub.pushKept({ n })
+  t.same([sub.queued, sub.dropped], [3, 0])
+  const taken = await Promise.all([sub.next(), sub.next(), sub.next()])
+  t.same(
+    taken.map((r) => r.value?.payload),
+    [1, 2, 3],
+  )
+  t.notOk(calls.some((call) => call.startsWith('lost')))
+  sub.close()
+  sub.pushKept({ n: 4 })
+  t.equal(sub.queued, 0, 'and none once it has ended')
+})
+
 t.test('a loss upstream is counted, and with fail ends it like one of its own', async (t) => {
   const oldest = make({ buffer: 2 })
   oldest.sub.lostUpstream(3)

@@ -52,6 +52,15 @@ t.test('beside the loop as many load as there are cores, in order', async (t) =>
   t.same(admission.status, { loading: 0, waiting: 0 })
 })
 
+t.test('a load that ended leaves no timer behind', async (t) => {
+  const { clock, enter } = stage({ cores: 2 })
+  const [one, two] = [enter('a'), enter('b')]
+  t.ok(clock.armed > 0)
+  one.leave()
+  two.leave()
+  t.equal(clock.armed, 0)
+})
+
 t.test('the shared loop has a line of its own, of 32', async (t) => {
   const { begun, enter } = stage({ cores: 1 })
   enter('p')

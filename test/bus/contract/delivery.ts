@@ -26,6 +26,20 @@ const TOPICS = ['a', 'a.b', 'a.b.c', 'b', 'b.b', 'A.b', 'a[b]?', 'ab', 'é.ü', 
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 
 export const deliveryLaws: Record<string, Law> = {
+  'a topic that was published to before reaches who subscribes to it now': async (t, bus) => {
+    await bus.publish('late', 0)
+    await flush(bus)
+    const first = await listen(bus, 'late')
+    await bus.publish('late', 1)
+    const second = await listen(bus, '*')
+    await bus.publish('late', 2)
+    t.same(payloads(await first.take(2)), [1, 2])
+    t.same(payloads(await second.take(1)), [2])
+    first.sub.close()
+    await bus.publish('late', 3)
+    t.same(payloads(await second.take(1)), [3])
+  },
+
   'a pattern receives exactly the topics it covers': async (t, bus) => {
     const readers = await Promise.all(PATTERNS.map((p) => listen(bus, p, { buffer: 100 })))
     for (const topic of TOPICS) await bus.publish(topic, topic)
