@@ -30,7 +30,7 @@ const PRELOAD = new URL('guest/script-preload.js', import.meta.url).href
 const TAIL_LENGTH = 4096
 
 export function createProcessPlacement(parts: RemoteParts): Placement {
-  const host = { cgroups: createMemoryCgroups(parts.log), reaper: createReaper(parts.log) }
+  const host = { cgroups: createMemoryCgroups(parts.log), reaper: createReaper(parts.log, parts.clock) }
   const open: OpenSeat = (request, given, events) => openProcess(request, given, events, host)
   return createRemotePlacement('process', open, parts)
 }

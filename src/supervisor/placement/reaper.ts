@@ -7,6 +7,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import type { Writable } from 'node:stream'
+import type { Clock, Timer } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
 import type { Logger } from '../../log/logger.ts'
 import { readStat } from '../../procfs/stat.ts'
@@ -45,30 +46,56 @@ while [ -n "$list" ]; do
 done
 `
 
-export function createReaper(log: Logger): Reaper {
-  let pipe: Writable | undefined | 'none'
-  const open = (): Writable | undefined => {
-    pipe ??= startShell(log, () => (pipe = 'none')) ?? 'none'
-    return pipe === 'none' ? undefined : pipe
+/** A shell that failed is started again after this long, doubled each time, at most the second. */
+const RETRY_MS = 10_000
+const RETRY_MAX_MS = 600_000
+
+export function createReaper(log: Logger, clock: Clock): Reaper {
+  /** What the shell was told of each, by pid. */
+  const watched = new Map<number, string>()
+  let pipe: Writable | undefined
+  let retry: Timer | undefined
+  let retryMs = RETRY_MS
+  const open = (): void => {
+    pipe = startShell((why) => {
+      pipe = undefined
+      log.warn(
+        { event: 'reaper-failed', why, retryMs },
+        'a worker that holds its loop in a process of its own would outlive a supervisor that is killed',
+      )
+      retry ??= clock.setTimer(retryMs, again, { unref: true })
+      retryMs = Math.min(RETRY_MAX_MS, retryMs * 2)
+    })
+    for (const entry of watched.values()) pipe?.write(entry)
+  }
+  const again = (): void => {
+    retry = undefined
+    if (watched.size > 0) open()
   }
   return {
     watch(pid, graceMs) {
       const stat = readStat(pid)
       if (!stat.ok) return () => {} // gone already, or nothing to know it by
       // Its own time first: whoever does notice stops in order.
-      open()?.write(`+ ${pid} ${stat.value.startTicks}:${Math.ceil(graceMs / 1000) + 1}\n`)
-      return () => void open()?.write(`- ${pid}\n`)
+      const entry = `+ ${pid} ${stat.value.startTicks}:${Math.ceil(graceMs / 1000) + 1}\n`
+      watched.set(pid, entry)
+      if (pipe !== undefined) pipe.write(entry)
+      else if (retry === undefined) open()
+      return () => {
+        if (watched.get(pid) === entry) watched.delete(pid)
+        pipe?.write(`- ${pid}\n`)
+      }
     },
   }
 }
 
-function startShell(log: Logger, onGone: () => void): Writable | undefined {
-  const failed = (why: unknown): void => {
-    onGone()
-    log.warn(
-      { event: 'reaper-failed', why },
-      'a worker that holds its loop in a process of its own will outlive a supervisor that is killed',
-    )
+/** `onGone` is told once why it failed, or that it is gone; maybe before this returns. */
+function startShell(onGone: (why: string) => void): Writable | undefined {
+  let gone = false
+  const failed = (why: string): void => {
+    if (gone) return
+    gone = true
+    onGone(why)
   }
   let shell: ChildProcess
   try {
