@@ -14,6 +14,7 @@ import { wrapTimers } from './attribution/wrap-timers.ts'
 import type { Breadcrumb } from './breadcrumb.ts'
 import type { FattestDeps } from './memory/fattest.ts'
 import type { MemoryWatch } from './memory/watch.ts'
+import type { Stall } from './stall/protocol.ts'
 import type { StallDeps, StallWatch } from './stall/watch.ts'
 import type { StallStatus } from './status.ts'
 
@@ -89,6 +90,7 @@ function reportFatalErrors(options: ProcessWideOptions): () => void {
 
 /** The watches for stalls and for memory, whose code comes only when some worker or group wants it. */
 export class LateWatches {
+  readonly #stalls = new Map<string, StallStatus>()
   #watch: StallWatch | undefined
   #memory: MemoryWatch | undefined
   #deps: (StallDeps & FattestDeps) | undefined
@@ -131,7 +133,7 @@ export class LateWatches {
     }
     import('./stall/watch.ts').then(
       ({ watchStalls }) => {
-        if (!this.#closed) this.#watch = watchStalls(deps)
+        if (!this.#closed) this.#watch = watchStalls(deps, this.stalled)
       },
       (error: unknown) =>
         log.root.error(
@@ -140,17 +142,25 @@ export class LateWatches {
         ),
     )
   }
+
+  /** A stall is over: of the shared loop, or of a worker in a thread or process. */
+  readonly stalled = ({ worker, ...last }: Stall): void => {
+    if (worker === undefined || this.#deps?.roster.get(worker) === undefined) return
+    this.#stalls.set(worker, { count: (this.#stalls.get(worker)?.count ?? 0) + 1, last })
+  }
+
   herdChanged(): void {
     if (this.#deps !== undefined) this.begin(this.#deps)
     this.#watch?.herdChanged()
   }
   statusOf(worker: string): { readonly stalls?: StallStatus } {
-    const stalls = this.#watch?.statusOf(worker)
+    const stalls = this.#stalls.get(worker)
     return stalls === undefined ? {} : { stalls }
   }
-  close(): void {
+  /** Bounded. */
+  async close(): Promise<void> {
     this.#closed = true
     this.#memory?.close()
-    this.#watch?.close()
+    await this.#watch?.close()
   }
 }

@@ -45,13 +45,14 @@ export interface ExitRecord {
 export interface StallStatus {
   readonly count: number
   readonly last: {
-    readonly kind: 'javascript' | 'native'
+    /** Absent where the loop could not be paused. */
+    readonly kind?: 'javascript' | 'native'
     /** At least this long. */
     readonly blockedMs: number
     /** Milliseconds since the epoch. */
     readonly at: number
     /** What the name of the worker rests on. */
-    readonly by?: 'stack' | 'context' | 'entered'
+    readonly by?: 'placement' | 'stack' | 'context' | 'entered'
     readonly function?: string
     readonly file?: string
     readonly line?: number

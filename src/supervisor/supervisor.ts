@@ -134,6 +134,7 @@ class Herd implements Supervisor, ControlTarget {
       captures: this.#captures,
       offloader: this.#offloader,
       residence: this.#residence,
+      onStalled: this.#watches.stalled,
       onInternal: (error, via) => this.#internalError(error, via),
     })
     const runnerDeps = {
@@ -382,13 +383,13 @@ class Herd implements Supervisor, ControlTarget {
     this.#options.onDraining?.(why)
     this.#roster.disarm()
     this.#settler.close()
-    this.#watches.close()
+    const watching = this.#watches.close()
     const unstopped = await drain(this.#roster.levels(), 'shutdown')
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
     await this.#resources.whenIdle() // each dispose is bounded by itself
     log.root.info({ event: 'stopped', code: this.#code, unstopped }, 'herd is down')
-    await withinMs(this.#clock, SINK_MS, Promise.allSettled([bus.close(), this.#offloader.close()]))
+    await withinMs(this.#clock, SINK_MS, Promise.allSettled([bus.close(), this.#offloader.close(), watching]))
     this.#stopBeats()
     this.#scheduler.close()
     this.#breadcrumb?.close()

@@ -6,20 +6,29 @@ import { leakGuard } from '../helpers/leak-guard.ts'
 leakGuard(t)
 t.jobs = 2
 
-/** Holds its loop for 2.5 s, in its first run only; a sibling starts it. */
-const HOLDER = `
+/** Holds its loop for as long as a message says; a sibling sends it. */
+const holder = (hold: string): string => `
+import { pbkdf2Sync } from 'node:crypto'
+function grind(ms) { const end = Date.now() + ms; while (Date.now() < end); }
+function derive() { pbkdf2Sync('a', 'b', 4e6, 64, 'sha1') }
 export async function run(ctx) {
   for await (const { payload } of ctx.bus.subscribe('hold', { signal: ctx.signal })) {
-    const end = Date.now() + payload
-    while (Date.now() < end);
+    ${hold}
     ctx.log.info({ event: 'held' }, 'held')
   }
 }
 `
+const HOLDER = holder('grind(payload)')
 const sender = (ms: number): string => `export const run = (ctx) => ctx.bus.publish('hold', ${ms})`
 const SIBLING = `
 export async function run(ctx) { ctx.every(50, () => {}); await new Promise((r) => ctx.signal.addEventListener('abort', r)) }
 `
+
+/** What is told of it. */
+const PLACES = {
+  thread: { kind: 'javascript', function: 'grind', file: /workers\/bad\.mjs$/, line: 3 },
+  process: {},
+} as const
 
 for (const placement of ['thread', 'process'] as const) {
   t.test(`a worker that holds the loop of its ${placement} is named, and goes on`, async (t) => {
@@ -29,10 +38,15 @@ for (const placement of ['thread', 'process'] as const) {
     })
     await herd.act('sender', 'wake')
     const stall = await herd.line({ event: 'stall' })
-    t.match(stall, { worker: 'bad', placement, level: 50, unavailable: { function: String } })
+    const place = PLACES[placement]
+    t.match(stall, { worker: 'bad', placement, level: 50, by: 'placement', ...place })
+    if (placement === 'process') t.match(stall, { unavailable: { function: /inspector/ } })
+    t.match(stall['msg'], new RegExp(`^worker bad holds the loop of its ${placement} for `))
     t.ok(Number(stall['blockedMs']) >= 1000)
     t.ok(Number((await herd.line({ event: 'stall-over', worker: 'bad' }))['blockedMs']) >= 1000)
-    t.match(await herd.worker('bad'), { state: 'running', failures: 0, restarts: 0, placement })
+    const bad = await herd.untilWorker('bad', ({ stalls }) => stalls !== undefined)
+    t.match(bad, { state: 'running', failures: 0, restarts: 0, placement })
+    t.match(bad.stalls, { count: 1, last: place })
     t.match(await herd.worker('sibling'), { state: 'running', failures: 0, restarts: 0 })
     t.equal(herd.matching({ event: 'stall' }).length, 1)
     await herd.stop()
@@ -55,7 +69,11 @@ for (const placement of ['thread', 'process'] as const) {
       t.match(bad, {
         placement: 'process',
         failures: 1,
-        lastExit: { verdict: 'stalled', reason: new RegExp(`held the loop of its ${placement}`) },
+        lastExit: {
+          verdict: 'stalled',
+          reason: new RegExp(`held the loop of its ${placement}`),
+          evidence: placement === 'thread' ? { function: 'grind', line: 3 } : {},
+        },
       })
       t.equal(bad.moved?.by, placement === 'thread' ? 'eject' : undefined)
       t.match(await herd.worker('sibling'), { state: 'running', failures: 0, restarts: 0 })
@@ -63,6 +81,40 @@ for (const placement of ['thread', 'process'] as const) {
     },
   )
 }
+
+t.test('native code in a thread is told as such, and its place when it is back', async (t) => {
+  const herd = await startHerd(t, {
+    workers: { bad: holder('derive()'), sender: sender(0) },
+    config: { workers: { bad: { placement: 'thread' }, sender: { activation: { topics: ['never'] } } } },
+  })
+  await herd.act('sender', 'wake')
+  const native = { worker: 'bad', kind: 'native', by: 'placement' }
+  t.match(await herd.line({ event: 'stall' }), { ...native, unavailable: { function: String } })
+  t.match(await herd.line({ event: 'stall-confirmed' }), { ...native, function: 'derive', line: 4 })
+  await herd.line({ event: 'stall-over' })
+  await herd.stop()
+})
+
+t.test('two threads that hold their loops at once are each told with their own place', async (t) => {
+  const other = HOLDER.replaceAll('grind', 'mill')
+  const herd = await startHerd(t, {
+    workers: { bad: HOLDER, worse: other, sender: sender(2500) },
+    config: {
+      workers: {
+        bad: { placement: 'thread' },
+        worse: { placement: 'thread' },
+        sender: { activation: { topics: ['never'] } },
+      },
+    },
+  })
+  await herd.act('sender', 'wake')
+  t.match(await herd.line({ event: 'stall', worker: 'bad' }), { function: 'grind' })
+  t.match(await herd.line({ event: 'stall', worker: 'worse' }), { function: 'mill' })
+  for (const worker of ['bad', 'worse']) await herd.line({ event: 'held', worker })
+  t.match(await herd.worker('bad'), { failures: 0 })
+  t.match(await herd.worker('worse'), { failures: 0 })
+  await herd.stop()
+})
 
 t.test('with detect: false nothing is asked and nothing is told', async (t) => {
   const herd = await startHerd(t, {

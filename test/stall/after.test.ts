@@ -38,6 +38,63 @@ t.test(
 )
 
 t.test(
+  'a run that ends with its stall is not started again, and its next one lives in a process',
+  async (t) => {
+    const brief = `
+export async function run(ctx) {
+  await new Promise((done) => setTimeout(done, 100))
+  const end = Date.now() + 1800
+  while (Date.now() < end);
+}`
+    const herd = await startHerd(t, {
+      workers: { brief },
+      config: { workers: { brief: { onStall: 'eject', activation: { topics: ['never'] } } } },
+      args: ['--log-level', 'debug'],
+    })
+    await herd.line({ event: 'stall-watch' })
+    await herd.act('brief', 'wake')
+    await herd.line({ event: 'moved', worker: 'brief', from: 'shared', to: 'process' })
+    t.match(await herd.worker('brief'), { state: 'dormant', wakes: 1, placement: 'process' })
+    await herd.act('brief', 'wake')
+    await herd.untilWorker('brief', (w) => w.state === 'running' && w.pid !== herd.pid)
+    await herd.stop()
+  },
+)
+
+t.test('a worker that holds the loop while it is stopped stays stopped', async (t) => {
+  const last = `
+export async function run(ctx) {
+  await new Promise((done) => ctx.signal.addEventListener('abort', done))
+  setTimeout(() => { const end = Date.now() + 1800; while (Date.now() < end); }, 1)
+  await new Promise((done) => setTimeout(done, 300))
+}`
+  const herd = await startHerd(t, {
+    workers: { last },
+    config: { workers: { last: { onStall: 'eject' } } },
+    args: ['--log-level', 'debug'],
+  })
+  await herd.line({ event: 'stall-watch' })
+  await herd.act('last', 'stop')
+  await herd.line({ event: 'stall-over', worker: 'last' })
+  await herd.line({ event: 'moved', worker: 'last', to: 'process' })
+  await herd.untilWorker('last', (w) => w.state === 'stopped')
+  t.match(await herd.worker('last'), { wakes: 1, restarts: 0 })
+  await herd.stop()
+})
+
+t.test('a herd that is stopped right after a stall ends in order', async (t) => {
+  const brief: Act = {
+    kind: 'javascript',
+    block: 'export const block = () => { const end = Date.now() + 1400; while (Date.now() < end); }',
+  }
+  const herd = await startBlockers(t, { bad: brief })
+  await setOff(herd, 'bad')
+  await herd.line({ event: 'stall', worker: 'bad' })
+  herd.signal('SIGTERM') // handled in the moment the loop is free
+  t.same(await herd.exit(), { code: 0, signal: null })
+})
+
+t.test(
   'a process that is ended while a worker holds its loop leaves a verdict: stalled, with the place',
   async (t) => {
     const folder = herdFolder(t)

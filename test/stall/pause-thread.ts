@@ -4,11 +4,11 @@ import { pauseMainLoop } from '../../src/supervisor/stall/pause.ts'
 
 const { sampled, take } = workerData as { readonly sampled: boolean; readonly take: boolean }
 const alive = setInterval(() => {}, 1000) // a session holds no thread
-const pausing = pauseMainLoop(
-  () => true,
-  () => void paused(),
-  () => sampled,
-)
+const pausing = pauseMainLoop({
+  wanted: () => true,
+  onPaused: () => void paused(),
+  sampled: () => sampled,
+})
 
 async function paused(): Promise<void> {
   if (take) {

@@ -46,7 +46,7 @@ const life: readonly WorkerMetric[] = [
 ]
 
 const stalls: readonly WorkerMetric[] = [
-  counter('byre_worker_stalls_total', 'Times it held the shared loop.', (w) => w.stalls?.count ?? 0),
+  counter('byre_worker_stalls_total', 'Times it held its loop.', (w) => w.stalls?.count ?? 0),
 ]
 
 const bus: readonly WorkerMetric[] = [

@@ -13,6 +13,7 @@ import type { SupervisorOptions } from '../options.ts'
 import { wakers } from '../inbox.ts'
 import type { Residence } from '../residence.ts'
 import type { Runner } from '../runner.ts'
+import type { Stall } from '../stall/protocol.ts'
 import type { Instance, LaunchRequest, Placement } from './placement.ts'
 import type { RemoteParts } from './remote.ts'
 import type { SharedPlacement } from './shared.ts'
@@ -27,6 +28,7 @@ export interface Hosting {
   readonly captures: Captures
   readonly offloader: Offloader
   readonly residence: Residence
+  readonly onStalled: (stall: Stall) => void
   readonly onInternal: (error: unknown, via: string) => void
 }
 
@@ -39,7 +41,7 @@ export function createPlacements(shared: Placement, hosting: Hosting): Placement
 }
 
 async function partsOf(hosting: Hosting): Promise<RemoteParts> {
-  const { clock, options, runnerOf, captures, offloader, residence, onInternal } = hosting
+  const { clock, options, runnerOf, captures, offloader, residence, onStalled, onInternal } = hosting
   const { log, bus, herd, ownRoot, stateFolder, label } = options
   const { createSampler } = await import('../sampler/sampler.ts')
   return {
@@ -55,6 +57,7 @@ async function partsOf(hosting: Hosting): Promise<RemoteParts> {
     ejectStalled: (spec, why) => {
       if (residence.of(spec) !== 'process') residence.move(spec, 'process', 'eject', why)
     },
+    stalled: onStalled,
     sampler: createSampler({ ...herd.sampler, clock, log: log.root }),
     limits: herd.limits,
     ownRoot,

@@ -14,9 +14,12 @@ import type { StopReason } from '../../worker/stop-reason.ts'
 import { runInScope } from '../attribution/run-scope.ts'
 import type { Sampler, Watch } from '../sampler/sampler.ts'
 import type { GuestHeart } from '../stall/guest-heart.ts'
+import type { Connect } from '../stall/pause.ts'
+import type { Stall } from '../stall/protocol.ts'
 import type { HeapFigures } from '../status.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Relief, Whereabouts } from './placement.ts'
 import { neverBegan } from './exits.ts'
+import { startHeart } from './heart.ts'
 import { startIdleWatch } from './idle-watch.ts'
 import type { IdleWatch } from './idle-watch.ts'
 import { Profiling } from './profiling.ts'
@@ -42,6 +45,8 @@ export interface RemoteParts {
   /** An error of byre's own code in a guest. */
   readonly onInternal: (error: unknown, via: string) => void
   readonly sampler: Sampler
+  /** A stall of a worker is over. */
+  readonly stalled: (stall: Stall) => void
   /** From its next run on the worker lives in a process of its own; nothing for one that does. */
   readonly ejectStalled: (spec: ResolvedWorker, why: string) => void
   readonly limits: { readonly messageBytes: number; readonly buffer: number }
@@ -67,6 +72,8 @@ export interface SeatEvents {
 export interface Seat {
   /** Undefined for a script, which nobody talks to. */
   readonly transport: Transport | undefined
+  /** To the inspector of its loop. Absent for a process: see RELEASE.md, Dead ends. */
+  readonly inspect?: Connect
   /** Asks it to end, where that can be asked: SIGTERM. */
   interrupt(): void
   /** Ends it: SIGKILL, terminate(). Idempotent. */
@@ -163,30 +170,18 @@ class RemoteInstance implements Instance {
     this.#link.send('["run"]')
     this.#link.flush()
     this.#watchIdle(relay)
-    void this.#watchHeart()
+    void this.#watchHeart(this.#link)
   }
 
-  /** It may hold its own loop as well, which harms nobody else. */
-  async #watchHeart(): Promise<void> {
-    const { clock, logOf, ejectStalled } = this.#parts
-    const { spec, events } = this.#request
-    const { pid, tid } = this.#where ?? {}
-    if (!spec.stall.detect || pid === undefined || tid === undefined) return
-    const { watchGuestStalls } = await import('../stall/guest-stalls.ts')
-    if (this.#released || this.#said !== undefined) return
-    this.#heart = watchGuestStalls({
-      clock,
-      spec,
+  async #watchHeart(link: Link): Promise<void> {
+    this.#heart = await startHeart({
       kind: this.#kind,
-      pid,
-      tid,
-      log: logOf(spec.name),
-      ask: (number) => {
-        this.#link?.send(line('beat', number))
-        this.#link?.flush()
-      },
-      eject: (why) => ejectStalled(spec, why),
-      charge: (exit) => events.charged(exit),
+      request: this.#request,
+      parts: this.#parts,
+      where: this.#where,
+      link,
+      inspect: this.#seat.inspect,
+      over: () => this.#released || this.#said !== undefined,
     })
   }
 

@@ -14,10 +14,18 @@ export interface HeartOptions {
   readonly afterMs: number
   /** Puts question `number` to the guest. */
   readonly ask: (number: number) => void
-  /** It has not answered for at least this long; told once per stall. */
-  readonly onStall: (blockedMs: number) => void
-  /** It answers again. */
-  readonly onOver: (blockedMs: number) => void
+  /** It does not answer; told once per stall. */
+  readonly onStall: (held: Held) => void
+}
+
+/** A stall while it lasts. */
+export interface Held {
+  /** At least this long, now. */
+  blockedMs(): number
+  /** It answers again, or is gone. */
+  over(): boolean
+  /** It ended inside the stall. */
+  gone(): boolean
 }
 
 export interface GuestHeart {
@@ -41,8 +49,8 @@ class Heart implements GuestHeart {
   #question:
     | { readonly number: number; readonly atMs: number; readonly epoll: string | undefined }
     | undefined
-  /** Since when it does not answer, once that was told. */
-  #stalledSince: number | undefined
+  /** The stall that was told, while it lasts. */
+  #held: Held | undefined
 
   constructor(options: HeartOptions) {
     this.#options = options
@@ -58,14 +66,22 @@ class Heart implements GuestHeart {
     if (this.#question?.number === number)
       this.#place.learn(this.#question.epoll, nowMs - this.#question.atMs)
     this.#question = undefined
-    if (this.#stalledSince === undefined) return
-    this.#options.onOver(Math.round(nowMs - this.#stalledSince))
-    this.#stalledSince = undefined
+    this.#held = undefined
   }
 
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
+  }
+
+  #hold(sinceMs: number): Held {
+    const { clock } = this.#options
+    const held: Held = {
+      blockedMs: () => Math.round(clock.monotonic() - sinceMs),
+      gone: () => this.#closed,
+      over: () => this.#closed || this.#held !== held,
+    }
+    return held
   }
 
   #look(): void {
@@ -77,11 +93,10 @@ class Heart implements GuestHeart {
     if (ruling.kind === 'ask') {
       this.#question = { number: ruling.number, atMs: nowMs, epoll }
       ask(ruling.number)
-    } else if (ruling.kind === 'stalled' && this.#stalledSince === undefined) {
-      this.#stalledSince = nowMs - ruling.blockedMs
-      onStall(Math.round(ruling.blockedMs))
+    } else if (ruling.kind === 'stalled' && this.#held === undefined) {
+      onStall((this.#held = this.#hold(nowMs - ruling.blockedMs)))
     }
-    const delayMs = this.#stalledSince === undefined ? this.#judge.nextMs(nowMs) : STALLED_LOOK_MS
+    const delayMs = this.#held === undefined ? this.#judge.nextMs(nowMs) : STALLED_LOOK_MS
     // After the poll phase: an answer that waits in the socket while the host itself was held counts.
     this.#timer = clock.setTimer(delayMs, () => setImmediate(() => this.#look()), { unref: true })
   }

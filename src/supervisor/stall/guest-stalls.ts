@@ -1,13 +1,19 @@
-// Stalls of workers in a thread or process of their own: told, and with onStall: 'eject' ended with the verdict `stalled`.
+// Stalls of workers in a thread or process of their own: told with their stack, and with onStall: 'eject' ended with the
+// verdict `stalled`. Nobody but the worker waits in its loop, so its name needs no stack.
 
 import type { Clock } from '../../base/clock.ts'
 import { formatDurationMs } from '../../base/durations.ts'
+import { describeThrown } from '../../base/errors.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
 import type { Logger } from '../../log/logger.ts'
 import type { Exit } from '../placement/placement.ts'
+import type { ProfileFolder } from '../profile/files.ts'
 import { watchGuest } from './guest-heart.ts'
-import type { GuestHeart } from './guest-heart.ts'
+import type { GuestHeart, Held } from './guest-heart.ts'
+import type { StallLog } from './investigate.ts'
 import { LineBudget } from './line-budget.ts'
+import type { Connect } from './pause.ts'
+import type { Stall } from './protocol.ts'
 
 export interface GuestStallOptions {
   readonly clock: Clock
@@ -16,44 +22,100 @@ export interface GuestStallOptions {
   readonly pid: number
   readonly tid: number
   readonly log: Logger
+  readonly ownRoot: string
+  readonly profiles: ProfileFolder
   readonly ask: (number: number) => void
+  /** To the inspector of its loop; undefined where there is no safe way. */
+  readonly inspect: Connect | undefined
+  /** A stall is over. */
+  readonly onStalled: (stall: Stall) => void
   /** From its next run on it lives in a process of its own. */
   readonly eject: (why: string) => void
   readonly charge: (exit: Exit) => void
 }
 
+/** The thread is reached over the supervisor's own loop, which has other work as well. */
+const REACH_MS = 500
+
+const NO_STACK = 'opening the inspector of a process whose loop is held can crash it'
+const refuse: Connect = async () => {
+  throw new Error(NO_STACK)
+}
+
 /** One for all workers and their runs. */
 const budget = new LineBudget()
-const NO_STACK = 'its stack cannot be taken from outside without opening a debugger to the machine'
 
 export function watchGuestStalls(options: GuestStallOptions): GuestHeart {
   const { clock, spec, kind, pid, tid, log, ask } = options
-  let told = false
   return watchGuest({
     clock,
     pid,
     tid,
     ask,
     afterMs: spec.stall.afterMs,
-    onStall(blockedMs) {
-      const left = budget.take(spec.name, kind, clock.monotonic())
-      told = left !== undefined
-      const text = `held the loop of its ${kind} for ${formatDurationMs(blockedMs)}`
-      const evidence = { blockedMs, placement: kind, unavailable: { function: NO_STACK } }
-      if (told) {
-        const leftOut = left === 0 ? {} : { leftOut: left }
-        log.error({ event: 'stall', ...evidence, ...leftOut }, `${text}; nobody else waits for it`)
-      }
-      if (spec.onStall !== 'eject') return
-      options.eject(text)
-      options.charge({ verdict: 'stalled', text, evidence })
-    },
-    onOver(blockedMs) {
-      if (told)
-        log.warn(
-          { event: 'stall-over', placement: kind, blockedMs },
-          `its loop goes on after ${formatDurationMs(blockedMs)}`,
-        )
+    onStall(held) {
+      tell(options, held).catch((error: unknown) =>
+        log.error(
+          { event: 'stall-watch-failed', ...describeThrown(error) },
+          `a stall of its ${kind} could not be told`,
+        ),
+      )
     },
   })
+}
+
+async function tell(options: GuestStallOptions, held: Held): Promise<void> {
+  const { spec, kind, log, ownRoot, inspect } = options
+  // It is ended by its policy, not with the supervisor's process.
+  const worker = { ...spec.stall, name: spec.name, index: 0, source: spec.source, eject: false }
+  const culprit = { worker: spec.name, by: 'placement' as const }
+  const [{ investigate, whereabouts }, { pauseLoop }] = await Promise.all([
+    import('./investigate.ts'),
+    import('./pause.ts'),
+  ])
+  let charged = false
+  const stall = await investigate({
+    pause: (request) => pauseLoop(inspect ?? refuse, request),
+    reachMs: REACH_MS,
+    ownRoot,
+    nameOf: () => culprit,
+    workerOf: () => worker,
+    guess: () => culprit,
+    over: () => held.over(),
+    gone: () => held.gone(),
+    blockedMs: () => held.blockedMs(),
+    budget,
+    log: inItsName(log, kind),
+    loop: `the loop of its ${kind}`,
+    note(found) {
+      if (charged || spec.onStall !== 'eject') return
+      charged = true
+      const { worker: __, ...seen } = found
+      const text = `held the loop of its ${kind} for ${formatDurationMs(found.blockedMs)}${whereabouts(found)}`
+      options.eject(text)
+      options.charge({ verdict: 'stalled', text, evidence: { ...seen, placement: kind } })
+    },
+    dropNote: () => {},
+    keep: await keeper(options),
+  })
+  if (stall !== undefined) options.onStalled(stall)
+}
+
+async function keeper({
+  spec,
+  profiles,
+  clock,
+}: GuestStallOptions): Promise<((text: string) => string) | undefined> {
+  if (!spec.stall.profile) return undefined
+  const { keepProfile } = await import('../profile/files.ts')
+  return (text) => keepProfile(profiles, 'cpu', text, clock.now())
+}
+
+/** Its logger names the worker on each line already. */
+function inItsName(log: Logger, placement: string): StallLog {
+  const strip = (fields: object): object => ({ ...fields, worker: undefined, placement })
+  return {
+    warn: (fields, message) => log.warn(strip(fields), message),
+    error: (fields, message) => log.error(strip(fields), message),
+  }
 }

@@ -1,29 +1,46 @@
 // One stall from its discovery to its end: who holds the loop, where, and for how long, told in the log while it lasts.
-// Runs in the watching thread; loaded with the first stall.
+// Runs in the watching thread for the shared loop, in the supervisor's own loop for those of threads and processes; loaded
+// with the first stall.
 
 import { formatDurationMs } from '../../base/durations.ts'
-import type { Logger } from '../../log/logger.ts'
-import type { StackOwners } from '../attribution/stack.ts'
 import type { LineBudget } from './line-budget.ts'
-import { nameCulprit, placeOf, showFrames } from './name-culprit.ts'
+import { placeOf, showFrames } from './name-culprit.ts'
 import type { Culprit, Frame, Place } from './name-culprit.ts'
-import { dropStallNote, writeStallNote } from './note.ts'
-import { pauseMainLoop } from './pause.ts'
-import type { Paused, Pausing } from './pause.ts'
+import type { Pause, Paused, Pausing } from './pause.ts'
 import type { Stall, WatchedWorker } from './protocol.ts'
 
+/** What a stall is told to; a Logger. */
+export interface StallLog {
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
 export interface Investigation {
-  readonly owners: StackOwners
+  readonly pause: Pause
+  /** Until the inspector of the loop is reached, at most. */
+  readonly reachMs: number
+  /** Paths of byre's own code begin with it. */
+  readonly ownRoot: string
+  readonly nameOf: (paused: Paused) => Culprit | undefined
   readonly workerOf: (name: string) => WatchedWorker | undefined
-  /** The worker the loop went into last. */
-  readonly entered: () => string | undefined
-  /** The loop answers again. */
+  /** Without a stack: the worker the loop went into last, or the only one in it. */
+  readonly guess: () => Culprit | undefined
+  /** The loop answers again, or is gone. */
   readonly over: () => boolean
+  /** It ended inside the stall. */
+  readonly gone: () => boolean
   /** At least this long, now. */
   readonly blockedMs: () => number
   readonly budget: LineBudget
-  readonly log: Logger
-  readonly noteFile: string
+  readonly log: StallLog
+  /** As a sentence says it. @example 'the loop' */
+  readonly loop: string
+  /** Told of the stall as soon as it is known what it is, and every second from there on. */
+  readonly note: (stall: Stall) => void
+  /** It is over. */
+  readonly dropNote: () => void
+  /** Ends what never gives the loop back; absent where others see to that. */
+  readonly end?: (stall: Stall) => void
   /** Keeps the profile of a stall; undefined: no worker asks for it. */
   readonly keep: ((profile: string) => string) | undefined
 }
@@ -43,14 +60,19 @@ export async function investigate(asked: Investigation): Promise<Stall | undefin
   const at = Date.now()
   let paused: Paused | undefined
   let native = false
-  const { ownRoot } = asked.owners
+  const { ownRoot } = asked
   // After native code only the first stack tells of it: what follows may be somebody else's.
   const wanted = (frames: readonly Frame[]): boolean => native || placeOf(frames, ownRoot) !== undefined
   const sampled = (where: Paused): boolean =>
     asked.keep !== undefined && wantsProfile(asked, judge(asked, where).culprit?.worker)
-  const pausing = pauseMainLoop(wanted, (where) => (paused = where), sampled)
+  const pausing = asked.pause({ wanted, onPaused: (where) => (paused = where), sampled })
   try {
-    await until(() => paused !== undefined || asked.over(), NATIVE_AFTER_MS)
+    let refused: string | undefined = NO_ANSWER
+    void pausing.asked.then((why) => (refused = why))
+    const known = (): boolean => paused !== undefined || asked.over()
+    await until(() => refused !== NO_ANSWER || known(), asked.reachMs)
+    if (refused !== undefined && !known()) return await unseen(asked, refused, at)
+    await until(known, NATIVE_AFTER_MS)
     if (paused !== undefined) {
       const stall = await inJavaScript(asked, paused, at)
       await keepProfile(asked, stall?.worker, pausing)
@@ -61,7 +83,7 @@ export async function investigate(asked: Investigation): Promise<Stall | undefin
     return await inNative(asked, () => paused, at)
   } finally {
     pausing.takeBack()
-    dropStallNote(asked.noteFile)
+    asked.dropNote()
   }
 }
 
@@ -100,8 +122,8 @@ function wantsProfile(asked: Investigation, worker: string | undefined): boolean
 
 /** The one last entered may be given more time than the most impatient of the herd. */
 function deadlineOf(asked: Investigation): number {
-  const entered = asked.entered()
-  const worker = entered === undefined ? undefined : asked.workerOf(entered)
+  const guess = asked.guess()
+  const worker = guess === undefined ? undefined : asked.workerOf(guess.worker)
   return worker?.afterMs ?? 0
 }
 
@@ -115,10 +137,21 @@ async function inJavaScript(asked: Investigation, paused: Paused, at: number): P
   const patience = culprit === undefined ? undefined : asked.workerOf(culprit.worker)?.afterMs
   if (!(await blockedUntil(asked, patience ?? 0))) return undefined
   const stall: Stall = { kind: 'javascript', blockedMs: asked.blockedMs(), at, ...culprit, ...place }
-  writeStallNote(asked.noteFile, stall)
+  asked.note(stall)
   const told = tellsOf(asked, culprit)
-    ? tell(asked, stall, { stack: showFrames(paused.frames) }, sentence(stall))
+    ? tell(asked, stall, { stack: showFrames(paused.frames) }, sentence(asked, stall))
     : false
+  return finish(asked, stall, told)
+}
+
+const NO_ANSWER = 'its inspector did not answer in time'
+
+/** It cannot be paused: who it is remains, and for how long. */
+async function unseen(asked: Investigation, why: string, at: number): Promise<Stall | undefined> {
+  if (asked.over()) return undefined
+  const stall: Stall = { blockedMs: asked.blockedMs(), at, ...asked.guess() }
+  asked.note(stall)
+  const told = tell(asked, stall, { unavailable: { function: why } }, sentence(asked, stall))
   return finish(asked, stall, told)
 }
 
@@ -127,22 +160,22 @@ async function inNative(
   paused: () => Paused | undefined,
   at: number,
 ): Promise<Stall | undefined> {
-  const entered = asked.entered()
+  const guess = asked.guess()
   const first: Stall = {
     kind: 'native',
     blockedMs: asked.blockedMs(),
     at,
-    ...(entered === undefined ? {} : { worker: entered, by: 'entered' as const }),
+    ...guess,
   }
-  writeStallNote(asked.noteFile, first)
-  const told = tellsOf(asked, entered === undefined ? undefined : { worker: entered, by: 'entered' })
-    ? tell(asked, first, { unavailable: { function: NATIVE } }, sentence(first))
+  asked.note(first)
+  const told = tellsOf(asked, guess)
+    ? tell(asked, first, { unavailable: { function: NATIVE } }, sentence(asked, first))
     : false
   await until(() => paused() !== undefined || asked.over())
   const where = paused()
   const { culprit, place } = where === undefined ? NOTHING : judge(asked, where)
   const stall: Stall = { ...first, ...culprit, ...place, blockedMs: asked.blockedMs() }
-  if (told) confirm(asked, stall, where)
+  if (told && !asked.gone()) confirm(asked, stall, where)
   if (where !== undefined) {
     await until(asked.over, BACK_MS)
     if (!asked.over()) return await inJavaScript(asked, where, at)
@@ -169,8 +202,8 @@ const NOTHING: { readonly culprit: Culprit | undefined; readonly place: Place | 
 
 function judge(asked: Investigation, paused: Paused): typeof NOTHING {
   return {
-    culprit: nameCulprit({ ...paused, entered: asked.entered() }, asked.owners),
-    place: placeOf(paused.frames, asked.owners.ownRoot),
+    culprit: asked.nameOf(paused),
+    place: placeOf(paused.frames, asked.ownRoot),
   }
 }
 
@@ -180,7 +213,7 @@ function tellsOf(asked: Investigation, culprit: Culprit | undefined): boolean {
 }
 
 function tell(asked: Investigation, stall: Stall, more: object, message: string): boolean {
-  const left = asked.budget.take(stall.worker ?? '', stall.kind, performance.now())
+  const left = asked.budget.take(stall.worker ?? '', stall.kind ?? 'unseen', performance.now())
   if (left === undefined) return false
   asked.log.error({ event: 'stall', ...stall, ...more, ...(left === 0 ? {} : { leftOut: left }) }, message)
   return true
@@ -194,17 +227,19 @@ async function finish(asked: Investigation, stall: Stall, told: boolean): Promis
   while (!asked.over()) {
     if (asked.blockedMs() >= noteDueMs) {
       noteDueMs += NOTE_EVERY_MS
-      writeStallNote(asked.noteFile, { ...stall, blockedMs: asked.blockedMs() })
+      asked.note({ ...stall, blockedMs: asked.blockedMs() })
     }
-    if (patienceMs !== undefined && asked.blockedMs() >= patienceMs) endProcess(asked, stall)
+    if (patienceMs !== undefined && asked.blockedMs() >= patienceMs)
+      asked.end?.({ ...stall, blockedMs: asked.blockedMs() })
     await sleep(POLL_MS)
   }
   const blockedMs = asked.blockedMs()
-  if (told) {
+  if (told && !asked.gone()) {
     const name = stall.worker === undefined ? {} : { worker: stall.worker }
+    const kind = stall.kind === undefined ? {} : { kind: stall.kind }
     asked.log.warn(
-      { event: 'stall-over', ...name, kind: stall.kind, blockedMs },
-      `the loop goes on after ${formatDurationMs(blockedMs)}, held by ${whose(stall)}`,
+      { event: 'stall-over', ...name, ...kind, blockedMs },
+      `${asked.loop} goes on after ${formatDurationMs(blockedMs)}, held by ${whose(stall)}`,
     )
   }
   return { ...stall, blockedMs }
@@ -215,29 +250,21 @@ function endAfterMs(worker: WatchedWorker): number {
   return Math.max(10_000, 10 * worker.afterMs)
 }
 
-/** Nothing inside the process can end the code: the next start puts its worker into a process of its own. */
-function endProcess(asked: Investigation, stall: Stall): void {
-  const blockedMs = asked.blockedMs()
-  writeStallNote(asked.noteFile, { ...stall, blockedMs })
-  asked.log.fatal(
-    { event: 'stall-ended', ...stall, blockedMs },
-    `${whose(stall)} does not give the loop back after ${formatDurationMs(blockedMs)}: ending this process, since its config says onStall: 'eject'`,
-  )
-  process.kill(process.pid, 'SIGKILL')
-}
-
-function sentence(stall: Stall): string {
+function sentence(asked: Investigation, stall: Stall): string {
   const duration = formatDurationMs(stall.blockedMs)
-  if (stall.kind === 'native')
+  if (stall.kind === 'native' && stall.by === 'entered')
     return `blocked in native code for ${duration}; worker last entered: ${stall.worker ?? 'none'}`
-  return `${whose(stall)} holds the loop for ${duration}${whereabouts(stall)}`
+  const how = stall.kind === 'native' ? ' in native code' : ''
+  return `${whose(stall)} holds ${asked.loop} for ${duration}${how}${whereabouts(stall)}`
 }
 
-function whose(stall: Stall): string {
+/** @example 'worker reports' */
+export function whose(stall: Stall): string {
   return stall.worker === undefined ? 'code of no known worker' : `worker ${stall.worker}`
 }
 
-function whereabouts(stall: Stall): string {
+/** @example ': sum (/srv/shop/totals.js:12)'; empty where that is not known. */
+export function whereabouts(stall: Stall): string {
   if (stall.file === undefined) return ''
   const call = stall.call === undefined ? '' : `${stall.call} called by `
   return `: ${call}${stall.function} (${stall.file}:${stall.line})`

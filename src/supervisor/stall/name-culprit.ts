@@ -19,8 +19,8 @@ export interface Sighting {
   readonly entered: string | undefined
 }
 
-/** What the name rests on, best first. */
-export type NamedBy = 'stack' | 'context' | 'entered'
+/** What the name rests on: it is alone in its loop, or best first. */
+export type NamedBy = 'placement' | 'stack' | 'context' | 'entered'
 
 export interface Culprit {
   readonly worker: string

@@ -1,8 +1,9 @@
-// The stack of a blocked loop, taken from another thread through the inspector: JavaScript and regular expressions stop
+// The stack of a blocked loop, taken through the inspector from outside it: JavaScript and regular expressions stop
 // within milliseconds, native code when it returns. Loaded with the first stall.
 
 import { Session } from 'node:inspector'
 import type { Debugger, Profiler, Runtime } from 'node:inspector'
+import { describeThrown } from '../../base/errors.ts'
 import type { Frame } from './name-culprit.ts'
 import { CONTEXT_KEY } from './protocol.ts'
 
@@ -11,6 +12,17 @@ export interface Paused {
   /** The worker in whose async context it was paused. */
   readonly context: string | undefined
 }
+
+/** A connection to the inspector of one loop. */
+export interface Channel {
+  /** `reply` gets the result, undefined when it was refused. Never throws. */
+  post(method: string, params?: object, reply?: (result: unknown) => void): void
+  /** Idempotent. The loop goes on, if it was paused. */
+  close(): void
+}
+
+/** Rejects with what the reader of the log is told: why there is no stack. `heard` gets the inspector's events. */
+export type Connect = (heard: (method: string, params: unknown) => void) => Promise<Channel>
 
 const FRAMES_MAX = 64
 
@@ -23,24 +35,32 @@ const PROFILE_MAX_MS = 10_000
 const PROFILE_INTERVAL_US = 1000
 
 export interface Pausing {
+  /** Resolves when the loop was asked to stop, or with why it cannot be; never rejects. */
+  readonly asked: Promise<string | undefined>
   /** Takes the request back, whenever that is. */
   readonly takeBack: () => void
   /** Ends the profile and gives it; undefined when none was begun. */
   readonly profile: () => Promise<Profiler.Profile | undefined>
 }
 
-/**
- * Asks the loop of the main thread to stop, calls `onPaused` with where it did, and lets it go on at once. A stack that
- * is not `wanted` (between two microtasks there is nothing of the worker on it) is asked for again. Where `sampled` says so
- * V8's CPU profiler runs from there on, until the request is taken back and for 10 s at most.
- */
-export function pauseMainLoop(
-  wanted: (frames: readonly Frame[]) => boolean,
-  onPaused: (paused: Paused) => void,
-  sampled: (paused: Paused) => boolean,
-): Pausing {
-  const session = new Session()
+export interface PauseRequest {
+  /** A stack that is not (between two microtasks there is nothing of the worker on it) is asked for again. */
+  readonly wanted: (frames: readonly Frame[]) => boolean
+  readonly onPaused: (paused: Paused) => void
+  /** V8's CPU profiler runs from there on, until the request is taken back and for 10 s at most. */
+  readonly sampled: (paused: Paused) => boolean
+}
+
+/** Asks a loop to stop, calls `onPaused` with where it did, and lets it go on at once. */
+export type Pause = (request: PauseRequest) => Pausing
+
+/** That of the main thread, from another one. */
+export const pauseMainLoop: Pause = (request) => pauseLoop(connectMain, request)
+
+export function pauseLoop(connect: Connect, request: PauseRequest): Pausing {
+  const { wanted, onPaused, sampled } = request
   const urls = new Map<string, string>()
+  let channel: Channel | undefined
   let open = true
   let tries = 0
   let sampling: Sampling | undefined
@@ -49,41 +69,83 @@ export function pauseMainLoop(
     open = false
     sampling?.forget()
     // Not inside a callback of the session: disconnecting there can hang.
-    setImmediate(() => session.disconnect())
+    setImmediate(() => channel?.close())
   }
-  session.connectToMainThread()
-  session.on('Debugger.scriptParsed', ({ params }) => urls.set(params.scriptId, params.url))
-  session.on('Debugger.paused', ({ params }) => {
-    if (!wanted(framesOf(params.callFrames, urls)) && tries++ < AGAIN_MAX) {
-      session.post('Debugger.resume')
-      setTimeout(() => open && session.post('Debugger.pause'), AGAIN_MS)
+  const stopped = (on: Channel, { callFrames }: Debugger.PausedEventDataType): void => {
+    const frames = framesOf(callFrames, urls)
+    if (!wanted(frames) && tries++ < AGAIN_MAX) {
+      on.post('Debugger.resume')
+      setTimeout(() => open && on.post('Debugger.pause'), AGAIN_MS)
       return
     }
-    askContext(session, (context) => {
+    askContext(on, (context) => {
       if (!open) return // taken back meanwhile: this is the answer of a session that is gone
-      const paused = { frames: framesOf(params.callFrames, urls), context }
-      if (sampled(paused)) sampling = new Sampling(session)
-      session.post('Debugger.resume')
+      const paused = { frames, context }
+      if (sampled(paused)) sampling = new Sampling(on)
+      on.post('Debugger.resume')
       if (sampling === undefined) close()
-      else session.post('Debugger.disable')
+      else on.post('Debugger.disable')
       onPaused(paused)
     })
-  })
-  session.post('Debugger.enable')
-  session.post('Debugger.pause')
-  return { takeBack: close, profile: async () => sampling?.end() }
+  }
+  const begin = async (): Promise<string | undefined> => {
+    try {
+      channel = await connect((method, params) => {
+        if (method === 'Debugger.scriptParsed') {
+          const { scriptId, url } = params as Debugger.ScriptParsedEventDataType
+          urls.set(scriptId, url)
+        } else if (method === 'Debugger.paused' && channel !== undefined)
+          stopped(channel, params as Debugger.PausedEventDataType)
+      })
+    } catch (error) {
+      return describeThrown(error).message
+    }
+    if (!open) {
+      channel.close()
+      return undefined
+    }
+    channel.post('Debugger.enable')
+    channel.post('Debugger.pause')
+    return undefined
+  }
+  return { asked: begin(), takeBack: close, profile: async () => sampling?.end() }
+}
+
+const connectMain: Connect = async (heard) => {
+  const session = new Session()
+  session.connectToMainThread()
+  session.on('inspectorNotification', ({ method, params }) => heard(method, params))
+  return channelOf(session)
+}
+
+/** The session itself as a channel. */
+function channelOf(session: Session): Channel {
+  let open = true
+  return {
+    post(method, params, reply) {
+      if (!open) return reply?.(undefined)
+      session.post(method, params, (error: Error | null, result?: object) =>
+        reply?.(error === null ? result : undefined),
+      )
+    },
+    close() {
+      if (!open) return
+      open = false
+      session.disconnect()
+    },
+  }
 }
 
 class Sampling {
-  readonly #session: Session
+  readonly #channel: Channel
   readonly #timer: NodeJS.Timeout
   #profile: Promise<Profiler.Profile | undefined> | undefined
 
-  constructor(session: Session) {
-    this.#session = session
-    session.post('Profiler.enable')
-    session.post('Profiler.setSamplingInterval', { interval: PROFILE_INTERVAL_US })
-    session.post('Profiler.start')
+  constructor(channel: Channel) {
+    this.#channel = channel
+    channel.post('Profiler.enable')
+    channel.post('Profiler.setSamplingInterval', { interval: PROFILE_INTERVAL_US })
+    channel.post('Profiler.start')
     this.#timer = setTimeout(() => void this.end(), PROFILE_MAX_MS)
   }
 
@@ -91,8 +153,8 @@ class Sampling {
   end(): Promise<Profiler.Profile | undefined> {
     this.forget()
     this.#profile ??= new Promise<Profiler.Profile | undefined>((resolve) =>
-      this.#session.post('Profiler.stop', (error: Error | null, reply?: Profiler.StopReturnType) =>
-        resolve(error === null ? reply?.profile : undefined),
+      this.#channel.post('Profiler.stop', undefined, (reply) =>
+        resolve((reply as Profiler.StopReturnType | undefined)?.profile),
       ),
     ).catch(() => undefined)
     return this.#profile
@@ -104,14 +166,14 @@ class Sampling {
   }
 }
 
-function askContext(session: Session, answer: (context: string | undefined) => void): void {
+function askContext(channel: Channel, answer: (context: string | undefined) => void): void {
   const ask = {
     expression: `globalThis[Symbol.for(${JSON.stringify(CONTEXT_KEY)})]?.()`,
     returnByValue: true,
     silent: true,
   }
-  session.post('Runtime.evaluate', ask, (error, reply?: Runtime.EvaluateReturnType) => {
-    const value: unknown = error === null ? reply?.result.value : undefined
+  channel.post('Runtime.evaluate', ask, (reply) => {
+    const value: unknown = (reply as Runtime.EvaluateReturnType | undefined)?.result.value
     answer(typeof value === 'string' ? value : undefined)
   })
 }

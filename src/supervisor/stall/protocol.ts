@@ -10,7 +10,9 @@ export const SHARED = {
   answered: 0,
   /** Index of the worker entered last, plus one; 0: none yet. */
   entered: 1,
-  length: 2,
+  /** Sessions of the thread with the loop's inspector that are open, or were just now. */
+  sessions: 2,
+  length: 3,
 } as const
 
 /** The loop's function, under this global symbol, that names the worker in whose context it runs. */

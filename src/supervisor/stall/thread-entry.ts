@@ -4,13 +4,12 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { noteLoaded } from '../../base/module-path.ts'
 import type { Logger } from '../../log/logger.ts'
-import { stackOwners } from '../attribution/stack.ts'
-import type { investigate as Investigate } from './investigate.ts'
 import { Judge, periodOf } from './judge.ts'
 import { LineBudget } from './line-budget.ts'
 import { openEpollReader, RestingPlace } from './loop-state.ts'
 import { SHARED } from './protocol.ts'
 import type { HerdView, Stall, ThreadSettings, ToThread, WatchedWorker } from './protocol.ts'
+import type { investigateShared as Investigate } from './shared-stall.ts'
 
 const settings = workerData as ThreadSettings
 const { shared } = settings
@@ -59,23 +58,26 @@ function again(): void {
 
 /** What a stall needs; most herds never load it. */
 async function tools(): Promise<[typeof Investigate, Logger]> {
-  const [{ investigate }, { openTell }] = await Promise.all([import('./investigate.ts'), import('./tell.ts')])
+  const [{ investigateShared }, { openTell }] = await Promise.all([
+    import('./shared-stall.ts'),
+    import('./tell.ts'),
+  ])
   const { format, colour, fd } = settings
   log ??= await openTell({ format, colour, fd, levelNumber: () => herd.levelNumber })
-  return [investigate, log]
+  return [investigateShared, log]
 }
 
 async function hold(number: number, since: number): Promise<void> {
   const [investigate, logger] = await tools()
   const stall = await investigate({
-    owners: stackOwners(herd.workers, herd.ownRoot),
-    workerOf: (name) => herd.workers.find((worker) => worker.name === name),
+    herd,
     entered,
     over: () => Atomics.load(shared, SHARED.answered) >= number,
     blockedMs: () => Math.round(performance.now() - since),
     budget,
     log: logger,
     noteFile: settings.noteFile,
+    shared,
     keep: await keeper(),
   })
   if (stall !== undefined) tellLoop(stall)

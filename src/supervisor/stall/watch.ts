@@ -16,7 +16,6 @@ import { stallNoteFile } from '../last-run.ts'
 import type { SupervisorOptions } from '../options.ts'
 import type { Residence } from '../residence.ts'
 import type { Roster } from '../roster.ts'
-import type { StallStatus } from '../status.ts'
 import { openEpolls } from './loop-state.ts'
 import { dropStallNote } from './note.ts'
 import { CONTEXT_KEY, SHARED } from './protocol.ts'
@@ -34,19 +33,20 @@ export interface StallDeps {
 export interface StallWatch {
   /** The config was reloaded. */
   herdChanged(): void
-  /** Undefined: it never stalled. */
-  statusOf(worker: string): StallStatus | undefined
-  close(): void
+  /** Resolves when the thread was told to end: at once, but for a stall that has just been looked into. */
+  close(): Promise<void>
 }
 
 const ENTRY = new URL('thread-entry.js', import.meta.url)
 const LOG_FD = 1
+const CLOSE_STEP_MS = 20
+const CLOSE_MAX_MS = 400
 /** V8 takes no less; the thread needs 4 MB of heap. */
 const LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32, stackSizeMb: 1 }
 
-export function watchStalls(deps: StallDeps): StallWatch {
+/** `onStalled` is told of each stall that is over. */
+export function watchStalls(deps: StallDeps, onStalled: (stall: Stall) => void): StallWatch {
   const { options } = deps
-  const counts = new Map<string, StallStatus>()
   const shared = new Int32Array(new SharedArrayBuffer(SHARED.length * Int32Array.BYTES_PER_ELEMENT))
   const noteFile = stallNoteFile(options.stateFolder, options.label)
   const links = watchLinks((link) => tellThread({ link }))
@@ -56,7 +56,10 @@ export function watchStalls(deps: StallDeps): StallWatch {
   const onMessage = (message: FromThread): void => {
     if (typeof message === 'number') {
       Atomics.store(shared, SHARED.answered, message)
-    } else if (!closed) settle(deps, counts, message.stall)
+    } else if (!closed) {
+      onStalled(message.stall)
+      settle(deps, message.stall)
+    }
   }
   thread.on('message', onMessage)
   // Not with its first question: a loop that rests is never asked.
@@ -75,14 +78,19 @@ export function watchStalls(deps: StallDeps): StallWatch {
   watchEntries(noting(deps.entries, shared))
   return {
     herdChanged: () => tellThread(viewOf(deps)),
-    statusOf: (worker) => counts.get(worker),
-    close() {
+    async close() {
       closed = true
       watchLinks(undefined)
       watchEntries(deps.entries)
       deps.entries?.watched(false)
-      void thread.terminate()
       dropStallNote(noteFile)
+      for (
+        let left = CLOSE_MAX_MS;
+        Atomics.load(shared, SHARED.sessions) > 0 && left > 0;
+        left -= CLOSE_STEP_MS
+      )
+        await new Promise<void>((resolve) => void deps.scheduler.after(CLOSE_STEP_MS, resolve))
+      void thread.terminate()
     },
   }
 }
@@ -147,18 +155,17 @@ function noting(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch
   }
 }
 
-/** Counts a stall that is over and, with onStall: 'eject', moves its worker into a process of its own. */
-function settle(deps: StallDeps, counts: Map<string, StallStatus>, stall: Stall): void {
-  const { worker, ...last } = stall
+/** With onStall: 'eject', moves the worker of a stall that is over into a process of its own. */
+function settle(deps: StallDeps, { worker, ...last }: Stall): void {
   const runner = worker === undefined ? undefined : deps.roster.get(worker)
   if (worker === undefined || runner === undefined) return
-  const count = (counts.get(worker)?.count ?? 0) + 1
-  counts.set(worker, { count, last })
   // A guess may be wrong, and the worker it names would pay for another's stall.
   if (last.by === 'entered' || runner.spec.onStall !== 'eject' || !runner.spec.stall.detect) return
-  if (!runner.live || deps.residence.of(runner.spec) !== 'shared') return
+  if (deps.residence.of(runner.spec) !== 'shared') return
   runInScope(undefined, () => {
     deps.residence.move(runner.spec, 'process', 'eject', `it held the loop for ${last.blockedMs} ms`)
+    // A run that has ended, or is to end, goes on as it would: its next one lives in a process.
+    if (!runner.live || runner.state.kind === 'stopping') return
     holdMessages(runner, deps.options.bus, deps.scheduler)
     runner.stop('move', { kind: 'start', wake: { by: 'manual', at: Date.now() } })
   })
