@@ -36,6 +36,8 @@ export interface GuestStallOptions {
 
 /** The thread is reached over the supervisor's own loop, which has other work as well. */
 const REACH_MS = 500
+/** Nobody else waits for it: rather late than wrong. What its inspector says crosses the supervisor's loop. */
+const NATIVE_AFTER_MS = 1000
 
 const NO_STACK = 'opening the inspector of a process whose loop is held can crash it'
 const refuse: Connect = async () => {
@@ -77,6 +79,7 @@ async function tell(options: GuestStallOptions, held: Held): Promise<void> {
   const stall = await investigate({
     pause: (request) => pauseLoop(inspect ?? refuse, request),
     reachMs: REACH_MS,
+    nativeAfterMs: NATIVE_AFTER_MS,
     ownRoot,
     nameOf: () => culprit,
     workerOf: () => worker,

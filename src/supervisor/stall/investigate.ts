@@ -19,6 +19,8 @@ export interface Investigation {
   readonly pause: Pause
   /** Until the inspector of the loop is reached, at most. */
   readonly reachMs: number
+  /** What has not stopped by then, once it was asked to, is native code. */
+  readonly nativeAfterMs: number
   /** Paths of byre's own code begin with it. */
   readonly ownRoot: string
   readonly nameOf: (paused: Paused) => Culprit | undefined
@@ -45,8 +47,6 @@ export interface Investigation {
   readonly keep: ((profile: string) => string) | undefined
 }
 
-/** JavaScript stops within 60 ms; what has not by then is native code, or the machine is busy with other work. */
-const NATIVE_AFTER_MS = 300
 /** A loop that is blocked this long after it could be paused was not in native code, or is not any more. */
 const BACK_MS = 200
 const POLL_MS = 20
@@ -72,7 +72,7 @@ export async function investigate(asked: Investigation): Promise<Stall | undefin
     const known = (): boolean => paused !== undefined || asked.over()
     await until(() => refused !== NO_ANSWER || known(), asked.reachMs)
     if (refused !== undefined && !known()) return await unseen(asked, refused, at)
-    await until(known, NATIVE_AFTER_MS)
+    await until(known, asked.nativeAfterMs)
     if (paused !== undefined) {
       const stall = await inJavaScript(asked, paused, at)
       await keepProfile(asked, stall?.worker, pausing)

@@ -31,6 +31,7 @@ export async function investigateShared(stalled: SharedStall): Promise<Stall | u
     ...given,
     pause: counting(shared),
     reachMs: 500,
+    nativeAfterMs: NATIVE_AFTER_MS,
     ownRoot: herd.ownRoot,
     nameOf: (paused) => nameCulprit({ ...paused, entered: entered() }, owners),
     workerOf: (name) => herd.workers.find((worker) => worker.name === name),
@@ -45,6 +46,9 @@ export async function investigateShared(stalled: SharedStall): Promise<Stall | u
     end: (stall) => endProcess(stall, stalled.log),
   })
 }
+
+/** JavaScript stops within 60 ms, unless the machine is busy with other work. */
+const NATIVE_AFTER_MS = 300
 
 /** Node 20 aborts the process when a thread ends within this of the end of its session: the loop waits for it. */
 const SESSION_ENDS_MS = 300
