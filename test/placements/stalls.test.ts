@@ -8,9 +8,9 @@ t.jobs = 2
 
 /** Holds its loop for as long as a message says; a sibling sends it. */
 const holder = (hold: string): string => `
-import { pbkdf2Sync } from 'node:crypto'
+import { execFileSync } from 'node:child_process'
 function grind(ms) { const end = Date.now() + ms; while (Date.now() < end); }
-function derive() { pbkdf2Sync('a', 'b', 4e6, 64, 'sha1') }
+function derive() { execFileSync('sleep', ['4']) }
 export async function run(ctx) {
   for await (const { payload } of ctx.bus.subscribe('hold', { signal: ctx.signal })) {
     ${hold}

@@ -85,7 +85,7 @@ export async function run(ctx) {
 t.test('a herd that is stopped right after a stall ends in order', async (t) => {
   const brief: Act = {
     kind: 'javascript',
-    block: 'export const block = () => { const end = Date.now() + 1400; while (Date.now() < end); }',
+    block: 'export const block = () => { const end = Date.now() + 2500; while (Date.now() < end); }',
   }
   const herd = await startBlockers(t, { bad: brief })
   await setOff(herd, 'bad')
