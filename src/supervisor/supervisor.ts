@@ -341,8 +341,7 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   #unattributedError(error: unknown, via: string): void {
-    const { log } = this.#options
-    log.root.error(
+    this.#options.log.root.error(
       { event: 'unattributed', via, count: ++this.#unattributed, ...describeThrown(error) },
       'an error that belongs to no worker',
     )
