@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import { systemClock } from '../../../src/base/clock.ts'
 import type { HostBus, RawDelivery, ScopedBus, ScopedBusOptions } from '../../../src/bus/bus.ts'
 import { createEmbeddedBus } from '../../../src/bus/embedded.ts'
+import { CALLS_LENGTH_MAX } from '../../../src/supervisor/placement/guest/calls.ts'
 import { GuestBus } from '../../../src/supervisor/placement/guest/bus.ts'
 import { Relay } from '../../../src/supervisor/placement/relay.ts'
 import { Link } from '../../../src/supervisor/placement/wire/link.ts'
@@ -185,6 +186,20 @@ t.test('fail while the guest lags: what was queued, then one rejection', async (
     })(),
     { code: 'BYRE_BUS_OVERFLOW' },
   )
+})
+
+t.test('what a guest sends without waiting is bounded by its length as well', async (t) => {
+  const link = new Link({ write: () => true }, 1e9, { onLine: () => {}, onBroken: () => {} })
+  const bus = new GuestBus(link, { messageBytes: 32 * 1024 * 1024, buffer: 10 })
+  const longest = bus.publish('big', 'x'.repeat(CALLS_LENGTH_MAX + 1))
+  await t.rejects(bus.publish('small', 1), { code: 'BYRE_BUS_OVERFLOW', details: { waiting: 1 } })
+  bus.heard(['r', 1, null])
+  await longest
+  const many = Array.from({ length: 20 }, async () => bus.publish('half', 'x'.repeat(1024 * 1024)))
+  const settled = Promise.allSettled(many)
+  bus.closeAll() // what was sent is with the host
+  const refused = (await settled).filter(({ status }) => status === 'rejected').length
+  t.equal(refused, 5, '15 of a mebibyte and some characters fit into 16')
 })
 
 t.test('messages in the hand of a guest that is gone are counted', async (t) => {

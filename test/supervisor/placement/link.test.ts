@@ -65,6 +65,27 @@ t.test('lines of one turn go out in one write', async (t) => {
   t.equal(written.length, 1, 'a closed link is silent')
 })
 
+t.test('a full batch goes out once, with what is worth one line per turn', async (t) => {
+  const written: string[] = []
+  let asked = 0
+  const link: Link = new Link({ write: (text) => (written.push(text), true) }, 1e6, {
+    onLine: () => {},
+    onBroken: () => {},
+    beforeFlush: () => {
+      asked++
+      link.send('["taken"]')
+    },
+  })
+  link.send(`["${'x'.repeat(70_000)}"]`)
+  t.equal(asked, 1)
+  t.equal(written.length, 1)
+  t.match(written[0], /x"\]\n\["taken"\]\n$/)
+  link.send('["next"]')
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(written[1], '["next"]\n["taken"]\n')
+  link.close()
+})
+
 t.test('in hand: gone in order, lost one by one, the rest comes back', async (t) => {
   const item = (n: number): { n: number } => ({ n })
   const hand = new InHand<{ n: number }>()

@@ -7,9 +7,13 @@ import { unpackError } from '../wire/protocol.ts'
 
 /** Most calls that may wait for their answer; a publish that is awaited never comes near. */
 export const CALLS_MAX = 100_000
+/** Most characters of calls that may wait for their answer, unless one alone is longer: all of them are with the host. */
+export const CALLS_LENGTH_MAX: number = 16 * 1024 * 1024
 
 interface Waiting {
   readonly method: string
+  /** Characters of its arguments; 0 for what is posted. */
+  readonly length: number
   resolve(value: unknown): void
   reject(error: unknown): void
 }
@@ -18,6 +22,7 @@ export class Calls {
   readonly #link: Link
   readonly #waiting = new Map<number, Waiting>()
   #last = 0
+  #length = 0
 
   constructor(link: Link) {
     this.#link = link
@@ -27,10 +32,12 @@ export class Calls {
     return this.#waiting.size
   }
 
-  /** `values` is JSON text: the arguments, comma-separated. Rejects BYRE_BUS_OVERFLOW beyond CALLS_MAX. */
+  /** `values` is JSON text: the arguments, comma-separated. Rejects BYRE_BUS_OVERFLOW beyond
+   *  CALLS_MAX and CALLS_LENGTH_MAX. */
   ask(method: string, values: string, signal?: AbortSignal): Promise<Json> {
     return this.#ask(
       method,
+      values.length,
       (id) => this.#link.send(`["c",${id},"${method}",${values}]`),
       signal,
     ) as Promise<Json>
@@ -38,16 +45,18 @@ export class Calls {
 
   /** For values that are no JSON; only from a thread. Rejects with DataCloneError for what has no clone. */
   post(method: string, values: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
-    return this.#ask(method, (id) => this.#link.post(['c', id, method, ...values]), signal)
+    return this.#ask(method, 0, (id) => this.#link.post(['c', id, method, ...values]), signal)
   }
 
-  #ask(method: string, send: (id: number) => void, signal?: AbortSignal): Promise<unknown> {
-    if (this.#waiting.size >= CALLS_MAX) return Promise.reject(tooMany(method))
+  #ask(method: string, length: number, send: (id: number) => void, signal?: AbortSignal): Promise<unknown> {
+    const full = this.#length + length > CALLS_LENGTH_MAX && this.#waiting.size > 0
+    if (full || this.#waiting.size >= CALLS_MAX) return Promise.reject(this.#tooMany(method))
+    this.#length += length
     const id = ++this.#last
     return new Promise((resolve, reject) => {
       send(id)
       const onAbort = (): void => {
-        this.#waiting.delete(id)
+        this.#take(id)
         this.#link.send(`["a",${id}]`)
         reject(signal?.reason)
       }
@@ -55,6 +64,7 @@ export class Calls {
       const release = (): void => signal?.removeEventListener('abort', onAbort)
       this.#waiting.set(id, {
         method,
+        length,
         resolve: (value) => {
           release()
           resolve(value)
@@ -74,25 +84,29 @@ export class Calls {
       else waiting.reject(error(waiting.method))
     }
     this.#waiting.clear()
+    this.#length = 0
   }
 
   answered(id: number, value: unknown): void {
-    const waiting = this.#waiting.get(id)
-    this.#waiting.delete(id)
-    waiting?.resolve(value)
+    this.#take(id)?.resolve(value)
   }
 
   failed(id: number, error: unknown): void {
-    const waiting = this.#waiting.get(id)
-    this.#waiting.delete(id)
-    waiting?.reject(unpackError(error))
+    this.#take(id)?.reject(unpackError(error))
   }
-}
 
-function tooMany(method: string): ByreError {
-  return new ByreError(
-    'BYRE_BUS_OVERFLOW',
-    `Cannot ${method}: ${CALLS_MAX} calls of this worker to the bus wait for their answer already. Await them before sending more.`,
-    { details: { limit: CALLS_MAX } },
-  )
+  #take(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id)
+    if (this.#waiting.delete(id)) this.#length -= waiting?.length ?? 0
+    return waiting
+  }
+
+  #tooMany(method: string): ByreError {
+    const waiting = this.#waiting.size
+    return new ByreError(
+      'BYRE_BUS_OVERFLOW',
+      `Cannot ${method}: ${waiting} calls of this worker to the bus, of ${this.#length} characters, wait for their answer already (at most ${CALLS_MAX} and ${CALLS_LENGTH_MAX}). Await them before sending more.`,
+      { details: { waiting, limit: CALLS_MAX, length: this.#length, lengthLimit: CALLS_LENGTH_MAX } },
+    )
+  }
 }

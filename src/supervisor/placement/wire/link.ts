@@ -34,6 +34,7 @@ export class Link {
   readonly #lineMax: number
   #batch = ''
   #scheduled = false
+  #flushing = false
   #closed = false
   #writable = true
   #waiting: (() => void)[] = []
@@ -85,8 +86,10 @@ export class Link {
 
   /** Writes what waits. */
   flush(): void {
-    if (this.#closed) return
+    if (this.#closed || this.#flushing) return
+    this.#flushing = true // what beforeFlush sends is of this batch, however long that is
     this.#handlers.beforeFlush?.()
+    this.#flushing = false
     const text = this.#batch
     if (text === '') return
     this.#batch = ''
