@@ -24,7 +24,7 @@ export const outside = {
 }
 
 export default defineHerd({
-  name: 'demo',
+  name: process.env.DEMO_HERD ?? 'demo',
   defaults: { group: 'main', restart: 'on-failure' },
   groups: { main: {}, reports: {}, broker: {}, crunch: {} },
   workers: {

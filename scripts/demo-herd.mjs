@@ -1,6 +1,7 @@
 // Child processes for scripts/demo.mjs: starts byre as a user would, asks it over its control socket, ends it by pid.
 
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import http from 'node:http'
 import { dirname, join } from 'node:path'
@@ -40,6 +41,7 @@ export function byreCommand(dir, url, args) {
     XDG_STATE_HOME: join(dir, 'state'),
     DEMO_DIR: dir,
     DEMO_RECEIVER: url,
+    DEMO_HERD: herdName(dir),
   }
   return ['-i', ...Object.entries(env).map(([name, value]) => `${name}=${value}`), LAUNCHER, ...args]
 }
@@ -65,8 +67,16 @@ export function startByre(dir, url, what) {
   closeSync(log)
   if (child.pid === undefined) throw new Error(`Cannot start /usr/bin/env for ${name}`)
   const exit = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })))
-  const socket = join(dir, 'run', 'byre', 'demo', `${label}.sock`)
+  const socket = join(dir, 'run', 'byre', herdName(dir), `${label}.sock`)
   return { name, pid: child.pid, socket, logFile, exit, kill: (signal) => child.kill(signal) }
+}
+
+/**
+ * A herd of its own for each folder: a worker runs once per herd on a host, and an earlier demo may still be running.
+ * @param {string} dir
+ */
+function herdName(dir) {
+  return `demo-${createHash('sha256').update(dir).digest('hex').slice(0, 6)}`
 }
 
 /** @param {{ worker: string } | { group: string } | 'all'} what */
