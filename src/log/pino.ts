@@ -1,6 +1,7 @@
 // The one file that imports pino: loggers of workers. Synchronously and late, because a worker's logger is asked for in
 // the middle of its start; through require, because importing a CommonJS package costs 0.2 MB more.
 
+import { withHostGlobals } from '../base/json.ts'
 import type { Logger as PinoLogger, pino as createPino } from 'pino'
 import { describeThrown } from '../base/errors.ts'
 import { lazyRequire } from '../base/lazy.ts'
@@ -59,7 +60,7 @@ function workerOf(logger: object): string {
 const LABELS = new Map(Object.entries(LEVEL_NUMBERS).map(([label, number]) => [number, label as LogLevel]))
 
 function createRoot(options: WorkerLoggersOptions): PinoLogger {
-  const create = pino.get()
+  const create = withHostGlobals(() => pino.get())
   const root = create(
     {
       base: null,
@@ -72,7 +73,7 @@ function createRoot(options: WorkerLoggersOptions): PinoLogger {
           const label = LABELS.get(level) ?? 'info'
           if (!options.admit(workerOf(this), label, call.fields ?? call.text, call.text)) return
           writeSafely(
-            (fields) => method.call(this, fields, call.text as string),
+            (fields) => withHostGlobals(() => method.call(this, fields, call.text as string)),
             lineFields(call, true) ?? {},
           )
         },
@@ -102,7 +103,7 @@ function takeChildrenSafely(root: PinoLogger): MakeChild {
   const holder = root as unknown as { child: MakeChild }
   const { child } = holder
   holder.child = function (this: PinoLogger, bindings: unknown, options?: object) {
-    return child.call(this, childFields(bindings), options)
+    return withHostGlobals(() => child.call(this, childFields(bindings), options))
   }
   return child
 }

@@ -1,5 +1,6 @@
 // Functions of the language that everybody calls: one that a worker replaces is replaced for that worker alone, and named.
 
+import { seesHostGlobals } from '../../base/json.ts'
 import { touch } from './override.ts'
 import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
@@ -68,7 +69,7 @@ function keepToWorker(host: object, name: string, what: string, soon: typeof set
     configurable: true,
     enumerable: original?.enumerable ?? false,
     get() {
-      if (own === undefined) return value // as long as nobody replaced it, this is all it costs
+      if (own === undefined || seesHostGlobals()) return value // as long as nobody replaced it, this is all it costs
       const scope = currentScope()
       return scope !== undefined && own.has(scope.worker) ? own.get(scope.worker) : value
     },
