@@ -1,9 +1,9 @@
 // The one file that imports pino: loggers of workers. Synchronously and late, because a worker's logger is asked for in
 // the middle of its start; through require, because importing a CommonJS package costs 0.2 MB more.
 
-import { withHostGlobals } from '../base/json.ts'
 import type { Logger as PinoLogger, pino as createPino } from 'pino'
 import { describeThrown } from '../base/errors.ts'
+import { withHostGlobals } from '../base/json.ts'
 import { lazyRequire } from '../base/lazy.ts'
 import { childFields, lineFields, readable, readCall, serialise } from './call.ts'
 import { errorFields } from './error-fields.ts'

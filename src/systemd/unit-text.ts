@@ -201,7 +201,7 @@ export function sections(parts: readonly (readonly [string, readonly Directive[]
 
 /** A line break would begin a directive of its own, a backslash at the end go on with the next; blanks around are cut off. */
 function checkLine(key: string, value: string): string {
-  // oxlint-disable-next-line no-control-regex -- these are meant
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   if (!/[\u0000-\u001f\u007f]|^\s|[\s\\]$/.test(value)) return value
   throw new ByreError(
     'BYRE_UNITS_TEXT',

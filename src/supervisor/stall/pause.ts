@@ -156,7 +156,7 @@ class Sampling {
       this.#channel.post('Profiler.stop', undefined, (reply) =>
         resolve((reply as Profiler.StopReturnType | undefined)?.profile),
       ),
-    ).catch(() => undefined)
+    ).catch(() => undefined) // a profile is an extra: the stall is told without one when the session is gone
     return this.#profile
   }
 
