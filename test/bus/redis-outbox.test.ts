@@ -7,7 +7,7 @@ import { fakeClock } from '../helpers/fake-clock.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
 import { within } from '../helpers/events.ts'
-import { serve } from './contract/harness.ts'
+import { echo } from './contract/harness.ts'
 import { openBus } from './streams-harness.ts'
 
 if (noRedis !== false) t.plan(0, noRedis)
@@ -106,11 +106,7 @@ else {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const answering = await openBus(t, server)
-    const served: unknown[] = []
-    await serve(answering.bus, 'ask', async (m) => {
-      served.push(m.payload)
-      await m.reply!(m.payload)
-    })
+    const served = await echo(answering.bus, 'ask')
     const asking = await openBus(t, server)
     t.equal(await asking.bus.request('ask', 'first'), 'first')
     const list = String(await server.call('CLIENT', 'LIST'))

@@ -12,7 +12,7 @@ import { nextEvent, within } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
 import { ask, until } from '../helpers/redis-topology.ts'
-import { listen, payloads, serve } from './contract/harness.ts'
+import { echo, listen, payloads, serve } from './contract/harness.ts'
 import { openBus, quickClock } from './streams-harness.ts'
 
 /** The id of the connection of that name, as CLIENT LIST has it; the newest. */
@@ -54,11 +54,7 @@ else {
       const server = await startRedis()
       t.teardown(() => server.stop())
       const answering = await openBus(t, server)
-      const served: unknown[] = []
-      await serve(answering.bus, 'ask', async (m) => {
-        served.push(m.payload)
-        await m.reply!(m.payload)
-      })
+      const served = await echo(answering.bus, 'ask')
       const { take } = await listen(answering.bus, 'told')
       const asking = await openBus(t, server)
       t.equal(await asking.bus.request('ask', 1), 1)

@@ -54,6 +54,16 @@ export async function flush(bus: HostBus): Promise<void> {
   marker.sub.close()
 }
 
+/** Answers each request on `topic` with its payload; what it was asked, in order, so far. */
+export async function echo(bus: HostBus, topic: string): Promise<readonly unknown[]> {
+  const served: unknown[] = []
+  await serve(bus, topic, async (m) => {
+    served.push(m.payload)
+    await m.reply!(m.payload)
+  })
+  return served
+}
+
 /** Answers every message of `topic` with `answer(payload)` until the bus or scope closes. */
 export async function serve(
   bus: Bus,
