@@ -22,6 +22,7 @@ const SUITES = [
   'systemd/failures',
   'systemd/service-manager',
   'systemd/units',
+  'systemd/templates',
   'systemd/swap',
   'systemd/swap-killed',
   'systemd/swap-hostile',

@@ -13,6 +13,7 @@ import {
   takeFatalReport,
   takeStallNote,
   takeUnitResult,
+  unitNoteFile,
   verdictOfUnit,
 } from './last-run.ts'
 import type { ExitRecord } from './status.ts'
@@ -40,7 +41,7 @@ interface Isolable {
 export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): void {
   const report = takeFatalReport(join(deps.stateFolder, `${deps.label}.report.json`))
   const bootedAt = deps.now - uptime() * 1000
-  const unit = takeUnitResult(join(deps.stateFolder, `${deps.label}.unit.json`))
+  const unit = takeUnitResult(unitNoteFile(deps.stateFolder, deps.label))
   const stall = takeStallNote(stallNoteFile(deps.stateFolder, deps.label))
   const last = explainLastRun(crumb, report, deps.owners, {
     now: deps.now,

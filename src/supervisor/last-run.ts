@@ -2,7 +2,7 @@
 // does about it (law 1): the siblings come up, the culprit does not.
 
 import { readFileSync, realpathSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { isRecord } from '../base/check.ts'
 import { formatDurationMs } from '../base/durations.ts'
 import { ownerOfStack } from './attribution/stack.ts'
@@ -39,6 +39,13 @@ export interface UnitResult {
   readonly oomKills: number
   /** Ms since the epoch: the end of the process, as near as systemd saw it. */
   readonly at: number
+}
+
+/** Where units/byre-stopped notes it. The templates in units/ do not know the herd of their config: they note it beside the
+ *  folders of herds, and say so with $BYRE_STOPPED. */
+export function unitNoteFile(stateFolder: string, label: string): string {
+  const folder = process.env['BYRE_STOPPED'] === '-' ? join(dirname(stateFolder), '-') : stateFolder
+  return join(folder, `${label}.unit.json`)
 }
 
 /** Reads and removes the note; undefined when there is none that can be read. */

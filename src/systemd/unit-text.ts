@@ -8,7 +8,7 @@ export interface HostingUnit {
   readonly description: string
   /** The command after the launcher, unescaped: `supervise --group batch --config /srv/byre.config.js`. */
   readonly command: readonly string[]
-  /** Arguments of byre-stopped: the herd and the name of its files. */
+  /** Arguments of byre-stopped: the herd, or NO_HERD, and the name of its files. */
   readonly stopped: readonly [herd: string, label: string]
   readonly install: Installation
   readonly grants: Grants
@@ -75,6 +75,7 @@ export function hostingUnitText(unit: HostingUnit): string {
           'ExecStopPost',
           `-${[`${install.unitsFolder}/byre-stopped`, ...unit.stopped].map(argument).join(' ')}`,
         ],
+        ['Environment', unit.stopped[0] === NO_HERD ? `BYRE_STOPPED=${NO_HERD}` : undefined],
         ['User', install.user],
         ['WorkingDirectory', specifiers(install.folder)],
         ['Environment', pathVariable(install.nodeFolder)],
@@ -222,6 +223,9 @@ export function argument(text: string): string {
 function quote(escaped: string): string {
   return /^[\w@%+=:,./$-]+$/.test(escaped) ? escaped : `"${escaped.replace(/["\\]/g, String.raw`\$&`)}"`
 }
+
+/** Of a template unit, whose config names the herd; no herd can be called so. */
+export const NO_HERD = '-'
 
 /** The instance of a template unit; the only specifier that is meant. */
 export const INSTANCE = '\u0000i'

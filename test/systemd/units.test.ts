@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { herdUnits } from '../../src/systemd/herd-units.ts'
 import type { UnitFile } from '../../src/systemd/herd-units.ts'
-import { HEADER, hostingUnitText, INSTANCE } from '../../src/systemd/unit-text.ts'
+import { HEADER, hostingUnitText, INSTANCE, NO_HERD } from '../../src/systemd/unit-text.ts'
 import type { HostingUnit } from '../../src/systemd/unit-text.ts'
 import { runCleanNode } from '../helpers/clean-node.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -29,7 +29,7 @@ function template(
   const { label, ...rest } = more
   const text = hostingUnitText({
     ...rest,
-    stopped: ['-', label],
+    stopped: [NO_HERD, label],
     install: { ...install, folder: '/etc/byre' },
     grants: {
       network: 'full',
