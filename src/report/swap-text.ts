@@ -44,10 +44,8 @@ export function planText(what: string, plan: SwapPlan & { readonly projected?: P
 function projectedText(before: SideFigures, projected: Projected): string {
   if ('unavailable' in projected) return `not known, ${projected.unavailable}`
   const { pssBytes, modules } = projected
-  const less =
-    before.pssBytes === undefined
-      ? ''
-      : `, ${formatMegabytes(before.pssBytes - pssBytes)} (${Math.round((1 - pssBytes / before.pssBytes) * 1000) / 10} %) less`
+  const saved = savedBy(before, { ...before, pssBytes })
+  const less = saved === undefined ? '' : `, ${differenceText(saved)}`
   return `${formatMegabytes(pssBytes)} of PSS with what its workers import (${modules} module${modules === 1 ? '' : 's'}) loaded into one process${less}; what they take while they work comes on top`
 }
 
@@ -83,8 +81,16 @@ export function outcomeText(what: string, outcome: SwapOutcome): string {
   ].join('\n')
 }
 
-function savedText({ pssBytes, pssPercent }: Saved): string {
+function savedText(saved: Saved): string {
+  const { pssBytes, pssPercent } = saved
+  if (pssBytes < 0) return `saved nothing: ${differenceText(saved)}`
   return `saved ${formatMegabytes(pssBytes)} of PSS${pssPercent === undefined ? '' : ` (${pssPercent} %)`}`
+}
+
+/** A host takes some megabytes of its own: for few or very small programs that is more than they took. */
+function differenceText({ pssBytes, pssPercent }: Saved): string {
+  if (pssBytes < 0) return `${formatMegabytes(-pssBytes)} of PSS more`
+  return `${formatMegabytes(pssBytes)}${pssPercent === undefined ? '' : ` (${pssPercent} %)`} less`
 }
 
 function bytes(value: number | undefined): string {

@@ -61,6 +61,7 @@ function groupFile(herd: ResolvedHerd, group: string, options: HerdUnitsOptions)
     stopped: [herd.name, group],
     ...common(herd, workers, options),
     conflicts: workers.map(({ name }) => workerUnit(herd.name, name, options.individual)),
+    workers: workers.map(({ name }) => name),
     after: [...NETWORK, ...groupsBefore(herd, workers).map((other) => groupUnit(herd.name, other))],
     restart: 'on-failure',
     ...(memoryHighBytes === undefined ? {} : { memoryHighBytes }),

@@ -6,7 +6,7 @@ import { readAside } from './swap-journal.ts'
 import type { Before, SideFigures, SwapRecord } from './swap-journal.ts'
 import { showUnits } from './systemctl.ts'
 import type { UnitState } from './systemctl.ts'
-import { readUnitConflicts } from './unit-files.ts'
+import { readUnitConflicts, readUnitWorkers } from './unit-files.ts'
 
 export interface SwapPlan {
   readonly target: readonly UnitState[]
@@ -24,9 +24,12 @@ export interface SwapSides {
   readonly to: SwapRecord['to']
   /** Hosts the group; its Conflicts= names the units of single workers. */
   readonly groupUnit: string
+  /** Of the group, in the config as it is now. */
+  readonly workers: readonly string[]
 }
 
-/** Rejects BYRE_SWAP_UNITS when a unit is not there, cannot be loaded or is masked, or the group's conflicts with none. */
+/** Rejects BYRE_SWAP_UNITS when a unit is not there, cannot be loaded or is masked, or the group's conflicts with none or was
+ *  made for other workers. */
 export async function planSwap(sides: SwapSides): Promise<SwapPlan> {
   const { herd, group, to } = sides
   const [hosting, single] = await findUnits(sides)
@@ -45,7 +48,7 @@ export async function planSwap(sides: SwapSides): Promise<SwapPlan> {
   return { target, other, down, before, steps: describeSteps(to, target, other, down) }
 }
 
-async function findUnits({ groupUnit, to }: SwapSides): Promise<[UnitState, UnitState[]]> {
+async function findUnits({ group, groupUnit, to, workers }: SwapSides): Promise<[UnitState, UnitState[]]> {
   const [hosting] = (await showUnits([groupUnit])) as [UnitState]
   if (to === 'supervised' && hosting.maskedByHand)
     throw new ByreError(
@@ -61,6 +64,7 @@ async function findUnits({ groupUnit, to }: SwapSides): Promise<[UnitState, Unit
         hosting.load === 'not-found' ? 'is not found' : 'has none'
       }. Make the units with byre units --out /etc/systemd/system and run systemctl daemon-reload.`,
     )
+  refuseStale(hosting, group, workers)
   const single = await showUnits(names)
   const missing = single.filter(({ load }) => load === 'not-found').map(({ unit }) => unit)
   if (to === 'individual' && missing.length > 0)
@@ -69,6 +73,33 @@ async function findUnits({ groupUnit, to }: SwapSides): Promise<[UnitState, Unit
       `Cannot swap to single units: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not found. Install them, or leave them out of Conflicts= of ${groupUnit}.`,
     )
   return [hosting, single.filter(({ load }) => load !== 'not-found')]
+}
+
+/** A worker the unit does not know would run in the group and go on alone; on the way back nobody would start it. */
+function refuseStale({ unit, outdated }: UnitState, group: string, workers: readonly string[]): void {
+  const made = readUnitWorkers(unit) ?? workers
+  const lacks = workers.filter((name) => !made.includes(name))
+  const extra = made.filter((name) => !workers.includes(name))
+  if (lacks.length === 0 && extra.length === 0 && !outdated) return
+  const facts = [
+    ...(lacks.length === 0 ? [] : [`it lacks ${some(lacks)}`]),
+    ...(extra.length === 0 ? [] : [`it has ${some(extra)} of before`]),
+    ...(outdated ? ['systemd has read an older file of it'] : []),
+  ]
+  const remake =
+    lacks.length + extra.length === 0
+      ? 'Run'
+      : 'Make the units again with byre units --out /etc/systemd/system and run'
+  throw new ByreError(
+    'BYRE_SWAP_UNITS',
+    `Cannot swap: ${unit} must be made for the workers that the config has in group ${group}, ${facts.join(' and ')}. ${remake} systemctl daemon-reload.`,
+  )
+}
+
+/** Names in a sentence: a group may have a thousand workers. */
+function some(names: readonly string[]): string {
+  const shown = names.slice(0, 10).join(', ')
+  return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown
 }
 
 /** Sockets, timers and paths of a side: one that listens on would start a masked unit, and fail. */

@@ -28,6 +28,8 @@ export interface UnitState {
   readonly statusText: string
   /** Services it has Conflicts= with. */
   readonly conflicts: readonly string[]
+  /** Its file has changed since systemd has read it. Of a masked unit systemd says so whenever it has a drop-in. */
+  readonly outdated: boolean
   /** Sockets, timers and paths that start it, as far as systemd has loaded them. */
   readonly triggeredBy: readonly string[]
 }
@@ -51,6 +53,7 @@ const PROPERTIES = [
   'StatusText',
   'Conflicts',
   'TriggeredBy',
+  'NeedDaemonReload',
 ]
 
 /** In the order given. Rejects BYRE_SYSTEMD when systemd cannot be asked. */
@@ -89,6 +92,7 @@ function parseUnit(unit: string, block: string, nowMs: number): UnitState {
     conflicts: text('Conflicts')
       .split(' ')
       .filter((name) => name.endsWith('.service')),
+    outdated: text('LoadState') === 'loaded' && text('NeedDaemonReload') === 'yes',
     triggeredBy: text('TriggeredBy').split(' ').filter(Boolean),
   }
 }

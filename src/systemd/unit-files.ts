@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { WORKERS_KEY } from './unit-text.ts'
 
 /** Where files of services are looked for, first first (systemd.unit(5)), but for the place of swaps' masks. */
 const FOLDERS = [
@@ -34,6 +35,15 @@ export function readUnitConflicts(unit: string): string[] {
   const file = FOLDERS.map((folder) => readIfThere(join(folder, unit))).find((text) => text !== undefined)
   return conflictsIn(unit, [file ?? '', ...readDropIns(unit)])
 }
+
+/** Whom the file of `unit` was made for by `byre units`; undefined when it does not say. */
+export function readUnitWorkers(unit: string): string[] | undefined {
+  const text = FOLDERS.map((folder) => readIfThere(join(folder, unit))).find((file) => file !== undefined)
+  const value = text === undefined ? undefined : WORKERS.exec(text)?.[1]
+  return value?.split(' ').filter(Boolean)
+}
+
+const WORKERS = new RegExp(`^${WORKERS_KEY}=(.*)$`, 'm')
 
 /** By systemd's rules: an empty assignment forgets those before it, a backslash at the end of a line continues it. Pure. */
 export function conflictsIn(unit: string, texts: readonly string[]): string[] {

@@ -13,6 +13,8 @@ export interface HostingUnit {
   readonly install: Installation
   readonly grants: Grants
   readonly conflicts: readonly string[]
+  /** Of a group: whom it was made for, for a swap to see whether that is still so. */
+  readonly workers?: readonly string[]
   readonly after: readonly string[]
   readonly restart: 'always' | 'on-failure' | 'no'
   readonly startMs: number
@@ -46,6 +48,9 @@ export interface Installation {
 /** Written where they are, so that `systemctl cat` shows whose they are and what made them. */
 export const HEADER = '# Made by `byre units`'
 
+/** systemd passes over what begins with X-. */
+export const WORKERS_KEY = 'X-ByreWorkers'
+
 /** A herd may fail this often before systemd gives up on its unit: byre has its own limits for workers. */
 const START_LIMIT = { intervalSec: 600, burst: 5 }
 
@@ -60,6 +65,7 @@ export function hostingUnitText(unit: HostingUnit): string {
         ['After', unit.after.join(' ')],
         // A second line of defence: `byre swap` masks the side that is not in use.
         ['Conflicts', unit.conflicts.join(' ')],
+        [WORKERS_KEY, unit.workers?.join(' ')],
         ['StartLimitIntervalSec', `${START_LIMIT.intervalSec}s`],
         ['StartLimitBurst', `${START_LIMIT.burst}`],
       ],

@@ -55,6 +55,35 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
     await systemd.must(['systemctl', 'enable', '--now', THREE])
   })
 
+  t.test(
+    'units that were made for other workers are refused on both sides, and nothing is stopped',
+    async (t) => {
+      const four = { group: 'batch', like: 'steady' }
+      await herd.configure({ one: four, two: four, three: four, four })
+      const grown = await swap('--to', 'supervised')
+      t.match(grown, { code: 4, stderr: `${GROUP} must be made for the workers` })
+      t.match(grown.stderr, /, it lacks four\. Make the units again/)
+      await herd.configure({ one: four, two: four })
+      t.match(await swap('--to', 'supervised', '--dry-run'), {
+        code: 4,
+        stderr: /, it has three of before\. Make/,
+      })
+      await herd.configureThree()
+      t.same(await up(), SINGLE)
+      t.match(await swap('--to', 'supervised'), { code: 0 })
+      await sh(`touch ${UNITS}/${GROUP}`)
+      t.match(await swap('--to', 'individual'), { code: 4, stderr: /an older file of it\. Run systemctl d/ })
+      await systemd.must(['systemctl', 'daemon-reload'])
+      // as a reload of the group takes it in
+      await herd.configure({ one: four, two: four, three: four, four })
+      t.match(await swap('--to', 'individual'), { code: 4, stderr: /it lacks four/ })
+      t.same(await up(), [GROUP])
+      await herd.configureThree()
+      t.match(await swap('--to', 'individual'), { code: 0 })
+      t.same(await up(), SINGLE)
+    },
+  )
+
   t.test('a unit between two restarts does not keep a rollback from its end', async (t) => {
     await dropIn(THREE, 'Restart=always\\nRestartSec=1h\\n')
     await dropIn(GROUP, 'Restart=no\\n')

@@ -10,7 +10,7 @@ import { socketPathOf } from '../../base/places.ts'
 import type { SocketOwner } from '../../base/places.ts'
 import { reasonName } from '../../config/fields.ts'
 import { loadHerd } from '../../config/load.ts'
-import type { ResolvedHerd } from '../../config/types.ts'
+import type { ResolvedHerd, ResolvedWorker } from '../../config/types.ts'
 import { outcomeText, planText, savedBy } from '../../report/swap-text.ts'
 import { survey } from '../../supervisor/control/survey.ts'
 import { groupUnit } from '../../systemd/names.ts'
@@ -82,6 +82,7 @@ async function swapGroup(herd: ResolvedHerd, flags: SwapFlags): Promise<number> 
     group,
     to: flags.to!,
     groupUnit: groupUnit(herd.name, group),
+    workers: workersOf(herd, group).map(({ name }) => name),
     healthMs: healthMs(flags.health ?? '10s'),
     check: createCheck(herd, group, flags.to!),
     signal: stop.signal,
@@ -116,7 +117,7 @@ async function project(
   { before, other }: SwapPlan,
 ): Promise<Projection | { readonly unavailable: string }> {
   const { projectGroup } = await import('../../systemd/projection.ts')
-  const workers = herd.workers.filter((spec) => spec.group === group)
+  const workers = workersOf(herd, group)
   return projectGroup({ herd, workers, before, mainPids: other.map(({ mainPid }) => mainPid) })
 }
 
@@ -160,6 +161,10 @@ function chooseGroup(herd: ResolvedHerd, wanted: string | undefined): string {
   throw new ByreError('BYRE_USAGE', `Cannot swap: --group must be one of ${groups.join(', ')}, ${got}.`)
 }
 
+function workersOf({ workers }: ResolvedHerd, group: string): ResolvedWorker[] {
+  return workers.filter((spec) => spec.group === group)
+}
+
 function readableSwaps(herd: string): string[] {
   try {
     return openSwaps(herd)
@@ -184,7 +189,7 @@ function createCheck(
   const owners: SocketOwner[] =
     to === 'supervised'
       ? [{ kind: 'group', group }]
-      : herd.workers.filter((spec) => spec.group === group).map(({ name }) => ({ kind: 'run', worker: name }))
+      : workersOf(herd, group).map(({ name }) => ({ kind: 'run', worker: name }))
   const paths = owners.map((owner) => socketPathOf(RUN_FOLDER, herd.name, owner))
   return async () => {
     // Single units need not be byre's: then systemd alone knows.
