@@ -10,6 +10,9 @@ import type { StackOwners } from './attribution/stack.ts'
 import type { Crumb } from './breadcrumb.ts'
 import type { ExitRecord, StallStatus } from './status.ts'
 
+/** Waiting for memory less than this is no reason to be told. */
+const WAITED_PERCENT = 10
+
 /** A process that died inside a worker this long after entering it was held by it, not hit at random. */
 const HELD_MS = 1000
 /** When the unit's watchdog ended it, this much is enough: a loop that missed its ping was held for half of WatchdogSec=. */
@@ -37,6 +40,8 @@ export interface UnitResult {
   readonly exitStatus: string
   /** Processes of the unit the kernel killed for want of memory. */
   readonly oomKills: number
+  /** Of the last 10 s, in which all of the unit waited for memory; absent on cgroup v1. */
+  readonly waitedPercent?: number
   /** Ms since the epoch: the end of the process, as near as systemd saw it. */
   readonly at: number
 }
@@ -53,9 +58,10 @@ export function takeUnitResult(path: string): UnitResult | undefined {
   try {
     const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'))
     rmSync(path, { force: true })
-    const { result, exitStatus, oomKills, at } = isRecord(parsed) ? parsed : {}
+    const { result, exitStatus, oomKills, waitedPercent, at } = isRecord(parsed) ? parsed : {}
     if (typeof result !== 'string' || typeof oomKills !== 'number' || typeof at !== 'number') return undefined
-    return { result, exitStatus: String(exitStatus), oomKills, at }
+    const waited = typeof waitedPercent === 'number' ? { waitedPercent } : {}
+    return { result, exitStatus: String(exitStatus), oomKills, ...waited, at }
   } catch {
     return undefined // not under a unit of byre's, or the unit was stopped as it should
   }
@@ -202,8 +208,16 @@ function realFile(path: string): string {
 export function describeUnit(unit: UnitResult): string {
   const verdict = verdictOfUnit(unit)
   if (verdict === 'oom-host') return 'the kernel killed the process: its unit was over its memory limit'
-  if (verdict === 'stalled') return 'the watchdog of the unit ended the process: its loop was held'
+  if (verdict === 'stalled')
+    return `the watchdog of the unit ended the process: its loop was held${describeWait(unit)}`
   return `the process ended with ${unit.exitStatus} (${unit.result})`
+}
+
+/** Past memory.high the kernel holds whoever asks for memory, and with it the loop: that is not the worker's code alone. */
+function describeWait({ waitedPercent = 0 }: UnitResult): string {
+  return waitedPercent < WAITED_PERCENT
+    ? ''
+    : `, while the kernel let the unit wait for memory (${waitedPercent} % of its last 10 s)`
 }
 
 function fromReport(worker: string, report: FatalReport, byStack: boolean, now: number): LastRun {
@@ -222,7 +236,7 @@ function isOf(stall: StallNote, crumb: Crumb, bootedAt: number): boolean {
 function fromStall(worker: string, stall: StallNote, crumb: Crumb, unit: UnitResult | undefined): LastRun {
   const { v: _, worker: __, ...seen } = stall
   const where = stall.file === undefined ? '' : ` in ${stall.function} (${stall.file}:${stall.line})`
-  const reason = `it had held the loop for ${formatDurationMs(stall.blockedMs)}${where} when it was seen, and the process was ended before it gave it back`
+  const reason = `it had held the loop for ${formatDurationMs(stall.blockedMs)}${where} when it was seen, and the process was ended before it gave it back${unit === undefined ? '' : describeWait(unit)}`
   const unavailable = {
     ...(unit === undefined ? { signal: 'not known to the next process' } : {}),
     ...(stall.file === undefined ? { function: 'native code cannot be paused' } : {}),

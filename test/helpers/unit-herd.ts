@@ -39,14 +39,18 @@ export const run = async ({ bus, name, signal }) => {
     await job.ack()
   }
 }`,
-  // takes 180 MB, a piece for each turn of the loop, and keeps them
+  // takes 160 MB and keeps them, at the end so slowly that the loop turns while the kernel holds it back: a turn that takes
+  // megabytes may last longer than WatchdogSec= then
   eater: `import { existsSync } from 'node:fs'
 const kept = []
+let bytes = 0
 export const run = (ctx) => new Promise((done) => {
   ctx.signal.addEventListener('abort', done)
   ctx.every('50ms', () => {
-    if (existsSync('${HERD_FOLDER}/eater.go') && kept.length < 45) kept.push(Buffer.alloc(4e6, 1))
-    if (kept.length === 45) { kept.push(undefined); ctx.log.info('eaten') }
+    if (bytes >= 160e6 || !existsSync('${HERD_FOLDER}/eater.go')) return
+    const piece = bytes < 120e6 ? 4e6 : 250e3
+    kept.push(Buffer.alloc(piece, 1))
+    bytes += piece
   })
 })`,
   hog: `import { existsSync } from 'node:fs'

@@ -13,6 +13,7 @@ import {
   takeUnitResult,
   verdictOfUnit,
 } from '../../src/supervisor/last-run.ts'
+import type { UnitResult } from '../../src/supervisor/last-run.ts'
 import { eventually } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 
@@ -219,8 +220,8 @@ t.test('the note says whether stalls were looked for when it was written', async
 })
 
 t.test('what the unit saw decides the verdict, and when the process died', async (t) => {
-  const unit = { result: 'signal', exitStatus: 'KILL', oomKills: 0, at: NOW - 4500 }
-  const explain = (more: Partial<typeof unit>) =>
+  const unit: UnitResult = { result: 'signal', exitStatus: 'KILL', oomKills: 0, at: NOW - 4500 }
+  const explain = (more: Partial<UnitResult>) =>
     explainLastRun(crumb({}), undefined, () => owners, { ...host, unit: { ...unit, ...more } })
   t.match(
     explain({}),
@@ -234,6 +235,9 @@ t.test('what the unit saw decides the verdict, and when the process died', async
   // with WatchdogSec=1s a loop may be held for little more than half of it when the kill comes
   t.match(explain({ result: 'watchdog' }), { certain: true, exit: { verdict: 'stalled' } }, 'held for 500 ms')
   t.match(explain({ result: 'watchdog', at: NOW - 4900 }), { certain: false }, 'entered just before the end')
+  const told = (waitedPercent: number) => explain({ result: 'watchdog', at: NOW, waitedPercent })?.exit.reason
+  t.match(told(55.4), /its loop was held, while the kernel let the unit wait for memory \(55\.4 % of/)
+  t.notMatch(told(9.9), /memory/)
   t.equal(verdictOfUnit(unit), 'unknown')
 })
 
@@ -257,6 +261,11 @@ t.test('the note of a unit is read once, and nonsense is no note', async (t) => 
   )
   t.same(takeUnitResult(file), { result: 'watchdog', exitStatus: 'ABRT', oomKills: 0, at: 5 })
   t.equal(takeUnitResult(file), undefined)
+  writeFileSync(
+    file,
+    '{"v":1,"result":"signal","exitStatus":"KILL","oomKills":0,"waitedPercent":4.50,"at":5}',
+  )
+  t.match(takeUnitResult(file), { waitedPercent: 4.5 })
   for (const text of ['', '[]', 'null', '{"result":5,"oomKills":0,"at":1}', '{"result":"signal"}']) {
     writeFileSync(file, text)
     t.equal(takeUnitResult(file), undefined, text)
