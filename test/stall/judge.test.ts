@@ -1,8 +1,9 @@
-// The pure parts: when a loop counts as blocked, whether it rests, whom a stack names, how often that is told.
+// The pure parts: when a loop counts as blocked, whether it rests, whom a stack names, how often that is told. And the
+// reading of the kernel's file.
 import t from 'tap'
 import { Judge, periodOf } from '../../src/supervisor/stall/judge.ts'
 import { LineBudget } from '../../src/supervisor/stall/line-budget.ts'
-import { epollOf, RestingPlace } from '../../src/supervisor/stall/loop-state.ts'
+import { epollOf, openEpollReader, RestingPlace } from '../../src/supervisor/stall/loop-state.ts'
 import { nameCulprit, placeOf } from '../../src/supervisor/stall/name-culprit.ts'
 
 const judge = (): Judge => new Judge({ afterMs: 1000, periodMs: 280 })
@@ -54,6 +55,14 @@ t.test('the pace keeps to four wake-ups a second by default', (t) => {
   t.ok(2 * (1000 / periodOf(1000, false)) <= 4)
   t.equal(periodOf(60, true), 30)
   t.equal(periodOf(20, true), 10)
+  t.end()
+})
+
+t.test('looking at a loop leaves no buffers for V8 to collect', (t) => {
+  const read = openEpollReader('self', process.pid)
+  const before = process.memoryUsage().arrayBuffers
+  for (let i = 0; i < 20; i++) t.equal(read?.(), undefined, 'this loop computes')
+  t.ok(process.memoryUsage().arrayBuffers - before < 65_536, 'readFileSync takes as much for one look')
   t.end()
 })
 

@@ -2,7 +2,7 @@
 // system call a thread is blocked in and its arguments. A loop at rest is in epoll_wait on its own descriptor; execSync
 // waits in an epoll as well, on another one, so which is the loop's own must be learned.
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs'
 
 /** epoll_wait, epoll_pwait, epoll_pwait2 by architecture (asm/unistd.h). */
 const EPOLL: Readonly<Record<string, readonly string[]>> = {
@@ -51,18 +51,32 @@ export class RestingPlace {
 /** Reads what a thread waits in. */
 export type ReadEpoll = () => string | undefined
 
+/** Nine numbers of at most 18 characters. */
+const LINE_BYTES = 256
+
 /** Undefined where the kernel does not show it (no /proc, a hardened kernel, an unknown architecture). */
 export function openEpollReader(pid: number | 'self', tid: number): ReadEpoll | undefined {
   const path = `/proc/${pid}/task/${tid}/syscall`
   if (EPOLL[process.arch] === undefined) return undefined
+  // One buffer for all looks: readFileSync takes 64 KiB for each file of unknown size, and V8 would collect them with all
+  // its threads.
+  const buffer = Buffer.alloc(LINE_BYTES)
+  const read = (): string => {
+    const file = openSync(path, 'r')
+    try {
+      return buffer.toString('latin1', 0, readSync(file, buffer, 0, LINE_BYTES, 0))
+    } finally {
+      closeSync(file)
+    }
+  }
   try {
-    readFileSync(path)
+    read()
   } catch {
     return undefined
   }
   return () => {
     try {
-      return epollOf(readFileSync(path, 'latin1'))
+      return epollOf(read())
     } catch {
       return undefined // asked instead
     }
