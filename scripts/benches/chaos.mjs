@@ -3,9 +3,9 @@
 // is fed a numbered message each 100 ms. What must hold: nobody restarts but by a fault of its own, no run misses a
 // number, and the supervisor's private memory stays flat.
 //
-// Before the run come twice as many faults of the same kinds, five a second: V8 compiles what gets hot, in 80 modules one
-// after the other, and that is no leak (with --jitless nothing grows; see RELEASE.md). The claim about memory is of the
-// run after it; the growth since the herd was ready, warm-up and all, is printed beside it.
+// Before the run come three times as many faults of the same kinds, and everything five times as fast: V8 compiles what gets
+// hot, in 80 modules one after the other, and that is no leak (with --jitless nothing grows; see RELEASE.md). The claim
+// about memory is of the run after it; the growth since the herd was ready, warm-up and all, is printed beside it.
 import { mulberry32 } from '../../dist/measure/bootstrap.js'
 import { summarize } from '../../dist/measure/stats.js'
 import { createChaosFiles, NAMES, PROCESSES } from './chaos/files.mjs'
@@ -15,11 +15,12 @@ import { startByre } from './lib/hosts.mjs'
 import { sleep, withHost } from './lib/lanes.mjs'
 import { buildResult, claim, tableOf } from './lib/result.mjs'
 
-const FAULT_EVERY_MS = 1000
 const STOPPED_MS = 2000
-const WARM_EVERY_MS = 200
+/** A fault and a message for everybody this often, and how long a stall lasts. */
+const RUN = { faultEveryMs: 1000, messageEveryMs: 100, stallMs: 300 }
+const WARM_UP = { faultEveryMs: 200, messageEveryMs: 20, stallMs: 60 }
 /** Faults of the warm-up for each of the run. */
-const WARM_FACTOR = 2
+const WARM_FACTOR = 3
 const NOTE_EVERY = 50
 /** After the last fault, for restarts and messages on their way. */
 const CALM_MS = 15_000
@@ -61,9 +62,9 @@ async function storm(options, files, host) {
   const ending = new Map(NAMES.map((name) => [name, 0]))
   const random = mulberry32(1) // the same faults in every run
   const how = { options, files, clerk, frozen: new Set(), random, ending, onFault: () => done++ }
-  const count = Math.floor(options.durationMs / FAULT_EVERY_MS)
-  await inflict(how, { phase: 'warm-up', count: count * WARM_FACTOR, everyMs: WARM_EVERY_MS, faults: {} })
-  await inflict(how, { phase: 'run', count, everyMs: FAULT_EVERY_MS, faults })
+  const count = Math.floor(options.durationMs / RUN.faultEveryMs)
+  await inflict(how, { phase: 'warm-up', count: count * WARM_FACTOR, pace: WARM_UP, faults: {} })
+  await inflict(how, { phase: 'run', count, pace: RUN, faults })
   gauge.stop()
   await sleep(CALM_MS)
   const status = await readStatus(files.socket)
@@ -76,16 +77,17 @@ async function storm(options, files, host) {
   return { faults, warmUp: count * WARM_FACTOR, count, ending, memory, workers: status.workers, census }
 }
 
-/** So many faults, one each `everyMs`, counted in `faults`. */
-async function inflict({ options, random, ending, onFault, ...means }, { phase, count, everyMs, faults }) {
+/** So many faults at such a pace, counted in `faults`. */
+async function inflict({ options, random, ending, onFault, ...means }, { phase, count, pace, faults }) {
+  await means.clerk.pace(pace.messageEveryMs)
   let dueAt = performance.now()
   for (let i = 1; i <= count; i++) {
-    dueAt = Math.max(dueAt + everyMs, performance.now()) // what a held machine missed is not made up for at once
+    dueAt = Math.max(dueAt + pace.faultEveryMs, performance.now()) // what a held machine missed is not made up for at once
     await sleep(Math.max(0, dueAt - performance.now()))
     const name = NAMES[Math.floor(random() * NAMES.length)]
     const kinds = PROCESSES.has(name) ? PROCESS_FAULTS : SHARED_FAULTS
     const kind = kinds[Math.floor(random() * kinds.length)]
-    if (await inject(name, kind, means)) {
+    if (await inject(name, kind, { ...means, stallMs: pace.stallMs })) {
       faults[kind] = (faults[kind] ?? 0) + 1
       if (kind !== 'stall' && kind !== 'stop') ending.set(name, ending.get(name) + 1)
     }
@@ -95,8 +97,8 @@ async function inflict({ options, random, ending, onFault, ...means }, { phase, 
 }
 
 /** Does it to the worker; false when it has no run to do it to. */
-async function inject(name, kind, { files, clerk, frozen }) {
-  if (kind !== 'kill' && kind !== 'stop') return clerk.fault(name, kind)
+async function inject(name, kind, { files, clerk, frozen, stallMs }) {
+  if (kind !== 'kill' && kind !== 'stop') return clerk.fault(name, kind, stallMs)
   const status = await readStatus(files.socket)
   const worker = status.workers.find((one) => one.name === name)
   if (worker.state !== 'running' || worker.pid === status.pid || frozen.has(worker.pid)) return false
@@ -137,6 +139,7 @@ function report(options, { faults, warmUp, count, ending, memory, workers, censu
         processes: PROCESSES.size,
         durationMs: options.durationMs,
         warmUpFaults: warmUp,
+        pace: { warmUp: WARM_UP, run: RUN },
         faults,
       },
       figures: [

@@ -48,6 +48,7 @@ const SOURCES = {
 }`,
   mover: `import { database } from '${FLOOR}'
 export async function run(ctx) {
+  ctx.log.info({ event: 'begun' }, 'begun')
   await database()
   const seen = []
   const feed = ctx.bus.subscribe('feed', { signal: ctx.signal })
@@ -72,6 +73,9 @@ export async function run(options) {
   }
   const rate = figuresOf('shared to process', runs.rate)
   const move = figuresOf('live move', runs.move)
+  const [ended, lost] = ['oldEndedBeforeMs', 'lostCount'].map((name) =>
+    move.find(({ metric }) => metric === name),
+  )
   const over = differenceOf('live move over cold run', 'readyMs', runs.move, runs.cold)
   return buildResult('placement', options, {
     settings: { messages: MESSAGES, payloadBytes: 100, mover: 'imports an ORM and opens its database' },
@@ -81,10 +85,12 @@ export async function run(options) {
       claim('messages dropped on the way', rate[1], 0),
       claim('live move over the cold run of the same worker', over, 150),
       claim(
-        'messages lost by the move',
-        move.find(({ metric }) => metric === 'lostCount'),
+        'end of the old instance before the begin of the new',
+        { ...ended, median: ended.min },
         0,
+        'at least',
       ),
+      claim('messages lost by the move', { ...lost, median: lost.max }, 0),
     ],
   })
 }
@@ -119,9 +125,14 @@ async function measureMove(node) {
   )
   await sleep(500)
   await byre.stop()
+  const begun = await byre.line('begun', (line) => line.time >= askedAt)
   const second = await byre.line('seen', (line) => line !== first && line.first > first.first)
   const total = second.last - first.first + 1
-  return { readyMs: time - askedAt, lostCount: total - first.count - second.count }
+  return {
+    readyMs: time - askedAt,
+    oldEndedBeforeMs: begun.time - first.time,
+    lostCount: total - first.count - second.count,
+  }
 }
 
 /** A herd of these workers in a folder of its own. */

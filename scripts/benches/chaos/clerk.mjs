@@ -14,7 +14,10 @@ export async function openClerk(path) {
     return JSON.parse((await lines.next()).value)
   }
   return {
-    fault: (name, kind) => ask({ op: 'fault', name, kind }),
+    /** `ms`: how long a stall lasts. */
+    fault: (name, kind, ms) => ask({ op: 'fault', name, kind, ms }),
+    /** Everybody gets a message each `everyMs` from now on. */
+    pace: (everyMs) => ask({ op: 'pace', everyMs }),
     census: () => ask({ op: 'census' }),
     close: () => socket.destroy(),
   }

@@ -11,7 +11,7 @@ export const PROCESSES = new Set(NAMES.filter((_, i) => i % 5 === 4))
 const VICTIM = `
 const faults = {
   throw: () => setTimeout(() => { throw new Error('chaos') }, 1),
-  stall: () => { for (const end = performance.now() + 300; performance.now() < end;); },
+  stall: (ms) => { for (const end = performance.now() + ms; performance.now() < end;); },
   oom: () => { const kept = []; for (;;) kept.push(new Array(100_000).fill(kept.length + 0.5)) },
 }
 export async function run(ctx) {
@@ -21,7 +21,7 @@ export async function run(ctx) {
   const feed = ctx.bus.subscribe('feed.' + ctx.name, { signal: ctx.signal })
   const orders = ctx.bus.subscribe('fault.' + ctx.name, { signal: ctx.signal })
   void (async () => {
-    for await (const { payload } of orders) faults[payload.kind]()
+    for await (const { payload } of orders) faults[payload.kind](payload.ms)
   })()
   for await (const { payload } of feed) {
     if (last !== undefined) missed += payload.n - last - 1
@@ -32,7 +32,7 @@ export async function run(ctx) {
 }
 `
 
-/** Numbers for everybody; faults and census for the bench, one JSON line each. Counts of runs that ended are kept. */
+/** Numbers for everybody; faults, pace and census for the bench, one JSON line each. Counts of runs that ended are kept. */
 const CLERK = `
 import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
@@ -48,15 +48,21 @@ export async function run(ctx) {
     }
   })()
   let n = 0
-  ctx.every(100, async () => {
-    n++
-    for (const name of names) await ctx.bus.publish('feed.' + name, { n })
-  }, { jitter: 0 })
+  let stop
+  const feed = (everyMs) => {
+    stop?.()
+    stop = ctx.every(everyMs, async () => {
+      n++
+      for (const name of names) await ctx.bus.publish('feed.' + name, { n })
+    }, { jitter: 0 })
+  }
+  feed(100)
   const server = createServer((client) => {
     createInterface(client).on('line', async (line) => {
-      const { op, name, kind } = JSON.parse(line)
-      if (op === 'fault') await ctx.bus.publish('fault.' + name, { kind })
-      const answer = op === 'fault' ? true : Object.fromEntries(Object.entries(census).map(([key, one]) =>
+      const { op, name, kind, ms, everyMs } = JSON.parse(line)
+      if (op === 'pace') feed(everyMs)
+      if (op === 'fault') await ctx.bus.publish('fault.' + name, { kind, ms })
+      const answer = op !== 'census' ? true : Object.fromEntries(Object.entries(census).map(([key, one]) =>
         [key, { missed: one.missed + one.now.missed, received: one.received + one.now.received }]))
       client.write(JSON.stringify(answer) + '\\n')
     })
