@@ -1,111 +1,38 @@
-// What the watch for stalls costs an idle herd, and how fast and how rightly it names who holds the loop.
+// How fast and how rightly the watch for stalls names who holds the loop. What it costs: stall-cost.mjs.
 import { join } from 'node:path'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { readActivity } from '../../dist/measure/activity.js'
-import { readAuxv } from '../../dist/procfs/auxv.js'
-import { createHerdFiles } from './lib/herd-files.mjs'
 import { startByre } from './lib/hosts.mjs'
 import { sleep, withHost } from './lib/lanes.mjs'
-import { memoryOf } from './lib/memory.mjs'
-import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
+import { buildResult, claim, figuresOf, tableOf } from './lib/result.mjs'
 
-/** Within two minutes of ready V8 has collected what the start left and compiled what got hot, with all its threads, in each
- *  herd at moments of its own: some 200 wake-ups, once. What comes later is counted. */
-const REST_MS = 150_000
-const WINDOW_MS = 120_000
 const BLOCK_MS = 2500
 const TIMEOUT_MS = 60_000
 
-export const describe = 'stalls: memory and wake-ups of the watch, time until the worker is named'
+export const describe = 'stalls: time until the worker is named'
 export const table = tableOf
 
 export async function run(options) {
-  const idle = await idleLanes(options)
   const named = []
   for (let i = 1; i <= options.runs; i++) named.push(await nameAll(options, i))
-  const over = (metric) => differenceOf('watched over not watched', metric, idle.on, idle.off)
-  const memory = over('anonBytes')
-  const wakeUps = over('wakeUpsPerSecondCount')
-  const limit = Number(/^v(\d+)/.exec(options.nodeVersion)[1]) <= 20 ? 9_000_000 : 15_000_000
   const figures = figuresOf('naming', named)
   const worst = (pattern) =>
     figures.filter((f) => pattern.test(f.metric)).reduce((a, b) => (b.median > a.median ? b : a))
   const right = figures.find((f) => f.metric === 'rightCount')
   return buildResult('stall', options, {
-    settings: {
-      workers: 18,
-      restMs: REST_MS,
-      windowMs: WINDOW_MS,
-      blockMs: BLOCK_MS,
-      kinds: Object.keys(ACTS),
-    },
-    figures: [
-      ...figuresOf('not watched', idle.off),
-      ...figuresOf('watched', idle.on),
-      memory,
-      over('anonLaterBytes'),
-      wakeUps,
-      ...figures,
-    ],
+    settings: { blockMs: BLOCK_MS, kinds: Object.keys(ACTS) },
+    figures,
     claims: [
-      claim('private memory of the watch', memory, limit),
-      claim('wake-ups of the watch a second', wakeUps, 4),
-      claim('workers named rightly', right, Object.keys(ACTS).length, 'at least'),
+      claim(
+        'workers named rightly, in each run',
+        { ...right, median: right.min },
+        Object.keys(ACTS).length,
+        'at least',
+      ),
       claim('named after the begin of the block, JavaScript', worst(/^js.*Ms$/), 1500),
       claim('confirmed after native code came back', worst(/ConfirmedMs$/), 100),
     ],
   })
-}
-
-/** The same 18 dormant workers with and without, all herds side by side: they do nothing, and what befalls the machine
- *  befalls all of them. */
-async function idleLanes(options) {
-  const auxv = readAuxv()
-  if (!auxv.ok) throw new Error(`Cannot read ${auxv.path}: ${auxv.reason}`)
-  options.note(
-    `${options.runs} idle herds with and ${options.runs} without, ${(REST_MS + WINDOW_MS) / 1000} s`,
-  )
-  const lane = (detect) =>
-    Promise.all(
-      Array.from({ length: options.runs }, () => idleHerd(options, detect, auxv.value.ticksPerSecond)),
-    )
-  const [off, on] = await Promise.all([lane(false), lane(true)])
-  return { off, on }
-}
-
-async function idleHerd(options, detect, ticksPerSecond) {
-  const herd = createHerdFiles({ count: 18, kind: 'dormant' })
-  const config = JSON.parse(readFileSync(herd.config, 'utf8'))
-  writeFileSync(herd.config, JSON.stringify({ ...config, defaults: { stall: { detect } } }))
-  try {
-    return await withHost(
-      () => startByre(options.node, herd),
-      async (host) => {
-        await sleep(options.settleMs)
-        const { anonBytes } = memoryOf(host)
-        await sleep(Math.max(0, REST_MS - options.settleMs))
-        const before = activityOf(host, ticksPerSecond)
-        await sleep(WINDOW_MS)
-        const after = activityOf(host, ticksPerSecond)
-        return {
-          anonBytes,
-          anonLaterBytes: memoryOf(host).anonBytes,
-          wakeUpsPerSecondCount: (after.voluntarySwitches - before.voluntarySwitches) / (WINDOW_MS / 1000),
-          cpuMs: after.cpuMs - before.cpuMs,
-          threadsCount: after.threads,
-        }
-      },
-    )
-  } finally {
-    herd.remove()
-  }
-}
-
-function activityOf(host, ticksPerSecond) {
-  const activity = readActivity(host.pid, ticksPerSecond)
-  if (!activity.ok) throw new Error(`${host.label}: ${activity.path} is ${activity.reason}`)
-  return activity.value
 }
 
 /** Every way of holding the loop; each worker does one of them after the other has ended. */
