@@ -149,7 +149,14 @@ t.test('byre units writes what it made and nothing that is not its own', async (
   const units = (...args: string[]) => runCleanNode([BIN, 'units', ...args], { cwd: folder })
   const out = join(folder, 'out')
   t.match(await units('--out', out), { code: 0, stderr: '' })
-  t.match(await units('--out', out), { code: 0 }, 'again')
+  t.match(await units('--out', out), { code: 0, stderr: '' }, 'again')
+  writeFileSync(join(out, 'byre-h@gone.service'), readFileSync(join(out, 'byre-h@a.service')))
+  writeFileSync(join(out, 'byre-h@theirs.service'), '[Service]\n')
+  t.match(await units('--out', out), {
+    code: 0,
+    stderr: /^byre: no longer made [^,]*, but still in [^:]*: byre-h@gone\.service\. Run/,
+  })
+  for (const name of ['gone', 'theirs']) rmSync(join(out, `byre-h@${name}.service`))
   t.same(readdirSync(out).toSorted(), [
     'byre-h-default.service',
     'byre-h@a.service',

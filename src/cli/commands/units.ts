@@ -1,6 +1,15 @@
 // `byre units`: systemd units from the config, printed or written; with --explain what they allow and because of whom.
 
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseDurationMs } from '../../base/durations.ts'
@@ -13,7 +22,7 @@ import { grantsOf, proposeSplits } from '../../systemd/grants.ts'
 import { herdUnits, unitHeader } from '../../systemd/herd-units.ts'
 import type { UnitFile } from '../../systemd/herd-units.ts'
 import { groupUnit } from '../../systemd/names.ts'
-import { columns, print } from '../io.ts'
+import { columns, print, printError } from '../io.ts'
 
 export interface UnitsFlags {
   readonly config?: string
@@ -47,7 +56,10 @@ export async function units(flags: UnitsFlags): Promise<number> {
     watchdogMs: watchdogMs(flags.watchdog ?? '30s'),
     ...(flags.individual === undefined ? {} : { individual: checkPattern(flags.individual) }),
   })
-  if (flags.out !== undefined) writeFiles(resolve(flags.out), files, unitHeader(herd))
+  if (flags.out !== undefined) {
+    writeFiles(resolve(flags.out), files, unitHeader(herd))
+    await tellLeftOver(resolve(flags.out), files, unitHeader(herd))
+  }
   if (flags.json === true) await print(json({ herd: herd.name, out: flags.out, units: files }))
   else if (flags.out === undefined)
     await print(files.map(({ name, text }) => `# ---- ${name}\n${text}`).join('\n'))
@@ -94,6 +106,19 @@ function writeFiles(folder: string, files: readonly UnitFile[], header: string):
         .join(', ')} ${foreign.length === 1 ? 'does' : 'do'} not. Move them away, or pass another --out.`,
     )
   for (const { name, text } of files) writeWhole(join(folder, name), text)
+}
+
+/** Of workers and groups that have gone: nobody else would stop them, or take them off the boot. */
+async function tellLeftOver(folder: string, files: readonly UnitFile[], header: string): Promise<void> {
+  const made = new Set(files.map(({ name }) => name))
+  const left = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.service'))
+    .map(({ name }) => name)
+    .filter((name) => !made.has(name) && firstLine(join(folder, name)) === header)
+  if (left.length > 0)
+    await printError(
+      `byre: no longer made from this config, but still in '${folder}': ${left.join(', ')}. Run systemctl disable --now on what you do not need, and remove it.\n`,
+    )
 }
 
 function firstLine(path: string): string | undefined {
