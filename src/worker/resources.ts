@@ -2,9 +2,10 @@
 
 import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
+import type { Json } from '../base/json.ts'
 import type { Resource } from './contract.ts'
 
-/** A dispose that takes longer holds up the next create no more; it is reported. */
+/** After the last release a create or dispose that takes longer holds up the next create no more; it is reported. */
 const DISPOSE_MS = 5000
 
 export interface ResourcePool {
@@ -15,6 +16,20 @@ export interface ResourcePool {
   whenIdle(): Promise<void>
   /** Keys in use and their reference counts. */
   counts(): ReadonlyMap<string, number>
+}
+
+/** What is asked of the herd's resources: a value, or a call of one of its methods. */
+export type ResourceQuestion = 'open' | 'call'
+
+/** JSON: the result; nothing when it is undefined; or null and what was thrown. */
+export type ResourceAnswer = readonly [] | readonly [result: Json] | readonly [result: null, thrown: Json]
+
+/** One run's way to the resources that are modules of their own, which live in the supervisor's process. */
+export interface ResourcePort {
+  /** `values` is JSON text, comma-separated. Of a call: key, method, array of arguments. */
+  ask(question: ResourceQuestion, values: string): Promise<ResourceAnswer>
+  /** Releases what the run holds. */
+  close(): void
 }
 
 export interface ResourcePoolDeps {
@@ -48,19 +63,23 @@ export function createResourcePool({ asNobody, clock, onDisposeError }: Resource
   }
 
   const dispose = async (resource: Resource<unknown>, entry: Entry): Promise<void> => {
-    const [created] = await Promise.allSettled([entry.value])
-    if (created.status === 'rejected') return // told to those who waited for it
     const late = deferred()
-    const timer = clock.setTimer(DISPOSE_MS, () =>
-      late.reject(new Error(`dispose has not ended after ${DISPOSE_MS} ms`)),
+    let what = 'create'
+    const timer = clock.setTimer(DISPOSE_MS, () => {
+      onDisposeError(resource.key, new Error(`${what} has not ended after ${DISPOSE_MS} ms`))
+      late.resolve()
+    })
+    // A create that nobody waits for any more may still give something: it is disposed of whenever it comes.
+    const done = entry.value.then(
+      async (value) => {
+        what = 'dispose'
+        await resource.dispose?.(value)
+      },
+      () => {}, // told to those who waited for it
     )
-    try {
-      await Promise.race([resource.dispose?.(created.value), late.promise])
-    } catch (error) {
-      onDisposeError(resource.key, error)
-    } finally {
-      timer.cancel()
-    }
+    const told = done.catch((error: unknown) => onDisposeError(resource.key, error))
+    await Promise.race([told, late.promise])
+    timer.cancel()
   }
 
   const release = (resource: Resource<unknown>, entry: Entry): void => {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { deferred } from '../../src/base/deferred.ts'
 import type { Clock } from '../../src/base/clock.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { createResourcePool } from '../../src/worker/resources.ts'
@@ -96,3 +97,28 @@ t.test('a dispose that never ends is reported after 5 s and holds nobody up any 
   t.equal(await resources.acquire(resource).value, 1)
   t.same(told, ['db'])
 })
+
+t.test(
+  'a create that never ends holds nobody up after the last release, and is disposed of if it comes',
+  async (t) => {
+    const clock = fakeClock()
+    const told: string[] = []
+    const disposed: unknown[] = []
+    const resources = pool((key, error) => told.push(`${key}: ${(error as Error).message}`), clock)
+    const first = deferred<string>()
+    const resource = {
+      key: 'db',
+      create: () => first.promise,
+      dispose: (value: string) => void disposed.push(value),
+    }
+    resources.acquire(resource).release()
+    const second = resources.acquire({ ...resource, create: () => 'the second' })
+    while (clock.armed === 0) await Promise.resolve()
+    clock.advance(5000)
+    t.equal(await second.value, 'the second')
+    t.same(told, ['db: create has not ended after 5000 ms'])
+    first.resolve('the first')
+    await new Promise((resolve) => setImmediate(resolve))
+    t.same(disposed, ['the first'])
+  },
+)
