@@ -2,8 +2,11 @@
 export { defineWorker } from './worker/define.ts'
 export type {
   EveryOptions,
+  HerdResource,
   OffloadOptions,
+  Remote,
   Resource,
+  ResourceModule,
   Wake,
   WakeCause,
   WorkerContext,

@@ -1,26 +1,122 @@
-// The context shared resources live in: they belong to all who use them, so their background errors are charged to no
-// worker and drain nobody; they are told, with the key of no one else to blame.
+// The resources workers share, and the context they live in: they belong to all who use them, so their background errors
+// are charged to no worker and drain nobody; they are told, with the key where there is one.
 
-import { describeThrown } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { ByreError, describeThrown } from '../base/errors.ts'
+import { parse } from '../base/json.ts'
+import { lazyModule } from '../base/lazy.ts'
 import type { Logger } from '../log/logger.ts'
-import { createRunScope, enter } from './attribution/run-scope.ts'
+import { createResourcePool } from '../worker/resources.ts'
+import type { ResourceAnswer, ResourcePool, ResourcePort, ResourceQuestion } from '../worker/resources.ts'
+import { createRunScope, enter, runInScope } from './attribution/run-scope.ts'
+import type { HerdHold, HerdResources } from './herd-resources.ts'
 
-/** No worker can have this name (src/config). */
-const NAME = '(shared resources)'
+/** One run's hold on the resources that are modules of their own. */
+export interface ResourceHold {
+  /** A ResourceAnswer as JSON text. */
+  ask(question: ResourceQuestion, values: readonly unknown[]): Promise<string>
+  close(): void
+}
 
-/** Runs create and dispose of shared resources. */
-export function createResourceScope(log: Logger): <R>(fn: () => R) => R {
-  const scope = createRunScope(NAME, -1, 0, {
+export interface HerdHolds {
+  /** For one run of `worker`. */
+  hold(worker: string): ResourceHold
+}
+
+/** All that workers of one supervisor share. */
+export interface Resources extends HerdHolds {
+  /** Made by functions of workers in the supervisor's loop. */
+  readonly pool: ResourcePool
+  /** `hold` for a worker in the supervisor's loop: what crosses is text here too. */
+  readonly port: (worker: string) => ResourcePort
+  /** Resolves when no dispose is under way; each is bounded by itself. */
+  whenIdle(): Promise<void>
+}
+
+/** `limitBytes`: most bytes of the arguments of a call, and of its result. */
+export function openResources(log: Logger, clock: Clock, limitBytes: number): Resources {
+  const open = (): ResourcePool =>
+    createResourcePool({
+      asNobody: createResourceScope(log),
+      clock,
+      onDisposeError: (key, error) =>
+        log.error(
+          { event: 'dispose-failed', resource: key, ...describeThrown(error) },
+          'a shared resource was not disposed',
+        ),
+    })
+  const pool = open()
+  let herdPool: ResourcePool | undefined
+  const herd = lazyModule(async () => {
+    const { HerdResources: House } = await import('./herd-resources.ts')
+    herdPool = open()
+    return new House({ pool: herdPool, log, limitBytes })
+  })
+  const hold = (worker: string): ResourceHold =>
+    new LateHold(worker, () => runInScope(undefined, async () => herd.load()))
+  return {
+    pool,
+    hold,
+    port: (worker) => {
+      const own = hold(worker)
+      return {
+        ask: async (question, values) =>
+          parse(await own.ask(question, parse(`[${values}]`) as unknown[])) as ResourceAnswer,
+        close: () => own.close(),
+      }
+    },
+    async whenIdle() {
+      await Promise.all([pool.whenIdle(), herdPool?.whenIdle()])
+    },
+  }
+}
+
+/** The code comes with the first question: most runs never ask. */
+class LateHold implements ResourceHold {
+  readonly #worker: string
+  readonly #load: () => Promise<HerdResources>
+  #hold: Promise<HerdHold> | undefined
+  #closed = false
+
+  constructor(worker: string, load: () => Promise<HerdResources>) {
+    this.#worker = worker
+    this.#load = load
+  }
+
+  async ask(question: ResourceQuestion, values: readonly unknown[]): Promise<string> {
+    if (this.#closed)
+      throw new ByreError(
+        'BYRE_WORKER_STOPPED',
+        `Cannot use a resource: the run of '${this.#worker}' has ended.`,
+      )
+    this.#hold ??= this.#load().then((herd) => herd.enter(this.#worker))
+    const hold = await this.#hold
+    return hold.ask(question, values)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#hold?.then((hold) => hold.close()).catch(() => {}) // a load that failed was told to who asked
+  }
+}
+
+/** Runs code of shared resources: of the one with `key`, or of those that are functions of workers. */
+export function createResourceScope(log: Logger, key?: string): <R>(fn: () => R) => R {
+  // No worker can have these names (src/config).
+  const name = key === undefined ? '(shared resources)' : `(resource ${key})`
+  const which = key === undefined ? {} : { resource: key }
+  const scope = createRunScope(name, -1, 0, {
     stray: (error, via) =>
       log.error(
-        { event: 'resource-error', via, ...describeThrown(error) },
+        { event: 'resource-error', ...which, via, ...describeThrown(error) },
         'a shared resource threw in the background',
       ),
     exitCalled: ({ code }) =>
-      log.error({ event: 'resource-exit', code }, 'a shared resource called process.exit; ignored'),
-    touched: (kind, what) => log.warn({ event: 'process-touched', kind }, `a shared resource: ${what}`),
+      log.error({ event: 'resource-exit', ...which, code }, 'a shared resource called process.exit; ignored'),
+    touched: (kind, what) =>
+      log.warn({ event: 'process-touched', ...which, kind }, `a shared resource: ${what}`),
     output: (stream, chunk) =>
-      log.info({ event: 'resource-output', stream }, String(chunk).slice(0, 8192).trimEnd()),
+      log.info({ event: 'resource-output', ...which, stream }, String(chunk).slice(0, 8192).trimEnd()),
   })
   scope.loading = false
   return (fn) => enter(scope, fn)

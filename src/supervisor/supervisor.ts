@@ -11,7 +11,6 @@ import { createScheduler, type Scheduler } from '../base/scheduler.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { logTransition } from '../log/transition.ts'
 import { createOffloader, type Offloader } from '../worker/offload.ts'
-import { createResourcePool, type ResourcePool } from '../worker/resources.ts'
 import { createAdmission, type Admission } from './admission.ts'
 import { noteEntriesOnceUp } from './attribution/note-entries.ts'
 import { runInScope } from './attribution/run-scope.ts'
@@ -33,7 +32,7 @@ import { holdMessages } from './hold.ts'
 import { logReady } from './log-ready.ts'
 import { planReload, tellRefused, tellReloaded } from './reload.ts'
 import { openResidence, type Residence } from './residence.ts'
-import { createResourceScope } from './resource-scope.ts'
+import { openResources, type Resources } from './resource-scope.ts'
 import { hostedWorkers, Roster } from './roster.ts'
 import type { Runner } from './runner.ts'
 import { createSettler, type Settler } from './settle.ts'
@@ -62,7 +61,7 @@ class Herd implements Supervisor, ControlTarget {
   readonly #scheduler: Scheduler
   readonly #figures: ProcessFigures
   readonly #offloader: Offloader
-  readonly #resources: ResourcePool
+  readonly #resources: Resources
   readonly #residence: Residence
   readonly #admission: Admission
   readonly #shared: SharedPlacement
@@ -99,15 +98,7 @@ class Herd implements Supervisor, ControlTarget {
     this.#offloader = createOffloader((fn) => runInScope(undefined, fn))
     this.#codeWatch = new CodeWatch(this.#clock.monotonic)
     this.#settler = createSettler({ scheduler: this.#scheduler, clock: this.#clock, log: options.log.root })
-    this.#resources = createResourcePool({
-      asNobody: createResourceScope(options.log.root),
-      clock: this.#clock,
-      onDisposeError: (key, error) =>
-        options.log.root.error(
-          { event: 'dispose-failed', resource: key, ...describeThrown(error) },
-          'a shared resource was not disposed',
-        ),
-    })
+    this.#resources = openResources(options.log.root, this.#clock, options.herd.limits.messageBytes)
     this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
     this.#residence = openResidence(options, this.#clock)
     this.#admission = createAdmission({
@@ -120,7 +111,8 @@ class Herd implements Supervisor, ControlTarget {
       monotonic: this.#clock.monotonic,
       random: options.random,
       scheduler: this.#scheduler,
-      resources: this.#resources,
+      resources: this.#resources.pool,
+      herdResources: this.#resources.port,
       offloader: this.#offloader,
       logOf: (worker) => options.log.worker(worker),
       busOf: (worker) => runnerOf(worker).openBus(),
@@ -133,6 +125,7 @@ class Herd implements Supervisor, ControlTarget {
       runnerOf,
       captures: this.#captures,
       offloader: this.#offloader,
+      resources: this.#resources,
       residence: this.#residence,
       onStalled: this.#watches.stalled,
       onInternal: (error, via) => this.#internalError(error, via),

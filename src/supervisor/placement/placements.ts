@@ -12,6 +12,7 @@ import type { Captures } from '../captures.ts'
 import type { SupervisorOptions } from '../options.ts'
 import { wakers } from '../inbox.ts'
 import type { Residence } from '../residence.ts'
+import type { HerdHolds } from '../resource-scope.ts'
 import type { Runner } from '../runner.ts'
 import type { Stall } from '../stall/protocol.ts'
 import type { Instance, LaunchRequest, Placement } from './placement.ts'
@@ -27,6 +28,7 @@ export interface Hosting {
   readonly runnerOf: (worker: string) => Pick<Runner, 'openBus' | 'inbox' | 'spec'>
   readonly captures: Captures
   readonly offloader: Offloader
+  readonly resources: HerdHolds
   readonly residence: Residence
   readonly onStalled: (stall: Stall) => void
   readonly onInternal: (error: unknown, via: string) => void
@@ -41,7 +43,8 @@ export function createPlacements(shared: Placement, hosting: Hosting): Placement
 }
 
 async function partsOf(hosting: Hosting): Promise<RemoteParts> {
-  const { clock, options, runnerOf, captures, offloader, residence, onStalled, onInternal } = hosting
+  const { clock, options, runnerOf, captures, offloader, resources, residence, onStalled, onInternal } =
+    hosting
   const { log, bus, herd, ownRoot, stateFolder, label } = options
   const { createSampler } = await import('../sampler/sampler.ts')
   return {
@@ -51,6 +54,7 @@ async function partsOf(hosting: Hosting): Promise<RemoteParts> {
     busOf: (worker) => runnerOf(worker).openBus(),
     giveBack: (worker, deliveries) => giveBack(runnerOf(worker), deliveries),
     answer: (replyTo, payload, inReplyTo) => bus.publishSystem(replyTo, payload, { inReplyTo }),
+    resourcesOf: (worker) => resources.hold(worker),
     offload: (moduleUrl, input, given) => offloader.run(moduleUrl, input, given),
     output: (worker, stream, chunk) => captures.write(worker, stream, chunk),
     onInternal,

@@ -15,6 +15,8 @@ import type {
 import { MAX_FIELD_LENGTH } from '../../bus/codec.ts'
 import { isReserved } from '../../bus/topics.ts'
 import type { Offloader } from '../../worker/offload.ts'
+import type { ResourceQuestion } from '../../worker/resources.ts'
+import type { ResourceHold } from '../resource-scope.ts'
 import type { Offloaded } from './guest/offload.ts'
 import { InHand } from './wire/in-hand.ts'
 import type { Link } from './wire/link.ts'
@@ -30,6 +32,8 @@ export interface RelayOptions {
   readonly answer: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
   /** The supervisor's pool of threads; absent for a process, which has its own. */
   readonly offload?: Offloader['run']
+  /** The guest's hold on the resources of the herd; closed with the relay. */
+  readonly resources: ResourceHold
   /** Takes back, in order and in front, what the guest had in hand. */
   readonly giveBack: (deliveries: readonly RawDelivery[]) => void
 }
@@ -78,6 +82,7 @@ export class Relay {
     switch (tag) {
       case 'c':
         if (value === 'offload') void this.#offload(id as number, String(rest[0]), rest[1])
+        else if (value === 'use') void this.#use(id as number, rest)
         else void this.#answer(id as number, String(value), rest)
         return true
       case 'g':
@@ -111,6 +116,7 @@ export class Relay {
     for (const request of this.#requests.values()) request.abort()
     for (const { iterator } of this.#streams.values()) void iterator.return?.()
     this.#streams.clear()
+    this.#options.resources.close()
     this.#options.bus.closeAll()
     return lost
   }
@@ -215,6 +221,17 @@ export class Relay {
       return await this.#options.bus.request(topic, payload, { ...options, signal: abort.signal })
     } finally {
       this.#requests.delete(id)
+    }
+  }
+
+  /** A guest that does not read what it asked for gets no more of it. */
+  async #use(id: number, [question, ...values]: readonly unknown[]): Promise<void> {
+    const { link, resources } = this.#options
+    await link.whenWritable()
+    try {
+      link.send(`["r",${id},${await resources.ask(question as ResourceQuestion, values)}]`)
+    } catch (error) {
+      link.send(line('x', id, packError(error)))
     }
   }
 

@@ -12,6 +12,7 @@ import type { LogLevel, Logger } from '../../log/logger.ts'
 import type { Offloader } from '../../worker/offload.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
 import { runInScope } from '../attribution/run-scope.ts'
+import type { ResourceHold } from '../resource-scope.ts'
 import type { Sampler, Watch } from '../sampler/sampler.ts'
 import type { GuestHeart } from '../stall/guest-heart.ts'
 import type { Connect } from '../stall/pause.ts'
@@ -41,6 +42,8 @@ export interface RemoteParts {
   readonly answer: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
   /** On the supervisor's pool of threads, for the workers in threads. */
   readonly offload: Offloader['run']
+  /** For one run, to the resources of the herd. */
+  readonly resourcesOf: (worker: string) => ResourceHold
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
   /** An error of byre's own code in a guest. */
   readonly onInternal: (error: unknown, via: string) => void
@@ -164,6 +167,7 @@ class RemoteInstance implements Instance {
       answer: this.#parts.answer,
       // Work done here could end the supervisor, or fill its heap: a process keeps its own to itself.
       ...(this.#kind === 'thread' ? { offload: this.#parts.offload } : {}),
+      resources: this.#parts.resourcesOf(name),
       giveBack: (deliveries) => this.#parts.giveBack(name, deliveries),
     })
     this.#relay = relay

@@ -52,6 +52,7 @@ function join(embedded: HostBus, owner: string, options: ScopedBusOptions = {}):
   })
   relay = new Relay({
     offload: () => Promise.reject(new Error('nothing is offloaded here')),
+    resources: { ask: () => Promise.reject(new Error('no resources here')), close() {} },
     link: host,
     now: systemClock.monotonic,
     bus: embedded.scoped(owner, options),

@@ -32,6 +32,7 @@ import { resolveEnqueueOptions, resolveStreamOptions } from '../../../bus/stream
 import { BufferedSubscription } from '../../../bus/subscription.ts'
 import type { SubscriptionOwner } from '../../../bus/subscription.ts'
 import { assertPattern, assertTopic, covers, isReserved, reserved } from '../../../bus/topics.ts'
+import type { ResourceAnswer, ResourceQuestion } from '../../../worker/resources.ts'
 import type { Link } from '../wire/link.ts'
 import { unpackError } from '../wire/protocol.ts'
 import type { WireLine } from '../wire/protocol.ts'
@@ -136,6 +137,11 @@ export class GuestBus implements ScopedBus {
   offload(moduleUrl: string, input: unknown, signal?: AbortSignal): Promise<Offloaded> {
     if (signal?.aborted === true) return Promise.reject(signal.reason)
     return this.#calls.post('offload', [moduleUrl, input], signal) as Promise<Offloaded>
+  }
+
+  /** Asks for a resource of the herd, or a call of one. */
+  use(question: ResourceQuestion, values: string): Promise<ResourceAnswer> {
+    return this.#calls.ask('use', `"${question}",${values}`) as unknown as Promise<ResourceAnswer>
   }
 
   stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>> {

@@ -161,6 +161,7 @@ export class Guest {
       random: Math.random,
       scheduler: createScheduler(systemClock),
       resources: this.#openResources(log),
+      herdResources: () => ({ ask: (question, values) => bus.use(question, values), close: () => {} }),
       offloader: this.#ownPool ?? offloadToHost(bus),
       logOf: () => log.logger,
       busOf: () => bus,

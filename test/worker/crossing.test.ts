@@ -1,0 +1,69 @@
+// What crosses to and from a resource of the herd: JSON exactly, or a refusal that names the place.
+import fc from 'fast-check'
+import t from 'tap'
+import { encodeCrossing, packThrown, unpackThrown } from '../../src/worker/crossing.ts'
+
+const encode = (value: unknown, limitBytes = 1_048_576): string =>
+  encodeCrossing(value, 'Cannot do it', 'it', limitBytes)
+
+t.test('what JSON can say arrives as it was sent, and nothing else is sent', async (t) => {
+  const odd = fc.constantFrom<unknown>(
+    Number.NaN,
+    Infinity,
+    1n,
+    new Date(0),
+    new Map(),
+    /x/,
+    () => 1,
+    Symbol('s'),
+  )
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 6 }), (value) => {
+      t.strictSame(JSON.parse(encode(value)), JSON.parse(JSON.stringify(value)))
+    }),
+  )
+  fc.assert(
+    fc.property(fc.jsonValue(), odd, fc.constantFrom('x', '0', 'a.b'), (value, misfit, key) => {
+      for (const holder of [{ a: value, [key]: misfit }, [value, misfit], [[{ [key]: misfit }], value]])
+        t.throws(() => encode(holder), { code: 'BYRE_RESOURCE_VALUE', message: /^Cannot do it: it[[.]/ })
+    }),
+    { numRuns: 50 },
+  )
+})
+
+t.test(
+  'its size is counted in bytes of UTF-8, and a value of many small parts is not walked to its end',
+  async (t) => {
+    t.equal(encode('ü'.repeat(4), 10), '"üüüü"')
+    t.throws(() => encode('ü'.repeat(5), 10), {
+      code: 'BYRE_RESOURCE_TOO_LARGE',
+      message: /10 bytes of JSON, got 12 /,
+    })
+    // Each level holds the one below twice: 2^64 parts.
+    let twice: unknown = 1
+    for (let i = 0; i < 64; i++) twice = [twice, twice]
+    t.throws(() => encode(twice), { code: 'BYRE_RESOURCE_TOO_LARGE', message: /got at least 1048577/ })
+  },
+)
+
+t.test('an error arrives with its name, message, code and the text of its cause', async (t) => {
+  const thrown = Object.assign(new RangeError('no', { cause: new TypeError('why') }), { code: 7 })
+  const error = unpackThrown(JSON.parse(JSON.stringify(packThrown(thrown))) as never)
+  t.ok(error instanceof Error)
+  t.match(error, { name: 'RangeError', message: 'no', code: 7, cause: 'TypeError: why' })
+  t.match(error.stack, /^RangeError: no\n/)
+  const hostile = {
+    get message(): never {
+      throw new Error('trap')
+    },
+    get code(): never {
+      throw new Error('trap')
+    },
+    get cause(): never {
+      throw new Error('trap')
+    },
+  }
+  t.match(packThrown(hostile), { name: 'Error', message: /throws when read/ })
+  t.match(packThrown(undefined), { name: 'Error', message: 'undefined' })
+  t.ok(packThrown(new Error('x'.repeat(1e6))).message.length < 3000, 'bounded')
+})
