@@ -1,5 +1,7 @@
 // A worker that holds the shared loop is named while it holds it: the right one, where, and how long, for every way of
 // holding it that is known.
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -55,3 +57,26 @@ for (const [name, act] of Object.entries(ACTS))
     await fed
     t.same(await herd.stop(), { code: 0, signal: null })
   })
+
+t.test('JavaScript that waits for a core is not taken for native code', async (t) => {
+  const act = { ...ACTS['sort']!, block: ACTS['sort']!.block.replace('3000', '8000') }
+  const herd = await startBlockers(t, { starved: act })
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', '0', String(herd.pid)], { stdio: 'ignore' })
+  const hogs = Array.from({ length: 24 }, () =>
+    spawn('taskset', ['--cpu-list', '0', 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),
+  )
+  const ended = Promise.all(hogs.map((hog) => once(hog, 'close')))
+  try {
+    await setOff(herd, 'starved')
+    t.match(await herd.line({ event: 'stall' }), {
+      worker: 'starved',
+      kind: 'javascript',
+      function: act.function,
+    })
+  } finally {
+    for (const hog of hogs) hog.kill('SIGKILL')
+    await ended
+  }
+  await herd.line({ event: 'stall-over' })
+  t.same(await herd.stop(), { code: 0, signal: null })
+})

@@ -67,7 +67,7 @@ export function watchGuestStalls(options: GuestStallOptions): GuestHeart {
 }
 
 async function tell(options: GuestStallOptions, held: Held): Promise<void> {
-  const { spec, kind, log, ownRoot, inspect } = options
+  const { spec, kind, pid, tid, log, ownRoot, inspect } = options
   // It is ended by its policy, not with the supervisor's process.
   const worker = { ...spec.stall, name: spec.name, index: 0, source: spec.source, eject: false }
   const culprit = { worker: spec.name, by: 'placement' as const }
@@ -80,6 +80,7 @@ async function tell(options: GuestStallOptions, held: Held): Promise<void> {
     pause: (request) => pauseLoop(inspect ?? refuse, request),
     reachMs: REACH_MS,
     nativeAfterMs: NATIVE_AFTER_MS,
+    thread: { pid, tid },
     ownRoot,
     nameOf: () => culprit,
     workerOf: () => worker,

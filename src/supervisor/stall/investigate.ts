@@ -3,6 +3,8 @@
 // with the first stall.
 
 import { formatDurationMs } from '../../base/durations.ts'
+import type { Pid } from '../../procfs/read.ts'
+import { readTaskSchedstat } from '../../procfs/schedstat.ts'
 import type { LineBudget } from './line-budget.ts'
 import { placeOf, showFrames } from './name-culprit.ts'
 import type { Culprit, Frame, Place } from './name-culprit.ts'
@@ -19,8 +21,10 @@ export interface Investigation {
   readonly pause: Pause
   /** Until the inspector of the loop is reached, at most. */
   readonly reachMs: number
-  /** What has not stopped by then, once it was asked to, is native code. */
+  /** What has not stopped by then, once it was asked to, is native code. Time it waited for a core does not count. */
   readonly nativeAfterMs: number
+  /** The thread of the loop. */
+  readonly thread: { readonly pid: Pid; readonly tid: number }
   /** Paths of byre's own code begin with it. */
   readonly ownRoot: string
   readonly nameOf: (paused: Paused) => Culprit | undefined
@@ -72,7 +76,7 @@ export async function investigate(asked: Investigation): Promise<Stall | undefin
     const known = (): boolean => paused !== undefined || asked.over()
     await until(() => refused !== NO_ANSWER || known(), asked.reachMs)
     if (refused !== undefined && !known()) return await unseen(asked, refused, at)
-    await until(known, asked.nativeAfterMs)
+    await untilRan(asked, known)
     if (paused !== undefined) {
       const stall = await inJavaScript(asked, paused, at)
       await keepProfile(asked, stall?.worker, pausing)
@@ -268,6 +272,21 @@ export function whereabouts(stall: Stall): string {
   if (stall.file === undefined) return ''
   const call = stall.call === undefined ? '' : `${stall.call} called by `
   return `: ${call}${stall.function} (${stall.file}:${stall.line})`
+}
+
+/** A thread that gets no core for longer is called native all the same. */
+const STARVED_MAX_MS = 3000
+
+/** Waits until `done`, or the loop has had `nativeAfterMs` on a core or asleep: without a core it cannot stop either. */
+async function untilRan({ thread, nativeAfterMs }: Investigation, done: () => boolean): Promise<void> {
+  const waitedMs = (): number => {
+    const schedstat = readTaskSchedstat(thread.pid, thread.tid)
+    return schedstat.ok ? schedstat.value.waitMs : 0
+  }
+  const before = waitedMs()
+  const starved = (): number => Math.min(STARVED_MAX_MS, waitedMs() - before)
+  for (let polledMs = 0; polledMs < nativeAfterMs + starved() && !done(); polledMs += POLL_MS)
+    await sleep(POLL_MS)
 }
 
 /** Waits until `done`, at most `maxMs` as counted in polls: on a busy machine they come late, and so does what is waited for. */

@@ -32,6 +32,7 @@ export async function investigateShared(stalled: SharedStall): Promise<Stall | u
     pause: counting(shared),
     reachMs: 500,
     nativeAfterMs: NATIVE_AFTER_MS,
+    thread: { pid: 'self', tid: process.pid }, // the main thread's id is that of its process
     ownRoot: herd.ownRoot,
     nameOf: (paused) => nameCulprit({ ...paused, entered: entered() }, owners),
     workerOf: (name) => herd.workers.find((worker) => worker.name === name),
@@ -47,7 +48,7 @@ export async function investigateShared(stalled: SharedStall): Promise<Stall | u
   })
 }
 
-/** JavaScript stops within 60 ms, unless the machine is busy with other work. */
+/** JavaScript stops within 60 ms, once it has a core. */
 const NATIVE_AFTER_MS = 300
 
 /** Node 20 aborts the process when a thread ends within this of the end of its session: the loop waits for it. */
