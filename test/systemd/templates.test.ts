@@ -40,7 +40,7 @@ t.test('the templates in units/', { skip: systemdMissing() }, async (t) => {
     await systemd.must(['systemctl', 'start', GROUP])
     t.equal(await systemd.property(GROUP, 'StatusText'), '1 running')
     const main = await systemd.property(GROUP, 'MainPID')
-    t.equal(await systemd.must(['ps', '-o', 'user=', '-p', main]), 'byre')
+    t.equal(await systemd.must(['stat', '-c', '%U', `/proc/${main}`]), 'byre')
     await systemd.must(['systemctl', 'stop', GROUP])
     t.equal(await systemd.property(GROUP, 'ActiveState'), 'inactive')
     t.equal(await systemd.property(GROUP, 'Result'), 'success')
