@@ -51,6 +51,12 @@ export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): voi
     watched: (worker) => deps.runnerOf(worker)?.spec.stall.detect === true,
   })
   const runner = last === undefined ? undefined : deps.runnerOf(last.worker)
+  if (last !== undefined && runner === undefined) {
+    // a shared resource, or a worker that the config has no more: nobody to quarantine
+    const facts = { event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit }
+    deps.log.error(facts, `the last process ended inside ${last.worker}, which is no worker here`)
+    return
+  }
   if (last === undefined || runner === undefined) {
     if (unit === undefined) return
     const verdict = verdictOfUnit(unit)

@@ -14,6 +14,7 @@ import type { OpenedResource } from '../worker/herd-resource.ts'
 import { fileOf } from '../worker/load.ts'
 import type { ResourcePool, ResourceQuestion } from '../worker/resources.ts'
 import { createResourceScope } from './resource-scope.ts'
+import type { InScope } from './resource-scope.ts'
 
 export interface HerdResourcesDeps {
   readonly pool: ResourcePool
@@ -22,7 +23,6 @@ export interface HerdResourcesDeps {
   readonly limitBytes: number
 }
 
-type InScope = <R>(fn: () => R) => R
 type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>
 
 /** A value that was made. */
@@ -31,6 +31,7 @@ interface Made {
   readonly methods: readonly string[]
   readonly module: ResourceModule<Methods>
   readonly inScope: InScope
+  readonly end: () => void
 }
 
 /** What a worker asks for. */
@@ -127,13 +128,20 @@ export class HerdResources {
     const resource: Resource<Made> = {
       key,
       create: async () => {
-        // Its own, and a new one each time: what the value leaves in the background is told with its key.
-        const inScope = createResourceScope(this.#deps.log, key)
-        const module = await this.#load(key, file, inScope)
+        const { log } = this.#deps
+        // What the module sets up while it loads stays with it, as a worker's does; what the value sets up ends with it.
+        const module = await this.#load(key, file, createResourceScope(log, key).inScope)
+        const { inScope, end } = createResourceScope(log, key)
         const value = await inScope(async () => module.create(parse(given) as Json))
-        return { value, methods: methodsOf(value, key, file), module, inScope }
+        return { value, methods: methodsOf(value, key, file), module, inScope, end }
       },
-      dispose: ({ value, module, inScope }) => inScope(async () => module.dispose?.(value)),
+      dispose: async ({ value, module, inScope, end }) => {
+        try {
+          await inScope(async () => module.dispose?.(value))
+        } finally {
+          end()
+        }
+      },
     }
     const known = { file, input, worker, resource, holders: 0 }
     this.#known.set(key, known)

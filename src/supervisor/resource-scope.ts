@@ -9,6 +9,8 @@ import type { Logger } from '../log/logger.ts'
 import { createResourcePool } from '../worker/resources.ts'
 import type { ResourceAnswer, ResourcePool, ResourcePort, ResourceQuestion } from '../worker/resources.ts'
 import { createRunScope, enter, runInScope } from './attribution/run-scope.ts'
+import type { RunScope } from './attribution/run-scope.ts'
+import { clearLeakedTimers } from './attribution/wrap-timers.ts'
 import type { HerdHold, HerdResources } from './herd-resources.ts'
 
 /** One run's hold on the resources that are modules of their own. */
@@ -37,7 +39,7 @@ export interface Resources extends HerdHolds {
 export function openResources(log: Logger, clock: Clock, limitBytes: number): Resources {
   const open = (): ResourcePool =>
     createResourcePool({
-      asNobody: createResourceScope(log),
+      asNobody: createSharedScope(log),
       clock,
       onDisposeError: (key, error) =>
         log.error(
@@ -100,8 +102,34 @@ class LateHold implements ResourceHold {
   }
 }
 
-/** Runs code of shared resources: of the one with `key`, or of those that are functions of workers. */
-export function createResourceScope(log: Logger, key?: string): <R>(fn: () => R) => R {
+/** Runs code of shared resources that are functions of workers. */
+function createSharedScope(log: Logger): InScope {
+  const scope = resourceScope(log)
+  return (fn) => enter(scope, fn)
+}
+
+export type InScope = <R>(fn: () => R) => R
+
+/** Runs code of one value of the resource `key`. `end` names the timers it leaves behind, and clears them. */
+export function createResourceScope(
+  log: Logger,
+  key: string,
+): { readonly inScope: InScope; readonly end: () => void } {
+  const scope = resourceScope(log, key)
+  return {
+    inScope: (fn) => enter(scope, fn),
+    end() {
+      const timers = clearLeakedTimers(scope).slice(0, TIMERS_NAMED_MAX)
+      scope.ended = true
+      if (timers.length > 0)
+        log.warn({ event: 'leftovers', resource: key, timers }, 'a shared resource left timers; cleared')
+    },
+  }
+}
+
+const TIMERS_NAMED_MAX = 20
+
+function resourceScope(log: Logger, key?: string): RunScope {
   // No worker can have these names (src/config).
   const name = key === undefined ? '(shared resources)' : `(resource ${key})`
   const which = key === undefined ? {} : { resource: key }
@@ -119,5 +147,5 @@ export function createResourceScope(log: Logger, key?: string): <R>(fn: () => R)
       log.info({ event: 'resource-output', ...which, stream }, String(chunk).slice(0, 8192).trimEnd()),
   })
   scope.loading = false
-  return (fn) => enter(scope, fn)
+  return scope
 }

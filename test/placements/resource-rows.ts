@@ -52,6 +52,12 @@ export const create = () => (++tries % 2 === 1 ? Promise.reject(Object.assign(ne
   'lib/shapeless.mjs': `export const make = 1`,
   'lib/number.mjs': `export const create = () => 42`,
   'lib/empty.mjs': `export const create = () => ({ size: 1 })`,
+  'lib/ticks.mjs': `
+setInterval(function ofTheModule() {}, 1e6)
+export const create = () => {
+  setInterval(function ofTheValue() {}, 1e6)
+  return { abort: () => process.abort(), hello: () => 'ticking' }
+}`,
   'lib/stuck.mjs': `
 export const create = () => ({ hello: () => 'stuck' })
 export const dispose = () => { throw new Error('does not close') }`,

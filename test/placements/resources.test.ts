@@ -1,7 +1,7 @@
 // ctx.use of a module of its own: one value for the herd, the same answers in every placement and under `byre run`.
 import t from 'tap'
 import type { Test } from 'tap'
-import { startHerd } from '../helpers/herd.ts'
+import { herdFolder, startHerd } from '../helpers/herd.ts'
 import type { Herd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { EXPECTED, FILES, ROWS } from './resource-rows.ts'
@@ -205,6 +205,40 @@ export async function run(ctx) {
   t.ok(await herd.line({ event: 'dispose-failed', resource: 'sticky', message: 'does not close' }))
   t.same(await herd.stop(), { code: 0, signal: null })
 })
+
+t.test(
+  'timers of a value end with it, named; a resource that crashes is named at the next start',
+  async (t) => {
+    const folder = herdFolder(t)
+    const worker = (method: string): string => `
+export async function run(ctx) {
+  const ticks = await ctx.use({ key: 'ticks', module: new URL('../lib/ticks.mjs', import.meta.url) })
+  ctx.log.info({ event: 'hello', text: await ticks.${method}() }, 'hello')
+}`
+    const options = { folder, files: FILES, config: { workers: { w: { placement: 'process' as const } } } }
+    const herd = await startHerd(t, { ...options, workers: { w: worker('hello'), sibling: IDLE } })
+    t.match(await herd.line({ event: 'leftovers', resource: 'ticks' }), {
+      timers: ['setInterval(ofTheValue)'],
+    })
+    t.same(await herd.stop(), { code: 0, signal: null })
+
+    const crashed = await startHerd(t, {
+      ...options,
+      workers: { w: worker('abort'), sibling: IDLE },
+      ready: false,
+    })
+    t.match(await crashed.exit(), { signal: 'SIGABRT' })
+    const next = await startHerd(t, { ...options, workers: { w: worker('hello'), sibling: IDLE } })
+    t.match(await next.line({ event: 'last-run' }), {
+      worker: '(resource ticks)',
+      certain: true,
+      verdict: 'killed',
+    })
+    t.match(await next.worker('sibling'), { state: 'running' })
+    t.ok(await next.line({ event: 'hello', text: 'ticking' }), 'nobody is quarantined')
+    t.same(await next.stop(), { code: 0, signal: null })
+  },
+)
 
 function withoutFolder(outcomes: unknown): unknown {
   return JSON.parse(JSON.stringify(outcomes).replaceAll(/\/tmp\/bh-\w+/g, ''))
