@@ -23,6 +23,7 @@ import type { Drop, PacketSubscription } from './router.ts'
 import { BufferedSubscription } from './subscription.ts'
 import type { SubscriptionOwner } from './subscription.ts'
 import { assertPattern, assertTopic, covers } from './topics.ts'
+import { nextTurn, turnIsOver } from './turn.ts'
 
 /** Also what its subscriptions call back into. */
 export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
@@ -215,7 +216,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     if (this.#closed) return Promise.reject(closedError('publish to', topic))
     try {
       const sent = this.#router.publish(topic, payload, options, rights)
-      return typeof sent === 'number' ? ACKNOWLEDGED : sent
+      return typeof sent === 'number' ? accepted() : sent
     } catch (error) {
       return Promise.reject(error)
     }
@@ -240,7 +241,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   #reply(packet: Packet, payload: Json): Promise<void> {
     if (this.#closed) return Promise.reject(closedError('reply to', packet.topic))
     try {
-      return this.#router.reply(packet, payload) ?? ACKNOWLEDGED
+      return this.#router.reply(packet, payload) ?? accepted()
     } catch (error) {
       return Promise.reject(error)
     }
@@ -272,3 +273,8 @@ class RawOwner implements SubscriptionOwner<Packet> {
 const PRIVILEGED = { privileged: true } as const
 /** Where nobody else has to accept it, accepted is acknowledged. */
 const ACKNOWLEDGED: Promise<void> = Promise.resolve()
+
+/** Who awaits its publishes one by one leaves the loop its turns, and keeps pace with consumers that wait for theirs. */
+function accepted(): Promise<void> {
+  return turnIsOver() ? nextTurn() : ACKNOWLEDGED
+}

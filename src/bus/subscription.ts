@@ -9,6 +9,7 @@ import { onAbort } from './abort.ts'
 import type { Gap, Message, OverflowPolicy, Subscription } from './bus.ts'
 import type { ResolvedSubscribeOptions } from './options.ts'
 import { BoundedQueue } from './queue.ts'
+import { inNextTurn, nextTurn, turnIsOver } from './turn.ts'
 
 /** What a subscription needs from whoever made it. */
 export interface SubscriptionOwner<I extends object> {
@@ -140,8 +141,9 @@ export class BufferedSubscription<I extends object>
     const item = this.#queue.shift()
     if (item !== undefined || this.#state === 'open') return this.#wait(item)
     if (this.#state === 'closed') return Promise.resolve({ value: undefined, done: true })
-    // what earlier calls were handed is theirs; they open it in this turn
-    if (this.#firstWaiter !== undefined) return Promise.resolve().then(() => this.next())
+    // what earlier calls were handed is theirs; they open it in this turn, or when they are held in the next
+    if (this.#firstWaiter !== undefined)
+      return (turnIsOver() ? nextTurn() : Promise.resolve()).then(() => this.next())
     this.close()
     return Promise.reject(this.#overflowError())
   }
@@ -172,7 +174,8 @@ export class BufferedSubscription<I extends object>
     if (waiter === undefined) return false
     this.#waiter = waiter.next
     waiter.item = item
-    waiter.resolve?.(waiter.result)
+    if (turnIsOver()) hold(waiter)
+    else settle(waiter)
     return true
   }
 
@@ -180,9 +183,9 @@ export class BufferedSubscription<I extends object>
   #dismissWaiters(): I[] {
     const unread: I[] = []
     for (let waiter = this.#firstWaiter; waiter !== undefined; waiter = waiter.next) {
-      if (waiter.item === undefined) waiter.resolve?.(waiter.result)
-      else unread.push(waiter.item)
+      if (waiter.item !== undefined) unread.push(waiter.item)
       waiter.item = undefined
+      settle(waiter)
     }
     this.#firstWaiter = this.#waiter = this.#lastWaiter = undefined
     return unread
@@ -196,13 +199,15 @@ export class BufferedSubscription<I extends object>
   #wait(item: I | undefined): Promise<IteratorResult<Message, undefined>> {
     const result: Handed = { value: undefined, done: true }
     const waiter: Waiter<I> = { result, resolve: undefined, item, next: undefined }
+    const held = item !== undefined && turnIsOver()
     const waiting =
-      item === undefined
+      item === undefined || held
         ? new Promise<Handed>(
             (resolve) => (waiter.resolve = resolve as (result: Handed | Promise<never>) => void),
           )
         : Promise.resolve(result)
     if (item === undefined) this.#waiter ??= waiter
+    if (held) hold(waiter)
     if (this.#lastWaiter !== undefined) this.#lastWaiter.next = waiter
     this.#firstWaiter ??= waiter
     this.#lastWaiter = waiter
@@ -230,6 +235,17 @@ export class BufferedSubscription<I extends object>
   }
 }
 
+type Settled = Pick<Waiter<object>, 'result' | 'resolve'>
+
+/** Its item is there; the consumer goes on in the next turn, or at the close. */
+function hold(waiter: Settled): void {
+  inNextTurn(() => settle(waiter))
+}
+
+function settle(waiter: Settled): void {
+  waiter.resolve?.(waiter.result)
+}
+
 /** The consumer is told; byre's own reaction has nothing to do then. */
 function rejected(): void {}
 
@@ -241,7 +257,7 @@ interface Handed {
 
 interface Waiter<I> {
   readonly result: Handed
-  /** Undefined when an item was there at once. */
+  /** Undefined when an item was there at once, in a turn that is not over. */
   resolve: ((result: Handed | Promise<never>) => void) | undefined
   item: I | undefined
   next: Waiter<I> | undefined

@@ -6,6 +6,7 @@ import type { Gap, Message } from '../../src/bus/bus.ts'
 import { resolveSubscribeOptions } from '../../src/bus/options.ts'
 import { BufferedSubscription } from '../../src/bus/subscription.ts'
 import type { SubscriptionOwner } from '../../src/bus/subscription.ts'
+import { SLICE_MS } from '../../src/bus/turn.ts'
 
 interface Item {
   readonly n: number
@@ -248,3 +249,48 @@ t.test(
     t.same(await stray, ['worker', 'from the listener'])
   },
 )
+
+/** Keeps the loop for longer than a slice. */
+function useUpTheSlice(): void {
+  for (const end = performance.now() + 2 * SLICE_MS; performance.now() < end; );
+}
+
+t.test('once the slice of a turn is used up, the next item comes in the next turn, in order', async (t) => {
+  const { sub } = make()
+  for (const n of [1, 2, 3, 4]) sub.push({ n })
+  await new Promise((resolve) => setImmediate(resolve)) // a turn of its own
+  const order: unknown[] = []
+  await sub.next()
+  useUpTheSlice()
+  setTimeout(() => order.push('timer'), 0)
+  const calls = [sub.next(), sub.next()].map(async (call) => order.push((await call).value?.payload))
+  await Promise.all(calls)
+  t.same(order, ['timer', 2, 3])
+  useUpTheSlice()
+  const last = [sub.next(), sub.next()]
+  sub.push({ n: 5 })
+  t.match(await Promise.all(last), [{ value: { payload: 4 } }, { value: { payload: 5 } }])
+})
+
+t.test('what is held for the next turn goes back when the subscription closes', async (t) => {
+  const { sub, calls } = make()
+  for (const n of [1, 2, 3]) sub.push({ n })
+  await sub.next()
+  useUpTheSlice()
+  const held = sub.next()
+  sub.close()
+  t.match(await held, { done: true })
+  t.same(calls, ['handing', 'open 1', 'ended', 'unread 2,3'])
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(calls.length, 4, 'the next turn opens nothing')
+})
+
+t.test('a failure that follows an item held for the next turn waits for it', async (t) => {
+  const { sub } = make({ buffer: 2, overflow: 'fail' })
+  for (const n of [1, 2, 3]) sub.push({ n })
+  await sub.next()
+  useUpTheSlice()
+  const [two, failed] = await Promise.allSettled([sub.next(), sub.next()])
+  t.match(two, { value: { value: { payload: 2 } } })
+  t.match(failed, { status: 'rejected', reason: { code: 'BYRE_BUS_OVERFLOW' } })
+})
