@@ -5,6 +5,8 @@ import type { Clock } from '../base/clock.ts'
 import { ByreError, describeThrown } from '../base/errors.ts'
 import { parse } from '../base/json.ts'
 import { lazyModule } from '../base/lazy.ts'
+import { createCapture } from '../log/lines.ts'
+import type { Capture } from '../log/lines.ts'
 import type { Logger } from '../log/logger.ts'
 import { createResourcePool } from '../worker/resources.ts'
 import type { ResourceAnswer, ResourcePool, ResourcePort, ResourceQuestion } from '../worker/resources.ts'
@@ -102,20 +104,21 @@ class LateHold implements ResourceHold {
   }
 }
 
+export type InScope = <R>(fn: () => R) => R
+
 /** Runs code of shared resources that are functions of workers. */
 function createSharedScope(log: Logger): InScope {
-  const scope = resourceScope(log)
+  // No worker can have this name (src/config).
+  const { scope } = openScope(log, '(shared resources)', {})
   return (fn) => enter(scope, fn)
 }
-
-export type InScope = <R>(fn: () => R) => R
 
 /** Runs code of one value of the resource `key`. `end` names the timers it leaves behind, and clears them. */
 export function createResourceScope(
   log: Logger,
   key: string,
 ): { readonly inScope: InScope; readonly end: () => void } {
-  const scope = resourceScope(log, key)
+  const { scope, close } = openScope(log, `(resource ${key})`, { resource: key })
   return {
     inScope: (fn) => enter(scope, fn),
     end() {
@@ -123,16 +126,20 @@ export function createResourceScope(
       scope.ended = true
       if (timers.length > 0)
         log.warn({ event: 'leftovers', resource: key, timers }, 'a shared resource left timers; cleared')
+      close()
     },
   }
 }
 
 const TIMERS_NAMED_MAX = 20
 
-function resourceScope(log: Logger, key?: string): RunScope {
-  // No worker can have these names (src/config).
-  const name = key === undefined ? '(shared resources)' : `(resource ${key})`
-  const which = key === undefined ? {} : { resource: key }
+/** `which` is part of each line about it. */
+function openScope(
+  log: Logger,
+  name: string,
+  which: { readonly resource?: string },
+): { readonly scope: RunScope; readonly close: () => void } {
+  let printed: Capture | undefined
   const scope = createRunScope(name, -1, 0, {
     stray: (error, via) =>
       log.error(
@@ -143,9 +150,11 @@ function resourceScope(log: Logger, key?: string): RunScope {
       log.error({ event: 'resource-exit', ...which, code }, 'a shared resource called process.exit; ignored'),
     touched: (kind, what) =>
       log.warn({ event: 'process-touched', ...which, kind }, `a shared resource: ${what}`),
-    output: (stream, chunk) =>
-      log.info({ event: 'resource-output', ...which, stream }, String(chunk).slice(0, 8192).trimEnd()),
+    output(stream, chunk) {
+      printed ??= createCapture(log.child({ resource: name, ...which }))
+      printed[stream].write(chunk)
+    },
   })
   scope.loading = false
-  return scope
+  return { scope, close: () => printed?.end() }
 }

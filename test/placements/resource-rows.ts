@@ -56,6 +56,7 @@ export const create = () => (++tries % 2 === 1 ? Promise.reject(Object.assign(ne
 setInterval(function ofTheModule() {}, 1e6)
 export const create = () => {
   setInterval(function ofTheValue() {}, 1e6)
+  for (let i = 0; i < 500; i++) console.log('line ' + i)
   return { abort: () => process.abort(), hello: () => 'ticking' }
 }`,
   'lib/stuck.mjs': `

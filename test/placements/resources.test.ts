@@ -58,7 +58,7 @@ t.test('what a resource answers, and what it refuses, is the same in every place
         message: 'in the timer of the resource',
       })
       await herd.line({ event: 'resource-exit', resource: 'db.mjs', code: 7 })
-      await herd.line({ event: 'resource-output', resource: 'db.mjs', msg: /^disposed after / })
+      await herd.line({ stream: 'stdout', resource: 'db.mjs', msg: /^disposed after / })
       await herd.line({ event: 'dispose-failed', resource: 'never.mjs', message: /create has not ended/ })
       if (placement === 'run') t.same(await herd.exit(), { code: 0, signal: null })
       else {
@@ -104,10 +104,10 @@ t.test(
     await herd.act('a', 'stop')
     await herd.act('b', 'stop')
     for (const worker of ['a', 'b']) await herd.untilWorker(worker, (w) => w.state === 'stopped')
-    t.same(herd.matching({ event: 'resource-output' }), [], 'c still holds it')
+    t.same(herd.matching({ resource: 'db' }), [], 'c still holds it')
     const { pid } = await herd.worker('c')
     process.kill(pid as number, 'SIGKILL')
-    t.ok(await herd.line({ event: 'resource-output', resource: 'db', msg: 'disposed after 3' }))
+    t.ok(await herd.line({ stream: 'stdout', resource: 'db', msg: 'disposed after 3' }))
     const from = herd.mark()
     await herd.act('b', 'start')
     t.match(
@@ -207,7 +207,7 @@ export async function run(ctx) {
 })
 
 t.test(
-  'timers of a value end with it, named; a resource that crashes is named at the next start',
+  'timers of a value end with it, named; what it prints is bounded; a resource that crashes is named at the next start',
   async (t) => {
     const folder = herdFolder(t)
     const worker = (method: string): string => `
@@ -217,6 +217,13 @@ export async function run(ctx) {
 }`
     const options = { folder, files: FILES, config: { workers: { w: { placement: 'process' as const } } } }
     const herd = await startHerd(t, { ...options, workers: { w: worker('hello'), sibling: IDLE } })
+    t.ok(
+      await herd.line({
+        event: 'output-held-back',
+        resource: 'ticks',
+        heldBack: (n: unknown) => Number(n) > 100,
+      }),
+    )
     t.match(await herd.line({ event: 'leftovers', resource: 'ticks' }), {
       timers: ['setInterval(ofTheValue)'],
     })
