@@ -16,6 +16,13 @@ export interface LineSplitter {
   end(): void
 }
 
+/** Asked before a line is put together: a flood costs no more than counting its line ends. */
+export interface LineGate {
+  admits(): boolean
+  /** So many lines ended in one chunk after the first one that was not admitted, that one included. */
+  refused(count: number): void
+}
+
 /**
  * Calls `onLine` for each line, without its line end ('\n' or '\r\n'), at most `maxBytes` long (at least 64). A longer one is cut
  * at a character and ends in a marker that tells how much is missing; `cutBytes` tells it too (0: whole). Holds at most
@@ -24,6 +31,7 @@ export interface LineSplitter {
 export function createLineSplitter(
   onLine: (text: string, cutBytes: number) => void,
   maxBytes: number = MAX_CAPTURED_LINE_BYTES,
+  gate?: LineGate,
 ): LineSplitter {
   let held: Uint8Array[] = []
   let heldBytes = 0
@@ -38,18 +46,28 @@ export function createLineSplitter(
     heldBytes += taken.length
     if (held.length >= 64) held = [Buffer.concat(held)] // many tiny chunks: one buffer again
   }
-  const finish = (): void => {
-    const bytes = held.length === 1 ? asBuffer(held[0]!) : Buffer.concat(held)
-    const skipped = skippedBytes
+  const forget = (): void => {
     held = []
     heldBytes = 0
     skippedBytes = 0
+  }
+  const finish = (): void => {
+    const bytes = held.length === 1 ? asBuffer(held[0]!) : Buffer.concat(held)
+    const skipped = skippedBytes
+    forget()
     deliver(bytes, skipped, maxBytes, onLine)
   }
   return {
     write(chunk) {
       let rest: Uint8Array = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
       for (let at = rest.indexOf(10); at !== -1; at = rest.indexOf(10)) {
+        if (gate?.admits() === false) {
+          forget()
+          const { count, after } = lineEnds(rest)
+          gate.refused(count)
+          rest = rest.subarray(after)
+          break
+        }
         keep(rest.subarray(0, at))
         finish()
         rest = rest.subarray(at + 1)
@@ -57,9 +75,24 @@ export function createLineSplitter(
       if (rest.length > 0) keep(rest)
     },
     end() {
-      if (heldBytes > 0) finish()
+      if (heldBytes === 0) return
+      if (gate?.admits() !== false) return finish()
+      forget()
+      gate.refused(1)
     },
   }
+}
+
+/** How many line ends there are, and where what follows the last one begins. */
+function lineEnds(bytes: Uint8Array): { readonly count: number; readonly after: number } {
+  let count = 0
+  let after = 0
+  for (let i = 0; i < bytes.length; i++)
+    if (bytes[i] === 10) {
+      count++
+      after = i + 1
+    }
+  return { count, after }
 }
 
 function deliver(
@@ -163,17 +196,20 @@ export function createCapture(log: Logger, options: CaptureOptions = {}): Captur
   const line = (level: LogLevel, stream: string, text: string, cutBytes: number): void => {
     counts.lines++
     counts.cutBytes += cutBytes
-    if (!rate(clock.monotonic())) {
-      counts.heldBack++
-      untold++
-      timer ??= clock.setTimer(TELL_AFTER_MS, tell, { unref: true })
-      return
-    }
     tell()
     log[level](unfolded(cutBytes > 0 ? { stream, cutBytes } : { stream }), text)
   }
+  const gate: LineGate = {
+    admits: () => rate(clock.monotonic()),
+    refused(count) {
+      counts.lines += count
+      counts.heldBack += count
+      untold += count
+      timer ??= clock.setTimer(TELL_AFTER_MS, tell, { unref: true })
+    },
+  }
   const splitter = (level: LogLevel, stream: string): LineSplitter =>
-    createLineSplitter((text, cutBytes) => line(level, stream, text, cutBytes), options.maxLineBytes)
+    createLineSplitter((text, cutBytes) => line(level, stream, text, cutBytes), options.maxLineBytes, gate)
 
   const stdout = splitter('info', 'stdout')
   const stderr = splitter('warn', 'stderr')

@@ -128,7 +128,6 @@ class Herd implements Supervisor, ControlTarget {
       resources: this.#resources,
       residence: this.#residence,
       onStalled: this.#watches.stalled,
-      onInternal: (error, via) => this.#internalError(error, via),
     })
     const runnerDeps = {
       clock: this.#clock,

@@ -31,7 +31,6 @@ export interface Hosting {
   readonly resources: HerdHolds
   readonly residence: Residence
   readonly onStalled: (stall: Stall) => void
-  readonly onInternal: (error: unknown, via: string) => void
 }
 
 export function createPlacements(shared: Placement, hosting: Hosting): PlacementOf {
@@ -43,8 +42,7 @@ export function createPlacements(shared: Placement, hosting: Hosting): Placement
 }
 
 async function partsOf(hosting: Hosting): Promise<RemoteParts> {
-  const { clock, options, runnerOf, captures, offloader, resources, residence, onStalled, onInternal } =
-    hosting
+  const { clock, options, runnerOf, captures, offloader, resources, residence, onStalled } = hosting
   const { log, bus, herd, ownRoot, stateFolder, label } = options
   const { createSampler } = await import('../sampler/sampler.ts')
   return {
@@ -57,7 +55,6 @@ async function partsOf(hosting: Hosting): Promise<RemoteParts> {
     resourcesOf: (worker) => resources.hold(worker),
     offload: (moduleUrl, input, given) => offloader.run(moduleUrl, input, given),
     output: (worker, stream, chunk) => captures.write(worker, stream, chunk),
-    onInternal,
     ejectStalled: (spec, why) => {
       if (residence.of(spec) !== 'process') residence.move(spec, 'process', 'eject', why)
     },

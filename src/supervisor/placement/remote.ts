@@ -20,14 +20,16 @@ import type { Stall } from '../stall/protocol.ts'
 import type { HeapFigures } from '../status.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Relief, Whereabouts } from './placement.ts'
 import { neverBegan } from './exits.ts'
+import { brokeWire, guestFault } from './guest-exits.ts'
 import { startHeart } from './heart.ts'
 import { startIdleWatch } from './idle-watch.ts'
 import type { IdleWatch } from './idle-watch.ts'
 import { Profiling } from './profiling.ts'
 import { Relay } from './relay.ts'
+import { wrongOf } from './wire/guest-line.ts'
 import { Link } from './wire/link.ts'
 import type { Transport } from './wire/link.ts'
-import { line, lineLimit, unpackError, WIRE_VERSION } from './wire/protocol.ts'
+import { line, lineLimit, WIRE_VERSION } from './wire/protocol.ts'
 import type { Ended, Init, WireLine } from './wire/protocol.ts'
 
 export interface RemoteParts {
@@ -45,8 +47,6 @@ export interface RemoteParts {
   /** For one run, to the resources of the herd. */
   readonly resourcesOf: (worker: string) => ResourceHold
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
-  /** An error of byre's own code in a guest. */
-  readonly onInternal: (error: unknown, via: string) => void
   readonly sampler: Sampler
   /** A stall of a worker is over. */
   readonly stalled: (stall: Stall) => void
@@ -65,7 +65,7 @@ export interface SeatEvents {
   readonly up: (whereabouts: Whereabouts) => void
   readonly text: (text: string) => void
   /** A line that came by structured clone; of a thread. */
-  readonly posted: (line: WireLine) => void
+  readonly posted: (line: unknown) => void
   readonly drained: () => void
   /** It is gone, for good; called once. `explain` is how that reads when the guest said nothing about it. */
   readonly gone: (explain: () => Exit) => void
@@ -118,6 +118,8 @@ class RemoteInstance implements Instance {
   #idle: IdleWatch | undefined
   #heart: GuestHeart | undefined
   #said: Ended | undefined
+  /** Byre's own code failed in it, or it is ended for what it said. */
+  #fault: Exit | undefined
   #stopping: StopReason | undefined
   #killed = false
   #released = false
@@ -139,11 +141,9 @@ class RemoteInstance implements Instance {
     const { transport } = this.#seat
     if (transport === undefined) return
     this.#link = new Link(transport, lineLimit(parts.limits.messageBytes), {
+      wrong: wrongOf,
       onLine: (heard) => this.#heard(heard),
-      onBroken: (error) => {
-        parts.logOf(request.spec.name).error({ event: 'wire-broken', ...error.details }, error.message)
-        this.#seat.kill()
-      },
+      onBroken: (error) => this.#failed('wire-broken', brokeWire(kind, error), 0),
     })
     this.#link.send(line('init', this.#init(kind)))
     this.#link.flush()
@@ -320,10 +320,7 @@ class RemoteInstance implements Instance {
         this.#watch?.heap(first as HeapFigures)
         return
       case 'fault':
-        this.#parts.onInternal(
-          Object.assign(unpackError(first), { stack: (first as { stack?: string }).stack }),
-          `${this.#kind} of worker ${spec.name}`,
-        )
+        this.#failed('internal-error', guestFault(this.#kind, first as object), LEAVE_MS)
         return
       case 'log':
         this.#log(first as Record<string, unknown>)
@@ -336,6 +333,12 @@ class RemoteInstance implements Instance {
           .logOf(spec.name)
           .warn({ event: 'wire-unknown', tag }, 'a guest said what nobody understands')
     }
+  }
+
+  #failed(event: string, fault: Exit, leaveMs: number): void {
+    this.#fault = fault
+    this.#after(leaveMs, () => this.#seat.kill())
+    this.#parts.logOf(this.#request.spec.name).error({ event, ...fault.evidence }, fault.text)
   }
 
   #log(record: Record<string, unknown>): void {
@@ -364,8 +367,8 @@ class RemoteInstance implements Instance {
   /** What the guest said of its end counts; then what was done to it; then what the kernel says. */
   #explain(explain: () => Exit): Exit {
     if (this.#said !== undefined) return this.#said.exit
-    const exit = explain()
-    if (this.#stopping === undefined) return exit
+    const exit = this.#fault ?? explain()
+    if (this.#fault !== undefined || this.#stopping === undefined) return exit
     const { stopTimeoutMs, name } = this.#request.spec
     const evidence = { ...exit.evidence, stopTimeoutMs }
     if (!this.#killed) return { verdict: 'stopped', text: 'ended with its signal', evidence }

@@ -204,7 +204,7 @@ export class Guest {
   }
 
   #ended(exit: Exit): void {
-    const leftovers = this.#instance?.release() ?? { timers: [], listeners: [] }
+    const leftovers = this.#instance?.release() ?? { timers: [], listeners: [], servers: [] }
     // The end of the thread or process must not cut off what the last release disposes of.
     void (this.#resources?.whenIdle() ?? Promise.resolve()).then(() =>
       this.#say(line('ended', { exit: clipExit(exit), leftovers }), 0),

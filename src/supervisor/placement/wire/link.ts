@@ -16,7 +16,10 @@ export interface Transport {
 
 export interface LinkHandlers {
   readonly onLine: (line: WireLine) => void
-  /** The other side sent what it must not: no JSON array, or a line longer than the limit. Nothing more is read. */
+  /** Why a line is not to be taken; for the side that does not trust the other. */
+  readonly wrong?: (line: WireLine) => string | undefined
+  /** The other side sent what it must not: no JSON array, a line longer than the limit, or a wrong one. Nothing more
+   *  is read. */
   readonly onBroken: (error: ByreError) => void
   /** Called right before a batch goes out, for what is worth one line per turn. */
   readonly beforeFlush?: () => void
@@ -107,8 +110,10 @@ export class Link {
   /** For the transport: text has arrived, cut anywhere. */
   receive(text: string): void {
     if (this.#closed) return
-    const lines = (this.#rest === '' ? text : this.#rest + text).split('\n')
-    this.#rest = lines.pop() ?? ''
+    // a long line is put together once, at its end, and not looked through again with each piece
+    const whole = text.includes('\n')
+    const lines = whole ? (this.#rest + text).split('\n') : []
+    this.#rest = whole ? (lines.pop() ?? '') : this.#rest + text
     if (this.#rest.length > this.#lineMax) {
       this.#break(`a line is longer than ${this.#lineMax} characters`)
       return
@@ -117,8 +122,8 @@ export class Link {
   }
 
   /** For the transport: a posted line has arrived. */
-  receivePosted(posted: WireLine): void {
-    if (!this.#closed) this.#handlers.onLine(posted)
+  receivePosted(posted: unknown): void {
+    if (!this.#closed) this.#use(posted)
   }
 
   /** Nothing is sent or heard any more. Idempotent. */
@@ -137,9 +142,16 @@ export class Link {
     } catch (error) {
       return this.#break(describeThrown(error).message.slice(0, 200))
     }
+    return this.#use(parsed)
+  }
+
+  #use(parsed: unknown): boolean {
     if (!Array.isArray(parsed) || typeof parsed[0] !== 'string')
       return this.#break('a line is not an array with a tag')
-    this.#handlers.onLine(parsed as unknown as WireLine)
+    const read = parsed as unknown as WireLine
+    const wrong = this.#handlers.wrong?.(read)
+    if (wrong !== undefined) return this.#break(wrong)
+    this.#handlers.onLine(read)
     return true
   }
 

@@ -13,7 +13,7 @@ export interface PortTransport extends Transport {
   /** To be called once, with where text, posted lines and relief go. */
   listen(on: {
     readonly text: (text: string) => void
-    readonly posted: (line: WireLine) => void
+    readonly posted: (line: unknown) => void
     readonly drained: () => void
   }): void
   close(): void
@@ -32,12 +32,12 @@ export function portTransport(port: MessagePort): PortTransport {
       port.on('message', (message: unknown) => {
         if (typeof message === 'number') {
           const lagged = onItsWay >= WINDOW_LENGTH
-          onItsWay -= message
+          onItsWay = Math.max(0, onItsWay - message)
           if (lagged && onItsWay < WINDOW_LENGTH) on.drained()
         } else if (typeof message === 'string') {
           on.text(message)
           port.postMessage(message.length)
-        } else on.posted(message as WireLine)
+        } else on.posted(message)
       })
     },
     close: () => port.close(),
