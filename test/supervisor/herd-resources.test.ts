@@ -1,0 +1,83 @@
+// The resources of the herd under any order of opens, calls and ends of runs, while creates fail and take their time.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import { systemClock } from '../../src/base/clock.ts'
+import type { Logger } from '../../src/log/logger.ts'
+import { openResources } from '../../src/supervisor/resource-scope.ts'
+import type { ResourceHold } from '../../src/supervisor/resource-scope.ts'
+
+const folder = mkdtempSync('/tmp/bh-')
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Seen {
+  live: number
+  most: number
+  failNext: boolean
+}
+const seen: Seen = { live: 0, most: 0, failNext: false }
+Object.assign(globalThis, { herdResourcesSeen: seen })
+const MODULE = `
+const seen = globalThis.herdResourcesSeen
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+export async function create() {
+  await turn()
+  if (seen.failNext) { seen.failNext = false; throw new Error('down') }
+  seen.most = Math.max(seen.most, ++seen.live)
+  return { live: () => seen.live }
+}
+export async function dispose() { await turn(); seen.live-- }
+`
+const [one, other] = [join(folder, 'one.mjs'), join(folder, 'other.mjs')]
+for (const file of [one, other]) writeFileSync(file, MODULE)
+
+type Step = readonly [what: 'open' | 'other' | 'call' | 'end' | 'fail' | 'wait', run: number]
+const steps = fc.array(
+  fc.tuple(
+    fc.constantFrom<Step[0]>('open', 'open', 'other', 'call', 'end', 'fail', 'wait'),
+    fc.integer({ min: 0, max: 3 }),
+  ),
+  { maxLength: 30 },
+)
+
+t.test(
+  'never two values at once, a call finds the value live, and nothing is left when all runs have ended',
+  async (t) => {
+    const log = { error: (fields: object) => t.fail(JSON.stringify(fields)) } as unknown as Logger
+    await fc.assert(
+      fc.asyncProperty(steps, async (order) => {
+        Object.assign(seen, { live: 0, most: 0, failNext: false })
+        const resources = openResources(log, systemClock, 1000)
+        const holds = new Map<number, ResourceHold>()
+        const pending: Promise<unknown>[] = []
+        for (const [what, run] of order) {
+          const hold = holds.get(run) ?? resources.hold(`w${run}`)
+          holds.set(run, hold)
+          if (what === 'open' || what === 'other') {
+            pending.push(hold.ask('open', ['db', what === 'open' ? one : other, null]))
+          } else if (what === 'call') pending.push(hold.ask('call', ['db', 'live', []]))
+          else if (what === 'fail') seen.failNext = true
+          else if (what === 'wait') await Promise.allSettled(pending)
+          else {
+            hold.close()
+            holds.delete(run)
+          }
+        }
+        for (const hold of holds.values()) hold.close()
+        const answers = await Promise.allSettled(pending)
+        await resources.whenIdle()
+        t.ok(seen.most <= 1, 'one value at a time')
+        t.equal(seen.live, 0, 'disposed of')
+        for (const answer of answers)
+          if (answer.status === 'fulfilled')
+            t.match(
+              answer.value,
+              /^\[1\]$|"methods":\["live"\]|"message":"down"|BYRE_RESOURCE_CONFLICT|BYRE_WORKER_STOPPED/,
+            )
+          else t.match(answer.reason, { code: 'BYRE_WORKER_STOPPED' })
+      }),
+      { numRuns: 200 },
+    )
+  },
+)
