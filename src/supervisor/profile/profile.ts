@@ -13,6 +13,8 @@ import { keepProfile } from './files.ts'
 import { ownersOf } from './owners.ts'
 
 const CPU_INTERVAL_US = 1000
+/** What a sample stands for at most: beyond it the process waited for a core, which is nobody's CPU. */
+const SAMPLE_MAX_US = 5 * CPU_INTERVAL_US
 const HEAP_INTERVAL_BYTES = 32_768
 
 /** V8 has one heap sampler for an isolate: the end of one window would end that of another. */
@@ -93,7 +95,8 @@ function cpuTree(profile: Profiler.Profile): CallNode {
   const self = new Map<number, number>()
   const deltas = profile.timeDeltas ?? []
   // A delta is the time before its sample: what was sampled has run until the next one.
-  profile.samples?.forEach((id, i) => self.set(id, (self.get(id) ?? 0) + Math.max(0, deltas[i + 1] ?? 0)))
+  const charged = (deltaUs = 0): number => Math.min(SAMPLE_MAX_US, Math.max(0, deltaUs))
+  profile.samples?.forEach((id, i) => self.set(id, (self.get(id) ?? 0) + charged(deltas[i + 1])))
   const byId = new Map(profile.nodes.map((node) => [node.id, node]))
   const build = (node: Profiler.ProfileNode): CallNode => ({
     ...frame(node.callFrame),

@@ -1,5 +1,5 @@
 // One profile of a loop at a time, whoever asks; and what is kept on disk costs nobody else's.
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -38,4 +38,84 @@ t.test('ten of each kind and label are kept, the oldest go first', async (t) => 
   t.equal(ends('Z.g.cpuprofile').length, 1)
   t.equal(ends('.g.memory.heapprofile').length, 10)
   t.match(ends('.g.memory.heapprofile').toSorted()[0], /006Z/, 'the first five are gone')
+})
+
+t.test('two workers whose work is 2 to 1 by count are charged about 2 to 1', async (t) => {
+  const folder = folderOf(t)
+  // a text of its own each: the modules share no code
+  const load = async (name: string): Promise<{ path: string; work: (count: number) => number }> => {
+    const path = join(folder, `${name}.mjs`)
+    writeFileSync(
+      path,
+      `export function work(count) { let x = 0; for (let i = 0; i < count; i++) x = (x * 31 + i) % 1000003; return x }`,
+    )
+    return { path, ...((await import(path)) as { work: (count: number) => number }) }
+  }
+  const [twice, once] = await Promise.all([load('twice'), load('once')])
+  const members = [
+    { name: 'twice', modulePath: twice.path },
+    { name: 'once', modulePath: once.path },
+  ]
+  let over = false
+  const working = (async () => {
+    while (!over) {
+      twice.work(400_000)
+      await new Promise((resolve) => setImmediate(resolve)) // it must not idle, see docs/profile.md
+      once.work(200_000)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })()
+  const source = { folder, label: 'g', ownRoot: '/nowhere/', clock: systemClock, members }
+  const report = await takeProfile({ kind: 'cpu', windowMs: 2000 }, source)
+  over = true
+  await working
+  const selfOf = (name: string): number => report.workers.find(({ worker }) => worker === name)?.self ?? 0
+  const ratio = selfOf('twice') / selfOf('once')
+  t.ok(ratio > 1.4 && ratio < 2.9, `${ratio.toFixed(2)} to 1`)
+})
+
+t.test('the files have every field that the loaders of Chrome DevTools read', async (t) => {
+  const source = { folder: folderOf(t), label: 'g', ownRoot: '/nowhere/', clock: systemClock, members: [] }
+  const kept: unknown[] = []
+  const filling = setInterval(() => kept.push(Array.from({ length: 20_000 }, (_, i) => ({ i }))), 5)
+  const read = async (kind: 'cpu' | 'heap'): Promise<Record<string, unknown>> => {
+    const { file } = await takeProfile({ kind, windowMs: 200 }, source)
+    return JSON.parse(readFileSync(String(file), 'utf8')) as Record<string, unknown>
+  }
+  const cpu = await read('cpu')
+  const heap = await read('heap')
+  clearInterval(filling)
+
+  const callFrame = {
+    functionName: String,
+    scriptId: String,
+    url: String,
+    lineNumber: Number,
+    columnNumber: Number,
+  }
+  const nodes = cpu['nodes'] as { id: number; children?: number[] }[]
+  t.match(cpu, { startTime: Number, endTime: Number })
+  t.ok(nodes.length > 1)
+  for (const node of nodes) t.match(node, { id: Number, callFrame, hitCount: Number })
+  const ids = new Set(nodes.map(({ id }) => id))
+  t.ok(
+    nodes.every(({ children = [] }) => children.every((id) => ids.has(id))),
+    'one tree',
+  )
+  const samples = cpu['samples'] as number[]
+  t.ok(samples.length > 0 && samples.every((id) => ids.has(id)))
+  t.equal((cpu['timeDeltas'] as number[]).length, samples.length)
+
+  interface HeapNode {
+    readonly id: number
+    readonly children: readonly HeapNode[]
+  }
+  const all = (node: HeapNode): HeapNode[] => [node, ...node.children.flatMap(all)]
+  const heapNodes = all(heap['head'] as HeapNode)
+  for (const node of heapNodes) t.match(node, { id: Number, callFrame, selfSize: Number, children: Array })
+  const heapIds = new Set(heapNodes.map(({ id }) => id))
+  const sizes = heap['samples'] as { nodeId: number }[]
+  t.ok(sizes.length > 0)
+  for (const size of sizes) t.match(size, { size: Number, nodeId: Number, ordinal: Number })
+  t.ok(sizes.every(({ nodeId }) => heapIds.has(nodeId)))
 })
