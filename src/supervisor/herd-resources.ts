@@ -132,8 +132,13 @@ export class HerdResources {
         // What the module sets up while it loads stays with it, as a worker's does; what the value sets up ends with it.
         const module = await this.#load(key, file, createResourceScope(log, key).inScope)
         const { inScope, end } = createResourceScope(log, key)
-        const value = await inScope(async () => module.create(parse(given) as Json))
-        return { value, methods: methodsOf(value, key, file), module, inScope, end }
+        try {
+          const value = await inScope(async () => module.create(parse(given) as Json))
+          return { value, methods: methodsOf(value, key, file), module, inScope, end }
+        } catch (error) {
+          end() // nobody disposes of it, and the next use tries again
+          throw error
+        }
       },
       dispose: async ({ value, module, inScope, end }) => {
         try {

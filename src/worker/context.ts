@@ -41,7 +41,7 @@ export interface ContextOwner {
   onReady(): void
   /** Runs `fn` as the worker; what it throws or rejects with is charged to it. Never rejects. */
   runAs(via: string, fn: () => unknown): Promise<void>
-  /** Kept until the run ends, then called once, last first. */
+  /** Kept until the run ends, then called once, last first; at once when it has ended. */
   onEnd(release: () => void): void
 }
 

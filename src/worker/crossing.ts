@@ -26,7 +26,7 @@ export function encodeCrossing(value: unknown, what: string, root: string, limit
   const text = walk.left < 0 ? undefined : stringify(value)
   // a UTF-16 code unit is 1 to 3 bytes: most texts need no count
   if (text !== undefined && text.length * 3 <= limitBytes) return text
-  const bytes = text === undefined ? limitBytes + 1 : Buffer.byteLength(text)
+  const bytes = text === undefined ? limitBytes - walk.left : Buffer.byteLength(text)
   if (text !== undefined && bytes <= limitBytes) return text
   throw new ByreError(
     'BYRE_RESOURCE_TOO_LARGE',
@@ -42,9 +42,11 @@ interface Misfit {
   readonly is: string
 }
 
-/** The first part of `value` that is no JSON. Ends early when there are more parts than `walk.left`, a byte each. */
+/** The first part of `value` that is no JSON. Ends early when it has more bytes than `walk.left`: one a part and one a
+ *  character, at least. */
 function misfitIn(value: unknown, depth: number, walk: { left: number }): Misfit | undefined {
-  if (--walk.left < 0) return undefined
+  walk.left -= typeof value === 'string' ? value.length + 2 : 1
+  if (walk.left < 0) return undefined
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return undefined
   if (typeof value === 'number')
     return Number.isFinite(value) ? undefined : { path: '', is: `is ${String(value)}` }
@@ -52,6 +54,7 @@ function misfitIn(value: unknown, depth: number, walk: { left: number }): Misfit
     return { path: '', is: value === undefined ? 'is undefined' : `is a ${typeof value}` }
   if (depth >= MAX_DEPTH) return { path: '', is: `nests deeper than ${MAX_DEPTH} levels, or contains itself` }
   if (Array.isArray(value)) {
+    if (Object.getPrototypeOf(value) !== Array.prototype) return { path: '', is: `is ${kindOf(value)}` }
     for (let i = 0; i < value.length && walk.left >= 0; i++) {
       const found = misfitIn(value[i], depth + 1, walk)
       if (found !== undefined) return { path: `[${i}]${found.path}`, is: found.is }
@@ -62,6 +65,8 @@ function misfitIn(value: unknown, depth: number, walk: { left: number }): Misfit
   for (const key of Object.keys(value)) {
     const member = value[key]
     if (member === undefined) continue
+    walk.left -= key.length + 3
+    if (walk.left < 0) return undefined
     const found = misfitIn(member, depth + 1, walk)
     if (found !== undefined) return { path: `.${key}${found.path}`, is: found.is }
   }

@@ -135,7 +135,10 @@ class Hold {
 
   #answered(asked: Promise<ResourceAnswer>, what: string, timeoutMs: number): Promise<ResourceAnswer> {
     return new Promise((resolve, reject) => {
-      const ended = (): void => reject(this.#stopped(what))
+      const ended = (): void => {
+        timer.cancel()
+        reject(this.#stopped(what))
+      }
       const settled = (): void => {
         timer.cancel()
         this.#waiting.delete(ended)

@@ -58,6 +58,9 @@ t.test('what a resource answers, and what it refuses, is the same in every place
         message: 'in the timer of the resource',
       })
       await herd.line({ event: 'resource-exit', resource: 'db.mjs', code: 7 })
+      t.match(await herd.line({ event: 'leftovers', resource: 'rejects.mjs' }), {
+        timers: ['setInterval(ofTheFailed)'],
+      })
       await herd.line({ stream: 'stdout', resource: 'db.mjs', msg: /^disposed after / })
       await herd.line({ event: 'dispose-failed', resource: 'never.mjs', message: /create has not ended/ })
       if (placement === 'run') t.same(await herd.exit(), { code: 0, signal: null })
@@ -188,6 +191,30 @@ export async function run(ctx) {
     t.same(await herd.stop(), { code: 0, signal: null })
   },
 )
+
+t.test('a run that has ended before its first use began holds nothing', async (t) => {
+  const use = (input: number): string =>
+    `ctx.use({ key: 'db', module: new URL('../lib/db.mjs', import.meta.url), input: ${input} })`
+  const herd = await startHerd(t, {
+    workers: {
+      w: `
+export async function run(ctx) {
+  void ${use(1)}.catch(({ code }) => ctx.log.info({ event: 'given up', code }, 'given up'))
+}`,
+      later: `
+export async function run(ctx) {
+  await ${use(2)}
+  ctx.log.info({ event: 'has it' }, 'has it')
+}`,
+    },
+    files: FILES,
+    config: { workers: { later: { activation: { topics: ['later'] }, restart: 'never' } } },
+  })
+  t.match(await herd.line({ worker: 'w', event: 'given up' }), { code: 'BYRE_WORKER_STOPPED' })
+  await herd.act('later', 'wake')
+  t.ok(await herd.line({ worker: 'later', event: 'has it' }), 'with another input: nobody has the key')
+  t.same(await herd.stop(), { code: 0, signal: null })
+})
 
 t.test('a dispose that throws is told with the key, and the herd ends in order', async (t) => {
   const herd = await startHerd(t, {

@@ -43,6 +43,13 @@ t.test(
     let twice: unknown = 1
     for (let i = 0; i < 64; i++) twice = [twice, twice]
     t.throws(() => encode(twice), { code: 'BYRE_RESOURCE_TOO_LARGE', message: /got at least 1048577/ })
+    // 600 MB: more than V8 has in one string
+    const long = Array<string>(600).fill('x'.repeat(1e6))
+    t.throws(() => encode(long), { code: 'BYRE_RESOURCE_TOO_LARGE', message: /got at least 2000005 / })
+    const keys = { ['a'.repeat(1e6)]: 1, ['b'.repeat(1e6)]: 1 }
+    t.throws(() => encode(keys), { code: 'BYRE_RESOURCE_TOO_LARGE', message: /got at least 2000008 / })
+    t.equal(encode({ a: ['bc', 1], d: '' }, 23), '{"a":["bc",1],"d":""}', 'what fits is not refused')
+    t.equal(encode({ a: ['bc', 1], d: '' }, 21).length, 21, 'to the byte')
   },
 )
 

@@ -293,6 +293,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   }
 
   onEnd(release: () => void): void {
+    if (this.#leftovers !== undefined) return release() // it ended while code for it was loaded
     this.#releases ??= []
     this.#releases.push(release)
   }
