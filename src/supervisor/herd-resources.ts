@@ -55,6 +55,8 @@ interface Known {
 /** Of a module that failed, this many fresh URLs are tried; each stays in memory. */
 const RELOADS_MAX = 10
 const METHODS_MAX = 1000
+/** Most resources one run may hold. */
+const HELD_MAX = 64
 /** The language calls them by itself; see contract.ts. */
 const NEVER = ['constructor', 'then', 'toJSON', 'toLocaleString', 'toString', 'valueOf']
 
@@ -212,6 +214,7 @@ export class HerdHold {
     this.#house.assertSame(this.#worker, wanted)
     let lease = this.#leases.get(key)
     if (lease === undefined) {
+      if (this.#leases.size >= HELD_MAX) throw tooMany(key, this.#worker)
       lease = this.#house.hold(this.#worker, wanted)
       this.#leases.set(key, lease)
     }
@@ -255,6 +258,13 @@ export class HerdHold {
       `${what}: this run of worker '${this.#worker}' does not hold it.`,
     )
   }
+}
+
+function tooMany(key: string, worker: string): ByreError {
+  return new ByreError(
+    'BYRE_RESOURCE_BUSY',
+    `Cannot use resource '${key}': this run of worker '${worker}' holds ${HELD_MAX} resources already, which is the most. They are released when it ends.`,
+  )
 }
 
 function shapeOf(module: Record<string, unknown>, key: string, file: string): ResourceModule<Methods> {

@@ -12,6 +12,7 @@ import { unknownKeys } from '../base/suggest.ts'
 import type { ContextOwner } from './context.ts'
 import type { HerdResource, Remote } from './contract.ts'
 import { encodeCrossing, unpackThrown } from './crossing.ts'
+import { FLIGHT_MAX } from './resources.ts'
 import type { ResourceAnswer, ResourcePort, ResourceQuestion } from './resources.ts'
 
 /** What the host tells of a value. */
@@ -161,8 +162,7 @@ class Hold {
   }
 }
 
-/** Most calls of a worker that may wait for their answer, and most characters of their arguments. */
-export const FLIGHT_MAX = 256
+/** Most characters of the arguments of calls that wait for their answer. */
 export const FLIGHT_LENGTH_MAX: number = 16 * 1024 * 1024
 
 /** The calls of one worker that are under way. */

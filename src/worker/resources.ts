@@ -18,6 +18,9 @@ export interface ResourcePool {
   counts(): ReadonlyMap<string, number>
 }
 
+/** Most questions of a worker to the herd's resources that may wait for their answer. */
+export const FLIGHT_MAX = 256
+
 /** What is asked of the herd's resources: a value, or a call of one of its methods. */
 export type ResourceQuestion = 'open' | 'call'
 

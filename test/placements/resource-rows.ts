@@ -142,6 +142,10 @@ export const rows = {
     await Promise.all(calls)
     return { code: refused.code, message: refused.message, after: await (await db(ctx)).inherited() }
   },
+  'too many resources': async (ctx) => {
+    let held = 0
+    for (;; held++) await use(ctx, 'other.mjs', { key: 'other ' + held })
+  },
   'too much in calls': async (ctx) => {
     const { echo } = await db(ctx)
     const calls = Array.from({ length: 20 }, () => echo('x'.repeat(1_000_000)).then(() => 'answered', ({ code }) => code))
@@ -256,5 +260,9 @@ export const EXPECTED: Readonly<Record<string, object>> = {
       after: 'from the base',
     },
   },
+  'too many resources': refused(
+    'BYRE_RESOURCE_BUSY',
+    /'other \d+': this run of worker 'W' holds 64 resources already/,
+  ),
   'too much in calls': value([...Array(16).fill('answered'), ...Array(4).fill('BYRE_RESOURCE_BUSY')].join()),
 }

@@ -1,6 +1,7 @@
 // The host's half of a guest's bus: subscribes and publishes on the guest's behalf, and keeps what the guest has in hand
 // until it says that it took it, so that what it leaves unread goes back where it came from.
 
+import { ByreError } from '../../base/errors.ts'
 import type { Json } from '../../base/json.ts'
 import { isInbox } from '../../base/topics.ts'
 import type {
@@ -15,6 +16,7 @@ import type {
 import { MAX_FIELD_LENGTH } from '../../bus/codec.ts'
 import { isReserved } from '../../bus/topics.ts'
 import type { Offloader } from '../../worker/offload.ts'
+import { FLIGHT_MAX } from '../../worker/resources.ts'
 import type { ResourceQuestion } from '../../worker/resources.ts'
 import type { ResourceHold } from '../resource-scope.ts'
 import type { Offloaded } from './guest/offload.ts'
@@ -54,6 +56,8 @@ export class Relay {
   readonly #relayed = new Map<number, Relayed>()
   readonly #requests = new Map<number, AbortController>()
   readonly #streams = new Map<number, Pulled>()
+  /** Questions to resources that wait for their answer. */
+  #asking = 0
 
   /** When a message last crossed, in either direction; monotonic ms. */
   activeAt: number
@@ -227,11 +231,20 @@ export class Relay {
   /** A guest that does not read what it asked for gets no more of it. */
   async #use(id: number, [question, ...values]: readonly unknown[]): Promise<void> {
     const { link, resources } = this.#options
+    if (this.#asking >= FLIGHT_MAX) {
+      // byre's own guest asks no more than that; what goes past it must not pile up here
+      const message = `Cannot use a resource: ${FLIGHT_MAX} questions of this worker wait for their answer already.`
+      link.send(line('x', id, packError(new ByreError('BYRE_RESOURCE_BUSY', message))))
+      return
+    }
+    this.#asking++
     await link.whenWritable()
     try {
       link.send(`["r",${id},${await resources.ask(question as ResourceQuestion, values)}]`)
     } catch (error) {
       link.send(line('x', id, packError(error)))
+    } finally {
+      this.#asking--
     }
   }
 

@@ -40,11 +40,21 @@ t.test('a call waits while the guest lags, in order, and is dropped when the gue
   for (const id of [2, 3]) relay.heard(['c', id, 'use', 'call', 'db', 'count', [id]])
   await turn()
   t.equal(asked.length, 1, 'nothing is asked meanwhile')
+  for (let id = 1000; id < 1000 + 256; id++) relay.heard(['c', id, 'use', 'call', 'db', 'count', [id]])
   keepsUp = true
+  link.flush()
+  t.same(
+    written
+      .splice(1)
+      .join('')
+      .match(/"x",\d+,.*?"BYRE_RESOURCE_BUSY"/g)?.length,
+    2,
+    'beyond 256 it is refused: nothing piles up',
+  )
   link.drained()
   await turn()
   await turn()
-  t.same(written.slice(1), ['["r",2,[2]]\n["r",3,[3]]\n'])
+  t.match(written.slice(1).join(''), /^\["r",2,\[2\]\]\n\["r",3,\[3\]\]\n\["r",1000,\[4\]\]\n/)
   keepsUp = false
   relay.heard(['c', 4, 'use', 'call', 'db', 'count', []])
   await turn()
@@ -53,7 +63,7 @@ t.test('a call waits while the guest lags, in order, and is dropped when the gue
   relay.close(false)
   link.close()
   await turn()
-  t.equal(asked.length, 4, 'what waited is not asked any more')
+  t.equal(asked.length, 258, 'what waited is not asked any more')
   t.equal(closed, 1, 'what it held is released once')
   await bus.close()
 })
