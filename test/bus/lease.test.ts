@@ -86,7 +86,13 @@ else {
     while (performance.now() < until) {} // the loop renews nothing now
     t.ok(Number(await server.call('PTTL', 'byre:{h}:lease:w')) > 0)
     const second = seek(b.bus, 'w', 600)
-    await new Promise((resolve) => setTimeout(resolve, 700))
+    const leftMs = async (): Promise<number> => Number(await server.call('PTTL', 'byre:{h}:lease:w'))
+    // each rise is a renewal, a third of the ttl apart: four are longer than it
+    for (let renewals = 0, before = await leftMs(); renewals < 4; ) {
+      const now = await leftMs()
+      if (now > before) renewals++
+      before = now
+    }
     t.same([first.state.lost, second.state.won], [false, false])
     first.hold.drop()
     await second.won

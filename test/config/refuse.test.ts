@@ -70,7 +70,7 @@ t.test('what is not JSON is refused with the path of each value', async (t) => {
     ['an instance', new (class Thing {})(), '', /an instance of a class is not/],
     ['a boxed number', Object(5), '', /a Number is not/],
     ['undefined in a list', [1, undefined], '[1]', /undefined is not/],
-    // oxlint-disable-next-line no-sparse-arrays
+    // oxlint-disable-next-line no-sparse-arrays -- a hole is what is refused
     ['a hole', [1, , 2], '[1]', /undefined is not/],
     ['a symbol key', { [Symbol('x')]: 1 }, '', /a symbol as key is not/],
     ['itself', cyclic, '.self.again', /an object that contains itself is not/],

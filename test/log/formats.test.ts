@@ -74,7 +74,7 @@ for (const [title, line, pretty, journal] of TABLE) {
   t.test(`formats: ${title}`, async (t) => {
     t.equal(formatPretty(line, { colour: false }), pretty)
     t.equal(formatJournal(line, false), journal)
-    // oxlint-disable-next-line no-control-regex
+    // oxlint-disable-next-line no-control-regex -- the colours are what is looked at
     t.equal(formatPretty(line, { colour: true }).replace(/\u001b\[\d+m/g, ''), pretty)
   })
 }
@@ -123,7 +123,7 @@ t.test('a terminal is never sent control characters from a line', async () => {
       fc.string({ unit: 'binary', size: 'medium' }),
       (msg, value) => {
         const text = formatPretty(json({ level: 30, worker: value, msg, [value]: value }), { colour: false })
-        // oxlint-disable-next-line no-control-regex
+        // oxlint-disable-next-line no-control-regex -- finding them is the point
         return !/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/.test(text)
       },
     ),

@@ -214,7 +214,7 @@ t.test('pretty on a terminal without being asked, colours unless NO_COLOR, JSON 
       },
     ).trim()
   t.match(pty('NO_COLOR=1'), /^\d\d:\d\d:\d\d\.\d{3} INFO {2}w {2}text {2}n=1$/)
-  // oxlint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- the colours are what is looked at
   t.match(pty('A=1'), /^\u001b\[90m\d\d:\d\d:\d\d\.\d{3}\u001b\[0m \u001b\[32mINFO /)
   const piped = await runCleanNode(['--input-type=module', '-e', script])
   t.match(JSON.parse(piped.stdout), { level: 30, worker: 'w', n: 1, msg: 'text' })
