@@ -181,7 +181,12 @@ t.test('each worker keeps its promise', (t) => {
     'quotes, enrich, rollup, audit-log: an order is priced, told, summed up and chained into the log',
     { buffered: true },
     async (t) => {
-      t.same(await client.ask('price.quote', { productId: 3, quantity: 2 }), { cents: 242 })
+      const first = await eventually('somebody who serves prices', () =>
+        client
+          .ask('price.quote', { productId: 3, quantity: 2 })
+          .catch((error: Error) => !error.message.includes('nobody serves') && Promise.reject(error)),
+      )
+      t.same(first, { cents: 242 })
       t.same(await client.ask('price.quote', { productId: 3, quantity: 2, tier: 'gold' }), { cents: 218 })
       await t.rejects(client.ask('price.quote', { productId: 999, quantity: 1 }), /no product 999/)
       t.match(await client.ask('customer.lookup', { id: 1 }), { name: 'customer 1', tier: 'gold' })
