@@ -1,15 +1,18 @@
 // What a guest's subscription was sent and has not taken yet, by the number it was sent with: for giving it back.
 
-/** Numbers begin at 0 and follow each other. */
+/** Numbers begin at 0 and follow each other. Every operation but `drain` is O(1), amortised, per message. */
 export class InHand<T extends object> {
   #items: (T | undefined)[] = []
-  /** Number of `#items[0]`. */
+  /** Before it all are gone. Moving the rest down at each `gone` would cost the length of a backlog every turn. */
+  #head = 0
+  /** Number of `#items[#head]`. */
   #base = 0
+  /** From `#head` on. */
   #holes = 0
 
   /** How many are left. */
   get size(): number {
-    return this.#items.length - this.#holes
+    return this.#items.length - this.#head - this.#holes
   }
 
   add(item: T): void {
@@ -18,16 +21,24 @@ export class InHand<T extends object> {
 
   /** Everything up to and with number `last` is gone. */
   gone(last: number): void {
-    const count = Math.min(last - this.#base + 1, this.#items.length)
+    const count = Math.min(last - this.#base + 1, this.#items.length - this.#head)
     if (count <= 0) return
-    for (const item of this.#items.splice(0, count)) if (item === undefined) this.#holes--
+    const end = this.#head + count
+    for (let i = this.#head; i < end; i++) {
+      if (this.#items[i] === undefined) this.#holes--
+      this.#items[i] = undefined
+    }
     this.#base += count
+    this.#head = end
+    if (end * 2 < this.#items.length) return
+    this.#items = this.#items.slice(end)
+    this.#head = 0
   }
 
   /** This one alone is gone. */
   lost(number: number): void {
-    const index = number - this.#base
-    if (index < 0 || index >= this.#items.length || this.#items[index] === undefined) return
+    const index = number - this.#base + this.#head
+    if (index < this.#head || index >= this.#items.length || this.#items[index] === undefined) return
     this.#items[index] = undefined
     this.#holes++
   }
@@ -35,8 +46,9 @@ export class InHand<T extends object> {
   /** Takes all that is left, in order. */
   drain(): T[] {
     const left = this.#items.filter((item): item is T => item !== undefined)
-    this.#base += this.#items.length
+    this.#base += this.#items.length - this.#head
     this.#items = []
+    this.#head = 0
     this.#holes = 0
     return left
   }
