@@ -75,7 +75,7 @@ for (const [kind, prefix] of KINDS) {
   )
 
   t.test(`${kind}: what exceeds the kernel's buffer but not the queue is not lost`, async (t) => {
-    const child = cleanNode([writer, '9000', '100', '100'], { prefix })
+    const child = cleanNode([writer, '9000', '100', '100', '10000'], { prefix })
     const lines = readLines(child.stdout!)
     const said = readLines(child.stderr!)
     t.match(JSON.parse(await said.next('flushed')), { flushed: true, dropped: 0 })

@@ -2,6 +2,7 @@
 // holding it that is known.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -61,9 +62,10 @@ for (const [name, act] of Object.entries(ACTS))
 t.test('JavaScript that waits for a core is not taken for native code', async (t) => {
   const act = { ...ACTS['sort']!, block: ACTS['sort']!.block.replace('3000', '8000') }
   const herd = await startBlockers(t, { starved: act })
-  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', '0', String(herd.pid)], { stdio: 'ignore' })
+  const core = /^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]!
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', core, String(herd.pid)], { stdio: 'ignore' })
   const hogs = Array.from({ length: 24 }, () =>
-    spawn('taskset', ['--cpu-list', '0', 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),
+    spawn('taskset', ['--cpu-list', core, 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),
   )
   const ended = Promise.all(hogs.map((hog) => once(hog, 'close')))
   try {

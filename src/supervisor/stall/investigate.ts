@@ -279,12 +279,13 @@ const STARVED_MAX_MS = 3000
 
 /** Waits until `done`, or the loop has had `nativeAfterMs` on a core or asleep: without a core it cannot stop either. */
 async function untilRan({ thread, nativeAfterMs }: Investigation, done: () => boolean): Promise<void> {
-  const waitedMs = (): number => {
+  const waitedMs = (): number | undefined => {
     const schedstat = readTaskSchedstat(thread.pid, thread.tid)
-    return schedstat.ok ? schedstat.value.waitMs : 0
+    return schedstat.ok ? schedstat.value.waitMs : undefined
   }
   const before = waitedMs()
-  const starved = (): number => Math.min(STARVED_MAX_MS, waitedMs() - before)
+  // 0 where the kernel does not say, or the thread is gone
+  const starved = (): number => Math.min(STARVED_MAX_MS, (waitedMs() ?? before ?? 0) - (before ?? 0))
   for (let polledMs = 0; polledMs < nativeAfterMs + starved() && !done(); polledMs += POLL_MS)
     await sleep(POLL_MS)
 }
