@@ -113,13 +113,9 @@ export class BufferedSubscription<I extends object>
     this.#dropped += count
     if (this.overflow === 'fail' && this.#state === 'open') {
       this.#state = 'failed'
-      // whoever waits has been given everything there was: it is the one call that rejects
-      const waiter = this.#waiter
-      if (waiter === undefined) return
-      this.#waiter = waiter.next
-      waiter.resolve?.(Promise.reject(this.#overflowError()))
-      waiter.resolve = undefined
-      this.close()
+      // whoever waits for nothing in particular asks again: the first to do so rejects
+      for (let waiter = this.#takeEmptyHanded(); waiter !== undefined; waiter = waiter.next)
+        waiter.resolve?.(this.next())
     }
   }
 
@@ -179,6 +175,19 @@ export class BufferedSubscription<I extends object>
     return true
   }
 
+  /** Takes out the waiting `next()` calls that were handed nothing. Returns the first of them. */
+  #takeEmptyHanded(): Waiter<I> | undefined {
+    const first = this.#waiter
+    if (first === undefined) return undefined
+    let last: Waiter<I> | undefined
+    for (let waiter = this.#firstWaiter; waiter !== first; waiter = waiter?.next) last = waiter
+    if (last === undefined) this.#firstWaiter = undefined
+    else last.next = undefined
+    this.#lastWaiter = last
+    this.#waiter = undefined
+    return first
+  }
+
   /** Ends every waiting `next()`. Returns the items they were handed and have not opened, oldest first. */
   #dismissWaiters(): I[] {
     const unread: I[] = []
@@ -202,9 +211,7 @@ export class BufferedSubscription<I extends object>
     const held = item !== undefined && turnIsOver()
     const waiting =
       item === undefined || held
-        ? new Promise<Handed>(
-            (resolve) => (waiter.resolve = resolve as (result: Handed | Promise<never>) => void),
-          )
+        ? new Promise<Handed>((resolve) => (waiter.resolve = resolve as NonNullable<Waiter<I>['resolve']>))
         : Promise.resolve(result)
     if (item === undefined) this.#waiter ??= waiter
     if (held) hold(waiter)
@@ -258,7 +265,7 @@ interface Handed {
 interface Waiter<I> {
   readonly result: Handed
   /** Undefined when an item was there at once, in a turn that is not over. */
-  resolve: ((result: Handed | Promise<never>) => void) | undefined
+  resolve: ((result: Handed | Promise<IteratorResult<Message, undefined>>) => void) | undefined
   item: I | undefined
   next: Waiter<I> | undefined
 }

@@ -285,6 +285,21 @@ t.test('what is held for the next turn goes back when the subscription closes', 
   t.equal(calls.length, 4, 'the next turn opens nothing')
 })
 
+t.test('a loss upstream that follows an item held for the next turn waits for it', async (t) => {
+  const { sub, calls } = make({ buffer: 2, overflow: 'fail' })
+  sub.push({ n: 0 })
+  await sub.next()
+  const waiting = [sub.next(), sub.next(), sub.next()]
+  useUpTheSlice()
+  sub.push({ n: 1 })
+  sub.lostUpstream(1)
+  const [one, failed, done] = await Promise.allSettled(waiting)
+  t.match(one, { value: { value: { payload: 1 } } })
+  t.match(failed, { status: 'rejected', reason: { code: 'BYRE_BUS_OVERFLOW' } })
+  t.match(done, { status: 'fulfilled', value: { done: true } })
+  t.notOk(calls.some((call) => call.startsWith('unread')))
+})
+
 t.test('a failure that follows an item held for the next turn waits for it', async (t) => {
   const { sub } = make({ buffer: 2, overflow: 'fail' })
   for (const n of [1, 2, 3]) sub.push({ n })
