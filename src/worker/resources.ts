@@ -2,6 +2,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
+import { ByreError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
 import type { Resource } from './contract.ts'
 
@@ -10,7 +11,8 @@ const DISPOSE_MS = 5000
 
 export interface ResourcePool {
   /** The shared value; the same promise for everybody while it lives. A failed create is forgotten, so the next use
-   *  tries again; a use after the last release waits for the dispose (at most 5 s) and creates anew. */
+   *  tries again; a use after the last release waits for the dispose (at most 5 s) and creates anew, unless it was
+   *  released meanwhile: then nothing is created, and it rejects with BYRE_WORKER_STOPPED. */
   acquire<T>(resource: Resource<T>): { readonly value: Promise<T>; readonly release: () => void }
   /** Resolves when no dispose is under way. */
   whenIdle(): Promise<void>
@@ -55,9 +57,11 @@ export function createResourcePool({ asNobody, clock, onDisposeError }: Resource
     const before = disposing.get(resource.key)
     const value = asNobody(async () => {
       await before
+      // So a create that begins is held, and the 5 s after its release are its own, not those of the wait.
+      if (entry.references === 0) throw unwanted(resource.key)
       return resource.create()
     })
-    const entry = { value, references: 0 }
+    const entry: Entry = { value, references: 0 }
     entries.set(resource.key, entry)
     value.catch(() => {
       if (entries.get(resource.key) === entry) entries.delete(resource.key)
@@ -108,6 +112,13 @@ export function createResourcePool({ asNobody, clock, onDisposeError }: Resource
     },
     counts: () => new Map([...entries].map(([key, entry]) => [key, entry.references])),
   }
+}
+
+function unwanted(key: string): ByreError {
+  return new ByreError(
+    'BYRE_WORKER_STOPPED',
+    `Cannot use resource '${key}': everybody who asked for it had released it before it could be created.`,
+  )
 }
 
 function once(fn: () => void): () => void {

@@ -111,7 +111,9 @@ t.test(
       create: () => first.promise,
       dispose: (value: string) => void disposed.push(value),
     }
-    resources.acquire(resource).release()
+    const hanging = resources.acquire(resource)
+    await Promise.resolve() // it has begun
+    hanging.release()
     const second = resources.acquire({ ...resource, create: () => 'the second' })
     while (clock.armed === 0) await Promise.resolve()
     clock.advance(5000)
@@ -120,5 +122,43 @@ t.test(
     first.resolve('the first')
     await new Promise((resolve) => setImmediate(resolve))
     t.same(disposed, ['the first'])
+  },
+)
+
+t.test(
+  'what was released while it waited for a dispose is not created, and told as nothing that failed',
+  async (t) => {
+    const clock = fakeClock()
+    const told: string[] = []
+    const order: string[] = []
+    const resources = pool((key, error) => told.push(`${key}: ${(error as Error).message}`), clock)
+    const resource = (name: string) => ({
+      key: 'db',
+      create: async () => {
+        order.push(`create ${name}`)
+        if (name === 'second') await new Promise<void>(() => {})
+        return name
+      },
+      dispose: async () => {
+        order.push(`dispose ${name}`)
+        await new Promise<void>(() => {})
+      },
+    })
+    const first = resources.acquire(resource('first'))
+    await first.value
+    first.release()
+    while (order.length < 2) await Promise.resolve()
+    clock.advance(4000)
+    const second = resources.acquire(resource('second'))
+    second.release()
+    const third = resources.acquire(resource('third'))
+    const refused = t.rejects(second.value, { code: 'BYRE_WORKER_STOPPED', message: /'db'.*released/ })
+    clock.advance(1000)
+    t.equal(await third.value, 'third')
+    await refused
+    clock.advance(5000)
+    t.same(order, ['create first', 'dispose first', 'create third'])
+    t.same(told, ['db: dispose has not ended after 5000 ms'])
+    await resources.whenIdle()
   },
 )
