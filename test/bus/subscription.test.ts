@@ -261,8 +261,8 @@ t.test('once the slice of a turn is used up, the next item comes in the next tur
   await new Promise((resolve) => setImmediate(resolve)) // a turn of its own
   const order: unknown[] = []
   await sub.next()
-  useUpTheSlice()
   setTimeout(() => order.push('timer'), 0)
+  useUpTheSlice() // and the timer is due
   const calls = [sub.next(), sub.next()].map(async (call) => order.push((await call).value?.payload))
   await Promise.all(calls)
   t.same(order, ['timer', 2, 3])
