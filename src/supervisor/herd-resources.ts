@@ -28,7 +28,8 @@ type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>
 /** A value that was made. */
 interface Made {
   readonly value: Methods
-  readonly methods: readonly string[]
+  /** Known with the first answer to an open. */
+  methods?: readonly string[]
   readonly module: ResourceModule<Methods>
   readonly inScope: InScope
   readonly end: () => void
@@ -136,7 +137,7 @@ export class HerdResources {
         const { inScope, end } = createResourceScope(log, key)
         try {
           const value = await inScope(async () => module.create(parse(given) as Json))
-          return { value, methods: methodsOf(value, key, file), module, inScope, end }
+          return { value, module, inScope, end }
         } catch (error) {
           end() // nobody disposes of it, and the next use tries again
           throw error
@@ -219,7 +220,9 @@ export class HerdHold {
       this.#leases.set(key, lease)
     }
     try {
-      const { methods } = await lease.value
+      const made = await lease.value
+      // Here and not in create: a value without methods is released below, and so disposed of as any other is.
+      const methods = (made.methods ??= methodsOf(made.value, key, wanted.file))
       const opened: OpenedResource = { methods, limitBytes: this.#house.limitBytes }
       return stringify(opened)
     } catch (error) {
@@ -234,7 +237,7 @@ export class HerdHold {
   async #call(key: string, method: string, args: readonly unknown[]): Promise<string> {
     const what = `Cannot call '${method}' of resource '${key}'`
     const made = this.#leases.get(key)?.made
-    if (made?.methods.includes(method) !== true) throw this.#ended(what)
+    if (made?.methods?.includes(method) !== true) throw this.#ended(what)
     const land = this.#house.flightOf(this.#worker, what, 0)
     try {
       return await made.inScope(async () => {

@@ -54,7 +54,9 @@ export const create = () => {
 }`,
   'lib/never.mjs': `export const create = () => new Promise(() => {})`,
   'lib/shapeless.mjs': `export const make = 1`,
-  'lib/number.mjs': `export const create = () => 42`,
+  'lib/number.mjs': `
+export const create = () => 42
+export const dispose = (value) => console.log('disposed of the number ' + value)`,
   'lib/empty.mjs': `export const create = () => ({ size: 1 })`,
   'lib/ticks.mjs': `
 setInterval(function ofTheModule() {}, 1e6)

@@ -62,6 +62,7 @@ t.test('what a resource answers, and what it refuses, is the same in every place
         timers: ['setInterval(ofTheFailed)'],
       })
       await herd.line({ stream: 'stdout', resource: 'db.mjs', msg: /^disposed after / })
+      await herd.line({ stream: 'stdout', resource: 'number.mjs', msg: 'disposed of the number 42' })
       await herd.line({ event: 'dispose-failed', resource: 'never.mjs', message: /create has not ended/ })
       if (placement === 'run') t.same(await herd.exit(), { code: 0, signal: null })
       else {

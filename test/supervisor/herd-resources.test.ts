@@ -81,3 +81,25 @@ t.test(
     )
   },
 )
+
+t.test(
+  'a value that is no object with methods is disposed of, once, when all who asked were told',
+  async (t) => {
+    const disposed: unknown[] = []
+    Object.assign(globalThis, { herdResourcesDisposed: disposed })
+    const file = join(folder, 'text.mjs')
+    writeFileSync(
+      file,
+      `export const create = () => 'a text'
+export const dispose = (value) => globalThis.herdResourcesDisposed.push(value)`,
+    )
+    const log = { error: (fields: object) => t.fail(JSON.stringify(fields)) } as unknown as Logger
+    const resources = openResources(log, systemClock, 1000)
+    const holds = ['a', 'b'].map((worker) => resources.hold(worker))
+    for (const answer of await Promise.all(holds.map(async (hold) => hold.ask('open', ['text', file, null]))))
+      t.match(answer, /must give an object with methods, got string\..*BYRE_RESOURCE_SHAPE/)
+    await resources.whenIdle()
+    t.same(disposed, ['a text'])
+    for (const hold of holds) hold.close()
+  },
+)
