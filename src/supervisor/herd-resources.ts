@@ -55,6 +55,8 @@ interface Known {
 
 /** Of a module that failed, this many fresh URLs are tried; each stays in memory. */
 const RELOADS_MAX = 10
+/** Of so many modules that failed it is known how often; one forgotten fails once more before it gets a fresh URL. */
+const FAILED_MAX = 256
 const METHODS_MAX = 1000
 /** Most resources one run may hold. */
 const HELD_MAX = 64
@@ -65,6 +67,7 @@ export class HerdResources {
   readonly #deps: HerdResourcesDeps
   readonly #known = new Map<string, Known>()
   readonly #flights = new Map<string, Flight>()
+  /** By file; who failed or was loaded again last comes last. */
   readonly #failedLoads = new Map<string, number>()
 
   constructor(deps: HerdResourcesDeps) {
@@ -159,17 +162,27 @@ export class HerdResources {
   async #load(key: string, file: string, inScope: InScope): Promise<ResourceModule<Methods>> {
     const failed = this.#failedLoads.get(file) ?? 0
     const url = pathToFileURL(file)
-    if (failed > 0) url.search = `byre=${failed}`
+    if (failed > 0) {
+      url.search = `byre=${failed}`
+      this.#keepFailed(file, failed)
+    }
     let module: Record<string, unknown>
     try {
       module = (await inScope(async () => import(url.href))) as Record<string, unknown>
     } catch (error) {
-      this.#failedLoads.set(file, Math.min(failed + 1, RELOADS_MAX))
+      this.#keepFailed(file, Math.min(failed + 1, RELOADS_MAX))
       const { type, message } = describeThrown(error)
       const text = `Cannot load resource '${key}' from ${file}: ${type}: ${message}`
       throw new ByreError('BYRE_RESOURCE_LOAD', text, { cause: error })
     }
     return shapeOf(module, key, file)
+  }
+
+  #keepFailed(file: string, times: number): void {
+    this.#failedLoads.delete(file)
+    this.#failedLoads.set(file, times)
+    if (this.#failedLoads.size <= FAILED_MAX) return
+    for (const oldest of this.#failedLoads.keys()) return void this.#failedLoads.delete(oldest)
   }
 }
 

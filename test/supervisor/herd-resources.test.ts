@@ -103,3 +103,24 @@ export const dispose = (value) => globalThis.herdResourcesDisposed.push(value)`,
     for (const hold of holds) hold.close()
   },
 )
+
+t.test('of the last 256 modules that failed it is known how often, and of no more', async (t) => {
+  const urls: string[] = []
+  Object.assign(globalThis, { herdResourcesUrls: urls })
+  const failing = ['first', 'last'].map((name) => join(folder, `${name}.mjs`))
+  for (const file of failing)
+    writeFileSync(file, `globalThis.herdResourcesUrls.push(import.meta.url); throw new Error('no')`)
+  const log = { error: (fields: object) => t.fail(JSON.stringify(fields)) } as unknown as Logger
+  const hold = openResources(log, systemClock, 1000).hold('w')
+  const fail = async (file: string): Promise<void> =>
+    void t.match(await hold.ask('open', ['db', file, null]), 'BYRE_RESOURCE_LOAD')
+  for (const file of failing) await fail(file)
+  for (let i = 0; i < 255; i++) await fail(join(folder, `absent-${i}.mjs`))
+  for (const file of failing.toReversed()) await fail(file)
+  hold.close()
+  t.same(
+    urls.map((url) => url.slice(url.lastIndexOf('/') + 1)),
+    ['first.mjs', 'last.mjs', 'last.mjs?byre=1'],
+    'the first is as if it had never been loaded',
+  )
+})
