@@ -55,6 +55,7 @@ function misfitIn(value: unknown, depth: number, walk: { left: number }): Misfit
   if (depth >= MAX_DEPTH) return { path: '', is: `nests deeper than ${MAX_DEPTH} levels, or contains itself` }
   if (Array.isArray(value)) {
     if (Object.getPrototypeOf(value) !== Array.prototype) return { path: '', is: `is ${kindOf(value)}` }
+    if (hasToJson(value)) return HAS_TO_JSON
     for (let i = 0; i < value.length && walk.left >= 0; i++) {
       const found = misfitIn(value[i], depth + 1, walk)
       if (found !== undefined) return { path: `[${i}]${found.path}`, is: found.is }
@@ -62,6 +63,7 @@ function misfitIn(value: unknown, depth: number, walk: { left: number }): Misfit
     return undefined
   }
   if (!isRecord(value)) return { path: '', is: `is ${kindOf(value)}` }
+  if (hasToJson(value)) return HAS_TO_JSON
   for (const key of Object.keys(value)) {
     const member = value[key]
     if (member === undefined) continue
@@ -71,6 +73,13 @@ function misfitIn(value: unknown, depth: number, walk: { left: number }): Misfit
     if (found !== undefined) return { path: `.${key}${found.path}`, is: found.is }
   }
   return undefined
+}
+
+const HAS_TO_JSON: Misfit = { path: '', is: 'has a toJSON' }
+
+/** JSON.stringify would send what it gives, also one that is not enumerable. */
+function hasToJson(value: object): boolean {
+  return typeof (value as { toJSON?: unknown }).toJSON === 'function'
 }
 
 function kindOf(value: object): string {

@@ -53,6 +53,14 @@ t.test(
   },
 )
 
+t.test('what would cross as something else by its toJSON is refused, whoever has it', async (t) => {
+  const toJSON = (): string => 'bent'
+  const hidden = Object.defineProperty({ a: 1 }, 'toJSON', { value: toJSON })
+  for (const value of [{ a: [Object.assign([1], { toJSON })] }, { a: [hidden] }])
+    t.throws(() => encode(value), { code: 'BYRE_RESOURCE_VALUE', message: /: it\.a\[0\] has a toJSON, / })
+  t.equal(encode({ toJSON: 1 }), '{"toJSON":1}', 'as a mere name it may cross')
+})
+
 t.test('an error arrives with its name, message, code and the text of its cause', async (t) => {
   const thrown = Object.assign(new RangeError('no', { cause: new TypeError('why') }), { code: 7 })
   const error = unpackThrown(JSON.parse(JSON.stringify(packThrown(thrown))) as never)
