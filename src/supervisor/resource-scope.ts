@@ -76,7 +76,7 @@ export function openResources(log: Logger, clock: Clock, limitBytes: number): Re
 }
 
 /** The code comes with the first question: most runs never ask. */
-class LateHold implements ResourceHold {
+export class LateHold implements ResourceHold {
   readonly #worker: string
   readonly #load: () => Promise<HerdResources>
   #hold: Promise<HerdHold> | undefined
@@ -93,7 +93,13 @@ class LateHold implements ResourceHold {
         'BYRE_WORKER_STOPPED',
         `Cannot use a resource: the run of '${this.#worker}' has ended.`,
       )
-    this.#hold ??= this.#load().then((herd) => herd.enter(this.#worker))
+    this.#hold ??= this.#load().then(
+      (herd) => herd.enter(this.#worker),
+      (error: unknown) => {
+        this.#hold = undefined // the next question tries again
+        throw error
+      },
+    )
     const hold = await this.#hold
     return hold.ask(question, values)
   }

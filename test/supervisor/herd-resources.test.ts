@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
 import type { Logger } from '../../src/log/logger.ts'
-import { openResources } from '../../src/supervisor/resource-scope.ts'
+import { LateHold, openResources } from '../../src/supervisor/resource-scope.ts'
+import type { HerdResources } from '../../src/supervisor/herd-resources.ts'
 import type { ResourceHold } from '../../src/supervisor/resource-scope.ts'
 
 const folder = mkdtempSync('/tmp/bh-')
@@ -124,3 +125,23 @@ t.test('of the last 256 modules that failed it is known how often, and of no mor
     'the first is as if it had never been loaded',
   )
 })
+
+t.test(
+  'a load that failed is told to who asked, and the next question of the same run loads again',
+  async (t) => {
+    let loads = 0
+    const closed: string[] = []
+    const entered = { ask: async () => '[1]', close: () => closed.push('closed') }
+    const hold = new LateHold('w', async () => {
+      if (++loads === 1) throw new Error('too many open files')
+      return { enter: () => entered } as unknown as HerdResources
+    })
+    await t.rejects(hold.ask('call', ['db', 'live', []]), { message: 'too many open files' })
+    t.equal(await hold.ask('call', ['db', 'live', []]), '[1]')
+    t.equal(await hold.ask('call', ['db', 'live', []]), '[1]')
+    t.equal(loads, 2)
+    hold.close()
+    await Promise.resolve()
+    t.same(closed, ['closed'])
+  },
+)
