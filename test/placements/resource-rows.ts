@@ -153,6 +153,21 @@ export const rows = {
     const calls = Array.from({ length: 20 }, () => echo('x'.repeat(1_000_000)).then(() => 'answered', ({ code }) => code))
     return (await Promise.all(calls)).join()
   },
+  'publish while calls hang': async (ctx) => {
+    const { wait, openIn } = await db(ctx)
+    const calls = Array.from({ length: 16 }, () => wait('x'.repeat(1_040_000)))
+    const told = await ctx.bus.publish('nobody.listens', 'x'.repeat(900_000)).then(() => 'published', ({ code }) => code)
+    await openIn(1)
+    await Promise.all(calls)
+    return told
+  },
+  'call while publishes wait': async (ctx) => {
+    const { echo } = await db(ctx)
+    const published = Array.from({ length: 20 }, () => ctx.bus.publish('nobody.listens', 'x'.repeat(900_000)).catch(() => {}))
+    const told = await echo('x'.repeat(900_000)).then(() => 'answered', ({ code }) => code)
+    await Promise.all(published)
+    return told
+  },
 }
 export const outcome = (row, ctx) =>
   Promise.resolve().then(() => row(ctx)).then(
@@ -267,4 +282,6 @@ export const EXPECTED: Readonly<Record<string, object>> = {
     /'other \d+': this run of worker 'W' holds 64 resources already/,
   ),
   'too much in calls': value([...Array(16).fill('answered'), ...Array(4).fill('BYRE_RESOURCE_BUSY')].join()),
+  'publish while calls hang': value('published'),
+  'call while publishes wait': value('answered'),
 }

@@ -139,9 +139,14 @@ export class GuestBus implements ScopedBus {
     return this.#calls.post('offload', [moduleUrl, input], signal) as Promise<Offloaded>
   }
 
-  /** Asks for a resource of the herd, or a call of one. */
+  /** Asks for a resource of the herd, or a call of one. Who asks bounds what waits (Flight). */
   use(question: ResourceQuestion, values: string): Promise<ResourceAnswer> {
-    return this.#calls.ask('use', `"${question}",${values}`) as unknown as Promise<ResourceAnswer>
+    return this.#calls.ask(
+      'use',
+      `"${question}",${values}`,
+      undefined,
+      0,
+    ) as unknown as Promise<ResourceAnswer>
   }
 
   stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>> {

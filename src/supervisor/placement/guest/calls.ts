@@ -7,12 +7,14 @@ import { unpackError } from '../wire/protocol.ts'
 
 /** Most calls that may wait for their answer; a publish that is awaited never comes near. */
 export const CALLS_MAX = 100_000
-/** Most characters of calls that may wait for their answer, unless one alone is longer: all of them are with the host. */
+/** Most characters of calls that may wait for their answer, unless one alone is longer: all of them are with the host.
+ *  Calls of resources have bounds of their own (FLIGHT_MAX, FLIGHT_LENGTH_MAX), so that these and messages do not hold
+ *  each other up. */
 export const CALLS_LENGTH_MAX: number = 16 * 1024 * 1024
 
 interface Waiting {
   readonly method: string
-  /** Characters of its arguments; 0 for what is posted. */
+  /** Characters of its arguments; 0 for what is posted, or bounded elsewhere. */
   readonly length: number
   resolve(value: unknown): void
   reject(error: unknown): void
@@ -32,12 +34,12 @@ export class Calls {
     return this.#waiting.size
   }
 
-  /** `values` is JSON text: the arguments, comma-separated. Rejects BYRE_BUS_OVERFLOW beyond
-   *  CALLS_MAX and CALLS_LENGTH_MAX. */
-  ask(method: string, values: string, signal?: AbortSignal): Promise<Json> {
+  /** `values` is JSON text: the arguments, comma-separated; `length` is what it counts for. Rejects BYRE_BUS_OVERFLOW
+   *  beyond CALLS_MAX and CALLS_LENGTH_MAX. */
+  ask(method: string, values: string, signal?: AbortSignal, length: number = values.length): Promise<Json> {
     return this.#ask(
       method,
-      values.length,
+      length,
       (id) => this.#link.send(`["c",${id},"${method}",${values}]`),
       signal,
     ) as Promise<Json>
@@ -49,7 +51,7 @@ export class Calls {
   }
 
   #ask(method: string, length: number, send: (id: number) => void, signal?: AbortSignal): Promise<unknown> {
-    const full = this.#length + length > CALLS_LENGTH_MAX && this.#waiting.size > 0
+    const full = length > 0 && this.#length > 0 && this.#length + length > CALLS_LENGTH_MAX
     if (full || this.#waiting.size >= CALLS_MAX) return Promise.reject(this.#tooMany(method))
     this.#length += length
     const id = ++this.#last
