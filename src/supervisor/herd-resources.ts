@@ -205,12 +205,12 @@ export class HerdHold {
     this.#house = house
   }
 
-  /** A ResourceAnswer as JSON text. Never rejects. */
-  async ask(question: ResourceQuestion, values: readonly unknown[]): Promise<string> {
+  /** A ResourceAnswer as JSON text. `length`: the characters of what was asked. Never rejects. */
+  async ask(question: ResourceQuestion, values: readonly unknown[], length: number): Promise<string> {
     try {
       const [key, name, third] = values as [string, string, never]
       if (question === 'open') return `[${await this.#open(key, name, third)}]`
-      return `[${await this.#call(key, name, third)}]`
+      return `[${await this.#call(key, name, third, length)}]`
     } catch (error) {
       return `[null,${stringify(packThrown(error))}]`
     }
@@ -247,11 +247,11 @@ export class HerdHold {
     }
   }
 
-  async #call(key: string, method: string, args: readonly unknown[]): Promise<string> {
+  async #call(key: string, method: string, args: readonly unknown[], length: number): Promise<string> {
     const what = `Cannot call '${method}' of resource '${key}'`
     const made = this.#leases.get(key)?.made
     if (made?.methods?.includes(method) !== true) throw this.#ended(what)
-    const land = this.#house.flightOf(this.#worker, what, 0)
+    const land = this.#house.flightOf(this.#worker, what, length)
     try {
       return await made.inScope(async () => {
         const result = await Reflect.apply(made.value[method] as Methods[string], made.value, args)

@@ -17,8 +17,8 @@ import type { HerdHold, HerdResources } from './herd-resources.ts'
 
 /** One run's hold on the resources that are modules of their own. */
 export interface ResourceHold {
-  /** A ResourceAnswer as JSON text. */
-  ask(question: ResourceQuestion, values: readonly unknown[]): Promise<string>
+  /** A ResourceAnswer as JSON text. `length`: the characters of what was asked. */
+  ask(question: ResourceQuestion, values: readonly unknown[], length: number): Promise<string>
   close(): void
 }
 
@@ -65,7 +65,7 @@ export function openResources(log: Logger, clock: Clock, limitBytes: number): Re
       const own = hold(worker)
       return {
         ask: async (question, values) =>
-          parse(await own.ask(question, parse(`[${values}]`) as unknown[])) as ResourceAnswer,
+          parse(await own.ask(question, parse(`[${values}]`) as unknown[], values.length)) as ResourceAnswer,
         close: () => own.close(),
       }
     },
@@ -87,7 +87,7 @@ export class LateHold implements ResourceHold {
     this.#load = load
   }
 
-  async ask(question: ResourceQuestion, values: readonly unknown[]): Promise<string> {
+  async ask(question: ResourceQuestion, values: readonly unknown[], length: number): Promise<string> {
     if (this.#closed)
       throw new ByreError(
         'BYRE_WORKER_STOPPED',
@@ -101,7 +101,7 @@ export class LateHold implements ResourceHold {
       },
     )
     const hold = await this.#hold
-    return hold.ask(question, values)
+    return hold.ask(question, values, length)
   }
 
   close(): void {

@@ -8,10 +8,12 @@ function defer() { const d = {}; d.promise = new Promise((r) => (d.resolve = r))
 class Base { inherited() { return 'from the base' } }
 class Db extends Base {
   calls = 0
+  told = new Map()
   input
   constructor(input) { super(); this.input = input }
   get trap() { throw new Error('a getter is no method') }
   count() { return ++this.calls }
+  tell(who) { const n = (this.told.get(who) ?? 0) + 1; this.told.set(who, n); return n }
   given() { return this.input }
   here() { return { pid: process.pid, main: isMainThread, made } }
   echo(...args) { return { args, length: args.length } }
@@ -185,7 +187,7 @@ const refused = (code: string, message: RegExp | string, more: object = {}): obj
   ...more,
 })
 const METHODS =
-  'count,cycle,date,echo,exit,fail,gap,given,here,hostile,inherited,large,map,nothing,openIn,stray,text,thenable,wait'
+  'count,cycle,date,echo,exit,fail,gap,given,here,hostile,inherited,large,map,nothing,openIn,stray,tell,text,thenable,wait'
 
 /** By row; 'W' is the worker. */
 export const EXPECTED: Readonly<Record<string, object>> = {

@@ -123,36 +123,47 @@ t.test(
   },
 )
 
+/** Its first run leaves `first` calls of `length` characters behind and throws, its next one makes `more`. */
+const leavesCalls = (first: number, more: number, length: number): string => `
+export async function run(ctx) {
+  const db = await ctx.use({ key: 'db', module: new URL('../lib/db.mjs', import.meta.url) })
+  const wait = () => db.wait('x'.repeat(${length}))
+  if ((await db.tell(ctx.name)) === 1) {
+    for (let i = 0; i < ${first}; i++) wait().catch(() => {})
+    void db.fail()
+  } else {
+    const calls = Array.from({ length: ${more} }, () => wait().then(() => 'answered', ({ code }) => code))
+    ctx.log.info({ event: 'refused', code: await Promise.race(calls) }, 'refused')
+  }
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`
+
 for (const placement of PLACES)
   t.test(
     `in ${placement} what nobody catches of a call is the worker's, and what hangs counts for its next run`,
     async (t) => {
       const herd = await startHerd(t, {
         workers: {
-          w: `
-export async function run(ctx) {
-  const db = await ctx.use({ key: 'db', module: new URL('../lib/db.mjs', import.meta.url) })
-  if (await db.count() === 2) {
-    for (let i = 0; i < 200; i++) db.wait().catch(() => {})
-    void db.fail()
-  } else {
-    const calls = Array.from({ length: 57 }, () => db.wait().then(() => 'answered', ({ code }) => code))
-    await db.openIn(1).catch(() => {})
-    ctx.log.info({ event: 'refused', code: await Promise.race(calls) }, 'refused')
-  }
-  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
-}`,
+          many: leavesCalls(200, 57, 0),
+          large: leavesCalls(12, 5, 1_000_000),
           keeper: COUNTS,
         },
         files: FILES,
-        config: { workers: { w: { placement, backoff: { first: '0s' }, after: ['keeper'] } } },
+        config: {
+          workers: {
+            many: { placement, backoff: { first: '0s' }, after: ['keeper'] },
+            large: { placement, backoff: { first: '0s' }, after: ['keeper'] },
+          },
+        },
       })
-      const { lastExit } = await herd.untilWorker('w', (w) => w.lastExit !== undefined)
-      t.match(lastExit, {
-        verdict: 'threw-stray',
-        evidence: { type: /^(RangeError|Error)$/, message: 'no such row' },
-      })
-      t.match(await herd.line({ worker: 'w', event: 'refused' }), { code: 'BYRE_RESOURCE_BUSY' })
+      for (const name of ['many', 'large']) {
+        const { lastExit } = await herd.untilWorker(name, (w) => w.lastExit !== undefined)
+        t.match(lastExit, {
+          verdict: 'threw-stray',
+          evidence: { type: /^(RangeError|Error)$/, message: 'no such row' },
+        })
+        t.match(await herd.line({ worker: name, event: 'refused' }), { code: 'BYRE_RESOURCE_BUSY' }, name)
+      }
       t.match(await herd.worker('keeper'), { restarts: 0, failures: 0, state: 'running' })
       t.same(await herd.stop(), { code: 0, signal: null })
     },

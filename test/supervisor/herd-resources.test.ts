@@ -56,8 +56,8 @@ t.test(
           const hold = holds.get(run) ?? resources.hold(`w${run}`)
           holds.set(run, hold)
           if (what === 'open' || what === 'other') {
-            pending.push(hold.ask('open', ['db', what === 'open' ? one : other, null]))
-          } else if (what === 'call') pending.push(hold.ask('call', ['db', 'live', []]))
+            pending.push(hold.ask('open', ['db', what === 'open' ? one : other, null], 0))
+          } else if (what === 'call') pending.push(hold.ask('call', ['db', 'live', []], 0))
           else if (what === 'fail') seen.failNext = true
           else if (what === 'wait') await Promise.allSettled(pending)
           else {
@@ -97,7 +97,9 @@ export const dispose = (value) => globalThis.herdResourcesDisposed.push(value)`,
     const log = { error: (fields: object) => t.fail(JSON.stringify(fields)) } as unknown as Logger
     const resources = openResources(log, systemClock, 1000)
     const holds = ['a', 'b'].map((worker) => resources.hold(worker))
-    for (const answer of await Promise.all(holds.map(async (hold) => hold.ask('open', ['text', file, null]))))
+    for (const answer of await Promise.all(
+      holds.map(async (hold) => hold.ask('open', ['text', file, null], 0)),
+    ))
       t.match(answer, /must give an object with methods, got string\..*BYRE_RESOURCE_SHAPE/)
     await resources.whenIdle()
     t.same(disposed, ['a text'])
@@ -114,7 +116,7 @@ t.test('of the last 256 modules that failed it is known how often, and of no mor
   const log = { error: (fields: object) => t.fail(JSON.stringify(fields)) } as unknown as Logger
   const hold = openResources(log, systemClock, 1000).hold('w')
   const fail = async (file: string): Promise<void> =>
-    void t.match(await hold.ask('open', ['db', file, null]), 'BYRE_RESOURCE_LOAD')
+    void t.match(await hold.ask('open', ['db', file, null], 0), 'BYRE_RESOURCE_LOAD')
   for (const file of failing) await fail(file)
   for (let i = 0; i < 255; i++) await fail(join(folder, `absent-${i}.mjs`))
   for (const file of failing.toReversed()) await fail(file)
@@ -136,9 +138,9 @@ t.test(
       if (++loads === 1) throw new Error('too many open files')
       return { enter: () => entered } as unknown as HerdResources
     })
-    await t.rejects(hold.ask('call', ['db', 'live', []]), { message: 'too many open files' })
-    t.equal(await hold.ask('call', ['db', 'live', []]), '[1]')
-    t.equal(await hold.ask('call', ['db', 'live', []]), '[1]')
+    await t.rejects(hold.ask('call', ['db', 'live', []], 0), { message: 'too many open files' })
+    t.equal(await hold.ask('call', ['db', 'live', []], 0), '[1]')
+    t.equal(await hold.ask('call', ['db', 'live', []], 0), '[1]')
     t.equal(loads, 2)
     hold.close()
     await Promise.resolve()

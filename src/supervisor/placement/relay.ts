@@ -74,19 +74,19 @@ export class Relay {
     return count
   }
 
-  /** Takes a line of the guest that is about the bus; false when it is about something else. */
-  heard(heard: WireLine): boolean {
-    const known = this.#heard(heard)
+  /** Takes a line of the guest that is about the bus; false when it is about something else. `length`: its characters. */
+  heard(heard: WireLine, length = 0): boolean {
+    const known = this.#heard(heard, length)
     if (known) this.activeAt = this.#options.now()
     return known
   }
 
-  #heard(heard: WireLine): boolean {
+  #heard(heard: WireLine, length: number): boolean {
     const [tag, id, value, ...rest] = heard
     switch (tag) {
       case 'c':
         if (value === 'offload') void this.#offload(id as number, String(rest[0]), rest[1])
-        else if (value === 'use') void this.#use(id as number, rest)
+        else if (value === 'use') void this.#use(id as number, rest, length)
         else void this.#answer(id as number, String(value), rest)
         return true
       case 'g':
@@ -229,7 +229,7 @@ export class Relay {
   }
 
   /** A guest that does not read what it asked for gets no more of it. */
-  async #use(id: number, [question, ...values]: readonly unknown[]): Promise<void> {
+  async #use(id: number, [question, ...values]: readonly unknown[], length: number): Promise<void> {
     const { link, resources } = this.#options
     if (this.#asking >= FLIGHT_MAX) {
       // byre's own guest asks no more than that; what goes past it must not pile up here
@@ -240,7 +240,7 @@ export class Relay {
     this.#asking++
     await link.whenWritable()
     try {
-      link.send(`["r",${id},${await resources.ask(question as ResourceQuestion, values)}]`)
+      link.send(`["r",${id},${await resources.ask(question as ResourceQuestion, values, length)}]`)
     } catch (error) {
       link.send(line('x', id, packError(error)))
     } finally {

@@ -142,7 +142,7 @@ class RemoteInstance implements Instance {
     if (transport === undefined) return
     this.#link = new Link(transport, lineLimit(parts.limits.messageBytes), {
       wrong: wrongOf,
-      onLine: (heard) => this.#heard(heard),
+      onLine: (heard, length) => this.#heard(heard, length),
       onBroken: (error) => this.#failed('wire-broken', brokeWire(kind, error), 0),
     })
     this.#link.send(line('init', this.#init(kind)))
@@ -283,8 +283,8 @@ class RemoteInstance implements Instance {
     })
   }
 
-  #heard(heard: WireLine): void {
-    if (this.#released || this.#relay?.heard(heard) === true) return
+  #heard(heard: WireLine, length: number): void {
+    if (this.#released || this.#relay?.heard(heard, length) === true) return
     const [tag, first, second, third] = heard
     const { events, spec } = this.#request
     switch (tag) {

@@ -15,7 +15,8 @@ export interface Transport {
 }
 
 export interface LinkHandlers {
-  readonly onLine: (line: WireLine) => void
+  /** `length`: its characters; 0 for one that was posted. */
+  readonly onLine: (line: WireLine, length: number) => void
   /** Why a line is not to be taken; for the side that does not trust the other. */
   readonly wrong?: (line: WireLine) => string | undefined
   /** The other side sent what it must not: no JSON array, a line longer than the limit, or a wrong one. Nothing more
@@ -123,7 +124,7 @@ export class Link {
 
   /** For the transport: a posted line has arrived. */
   receivePosted(posted: unknown): void {
-    if (!this.#closed) this.#use(posted)
+    if (!this.#closed) this.#use(posted, 0)
   }
 
   /** Nothing is sent or heard any more. Idempotent. */
@@ -142,16 +143,16 @@ export class Link {
     } catch (error) {
       return this.#break(describeThrown(error).message.slice(0, 200))
     }
-    return this.#use(parsed)
+    return this.#use(parsed, text.length)
   }
 
-  #use(parsed: unknown): boolean {
+  #use(parsed: unknown, length: number): boolean {
     if (!Array.isArray(parsed) || typeof parsed[0] !== 'string')
       return this.#break('a line is not an array with a tag')
     const read = parsed as unknown as WireLine
     const wrong = this.#handlers.wrong?.(read)
     if (wrong !== undefined) return this.#break(wrong)
-    this.#handlers.onLine(read)
+    this.#handlers.onLine(read, length)
     return true
   }
 
