@@ -33,19 +33,36 @@ export interface FleetControlOptions {
   readonly clock: Clock
 }
 
-/** Answers control messages from now on; returns its release. */
+/**
+ * Answers control messages once the server has acknowledged the subscription; the line `fleet-control` says so. Only then is the
+ * member in the table: who finds it there can ask it. Returns its release.
+ */
 export function startFleetControl(options: FleetControlOptions): () => void {
   const { bus, member, log } = options
-  const leave = bus.members?.announce(member)
   const subscription = bus.subscribe('system.*.control', { buffer: 100 })
   const desk = new Desk(options, countRefusals(log))
-  subscription.ready.catch((error: unknown) =>
-    log.error({ event: 'control-deaf', ...describeThrown(error) }, 'control over the bus is not possible'),
+  let released = false
+  let leave: (() => void) | undefined
+  const join = (): void => {
+    leave = bus.members?.announce(member)
+  }
+  subscription.ready.then(
+    () => {
+      if (released) return
+      join()
+      log.info({ event: 'fleet-control', member }, 'control messages on the bus are answered')
+    },
+    (error: unknown) => {
+      if (released) return
+      join() // one that is deaf is missed, and named
+      log.error({ event: 'control-deaf', ...describeThrown(error) }, 'control over the bus is not possible')
+    },
   )
   void (async () => {
     for await (const message of subscription) await desk.take(message)
   })()
   return () => {
+    released = true
     leave?.()
     subscription.close()
   }

@@ -284,8 +284,10 @@ async function untilRan({ thread, nativeAfterMs }: Investigation, done: () => bo
     return schedstat.ok ? schedstat.value.waitMs : undefined
   }
   const before = waitedMs()
-  // 0 where the kernel does not say, or the thread is gone
-  const starved = (): number => Math.min(STARVED_MAX_MS, (waitedMs() ?? before ?? 0) - (before ?? 0))
+  const starved = (): number => {
+    const now = waitedMs()
+    return now === undefined || before === undefined ? 0 : Math.min(STARVED_MAX_MS, now - before)
+  }
   for (let polledMs = 0; polledMs < nativeAfterMs + starved() && !done(); polledMs += POLL_MS)
     await sleep(POLL_MS)
 }

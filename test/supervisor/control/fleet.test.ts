@@ -78,6 +78,7 @@ if (noRedis === false) {
         startHerd(t, { config, workers: { one: IDLE, both: IDLE } }),
         startHerd(t, { config, workers: { two: IDLE, both: IDLE } }),
       ])
+      for (const herd of [a, b]) await herd.line({ event: 'fleet-control' })
       const bus = ['--bus', server.url]
       const table = await byre(a, ['status', ...bus])
       t.equal(table.code, 0, table.err)
@@ -118,6 +119,7 @@ if (noRedis === false) {
         config: { bus: server.url, control: { secret: SECRET } },
         workers: { one: IDLE },
       })
+      await herd.line({ event: 'fleet-control' })
       const { bus } = await openBus(t, server)
       const command = { v: 1, id: 'i', action: 'stop', by: 'eve' }
       const signed = (secret: string, ts: number, nonce: string): object => {
@@ -167,6 +169,7 @@ if (noRedis === false) {
       config: { bus: server.url, control: { overRedis: 'unsigned' } },
       workers: { one: IDLE },
     })
+    await on.line({ event: 'fleet-control' })
     t.equal((await byre(on, ['restart', 'one', '--bus', server.url])).code, 0)
 
     // somebody who hears the question, and never stops answering it
@@ -197,6 +200,7 @@ if (noRedis === false) {
       config: { bus: url, control: { secret: SECRET } },
       workers: { one: IDLE },
     })
+    await herd.line({ event: 'fleet-control' })
     const refused = await byre(herd, ['status', '--bus', url])
     t.equal(refused.code, 2)
     t.match(refused.err, /password on the command line/)
