@@ -31,11 +31,13 @@ export async function run(ctx) {
 /** In bursts: what is published in one turn must fit the consumer's buffer. */
 const FEEDER = `
 export async function run(ctx) {
-  for await (const { payload } of ctx.bus.subscribe('flood'))
+  for await (const { payload } of ctx.bus.subscribe('flood')) {
     for (let n = 0; n < payload; n++) {
       void ctx.bus.publish('food', n)
       if (n % 500 === 0) await new Promise((r) => setImmediate(r))
     }
+    ctx.log.info('fed')
+  }
 }`
 /** The longest time between two of its ticks. */
 const TICKER = `
@@ -110,6 +112,7 @@ for (const placement of ['shared', 'thread', 'process'] as const)
     await herd.act('flooder', 'wake')
     const again = { worker: 'eater', event: 'transition', to: 'running' }
     await herd.line(again)
+    await herd.line({ worker: 'feeder', msg: 'fed' }) // what is published to a stopped worker is dropped
     let from = herd.mark()
     t.equal((await herd.act('eater', 'sleep')).status, 202)
     await herd.line({ worker: 'eater', reason: 'sleep', left: true }, from)
