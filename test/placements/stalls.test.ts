@@ -7,28 +7,19 @@ leakGuard(t)
 t.jobs = 2
 
 /** Holds its loop for as long as a message says; a sibling sends it. */
-const holder = (hold: string): string => `
-import { execFileSync } from 'node:child_process'
+const HOLDER = `
 function grind(ms) { const end = Date.now() + ms; while (Date.now() < end); }
-function derive() { execFileSync('sleep', ['4']) }
 export async function run(ctx) {
   for await (const { payload } of ctx.bus.subscribe('hold', { signal: ctx.signal })) {
-    ${hold}
+    grind(payload)
     ctx.log.info({ event: 'held' }, 'held')
   }
 }
 `
-const HOLDER = holder('grind(payload)')
 const sender = (ms: number): string => `export const run = (ctx) => ctx.bus.publish('hold', ${ms})`
 const SIBLING = `
 export async function run(ctx) { ctx.every(50, () => {}); await new Promise((r) => ctx.signal.addEventListener('abort', r)) }
 `
-
-/** What is told of it. */
-const PLACES = {
-  thread: { kind: 'javascript', function: 'grind', file: /workers\/bad\.mjs$/, line: 3 },
-  process: {},
-} as const
 
 for (const placement of ['thread', 'process'] as const) {
   t.test(`a worker that holds the loop of its ${placement} is named, and goes on`, async (t) => {
@@ -38,15 +29,14 @@ for (const placement of ['thread', 'process'] as const) {
     })
     await herd.act('sender', 'wake')
     const stall = await herd.line({ event: 'stall' })
-    const place = PLACES[placement]
-    t.match(stall, { worker: 'bad', placement, level: 50, by: 'placement', ...place })
-    if (placement === 'process') t.match(stall, { unavailable: { function: /inspector/ } })
+    t.match(stall, { worker: 'bad', placement, level: 50, by: 'placement' })
+    t.match(stall, { unavailable: { function: /inspector/ } })
     t.match(stall['msg'], new RegExp(`^worker bad holds the loop of its ${placement} for `))
     t.ok(Number(stall['blockedMs']) >= 1000)
     t.ok(Number((await herd.line({ event: 'stall-over', worker: 'bad' }))['blockedMs']) >= 1000)
     const bad = await herd.untilWorker('bad', ({ stalls }) => stalls !== undefined)
     t.match(bad, { state: 'running', failures: 0, restarts: 0, placement })
-    t.match(bad.stalls, { count: 1, last: place })
+    t.match(bad.stalls, { count: 1 })
     t.match(await herd.worker('sibling'), { state: 'running', failures: 0, restarts: 0 })
     t.equal(herd.matching({ event: 'stall' }).length, 1)
     await herd.stop()
@@ -72,7 +62,7 @@ for (const placement of ['thread', 'process'] as const) {
         lastExit: {
           verdict: 'stalled',
           reason: new RegExp(`held the loop of its ${placement}`),
-          evidence: placement === 'thread' ? { function: 'grind', line: 3 } : {},
+          evidence: { by: 'placement', placement },
         },
       })
       t.equal(bad.moved?.by, placement === 'thread' ? 'eject' : undefined)
@@ -82,38 +72,26 @@ for (const placement of ['thread', 'process'] as const) {
   )
 }
 
-t.test('native code in a thread is told as such, and its place when it is back', async (t) => {
+t.test('threads that hold their loops for about as long as is told, and fail, harm nobody', async (t) => {
+  // An inspector in them, as byre once had, ended the herd within a minute of this on Node 20, and at once on 24.
+  const brief = `export async function run() {
+    for (const end = performance.now() + 950 + Math.random() * 300; performance.now() < end; );
+    throw new Error('over')
+  }`
+  const names = ['a', 'b', 'c', 'd']
+  const own = {
+    placement: 'thread',
+    backoff: { first: '0s', base: '1ms' },
+    limit: { failures: 1000 },
+  } as const
   const herd = await startHerd(t, {
-    workers: { bad: holder('derive()'), sender: sender(0) },
-    config: { workers: { bad: { placement: 'thread' }, sender: { activation: { topics: ['never'] } } } },
+    workers: { sibling: SIBLING, ...Object.fromEntries(names.map((name) => [name, brief])) },
+    config: { workers: Object.fromEntries(names.map((name) => [name, own])) },
   })
-  await herd.act('sender', 'wake')
-  const native = { worker: 'bad', kind: 'native', by: 'placement' }
-  t.match(await herd.line({ event: 'stall' }), { ...native, unavailable: { function: String } })
-  t.match(await herd.line({ event: 'stall-confirmed' }), { ...native, function: 'derive', line: 4 })
-  await herd.line({ event: 'stall-over' })
-  await herd.stop()
-})
-
-t.test('two threads that hold their loops at once are each told with their own place', async (t) => {
-  const other = HOLDER.replaceAll('grind', 'mill')
-  const herd = await startHerd(t, {
-    workers: { bad: HOLDER, worse: other, sender: sender(2500) },
-    config: {
-      workers: {
-        bad: { placement: 'thread' },
-        worse: { placement: 'thread' },
-        sender: { activation: { topics: ['never'] } },
-      },
-    },
-  })
-  await herd.act('sender', 'wake')
-  t.match(await herd.line({ event: 'stall', worker: 'bad' }), { function: 'grind' })
-  t.match(await herd.line({ event: 'stall', worker: 'worse' }), { function: 'mill' })
-  for (const worker of ['bad', 'worse']) await herd.line({ event: 'held', worker })
-  t.match(await herd.worker('bad'), { failures: 0 })
-  t.match(await herd.worker('worse'), { failures: 0 })
-  await herd.stop()
+  for (const name of names) await herd.untilWorker(name, (w) => w.restarts >= 3)
+  t.ok(herd.matching({ event: 'stall' }).length > 0)
+  t.match(await herd.worker('sibling'), { state: 'running', failures: 0, restarts: 0 })
+  t.same(await herd.stop(), { code: 0, signal: null })
 })
 
 t.test('with detect: false nothing is asked and nothing is told', async (t) => {

@@ -1,7 +1,6 @@
 // The heartbeat of a guest: what the watch for its stalls needs, taken from one run of a thread or process.
 
 import type { GuestHeart } from '../stall/guest-heart.ts'
-import type { Connect } from '../stall/pause.ts'
 import type { LaunchRequest, Whereabouts } from './placement.ts'
 import type { RemoteParts } from './remote.ts'
 import type { Link } from './wire/link.ts'
@@ -14,16 +13,14 @@ export interface Pulse {
   readonly parts: RemoteParts
   readonly where: Whereabouts | undefined
   readonly link: Link
-  /** To the inspector of its loop. */
-  readonly inspect: Connect | undefined
   /** It ended while the code was loaded. */
   readonly over: () => boolean
 }
 
 /** It may hold its own loop as well, which harms nobody else. Undefined: nobody asks for that, or it cannot be seen. */
 export async function startHeart(pulse: Pulse): Promise<GuestHeart | undefined> {
-  const { kind, request, parts, where, link, inspect } = pulse
-  const { clock, logOf, ejectStalled, ownRoot, reportFolder, label, stalled } = parts
+  const { kind, request, parts, where, link } = pulse
+  const { clock, logOf, ejectStalled, ownRoot, stalled } = parts
   const { spec, events } = request
   if (!spec.stall.detect || where?.tid === undefined) return undefined
   const { watchGuestStalls } = await import('../stall/guest-stalls.ts')
@@ -36,12 +33,10 @@ export async function startHeart(pulse: Pulse): Promise<GuestHeart | undefined> 
     tid: where.tid,
     log: logOf(spec.name),
     ownRoot,
-    profiles: { folder: reportFolder, label: `${label}.stall` },
     ask(number) {
       link.send(line('beat', number))
       link.flush()
     },
-    inspect,
     onStalled: stalled,
     eject: (why) => ejectStalled(spec, why),
     charge: (exit) => events.charged(exit),

@@ -15,7 +15,6 @@ import { runInScope } from '../attribution/run-scope.ts'
 import type { ResourceHold } from '../resource-scope.ts'
 import type { Sampler, Watch } from '../sampler/sampler.ts'
 import type { GuestHeart } from '../stall/guest-heart.ts'
-import type { Connect } from '../stall/pause.ts'
 import type { Stall } from '../stall/protocol.ts'
 import type { HeapFigures } from '../status.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Relief, Whereabouts } from './placement.ts'
@@ -75,8 +74,6 @@ export interface SeatEvents {
 export interface Seat {
   /** Undefined for a script, which nobody talks to. */
   readonly transport: Transport | undefined
-  /** To the inspector of its loop. Absent for a process: see RELEASE.md, Dead ends. */
-  readonly inspect?: Connect
   /** Asks it to end, where that can be asked: SIGTERM. */
   interrupt(): void
   /** Ends it: SIGKILL, terminate(). Idempotent. */
@@ -184,7 +181,6 @@ class RemoteInstance implements Instance {
       parts: this.#parts,
       where: this.#where,
       link,
-      inspect: this.#seat.inspect,
       over: () => this.#released || this.#said !== undefined,
     })
   }

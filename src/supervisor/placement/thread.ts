@@ -51,10 +51,6 @@ function openThread(request: LaunchRequest, parts: RemoteParts, events: SeatEven
   }
   return {
     transport: script ? undefined : transport,
-    inspect: async (heard) => {
-      const { threadConnector } = await import('../stall/thread-channel.ts')
-      return threadConnector(worker.threadId)(heard)
-    },
     // A thread has no signals: a script in one cannot be asked, a module has been.
     interrupt: () => script && end(),
     kill: end,

@@ -7,12 +7,11 @@ import { describeThrown } from '../../base/errors.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
 import type { Logger } from '../../log/logger.ts'
 import type { Exit } from '../placement/placement.ts'
-import type { ProfileFolder } from '../profile/files.ts'
 import { watchGuest } from './guest-heart.ts'
 import type { GuestHeart, Held } from './guest-heart.ts'
 import type { StallLog } from './investigate.ts'
 import { LineBudget } from './line-budget.ts'
-import type { Connect } from './pause.ts'
+import type { Pause } from './pause.ts'
 import type { Stall } from './protocol.ts'
 
 export interface GuestStallOptions {
@@ -23,10 +22,7 @@ export interface GuestStallOptions {
   readonly tid: number
   readonly log: Logger
   readonly ownRoot: string
-  readonly profiles: ProfileFolder
   readonly ask: (number: number) => void
-  /** To the inspector of its loop; undefined where there is no safe way. */
-  readonly inspect: Connect | undefined
   /** A stall is over. */
   readonly onStalled: (stall: Stall) => void
   /** From its next run on it lives in a process of its own. */
@@ -34,15 +30,15 @@ export interface GuestStallOptions {
   readonly charge: (exit: Exit) => void
 }
 
-/** The thread is reached over the supervisor's own loop, which has other work as well. */
-const REACH_MS = 500
-/** Nobody else waits for it: rather late than wrong. What its inspector says crosses the supervisor's loop. */
-const NATIVE_AFTER_MS = 1000
-
-const NO_STACK = 'opening the inspector of a process whose loop is held can crash it'
-const refuse: Connect = async () => {
-  throw new Error(NO_STACK)
-}
+/** See RELEASE.md, Dead ends. */
+const NO_STACK = 'the inspector of a thread or process whose loop is held can crash it'
+const cannotPause: Pause = () => ({
+  asked: Promise.resolve(NO_STACK),
+  takeBack() {},
+  profile: () => Promise.resolve(undefined),
+})
+/** Until that is heard. */
+const REACH_MS = 100
 
 /** One for all workers and their runs. */
 const budget = new LineBudget()
@@ -67,19 +63,16 @@ export function watchGuestStalls(options: GuestStallOptions): GuestHeart {
 }
 
 async function tell(options: GuestStallOptions, held: Held): Promise<void> {
-  const { spec, kind, pid, tid, log, ownRoot, inspect } = options
+  const { spec, kind, pid, tid, log, ownRoot } = options
   // It is ended by its policy, not with the supervisor's process.
   const worker = { ...spec.stall, name: spec.name, index: 0, source: spec.source, eject: false }
   const culprit = { worker: spec.name, by: 'placement' as const }
-  const [{ investigate, whereabouts }, { pauseLoop }] = await Promise.all([
-    import('./investigate.ts'),
-    import('./pause.ts'),
-  ])
+  const { investigate, whereabouts } = await import('./investigate.ts')
   let charged = false
   const stall = await investigate({
-    pause: (request) => pauseLoop(inspect ?? refuse, request),
+    pause: cannotPause,
     reachMs: REACH_MS,
-    nativeAfterMs: NATIVE_AFTER_MS,
+    nativeAfterMs: 0,
     thread: { pid, tid },
     ownRoot,
     nameOf: () => culprit,
@@ -100,19 +93,9 @@ async function tell(options: GuestStallOptions, held: Held): Promise<void> {
       options.charge({ verdict: 'stalled', text, evidence: { ...seen, placement: kind } })
     },
     dropNote: () => {},
-    keep: await keeper(options),
+    keep: undefined,
   })
   if (stall !== undefined) options.onStalled(stall)
-}
-
-async function keeper({
-  spec,
-  profiles,
-  clock,
-}: GuestStallOptions): Promise<((text: string) => string) | undefined> {
-  if (!spec.stall.profile) return undefined
-  const { keepProfile } = await import('../profile/files.ts')
-  return (text) => keepProfile(profiles, 'cpu', text, clock.now())
 }
 
 /** Its logger names the worker on each line already. */
