@@ -297,7 +297,8 @@ function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () =>
   let reloading: Promise<void> | undefined
   let again = false
   process.on('SIGHUP', () => {
-    if (stopping) return
+    if (stopping)
+      return log.root.warn({ event: 'reload-refused' }, 'reload refused: the herd is being stopped')
     if (reloading !== undefined) {
       again = true
       return
