@@ -142,7 +142,7 @@ t.test('who publishes to itself, awaiting nothing else, leaves its siblings thei
       asker: `export async function run(ctx) {
         const answer = async () => { for await (const m of ctx.bus.subscribe('ask')) await m.reply(m.payload) }
         void answer()
-        while (!ctx.signal.aborted) await ctx.bus.request('ask', 1).catch(() => {})
+        while (!ctx.signal.aborted) await ctx.bus.request('ask', 1).catch(() => {}) // the stop cuts one off
       }`,
       ticker: TICKER,
       teller: TELLER,

@@ -125,7 +125,7 @@ export const rows = {
   'another input': async (ctx) => { await db(ctx); await db(ctx, { input: 1 }) },
   'throws at load': (ctx) => use(ctx, 'throws.mjs'),
   'no such file': (ctx) => use(ctx, 'absent.mjs'),
-  'loads the second time': async (ctx) => { await use(ctx, 'once.mjs').catch(() => {}); return (await use(ctx, 'once.mjs')).hello() },
+  'loads the second time': async (ctx) => { await use(ctx, 'once.mjs').catch(() => {/* it throws the first time */}); return (await use(ctx, 'once.mjs')).hello() },
   'create rejects': (ctx) => use(ctx, 'rejects.mjs'),
   'created the second time': async (ctx) => (await use(ctx, 'rejects.mjs')).hello(),
   'create never settles': (ctx) => use(ctx, 'never.mjs', { timeout: '50ms' }),
@@ -165,7 +165,7 @@ export const rows = {
   },
   'call while publishes wait': async (ctx) => {
     const { echo } = await db(ctx)
-    const published = Array.from({ length: 20 }, () => ctx.bus.publish('nobody.listens', 'x'.repeat(900_000)).catch(() => {}))
+    const published = Array.from({ length: 20 }, () => ctx.bus.publish('nobody.listens', 'x'.repeat(900_000)).catch(() => {})) // some are still under way at the end
     const told = await echo('x'.repeat(900_000)).then(() => 'answered', ({ code }) => code)
     await Promise.all(published)
     return told

@@ -129,7 +129,7 @@ export async function run(ctx) {
   const db = await ctx.use({ key: 'db', module: new URL('../lib/db.mjs', import.meta.url) })
   const wait = () => db.wait('x'.repeat(${length}))
   if ((await db.tell(ctx.name)) === 1) {
-    for (let i = 0; i < ${first}; i++) wait().catch(() => {})
+    for (let i = 0; i < ${first}; i++) wait().catch(() => {}) // cut off by the end of the run
     void db.fail()
   } else {
     const calls = Array.from({ length: ${more} }, () => wait().then(() => 'answered', ({ code }) => code))

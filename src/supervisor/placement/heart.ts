@@ -20,7 +20,7 @@ export interface Pulse {
 /** It may hold its own loop as well, which harms nobody else. Undefined: nobody asks for that, or it cannot be seen. */
 export async function startHeart(pulse: Pulse): Promise<GuestHeart | undefined> {
   const { kind, request, parts, where, link } = pulse
-  const { clock, logOf, ejectStalled, ownRoot, stalled } = parts
+  const { clock, logOf, ejectStalled, stalled } = parts
   const { spec, events } = request
   if (!spec.stall.detect || where?.tid === undefined) return undefined
   const { watchGuestStalls } = await import('../stall/guest-stalls.ts')
@@ -32,7 +32,6 @@ export async function startHeart(pulse: Pulse): Promise<GuestHeart | undefined> 
     pid: where.pid,
     tid: where.tid,
     log: logOf(spec.name),
-    ownRoot,
     ask(number) {
       link.send(line('beat', number))
       link.flush()

@@ -11,7 +11,6 @@ import { watchGuest } from './guest-heart.ts'
 import type { GuestHeart, Held } from './guest-heart.ts'
 import type { StallLog } from './investigate.ts'
 import { LineBudget } from './line-budget.ts'
-import type { Pause } from './pause.ts'
 import type { Stall } from './protocol.ts'
 
 export interface GuestStallOptions {
@@ -21,7 +20,6 @@ export interface GuestStallOptions {
   readonly pid: number
   readonly tid: number
   readonly log: Logger
-  readonly ownRoot: string
   readonly ask: (number: number) => void
   /** A stall is over. */
   readonly onStalled: (stall: Stall) => void
@@ -32,13 +30,6 @@ export interface GuestStallOptions {
 
 /** See RELEASE.md, Dead ends. */
 const NO_STACK = 'the inspector of a thread or process whose loop is held can crash it'
-const cannotPause: Pause = () => ({
-  asked: Promise.resolve(NO_STACK),
-  takeBack() {},
-  profile: () => Promise.resolve(undefined),
-})
-/** Until that is heard. */
-const REACH_MS = 100
 
 /** One for all workers and their runs. */
 const budget = new LineBudget()
@@ -63,19 +54,14 @@ export function watchGuestStalls(options: GuestStallOptions): GuestHeart {
 }
 
 async function tell(options: GuestStallOptions, held: Held): Promise<void> {
-  const { spec, kind, pid, tid, log, ownRoot } = options
+  const { spec, kind, log } = options
   // It is ended by its policy, not with the supervisor's process.
   const worker = { ...spec.stall, name: spec.name, index: 0, source: spec.source, eject: false }
   const culprit = { worker: spec.name, by: 'placement' as const }
-  const { investigate, whereabouts } = await import('./investigate.ts')
+  const { investigate } = await import('./investigate.ts')
   let charged = false
   const stall = await investigate({
-    pause: cannotPause,
-    reachMs: REACH_MS,
-    nativeAfterMs: 0,
-    thread: { pid, tid },
-    ownRoot,
-    nameOf: () => culprit,
+    inspector: NO_STACK,
     workerOf: () => worker,
     guess: () => culprit,
     over: () => held.over(),
@@ -88,12 +74,11 @@ async function tell(options: GuestStallOptions, held: Held): Promise<void> {
       if (charged || spec.onStall !== 'eject') return
       charged = true
       const { worker: __, ...seen } = found
-      const text = `held the loop of its ${kind} for ${formatDurationMs(found.blockedMs)}${whereabouts(found)}`
+      const text = `held the loop of its ${kind} for ${formatDurationMs(found.blockedMs)}`
       options.eject(text)
       options.charge({ verdict: 'stalled', text, evidence: { ...seen, placement: kind } })
     },
     dropNote: () => {},
-    keep: undefined,
   })
   if (stall !== undefined) options.onStalled(stall)
 }

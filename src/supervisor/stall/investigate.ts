@@ -3,7 +3,6 @@
 // with the first stall.
 
 import { formatDurationMs } from '../../base/durations.ts'
-import type { Pid } from '../../procfs/read.ts'
 import { readTaskSchedstat } from '../../procfs/schedstat.ts'
 import type { LineBudget } from './line-budget.ts'
 import { placeOf, showFrames } from './name-culprit.ts'
@@ -17,17 +16,19 @@ export interface StallLog {
   error(fields: object, message: string): void
 }
 
-export interface Investigation {
+/** How the loop is looked into while it is held. */
+export interface Inspector {
   readonly pause: Pause
-  /** Until the inspector of the loop is reached, at most. */
-  readonly reachMs: number
-  /** What has not stopped by then, once it was asked to, is native code. Time it waited for a core does not count. */
-  readonly nativeAfterMs: number
-  /** The thread of the loop. */
-  readonly thread: { readonly pid: Pid; readonly tid: number }
   /** Paths of byre's own code begin with it. */
   readonly ownRoot: string
   readonly nameOf: (paused: Paused) => Culprit | undefined
+  /** Keeps the profile of a stall; undefined: no worker asks for it. */
+  readonly keep: ((profile: string) => string) | undefined
+}
+
+export interface Investigation {
+  /** Or why there is none. */
+  readonly inspector: Inspector | string
   readonly workerOf: (name: string) => WatchedWorker | undefined
   /** Without a stack: the worker the loop went into last, or the only one in it. */
   readonly guess: () => Culprit | undefined
@@ -47,10 +48,10 @@ export interface Investigation {
   readonly dropNote: () => void
   /** Ends what never gives the loop back; absent where others see to that. */
   readonly end?: (stall: Stall) => void
-  /** Keeps the profile of a stall; undefined: no worker asks for it. */
-  readonly keep: ((profile: string) => string) | undefined
 }
 
+/** JavaScript stops within 60 ms, once it has a core: what has not stopped by then is native code. */
+const NATIVE_AFTER_MS = 300
 /** A loop that is blocked this long after it could be paused was not in native code, or is not any more. */
 const BACK_MS = 200
 const POLL_MS = 20
@@ -62,32 +63,38 @@ export async function investigate(asked: Investigation): Promise<Stall | undefin
   const patience = deadlineOf(asked)
   if (!(await blockedUntil(asked, patience))) return undefined
   const at = Date.now()
+  try {
+    return typeof asked.inspector === 'string'
+      ? await unseen(asked, asked.inspector, at)
+      : await look(asked, asked.inspector, at)
+  } finally {
+    asked.dropNote()
+  }
+}
+
+async function look(asked: Investigation, inspector: Inspector, at: number): Promise<Stall | undefined> {
   let paused: Paused | undefined
   let native = false
-  const { ownRoot } = asked
+  const { ownRoot, keep } = inspector
   // After native code only the first stack tells of it: what follows may be somebody else's.
   const wanted = (frames: readonly Frame[]): boolean => native || placeOf(frames, ownRoot) !== undefined
   const sampled = (where: Paused): boolean =>
-    asked.keep !== undefined && wantsProfile(asked, judge(asked, where).culprit?.worker)
-  const pausing = asked.pause({ wanted, onPaused: (where) => (paused = where), sampled })
+    keep !== undefined && wantsProfile(asked, judge(inspector, where).culprit?.worker)
+  const pausing = inspector.pause({ wanted, onPaused: (where) => (paused = where), sampled })
   try {
-    let refused: string | undefined = NO_ANSWER
-    void pausing.asked.then((why) => (refused = why))
+    if (pausing.refused !== undefined) return await unseen(asked, pausing.refused, at)
     const known = (): boolean => paused !== undefined || asked.over()
-    await until(() => refused !== NO_ANSWER || known(), asked.reachMs)
-    if (refused !== undefined && !known()) return await unseen(asked, refused, at)
-    await untilRan(asked, known)
+    await untilRan(known)
     if (paused !== undefined) {
-      const stall = await inJavaScript(asked, paused, at)
-      await keepProfile(asked, stall?.worker, pausing)
+      const stall = await inJavaScript(asked, inspector, paused, at)
+      await keepProfile(asked, keep, stall?.worker, pausing)
       return stall
     }
     if (asked.over()) return undefined
     native = true
-    return await inNative(asked, () => paused, at)
+    return await inNative(asked, inspector, () => paused, at)
   } finally {
     pausing.takeBack()
-    asked.dropNote()
   }
 }
 
@@ -97,10 +104,11 @@ const PROFILE_MAX_BYTES = 4_000_000
 /** What the loop did from the pause to the end of the stall, if its worker asks for that. */
 async function keepProfile(
   asked: Investigation,
+  keep: Inspector['keep'],
   worker: string | undefined,
   pausing: Pausing,
 ): Promise<void> {
-  if (asked.keep === undefined || !wantsProfile(asked, worker)) return
+  if (keep === undefined || !wantsProfile(asked, worker)) return
   const text = JSON.stringify(await pausing.profile())
   if (text === undefined || text.length > PROFILE_MAX_BYTES) {
     const bytes = text === undefined ? {} : { profileBytes: text.length, limitBytes: PROFILE_MAX_BYTES }
@@ -108,10 +116,7 @@ async function keepProfile(
     return
   }
   try {
-    asked.log.warn(
-      { event: 'stall-profile', worker, file: asked.keep(text) },
-      'a profile of the stall was kept',
-    )
+    asked.log.warn({ event: 'stall-profile', worker, file: keep(text) }, 'a profile of the stall was kept')
   } catch (error) {
     asked.log.error(
       { event: 'stall-profile-dropped', worker, why: String(error) },
@@ -136,8 +141,13 @@ async function blockedUntil(asked: Investigation, blockedMs: number): Promise<bo
   return !asked.over()
 }
 
-async function inJavaScript(asked: Investigation, paused: Paused, at: number): Promise<Stall | undefined> {
-  const { culprit, place } = judge(asked, paused)
+async function inJavaScript(
+  asked: Investigation,
+  inspector: Inspector,
+  paused: Paused,
+  at: number,
+): Promise<Stall | undefined> {
+  const { culprit, place } = judge(inspector, paused)
   const patience = culprit === undefined ? undefined : asked.workerOf(culprit.worker)?.afterMs
   if (!(await blockedUntil(asked, patience ?? 0))) return undefined
   const stall: Stall = { kind: 'javascript', blockedMs: asked.blockedMs(), at, ...culprit, ...place }
@@ -147,8 +157,6 @@ async function inJavaScript(asked: Investigation, paused: Paused, at: number): P
     : false
   return finish(asked, stall, told)
 }
-
-const NO_ANSWER = 'its inspector did not answer in time'
 
 /** It cannot be paused: who it is remains, and for how long. */
 async function unseen(asked: Investigation, why: string, at: number): Promise<Stall | undefined> {
@@ -161,6 +169,7 @@ async function unseen(asked: Investigation, why: string, at: number): Promise<St
 
 async function inNative(
   asked: Investigation,
+  inspector: Inspector,
   paused: () => Paused | undefined,
   at: number,
 ): Promise<Stall | undefined> {
@@ -177,12 +186,12 @@ async function inNative(
     : false
   await until(() => paused() !== undefined || asked.over())
   const where = paused()
-  const { culprit, place } = where === undefined ? NOTHING : judge(asked, where)
+  const { culprit, place } = where === undefined ? NOTHING : judge(inspector, where)
   const stall: Stall = { ...first, ...culprit, ...place, blockedMs: asked.blockedMs() }
   if (told && !asked.gone()) confirm(asked, stall, where)
   if (where !== undefined) {
     await until(asked.over, BACK_MS)
-    if (!asked.over()) return await inJavaScript(asked, where, at)
+    if (!asked.over()) return await inJavaScript(asked, inspector, where, at)
   }
   return finish(asked, stall, told)
 }
@@ -204,11 +213,8 @@ const NOTHING: { readonly culprit: Culprit | undefined; readonly place: Place | 
   place: undefined,
 }
 
-function judge(asked: Investigation, paused: Paused): typeof NOTHING {
-  return {
-    culprit: asked.nameOf(paused),
-    place: placeOf(paused.frames, asked.ownRoot),
-  }
+function judge({ nameOf, ownRoot }: Inspector, paused: Paused): typeof NOTHING {
+  return { culprit: nameOf(paused), place: placeOf(paused.frames, ownRoot) }
 }
 
 /** What nobody can be named for is told as well; a worker with `detect: false` is not. */
@@ -277,10 +283,10 @@ export function whereabouts(stall: Stall): string {
 /** A thread that gets no core for longer is called native all the same. */
 const STARVED_MAX_MS = 3000
 
-/** Waits until `done`, or the loop has had `nativeAfterMs` on a core or asleep: without a core it cannot stop either. */
-async function untilRan({ thread, nativeAfterMs }: Investigation, done: () => boolean): Promise<void> {
+/** Waits until `done`, or the main thread has had NATIVE_AFTER_MS on a core or asleep: without a core it cannot stop either. */
+async function untilRan(done: () => boolean): Promise<void> {
   const waitedMs = (): number | undefined => {
-    const schedstat = readTaskSchedstat(thread.pid, thread.tid)
+    const schedstat = readTaskSchedstat('self', process.pid) // the main thread's id is that of its process
     return schedstat.ok ? schedstat.value.waitMs : undefined
   }
   const before = waitedMs()
@@ -288,7 +294,7 @@ async function untilRan({ thread, nativeAfterMs }: Investigation, done: () => bo
     const now = waitedMs()
     return now === undefined || before === undefined ? 0 : Math.min(STARVED_MAX_MS, now - before)
   }
-  for (let polledMs = 0; polledMs < nativeAfterMs + starved() && !done(); polledMs += POLL_MS)
+  for (let polledMs = 0; polledMs < NATIVE_AFTER_MS + starved() && !done(); polledMs += POLL_MS)
     await sleep(POLL_MS)
 }
 

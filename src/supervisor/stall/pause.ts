@@ -14,15 +14,12 @@ export interface Paused {
 }
 
 /** A connection to the inspector of one loop. */
-export interface Channel {
+interface Channel {
   /** `reply` gets the result, undefined when it was refused. Never throws. */
   post(method: string, params?: object, reply?: (result: unknown) => void): void
   /** Idempotent. The loop goes on, if it was paused. */
   close(): void
 }
-
-/** Rejects with what the reader of the log is told: why there is no stack. `heard` gets the inspector's events. */
-export type Connect = (heard: (method: string, params: unknown) => void) => Promise<Channel>
 
 const FRAMES_MAX = 64
 
@@ -35,8 +32,8 @@ const PROFILE_MAX_MS = 10_000
 const PROFILE_INTERVAL_US = 1000
 
 export interface Pausing {
-  /** Resolves when the loop was asked to stop, or with why it cannot be; never rejects. */
-  readonly asked: Promise<string | undefined>
+  /** Why the loop cannot be asked to stop; undefined when it was. */
+  readonly refused: string | undefined
   /** Takes the request back, whenever that is. */
   readonly takeBack: () => void
   /** Ends the profile and gives it; undefined when none was begun. */
@@ -54,10 +51,8 @@ export interface PauseRequest {
 /** Asks a loop to stop, calls `onPaused` with where it did, and lets it go on at once. */
 export type Pause = (request: PauseRequest) => Pausing
 
-/** That of the main thread, from another one. */
-export const pauseMainLoop: Pause = (request) => pauseLoop(connectMain, request)
-
-export function pauseLoop(connect: Connect, request: PauseRequest): Pausing {
+/** The main thread's, from another one. */
+export const pauseMainLoop: Pause = (request) => {
   const { wanted, onPaused, sampled } = request
   const urls = new Map<string, string>()
   let channel: Channel | undefined
@@ -88,30 +83,26 @@ export function pauseLoop(connect: Connect, request: PauseRequest): Pausing {
       onPaused(paused)
     })
   }
-  const begin = async (): Promise<string | undefined> => {
+  const begin = (): string | undefined => {
     try {
-      channel = await connect((method, params) => {
+      const on = (channel = connectMain((method, params) => {
         if (method === 'Debugger.scriptParsed') {
           const { scriptId, url } = params as Debugger.ScriptParsedEventDataType
           urls.set(scriptId, url)
-        } else if (method === 'Debugger.paused' && channel !== undefined)
-          stopped(channel, params as Debugger.PausedEventDataType)
-      })
+        } else if (method === 'Debugger.paused') stopped(on, params as Debugger.PausedEventDataType)
+      }))
+      on.post('Debugger.enable')
+      on.post('Debugger.pause')
+      return undefined
     } catch (error) {
       return describeThrown(error).message
     }
-    if (!open) {
-      channel.close()
-      return undefined
-    }
-    channel.post('Debugger.enable')
-    channel.post('Debugger.pause')
-    return undefined
   }
-  return { asked: begin(), takeBack: close, profile: async () => sampling?.end() }
+  return { refused: begin(), takeBack: close, profile: async () => sampling?.end() }
 }
 
-const connectMain: Connect = async (heard) => {
+/** `heard` gets the inspector's events. */
+function connectMain(heard: (method: string, params: unknown) => void): Channel {
   const session = new Session()
   session.connectToMainThread()
   session.on('inspectorNotification', ({ method, params }) => heard(method, params))

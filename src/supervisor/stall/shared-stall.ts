@@ -5,7 +5,7 @@ import { formatDurationMs } from '../../base/durations.ts'
 import type { Logger } from '../../log/logger.ts'
 import { stackOwners } from '../attribution/stack.ts'
 import { investigate, whose } from './investigate.ts'
-import type { Investigation } from './investigate.ts'
+import type { Inspector, Investigation } from './investigate.ts'
 import { nameCulprit } from './name-culprit.ts'
 import { dropStallNote, writeStallNote } from './note.ts'
 import { pauseMainLoop } from './pause.ts'
@@ -13,7 +13,9 @@ import type { Pause } from './pause.ts'
 import { SHARED } from './protocol.ts'
 import type { HerdView, Stall } from './protocol.ts'
 
-export interface SharedStall extends Pick<Investigation, 'over' | 'blockedMs' | 'budget' | 'keep'> {
+export interface SharedStall
+  extends Pick<Investigation, 'over' | 'blockedMs' | 'budget'>,
+    Pick<Inspector, 'keep'> {
   readonly log: Logger
   readonly herd: HerdView
   /** The worker the loop went into last. */
@@ -25,16 +27,16 @@ export interface SharedStall extends Pick<Investigation, 'over' | 'blockedMs' | 
 
 /** Resolves when the loop answers again, with what held it; undefined when that was nobody whose stalls are told. */
 export async function investigateShared(stalled: SharedStall): Promise<Stall | undefined> {
-  const { herd, entered, noteFile, shared, ...given } = stalled
+  const { herd, entered, noteFile, shared, keep, ...given } = stalled
   const owners = stackOwners(herd.workers, herd.ownRoot)
   return investigate({
     ...given,
-    pause: counting(shared),
-    reachMs: 500,
-    nativeAfterMs: NATIVE_AFTER_MS,
-    thread: { pid: 'self', tid: process.pid }, // the main thread's id is that of its process
-    ownRoot: herd.ownRoot,
-    nameOf: (paused) => nameCulprit({ ...paused, entered: entered() }, owners),
+    inspector: {
+      pause: counting(shared),
+      ownRoot: herd.ownRoot,
+      nameOf: (paused) => nameCulprit({ ...paused, entered: entered() }, owners),
+      keep,
+    },
     workerOf: (name) => herd.workers.find((worker) => worker.name === name),
     guess() {
       const worker = entered()
@@ -47,9 +49,6 @@ export async function investigateShared(stalled: SharedStall): Promise<Stall | u
     end: (stall) => endProcess(stall, stalled.log),
   })
 }
-
-/** JavaScript stops within 60 ms, once it has a core. */
-const NATIVE_AFTER_MS = 300
 
 /** Node 20 aborts the process when a thread ends within this of the end of its session: the loop waits for it. */
 const SESSION_ENDS_MS = 300
