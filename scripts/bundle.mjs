@@ -1,15 +1,24 @@
-// Bundles the command line: dist/bundle/bin.js and its chunks, from what tsc left in dist/. `byre supervise` needs 117 small
-// files; reading them one by one costs it 20 ms of start and 0.7 MB. What is imported late stays a chunk of its own.
+// Bundles the command line, from what tsc left in dist/: dist/bundle/bin.js with its chunks, and in dist/bundle/herd/ what
+// `byre supervise` and `byre run` load, where all that a start needs is one file. esbuild makes a chunk of its own of
+// everything that two entries share, and each late import is an entry: left so, a start reads 43 files.
 //
 // Everything in a chunk believes to be where it was: import.meta.url is its unbundled file, so that children, threads
 // and package.json are found beside that. base/errors.js is not bundled, since ByreError is also what 'byre' exports.
 import { build } from 'esbuild'
-import { readFileSync, rmSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const DIST = fileURLToPath(new URL('../dist', import.meta.url))
 const OUT = join(DIST, 'bundle')
+const HERD = join(OUT, 'herd')
+/** What cli/entry.js fetches ahead for a herd. */
+const HERD_ENTRIES = ['cli/commands/supervise.js', 'config/resolve.js'].map((path) => join(DIST, path))
+const BOOT = 'boot.js'
+/** What of bin.js's folder a herd's process has loaded as well: of a module in both there are two. */
+const COMMAND_LINE = /^(bin|parse-.*|run-command-.*|exit-.*)\.js$/
+/** Has nothing but constants. */
+const MAY_BE_TWICE = 'base/exit-codes.js'
 const PUBLIC_CLASSES = join(DIST, 'base/errors.js')
 
 /** How a module asks where it is, and what it is told instead. `define` works on the syntax tree: texts that look the
@@ -34,34 +43,118 @@ function whereabouts(file, source) {
     .join('')
 }
 
-const asUnbundled = {
+const asUnbundled = (outdir) => ({
   name: 'as-unbundled',
   setup({ onLoad, onResolve }) {
-    onResolve({ filter: /errors\.js$/ }, ({ path, resolveDir }) => {
-      if (join(resolveDir, path) === PUBLIC_CLASSES) return { path: '../base/errors.js', external: true }
+    const external = (path) => ({ path: relative(outdir, path).replace(/^(?!\.)/, './'), external: true })
+    onResolve({ filter: /\.js$/ }, ({ path, resolveDir, kind }) => {
+      const file = join(resolveDir, path)
+      if (file === PUBLIC_CLASSES) return external(file)
+      if (outdir === OUT && kind === 'dynamic-import' && HERD_ENTRIES.includes(file))
+        return external(join(HERD, basename(file)))
     })
     onLoad({ filter: /\.js$/ }, ({ path }) => {
-      const file = `../${relative(DIST, path)}`
       const source = readFileSync(path, 'utf8')
-      return { contents: whereabouts(file, source) + source, loader: 'js' }
+      return { contents: whereabouts(relative(outdir, path), source) + source, loader: 'js' }
     })
   },
-}
+})
 
-rmSync(OUT, { recursive: true, force: true })
-await build({
-  entryPoints: [join(DIST, 'bin.js')],
-  outdir: OUT,
-  entryNames: '[name]',
-  chunkNames: '[name]-[hash]',
+const common = {
   bundle: true,
-  splitting: true,
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
   packages: 'external',
   logLevel: 'warning',
-  define,
   banner,
-  plugins: [asUnbundled],
-})
+}
+/** esbuild's account of what it wrote, by file name. */
+async function bundle(outdir, entryPoints) {
+  const { metafile } = await build({
+    ...common,
+    entryPoints,
+    outdir,
+    entryNames: '[name]',
+    chunkNames: '[name]-[hash]',
+    splitting: true,
+    metafile: true,
+    define,
+    plugins: [asUnbundled(outdir)],
+  })
+  return new Map(Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output]))
+}
+
+/** Names of the files `entries` load at once, from esbuild's account of a folder. */
+function loadedAtOnce(outputs, entries) {
+  const found = new Set(entries)
+  for (const name of found)
+    for (const { path, kind, external } of outputs.get(name).imports)
+      if (kind === 'import-statement' && !external) found.add(basename(path))
+  return [...found]
+}
+
+/** Makes one file of what the herd's entries load at once. Each file it was made of stays, and hands its names on: the
+ *  late chunks ask for it by its old name, and get what the start has loaded. */
+async function joinBoot(outputs) {
+  const entries = HERD_ENTRIES.map((path) => basename(path))
+  const parts = loadedAtOnce(outputs, entries)
+  const renamed = (i, as) => outputs.get(parts[i]).exports.map(as).join(', ')
+  await build({
+    ...common,
+    stdin: {
+      contents: parts
+        .map(
+          (part, i) =>
+            `export { ${renamed(i, (name) => `${name} as part${i}_${name}`)} } from './${part}';\n`,
+        )
+        .join(''),
+      resolveDir: HERD,
+    },
+    outfile: join(HERD, BOOT),
+    // So that no part that only acts is dropped.
+    ignoreAnnotations: true,
+    plugins: [
+      {
+        name: 'parts-only',
+        setup(joined) {
+          joined.onResolve({ filter: /^\./ }, ({ path, kind }) => {
+            const late = kind === 'dynamic-import' || !parts.includes(path.slice(2))
+            return late ? { path, external: true } : undefined
+          })
+          // The new file has the banner once.
+          joined.onLoad({ filter: /\.js$/ }, ({ path }) => ({
+            contents: readFileSync(path, 'utf8').replace(banner.js, ''),
+            loader: 'js',
+          }))
+        },
+      },
+    ],
+  })
+  for (const [i, part] of parts.entries())
+    writeFileSync(
+      join(HERD, part),
+      `export { ${renamed(i, (name) => `part${i}_${name} as ${name}`)} } from './${BOOT}';\n`,
+    )
+}
+
+/** A module of which a herd's process has two instances may have no state: two registries, each with half of it. */
+function refuseTwins(line, herd) {
+  const first = loadedAtOnce(
+    line,
+    [...line.keys()].filter((name) => COMMAND_LINE.test(name)),
+  )
+  const inputs = (outputs, names) => names.flatMap((name) => Object.keys(outputs.get(name).inputs))
+  const ofHerd = new Set(inputs(herd, [...herd.keys()]))
+  for (const path of inputs(line, first))
+    if (ofHerd.has(path) && !path.endsWith(`/${MAY_BE_TWICE}`))
+      throw new Error(
+        `${path} is loaded for the command line and again for the herd: import it late in one of them`,
+      )
+}
+
+rmSync(OUT, { recursive: true, force: true })
+const line = await bundle(OUT, [join(DIST, 'bin.js')])
+const herd = await bundle(HERD, HERD_ENTRIES)
+refuseTwins(line, herd)
+await joinBoot(herd)
