@@ -1,6 +1,6 @@
 // Bundles the command line, from what tsc left in dist/: dist/bundle/bin.js with its chunks, and in dist/bundle/herd/ what
-// `byre supervise` and `byre run` load, where all that a start needs is one file. esbuild makes a chunk of its own of
-// everything that two entries share, and each late import is an entry: left so, a start reads 43 files.
+// `byre supervise` and `byre run` load. In both, all that a start needs is one file: esbuild makes a chunk of its own of
+// everything that two entries share, and each late import is an entry, so a start would read 51 files.
 //
 // Everything in a chunk believes to be where it was: import.meta.url is its unbundled file, so that children, threads
 // and package.json are found beside that. base/errors.js is not bundled, since ByreError is also what 'byre' exports.
@@ -12,14 +12,14 @@ import { fileURLToPath } from 'node:url'
 const DIST = fileURLToPath(new URL('../dist', import.meta.url))
 const OUT = join(DIST, 'bundle')
 const HERD = join(OUT, 'herd')
+const inDist = (path) => join(DIST, path)
+/** What the first line of a command needs. */
+const LINE_ENTRIES = ['cli/entry.js', 'cli/parse.js', 'cli/run-command.js', 'cli/exit.js'].map(inDist)
 /** What cli/entry.js fetches ahead for a herd. */
-const HERD_ENTRIES = ['cli/commands/supervise.js', 'config/resolve.js'].map((path) => join(DIST, path))
-const BOOT = 'boot.js'
-/** What of bin.js's folder a herd's process has loaded as well: of a module in both there are two. */
-const COMMAND_LINE = /^(bin|parse-.*|run-command-.*|exit-.*)\.js$/
-/** Has nothing but constants. */
+const HERD_ENTRIES = ['cli/commands/supervise.js', 'config/resolve.js'].map(inDist)
+/** Is loaded for the command line and for the herd: there are two of it in a process. It has nothing but constants. */
 const MAY_BE_TWICE = 'base/exit-codes.js'
-const PUBLIC_CLASSES = join(DIST, 'base/errors.js')
+const PUBLIC_CLASSES = inDist('base/errors.js')
 
 /** How a module asks where it is, and what it is told instead. `define` works on the syntax tree: texts that look the
  *  same, in the sources of fixtures say, stay as they are. */
@@ -85,6 +85,8 @@ async function bundle(outdir, entryPoints) {
   return new Map(Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output]))
 }
 
+const named = (entries) => entries.map((path) => basename(path))
+
 /** Names of the files `entries` load at once, from esbuild's account of a folder. */
 function loadedAtOnce(outputs, entries) {
   const found = new Set(entries)
@@ -94,59 +96,52 @@ function loadedAtOnce(outputs, entries) {
   return [...found]
 }
 
-/** Makes one file of what the herd's entries load at once. Each file it was made of stays, and hands its names on: the
- *  late chunks ask for it by its old name, and get what the start has loaded. */
-async function joinBoot(outputs) {
-  const entries = HERD_ENTRIES.map((path) => basename(path))
+/** Makes one file of what `entries` load at once: the first of them. Each other file it was made of stays, and hands its
+ *  names on: the late chunks ask for it by its old name, and get what the start has loaded. */
+async function joinStart(folder, outputs, entries) {
   const parts = loadedAtOnce(outputs, entries)
+  const newName = (i, name) => (i === 0 ? name : `part${i}_${name}`)
   const renamed = (i, as) => outputs.get(parts[i]).exports.map(as).join(', ')
-  await build({
+  const handOn = (part, i) =>
+    `export { ${renamed(i, (name) => `${name} as ${newName(i, name)}`)} } from './${part}';\n`
+  const { outputFiles } = await build({
     ...common,
-    stdin: {
-      contents: parts
-        .map(
-          (part, i) =>
-            `export { ${renamed(i, (name) => `${name} as part${i}_${name}`)} } from './${part}';\n`,
-        )
-        .join(''),
-      resolveDir: HERD,
-    },
-    outfile: join(HERD, BOOT),
+    stdin: { contents: parts.map(handOn).join(''), resolveDir: folder },
+    write: false,
     // So that no part that only acts is dropped.
     ignoreAnnotations: true,
-    plugins: [
-      {
-        name: 'parts-only',
-        setup(joined) {
-          joined.onResolve({ filter: /^\./ }, ({ path, kind }) => {
-            const late = kind === 'dynamic-import' || !parts.includes(path.slice(2))
-            return late ? { path, external: true } : undefined
-          })
-          // The new file has the banner once.
-          joined.onLoad({ filter: /\.js$/ }, ({ path }) => ({
-            contents: readFileSync(path, 'utf8').replace(banner.js, ''),
-            loader: 'js',
-          }))
-        },
-      },
-    ],
+    plugins: [partsOnly(parts)],
   })
+  const [start] = parts
+  writeFileSync(join(folder, start), outputFiles[0].text)
   for (const [i, part] of parts.entries())
-    writeFileSync(
-      join(HERD, part),
-      `export { ${renamed(i, (name) => `part${i}_${name} as ${name}`)} } from './${BOOT}';\n`,
-    )
+    if (i > 0)
+      writeFileSync(
+        join(folder, part),
+        `export { ${renamed(i, (name) => `${newName(i, name)} as ${name}`)} } from './${start}';\n`,
+      )
 }
+
+const partsOnly = (parts) => ({
+  name: 'parts-only',
+  setup(joined) {
+    joined.onResolve({ filter: /^\./ }, ({ path, kind }) => {
+      const late = kind === 'dynamic-import' || !parts.includes(path.slice(2))
+      return late ? { path, external: true } : undefined
+    })
+    // The new file has the banner once.
+    joined.onLoad({ filter: /\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replace(banner.js, ''),
+      loader: 'js',
+    }))
+  },
+})
 
 /** A module of which a herd's process has two instances may have no state: two registries, each with half of it. */
 function refuseTwins(line, herd) {
-  const first = loadedAtOnce(
-    line,
-    [...line.keys()].filter((name) => COMMAND_LINE.test(name)),
-  )
   const inputs = (outputs, names) => names.flatMap((name) => Object.keys(outputs.get(name).inputs))
   const ofHerd = new Set(inputs(herd, [...herd.keys()]))
-  for (const path of inputs(line, first))
+  for (const path of inputs(line, loadedAtOnce(line, named(LINE_ENTRIES))))
     if (ofHerd.has(path) && !path.endsWith(`/${MAY_BE_TWICE}`))
       throw new Error(
         `${path} is loaded for the command line and again for the herd: import it late in one of them`,
@@ -154,7 +149,10 @@ function refuseTwins(line, herd) {
 }
 
 rmSync(OUT, { recursive: true, force: true })
-const line = await bundle(OUT, [join(DIST, 'bin.js')])
+const line = await bundle(OUT, LINE_ENTRIES)
 const herd = await bundle(HERD, HERD_ENTRIES)
 refuseTwins(line, herd)
-await joinBoot(herd)
+await joinStart(OUT, line, named(LINE_ENTRIES))
+await joinStart(HERD, herd, named(HERD_ENTRIES))
+const bin = readFileSync(inDist('bin.js'), 'utf8')
+writeFileSync(join(OUT, 'bin.js'), bin.replace('./cli/entry.js', './entry.js'))
