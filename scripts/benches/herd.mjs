@@ -11,8 +11,8 @@ const WORKERS = 18
 const DELAY_WINDOW_MS = 10_000
 // After the collection V8 makes some 8 s after a load.
 const QUIET_BEFORE_DELAY_MS = 12_000
-// A start takes half a second and a busy machine moves it by as much, so there are more of them.
-const STARTS_PER_RUN = 4
+// A start takes half a second and a busy machine moves it by as much: the median of 20 pairs moved by 0.1 between series.
+const STARTS_PER_RUN = 12
 
 export const describe = '18 ORM workers hosted by byre and by hand: memory, ready time, loop delay'
 export const table = tableOf
