@@ -6,10 +6,15 @@ import type { Problem } from '../../src/base/errors.ts'
 import { resolveHerd } from '../../src/config/resolve.ts'
 import type { ResolvedHerd } from '../../src/config/types.ts'
 
+const folders: string[] = []
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
 /** A fresh folder with workers/a.js, workers/b.mjs and data/. Removed when the process ends. */
 export function makeFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'byre-config-'))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   mkdirSync(join(folder, 'workers'))
   mkdirSync(join(folder, 'data'))
   for (const file of ['workers/a.js', 'workers/b.mjs'])

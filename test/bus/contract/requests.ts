@@ -1,5 +1,6 @@
 // Request and reply.
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { getEventListeners } from 'node:events'
 import type { RawDelivery } from '../../../src/bus/bus.ts'
 import { decodeEnvelope } from '../../../src/bus/codec.ts'
 import { CONTRACT_LIMITS, listen, serve } from './harness.ts'
@@ -56,6 +57,8 @@ export const requestLaws: Record<string, Law> = {
     const abort = new AbortController()
     const reason = new Error('changed my mind')
     const waiting = Array.from({ length: 20 }, () => bus.request('silence', 1, { signal: abort.signal }))
+    // Node warns at the eleventh
+    t.ok(getEventListeners(abort.signal, 'abort').length <= 1, 'one listener, however many wait')
     abort.abort(reason)
     for (const request of waiting) await t.rejects(request, reason)
     await t.rejects(bus.request('silence', 1, { signal: abort.signal }), reason, 'aborted before it began')

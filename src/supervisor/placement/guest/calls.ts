@@ -2,6 +2,7 @@
 
 import { ByreError } from '../../../base/errors.ts'
 import type { Json } from '../../../base/json.ts'
+import { onAbort } from '../../../bus/abort.ts'
 import type { Link } from '../wire/link.ts'
 import { unpackError } from '../wire/protocol.ts'
 
@@ -57,22 +58,23 @@ export class Calls {
     const id = ++this.#last
     return new Promise((resolve, reject) => {
       send(id)
-      const onAbort = (): void => {
-        this.#take(id)
-        this.#link.send(`["a",${id}]`)
-        reject(signal?.reason)
-      }
-      signal?.addEventListener('abort', onAbort, { once: true })
-      const release = (): void => signal?.removeEventListener('abort', onAbort)
+      const release =
+        signal === undefined
+          ? undefined
+          : onAbort(signal, () => {
+              this.#take(id)
+              this.#link.send(`["a",${id}]`)
+              reject(signal?.reason)
+            })
       this.#waiting.set(id, {
         method,
         length,
         resolve: (value) => {
-          release()
+          release?.()
           resolve(value)
         },
         reject: (error) => {
-          release()
+          release?.()
           reject(error)
         },
       })

@@ -2,6 +2,7 @@
 
 import { stringify } from '../../../base/json.ts'
 import type { Json } from '../../../base/json.ts'
+import { onAbort } from '../../../bus/abort.ts'
 import type { Job, StreamOptions } from '../../../bus/bus.ts'
 import { resolveNackOptions } from '../../../bus/stream-options.ts'
 import type { Calls } from './calls.ts'
@@ -24,24 +25,26 @@ export function guestStream<P>(
 ): AsyncIterable<Job<P>> {
   const { signal, ...rest } = options ?? {}
   const settings = stringify(rest)
-  const until = signal === undefined ? ending : AbortSignal.any([signal, ending])
-  let over = false
+  const ends = signal === undefined ? [ending] : [signal, ending]
+  let over = ends.some(({ aborted }) => aborted)
   const close = (): void => {
     if (over) return
     over = true
+    release()
     calls.ask('stream-close', String(id)).catch(() => {}) // the host closes it with the guest at the latest
   }
   const settle = async (method: string, job: string, options?: object): Promise<void> => {
     await calls.ask(method, `${id},${stringify(job)},${stringify(options ?? null)}`)
   }
   const next = async (): Promise<IteratorResult<Job<P>, undefined>> => {
-    if (over || until.aborted) return { value: undefined, done: true }
+    if (over) return { value: undefined, done: true }
     const answer = (await calls.ask(
       'stream-next',
       `${id},${stringify(stream)},${settings}`,
     )) as unknown as PulledJob | null
     if (answer === null || over) {
       over = true
+      release()
       return { value: undefined, done: true }
     }
     const value: Job<P> = {
@@ -55,7 +58,8 @@ export function guestStream<P>(
     }
     return { value, done: false }
   }
-  until.addEventListener('abort', close, { once: true })
+  const releases = over ? [] : ends.map((end) => onAbort(end, close))
+  const release = (): void => releases.forEach((one) => one())
   return {
     [Symbol.asyncIterator]: () => ({
       next,
