@@ -1,12 +1,13 @@
 // Bundles the command line, from what tsc left in dist/: dist/bundle/bin.js with its chunks, and in dist/bundle/herd/ what
 // `byre supervise` and `byre run` load. In both, all that a start needs is one file: esbuild makes a chunk of its own of
-// everything that two entries share, and each late import is an entry, so a start would read 51 files.
+// everything that two entries share, and each late import is an entry, so a start would read 51 files. Likewise for
+// workers in processes and threads, in guest-process/ and guest-thread/.
 //
 // Everything in a chunk believes to be where it was: import.meta.url is its unbundled file, so that children, threads
 // and package.json are found beside that. base/errors.js is not bundled, since ByreError is also what 'byre' exports.
 import { build } from 'esbuild'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const DIST = fileURLToPath(new URL('../dist', import.meta.url))
@@ -17,6 +18,16 @@ const inDist = (path) => join(DIST, path)
 const LINE_ENTRIES = ['cli/entry.js', 'cli/parse.js', 'cli/run-command.js', 'cli/exit.js'].map(inDist)
 /** What cli/entry.js fetches ahead for a herd. */
 const HERD_ENTRIES = ['cli/commands/supervise.js', 'config/resolve.js'].map(inDist)
+/** What a worker in a process or thread of its own starts with: who starts it, as it says it, and where it is from there. */
+const GUESTS = [
+  ['process', 'guest/process-entry.js'],
+  ['thread', 'guest/thread-entry.js'],
+].map(([kind, entry]) => ({
+  host: inDist(`supervisor/placement/${kind}.js`),
+  entry,
+  file: inDist(`supervisor/placement/${entry}`),
+  folder: join(OUT, `guest-${kind}`),
+}))
 /** Is loaded for the command line and for the herd: there are two of it in a process. It has nothing but constants. */
 const MAY_BE_TWICE = 'base/exit-codes.js'
 const PUBLIC_CLASSES = inDist('base/errors.js')
@@ -54,11 +65,20 @@ const asUnbundled = (outdir) => ({
         return external(join(HERD, basename(file)))
     })
     onLoad({ filter: /\.js$/ }, ({ path }) => {
-      const source = readFileSync(path, 'utf8')
+      const source = withGuest(path, readFileSync(path, 'utf8'))
       return { contents: whereabouts(relative(outdir, path), source) + source, loader: 'js' }
     })
   },
 })
+
+/** The one who starts a guest starts the bundled one. */
+function withGuest(path, source) {
+  const guest = GUESTS.find(({ host }) => host === path)
+  if (guest === undefined) return source
+  const bundled = relative(dirname(path), join(guest.folder, basename(guest.file)))
+  if (!source.includes(`'${guest.entry}'`)) throw new Error(`${path} does not start ${guest.entry} any more`)
+  return source.replace(`'${guest.entry}'`, `'${bundled}'`)
+}
 
 const common = {
   bundle: true,
@@ -154,5 +174,6 @@ const herd = await bundle(HERD, HERD_ENTRIES)
 refuseTwins(line, herd)
 await joinStart(OUT, line, named(LINE_ENTRIES))
 await joinStart(HERD, herd, named(HERD_ENTRIES))
+for (const { file, folder } of GUESTS) await joinStart(folder, await bundle(folder, [file]), named([file]))
 const bin = readFileSync(inDist('bin.js'), 'utf8')
 writeFileSync(join(OUT, 'bin.js'), bin.replace('./cli/entry.js', './entry.js'))
