@@ -22,6 +22,53 @@ t.test('everything that waits for one signal shares one listener, and is called 
   t.equal(getEventListeners(abort.signal, 'abort').length, 0)
 })
 
+t.test('the last that is released takes the listener with it', async (t) => {
+  const { signal } = new AbortController()
+  const [first, last] = [onAbort(signal, () => t.fail('released')), onAbort(signal, () => t.fail('released'))]
+  first()
+  t.equal(getEventListeners(signal, 'abort').length, 1)
+  last()
+  t.equal(getEventListeners(signal, 'abort').length, 0)
+  const again = onAbort(signal, () => {})
+  last()
+  t.equal(getEventListeners(signal, 'abort').length, 1, 'a release says nothing of who came after')
+  again()
+})
+
+t.test('a release in the middle of the abort spares who was not called yet', async (t) => {
+  const abort = new AbortController()
+  const called: string[] = []
+  const releases: (() => void)[] = []
+  releases.push(onAbort(abort.signal, () => (called.push('first'), releases[1]!())))
+  releases.push(onAbort(abort.signal, () => called.push('second')))
+  onAbort(abort.signal, () => called.push('third'))
+  abort.abort()
+  t.same(called, ['first', 'third'])
+})
+
+t.test('a signal of one request does not outlive it', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const stop = new AbortController()
+  const bus = createEmbeddedBus({ messageBytes: 1000, buffer: 10, clock: systemClock })
+  void (async () => {
+    for await (const message of bus.subscribe('ask')) await message.reply!(null)
+  })()
+  const ask = async (): Promise<WeakRef<AbortSignal>> => {
+    const signal = AbortSignal.any([stop.signal, new AbortController().signal])
+    await bus.request('ask', 1, { signal })
+    return new WeakRef(signal)
+  }
+  const signals = [await ask(), await ask(), await ask()]
+  await new Promise((resolve) => setImmediate(resolve))
+  gc()
+  t.same(
+    signals.map((signal) => signal.deref()),
+    [undefined, undefined, undefined],
+  )
+  await bus.close()
+})
+
 t.test('a signal that lives on holds nothing of what has ended', async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void

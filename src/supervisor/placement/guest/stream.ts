@@ -15,9 +15,9 @@ interface PulledJob {
   readonly dead?: NonNullable<Job['dead']>
 }
 
-/** The jobs of `stream`, until the options' signal or `ending` aborts. The first pull opens it. */
+/** The jobs of `stream`, until the options' signal or `ending` aborts, or a pull fails. The first pull opens it. */
 export function guestStream<P>(
-  calls: Calls,
+  calls: Pick<Calls, 'ask'>,
   id: number,
   stream: string,
   options: StreamOptions | undefined,
@@ -26,25 +26,40 @@ export function guestStream<P>(
   const { signal, ...rest } = options ?? {}
   const settings = stringify(rest)
   const ends = signal === undefined ? [ending] : [signal, ending]
-  let over = ends.some(({ aborted }) => aborted)
+  let over = false
+  let releases: (() => void)[] | undefined
+  const finish = (): void => {
+    over = true
+    for (const release of releases ?? []) release()
+  }
   const close = (): void => {
     if (over) return
-    over = true
-    release()
+    finish()
+    if (releases === undefined) return // not opened
     calls.ask('stream-close', String(id)).catch(() => {}) // the host closes it with the guest at the latest
+  }
+  const pull = async (): Promise<PulledJob | null> => {
+    releases ??= ends.map((end) => onAbort(end, close))
+    try {
+      return (await calls.ask(
+        'stream-next',
+        `${id},${stringify(stream)},${settings}`,
+      )) as unknown as PulledJob
+    } catch (error) {
+      close() // nobody who reads with `for await` comes back after that
+      throw error
+    }
   }
   const settle = async (method: string, job: string, options?: object): Promise<void> => {
     await calls.ask(method, `${id},${stringify(job)},${stringify(options ?? null)}`)
   }
   const next = async (): Promise<IteratorResult<Job<P>, undefined>> => {
+    // Its own listener may come after one that pulls, or that stops the event.
+    if (ends.some(({ aborted }) => aborted)) close()
     if (over) return { value: undefined, done: true }
-    const answer = (await calls.ask(
-      'stream-next',
-      `${id},${stringify(stream)},${settings}`,
-    )) as unknown as PulledJob | null
+    const answer = await pull()
     if (answer === null || over) {
-      over = true
-      release()
+      finish()
       return { value: undefined, done: true }
     }
     const value: Job<P> = {
@@ -58,8 +73,6 @@ export function guestStream<P>(
     }
     return { value, done: false }
   }
-  const releases = over ? [] : ends.map((end) => onAbort(end, close))
-  const release = (): void => releases.forEach((one) => one())
   return {
     [Symbol.asyncIterator]: () => ({
       next,
