@@ -76,8 +76,12 @@ function withGuest(path, source) {
   const guest = GUESTS.find(({ host }) => host === path)
   if (guest === undefined) return source
   const bundled = relative(dirname(path), join(guest.folder, basename(guest.file)))
-  if (!source.includes(`'${guest.entry}'`)) throw new Error(`${path} does not start ${guest.entry} any more`)
-  return source.replace(`'${guest.entry}'`, `'${bundled}'`)
+  return replaceIn(path, source, `'${guest.entry}'`, `'${bundled}'`)
+}
+
+function replaceIn(path, text, what, by) {
+  if (!text.includes(what)) throw new Error(`${path} does not contain ${what} any more`)
+  return text.replace(what, by)
 }
 
 const common = {
@@ -151,7 +155,7 @@ const partsOnly = (parts) => ({
     })
     // The new file has the banner once.
     joined.onLoad({ filter: /\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replace(banner.js, ''),
+      contents: replaceIn(path, readFileSync(path, 'utf8'), banner.js, ''),
       loader: 'js',
     }))
   },
@@ -175,5 +179,5 @@ refuseTwins(line, herd)
 await joinStart(OUT, line, named(LINE_ENTRIES))
 await joinStart(HERD, herd, named(HERD_ENTRIES))
 for (const { file, folder } of GUESTS) await joinStart(folder, await bundle(folder, [file]), named([file]))
-const bin = readFileSync(inDist('bin.js'), 'utf8')
-writeFileSync(join(OUT, 'bin.js'), bin.replace('./cli/entry.js', './entry.js'))
+const bin = inDist('bin.js')
+writeFileSync(join(OUT, 'bin.js'), replaceIn(bin, readFileSync(bin, 'utf8'), './cli/entry.js', './entry.js'))

@@ -37,7 +37,8 @@ async function dispatch(argv: readonly string[]): Promise<number> {
     return asksForHelp ? EXIT.ok : EXIT.usage
   }
   if (word === 'supervise' || word === 'run') {
-    fetchAhead()
+    // --explain hosts nothing
+    if (!rest.includes('--explain')) fetchAhead()
     const { parseLine } = await import('./parse.ts')
     const line = parseLine(findCommand(word)!, rest)
     if (line !== undefined) return (await import('./run-command.ts')).runCommand(word, line.args, line.flags)

@@ -12,12 +12,16 @@ leakGuard(t)
 const bin = join(dirname(fileURLToPath(import.meta.url)), '../../../dist/bundle/bin.js')
 const skip = existsSync(bin) ? false : 'dist/bundle is missing: run `npm run build`'
 
-const WORKER = `export async function run(ctx) {
+const ERRORS = `import { ByreError } from '${new URL('../../../dist/index.js', import.meta.url).href}'
+`
+const WORKER = `${ERRORS}export async function run(ctx) {
+  await ctx.bus.publish('system.x', {}).catch((error) => ctx.log.info({ event: 'refused-here', entry: process.argv[1],
+    same: error instanceof ByreError }, 'refused'))
   for await (const message of ctx.bus.subscribe('ask.' + ctx.name, { signal: ctx.signal }))
     await message.reply({ from: ctx.name })
 }
 `
-const CLERK = `import { ByreError } from '${new URL('../../../dist/index.js', import.meta.url).href}'
+const CLERK = `${ERRORS}
 export async function run(ctx) {
   for (const name of ['here', 'thread', 'process'])
     ctx.log.info({ event: 'answer', answer: await ctx.bus.request('ask.' + name, {}) }, 'asked')
@@ -39,6 +43,11 @@ t.test('the bundle hosts shared, thread and process workers and reloads its conf
   const herd = await startHerd(t, { bin, config, workers })
   for (const from of ['here', 'thread', 'process']) await herd.line({ event: 'answer', answer: { from } })
   t.match(await herd.line({ event: 'refused' }), { same: true }, 'its errors are those that byre exports')
+  for (const worker of ['here', 'thread', 'process'])
+    t.match(await herd.line({ worker, event: 'refused-here' }), { same: true }, `${worker}: likewise`)
+  t.match(await herd.line({ worker: 'process', event: 'refused-here' }), {
+    entry: /dist\/bundle\/guest-process\/process-entry\.js$/,
+  })
   const { placement, pid } = await herd.worker('process')
   t.equal(placement, 'process')
   t.not(pid, herd.pid)
