@@ -38,6 +38,8 @@ const SECONDS = Number(process.env.BYRE_VM_SECONDS ?? 1800)
 const HELLO = 'systemctl --version | head -1; uname -r; node --version;'
 /** Of vm-reboot-job.sh. */
 const REBOOT_STAGES = 6
+/** Shown of a machine that ended otherwise than asked. */
+const CONSOLE_LINES = 60
 /** What vm-run -k says of a machine that was reset. */
 const RESET = 75
 
@@ -94,14 +96,21 @@ function commandOf(suite) {
 /** One disk, booted again after each reset: each stage but the last ends in one. */
 async function runReboots() {
   const disk = join(job, '..', `${basename(job)}.disk`)
-  process.once('exit', () => rmSync(disk, { force: true }))
+  const out = mkdtempSync(join(tmpdir(), 'byre-vm-out-'))
+  process.once('exit', () => {
+    rmSync(disk, { force: true })
+    rmSync(out, { recursive: true, force: true })
+  })
   const lines = []
   for (let stage = 1; stage <= REBOOT_STAGES; stage++) {
     const command = `${stage === 1 ? HELLO : ''} bash /job/reboot.sh ${stage}`
-    const { code, lines: said } = await runMachine(command, ['-k', disk])
+    const { code, lines: said } = await runMachine(command, ['-k', disk, '-o', out])
     lines.push(...said)
     const expected = stage === REBOOT_STAGES ? 0 : RESET
-    if (code !== expected) return { code: code || 1, lines: [...lines, `stage ${stage} ended with ${code}`] }
+    if (code === expected) continue
+    const console = readFileSync(join(out, 'console.txt'), 'utf8').replaceAll('\r', '').trimEnd()
+    const last = console.split('\n').slice(-CONSOLE_LINES)
+    return { code: code || 1, lines: [...lines, `stage ${stage} ended with ${code}; its console:`, ...last] }
   }
   return { code: 0, lines }
 }
