@@ -33,7 +33,7 @@ export function readUnits(root: string = PROC_ROOT): ProcResult<KernelUnits> {
   return readAuxv('self', root)
 }
 
-/** A process that has ended but was not waited for reads as `gone`. */
+/** A process that has ended but was not waited for reads as `gone`, and so does one that is being ended. */
 export function readProcessFigures(
   pid: number,
   units: KernelUnits,
@@ -44,6 +44,8 @@ export function readProcessFigures(
   if (isOver(stat.value)) return gone(`${root}/${pid}/stat`)
   const statm = readStatm(pid, units.pageSizeBytes, root)
   if (!statm.ok) return statm
+  // A process that is being ended has given its memory back some time before it is a zombie: all zeros then (fs/proc/array.c).
+  if (statm.value.sizeBytes === 0) return gone(`${root}/${pid}/statm`)
   const { startTicks } = stat.value
   return {
     ok: true,

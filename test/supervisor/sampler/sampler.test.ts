@@ -15,13 +15,22 @@ leakGuard(t)
 const INTERVAL_MS = 10_000
 const PID = 77
 
+interface Figures {
+  readonly ticks: number
+  /** All it has mapped, and what of that is resident. */
+  readonly sizePages?: number
+  readonly pages?: number
+  readonly startTicks?: number
+  readonly comm?: string
+}
+
 interface Stage {
   readonly root: string
   readonly clock: FakeClock
   readonly log: ReturnType<typeof memoryLog>
   readonly sampler: Sampler
   /** Writes the files of process PID. */
-  readonly write: (figures: { ticks: number; pages?: number; startTicks?: number; comm?: string }) => void
+  readonly write: (figures: Figures) => void
   readonly writeThread: (tid: number, figures: { cpuNs: number; startTicks?: number }) => void
   end(): void
 }
@@ -45,9 +54,9 @@ function stage(t: Test, options: { enabled?: boolean; proc?: boolean; auxv?: boo
     clock,
     log,
     sampler: createSampler({ enabled, intervalMs: INTERVAL_MS, clock, log, root }),
-    write({ ticks, pages = 100, startTicks = 5, comm = 'node' }) {
+    write({ ticks, sizePages = 900, pages = 100, startTicks = 5, comm = 'node' }) {
       put(`${PID}/stat`, stat(PID, ticks, startTicks, comm))
-      put(`${PID}/statm`, `900 ${pages} 50 1 0 40 0\n`)
+      put(`${PID}/statm`, `${sizePages} ${pages} 50 1 0 40 0\n`)
     },
     writeThread(tid, { cpuNs, startTicks = 5 }) {
       put(`${PID}/task/${tid}/stat`, stat(tid, 0, startTicks, 'node'))
@@ -90,6 +99,7 @@ t.test('a name with spaces, parentheses and newlines does not move the fields', 
 t.test('a series ends with its process, and is not that of the next process with its pid', async (t) => {
   for (const [how, change] of [
     ['gone', (s: Stage) => s.end()],
+    ['being ended', (s: Stage) => s.write({ ticks: 60, sizePages: 0, pages: 0 })],
     ['reused', (s: Stage) => s.write({ ticks: 9000, startTicks: 6 })],
   ] as const) {
     const s = stage(t)
