@@ -1,7 +1,6 @@
 // One listener per signal for everything on the bus that ends with it: a worker passes its one signal to dozens of
-// subscriptions and requests, and Node warns of a leak at the eleventh listener of an AbortSignal.
-
-// The listener goes with the last that waits: Node keeps each signal of AbortSignal.any() and .timeout() alive that has one.
+// subscriptions and requests, and Node warns of a leak at the eleventh listener of an AbortSignal. The listener goes with
+// the last that waits: Node keeps each signal of AbortSignal.any() and .timeout() alive that has one.
 
 interface Entry {
   readonly fns: Set<() => void>

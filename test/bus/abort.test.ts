@@ -6,6 +6,18 @@ import { systemClock } from '../../src/base/clock.ts'
 import { onAbort } from '../../src/bus/abort.ts'
 import { createEmbeddedBus } from '../../src/bus/embedded.ts'
 
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc') as () => void
+
+/** A bus that answers each `ask`. */
+function answeringBus() {
+  const bus = createEmbeddedBus({ messageBytes: 1000, buffer: 10, clock: systemClock })
+  void (async () => {
+    for await (const message of bus.subscribe('ask')) await message.reply!(null)
+  })()
+  return bus
+}
+
 t.test('everything that waits for one signal shares one listener, and is called once', async (t) => {
   const abort = new AbortController()
   const called: number[] = []
@@ -47,13 +59,8 @@ t.test('a release in the middle of the abort spares who was not called yet', asy
 })
 
 t.test('a signal of one request does not outlive it', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const stop = new AbortController()
-  const bus = createEmbeddedBus({ messageBytes: 1000, buffer: 10, clock: systemClock })
-  void (async () => {
-    for await (const message of bus.subscribe('ask')) await message.reply!(null)
-  })()
+  const bus = answeringBus()
   const ask = async (): Promise<WeakRef<AbortSignal>> => {
     const signal = AbortSignal.any([stop.signal, new AbortController().signal])
     await bus.request('ask', 1, { signal })
@@ -70,13 +77,8 @@ t.test('a signal of one request does not outlive it', async (t) => {
 })
 
 t.test('a signal that lives on holds nothing of what has ended', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const abort = new AbortController()
-  const bus = createEmbeddedBus({ messageBytes: 1000, buffer: 10, clock: systemClock })
-  void (async () => {
-    for await (const message of bus.subscribe('ask')) await message.reply!(null)
-  })()
+  const bus = answeringBus()
   const ended = await (async () => {
     const sub = bus.subscribe('x', { signal: abort.signal })
     sub.close()

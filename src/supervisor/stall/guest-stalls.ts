@@ -1,5 +1,5 @@
-// Stalls of workers in a thread or process of their own: told with their stack, and with onStall: 'eject' ended with the
-// verdict `stalled`. Nobody but the worker waits in its loop, so its name needs no stack.
+// Stalls of workers in a thread or process of their own: told without a stack, and with onStall: 'eject' ended with the
+// verdict `stalled`. Nobody but the worker waits in its loop, so its name needs none.
 
 import type { Clock } from '../../base/clock.ts'
 import { formatDurationMs } from '../../base/durations.ts'

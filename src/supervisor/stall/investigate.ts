@@ -274,7 +274,7 @@ export function whose(stall: Stall): string {
 }
 
 /** @example ': sum (/srv/shop/totals.js:12)'; empty where that is not known. */
-export function whereabouts(stall: Stall): string {
+function whereabouts(stall: Stall): string {
   if (stall.file === undefined) return ''
   const call = stall.call === undefined ? '' : `${stall.call} called by `
   return `: ${call}${stall.function} (${stall.file}:${stall.line})`
