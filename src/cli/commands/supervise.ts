@@ -17,6 +17,7 @@ import {
 } from '../../base/places.ts'
 import type { SocketOwner } from '../../base/places.ts'
 import { takeMallocSetting } from '../../base/malloc.ts'
+import { postponeTierUp } from '../../base/tier-up.ts'
 import { createEmbeddedBus } from '../../bus/embedded.ts'
 import type { HostBus } from '../../bus/bus.ts'
 import type { EmbeddedBusOptions } from '../../bus/router.ts'
@@ -117,7 +118,10 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   }
   handleSignals(supervisor, log, async () => (manager === undefined ? reload() : manager.reload(reload)))
   try {
+    // Not earlier: while V8's flags are not what node was built with, node compiles its own modules anew.
+    const resumeTierUp = postponeTierUp(systemClock)
     await supervisor.start()
+    resumeTierUp()
     void supervisor.exited.then(leaveFleet)
     await manager?.ready()
     const code = await supervisor.exited
