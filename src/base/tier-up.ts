@@ -66,6 +66,19 @@ export function postponeTierUp(clock: Clock): () => void {
   return end
 }
 
+/**
+ * Postpones it until `work` has settled, 10 s at most. Not around more than what is hot: while V8's flags are not those that
+ * node was built with, node compiles each module of its own that is loaded, instead of taking it from its code cache.
+ */
+export async function whileTierUpIsPostponed<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
+  const resume = postponeTierUp(clock)
+  try {
+    return await work()
+  } finally {
+    resume()
+  }
+}
+
 function givenFlags(): string[] {
   return [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(/\s+/)]
 }

@@ -17,7 +17,7 @@ import {
 } from '../../base/places.ts'
 import type { SocketOwner } from '../../base/places.ts'
 import { takeMallocSetting } from '../../base/malloc.ts'
-import { postponeTierUp } from '../../base/tier-up.ts'
+import { whileTierUpIsPostponed } from '../../base/tier-up.ts'
 import { createEmbeddedBus } from '../../bus/embedded.ts'
 import type { HostBus } from '../../bus/bus.ts'
 import type { EmbeddedBusOptions } from '../../bus/router.ts'
@@ -53,7 +53,9 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   const importsMs = elapsedSince(spawnMs)
   takeMallocSetting(process.env)
   const cwd = process.cwd()
-  const herd = await loadHerd({ cwd, ...(flags.config === undefined ? {} : { file: flags.config }) })
+  const herd = await whileTierUpIsPostponed(systemClock, async () =>
+    loadHerd({ cwd, ...(flags.config === undefined ? {} : { file: flags.config }) }),
+  )
   const configMs = elapsedSince(spawnMs + importsMs)
   const hosting = whatToHost(herd, flags)
   const places = readPlaces()
@@ -118,10 +120,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   }
   handleSignals(supervisor, log, async () => (manager === undefined ? reload() : manager.reload(reload)))
   try {
-    // Not earlier: while V8's flags are not what node was built with, node compiles its own modules anew.
-    const resumeTierUp = postponeTierUp(systemClock)
-    await supervisor.start()
-    resumeTierUp()
+    await whileTierUpIsPostponed(systemClock, async () => supervisor.start())
     void supervisor.exited.then(leaveFleet)
     await manager?.ready()
     const code = await supervisor.exited
