@@ -7,7 +7,7 @@
 // and package.json are found beside that. base/errors.js is not bundled, since ByreError is also what 'byre' exports.
 import { build } from 'esbuild'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const DIST = fileURLToPath(new URL('../dist', import.meta.url))
@@ -28,8 +28,12 @@ const GUESTS = [
   file: inDist(`supervisor/placement/${entry}`),
   folder: join(OUT, `guest-${kind}`),
 }))
-/** Is loaded for the command line and for the herd: there are two of it in a process. It has nothing but constants. */
-const MAY_BE_TWICE = 'base/exit-codes.js'
+/** What a worker imports of byre: not from a bundle. */
+const WORKER_ENTRIES = ['index.js', 'worker.js', 'lazy.js', 'guard.js'].map(inDist)
+/** There may be two of these in a process: they have nothing but constants and functions without state. */
+const MAY_BE_TWICE = ['exit-codes', 'check', 'guard-signal', 'suggest'].map((name) =>
+  inDist(`base/${name}.js`),
+)
 const PUBLIC_CLASSES = inDist('base/errors.js')
 
 /** How a module asks where it is, and what it is told instead. `define` works on the syntax tree: texts that look the
@@ -161,23 +165,45 @@ const partsOnly = (parts) => ({
   },
 })
 
-/** A module of which a herd's process has two instances may have no state: two registries, each with half of it. */
-function refuseTwins(line, herd) {
-  const inputs = (outputs, names) => names.flatMap((name) => Object.keys(outputs.get(name).inputs))
-  const ofHerd = new Set(inputs(herd, [...herd.keys()]))
-  for (const path of inputs(line, loadedAtOnce(line, named(LINE_ENTRIES))))
-    if (ofHerd.has(path) && !path.endsWith(`/${MAY_BE_TWICE}`))
+const inputsOf = (outputs, names = [...outputs.keys()]) =>
+  new Set(names.flatMap((name) => Object.keys(outputs.get(name).inputs)).map((path) => resolve(path)))
+
+/** All that a worker can load of byre by what it imports; errors.js, which it shares, is not among them. */
+async function inputsOfWorkers() {
+  const { metafile } = await build({
+    ...common,
+    entryPoints: WORKER_ENTRIES,
+    outdir: OUT,
+    write: false,
+    metafile: true,
+    define,
+    plugins: [asUnbundled(OUT)],
+  })
+  return new Set(Object.keys(metafile.inputs).map((path) => resolve(path)))
+}
+
+/** A module of which a process has two instances may have no state: two registries, each with half of it. */
+function refuseTwins(one, files, other, otherFiles) {
+  for (const file of files)
+    if (otherFiles.has(file) && !MAY_BE_TWICE.includes(file))
       throw new Error(
-        `${path} is loaded for the command line and again for the herd: import it late in one of them`,
+        `${file} is loaded for ${one} and again for ${other}: import it late in one of them, or see MAY_BE_TWICE`,
       )
 }
 
 rmSync(OUT, { recursive: true, force: true })
 const line = await bundle(OUT, LINE_ENTRIES)
 const herd = await bundle(HERD, HERD_ENTRIES)
-refuseTwins(line, herd)
+const ofWorkers = await inputsOfWorkers()
+const started = loadedAtOnce(line, named(LINE_ENTRIES))
+refuseTwins('the command line', inputsOf(line, started), 'the herd', inputsOf(herd))
+refuseTwins('the herd', inputsOf(herd), 'its workers', ofWorkers)
 await joinStart(OUT, line, named(LINE_ENTRIES))
 await joinStart(HERD, herd, named(HERD_ENTRIES))
-for (const { file, folder } of GUESTS) await joinStart(folder, await bundle(folder, [file]), named([file]))
+for (const { file, folder } of GUESTS) {
+  const guest = await bundle(folder, [file])
+  refuseTwins(basename(file), inputsOf(guest), 'its worker', ofWorkers)
+  await joinStart(folder, guest, named([file]))
+}
 const bin = inDist('bin.js')
 writeFileSync(join(OUT, 'bin.js'), replaceIn(bin, readFileSync(bin, 'utf8'), './cli/entry.js', './entry.js'))
