@@ -39,8 +39,6 @@ import type { CountedOffloader } from './offload.ts'
 /** What the thread or process gives its guest. */
 export interface GuestSeat {
   readonly transport: Transport
-  /** Told whenever the worker is ready. */
-  ready?(): void
   /** Ends the thread or process once everything written has been read, or a second has passed. */
   leave(code: number): void
 }
@@ -146,7 +144,6 @@ export class Guest {
         loaded: ({ ms, rssBytes }) => this.link.send(line('loaded', ms, rssBytes)),
         ready: () => {
           liftGuard()
-          this.#seat.ready?.()
           this.link.send('["ready"]')
         },
         ended: (exit) => this.#ended(exit),

@@ -1,9 +1,7 @@
 // Entry of a process that hosts one worker. When its wire ends the supervisor is gone, and so is this process.
 
 import { Socket } from 'node:net'
-import { systemClock } from '../../../base/clock.ts'
 import { takeMallocSetting } from '../../../base/malloc.ts'
-import { postponeTierUp } from '../../../base/tier-up.ts'
 import { StopReason } from '../../../worker/stop-reason.ts'
 import { socketTransport } from '../wire/socket-transport.ts'
 import { takeWireFd } from '../wire/wire-fd.ts'
@@ -11,7 +9,6 @@ import { Guest } from './guest.ts'
 
 const wireFd = takeWireFd(process.env)
 takeMallocSetting(process.env)
-const resumeTierUp = postponeTierUp(systemClock)
 // Taken before the worker's guards: a worker's process.exit ends its run, this one the process.
 const exitNow = process.exit.bind(process)
 const { setTimeout: hostSetTimeout } = globalThis
@@ -24,7 +21,6 @@ const FAREWELL_MS = 1000
 let leavingWith: number | undefined
 const guest = new Guest({
   transport,
-  ready: resumeTierUp,
   leave(code) {
     leavingWith = code
     hostSetTimeout(() => exitNow(code), FAREWELL_MS)
