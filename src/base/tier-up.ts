@@ -1,46 +1,61 @@
-// Keeps V8's optimising compilers away from a process that starts. Code of the start is hot for a moment and never again,
-// but Maglev and TurboFan compile it all the same: on the second core or, where that is taken, on the loop's, and in
-// small pieces of malloc's heap, of which glibc keeps the holes. So until the herd is up, a function must be 50 times as
-// hot as V8 wants by itself. Not "never": a worker that computes while it starts is optimised some milliseconds later.
+// Keeps V8's optimising compilers away from a herd that starts. Its code is hot for that moment and never again, but
+// Maglev and TurboFan compile it all the same: on the second core or, where that is taken, on the loop's, and in small
+// pieces of malloc's heap, of which glibc keeps the holes. Not off: a worker that computes while it starts is optimised
+// a little later, on Node 24 and newer its loops as early as ever (on-stack replacement does not count calls).
 //
-// V8 reads these thresholds at each decision (TieringManager), so they may change while it runs; node keeps V8's flags
-// unfrozen for v8.setFlagsFromString. Measured figures: RELEASE.md.
+// V8 asks for these values at each decision (TieringManager::ShouldOptimize), so that nothing is left of them once they
+// are undone. Not so --interrupt-budget and --invocation-count-for-maglev: of those a function called before has its
+// budget, and is slow until that is used up. Node keeps V8's flags unfrozen for v8.setFlagsFromString. Figures: RELEASE.md.
 
 import { setFlagsFromString } from 'node:v8'
+import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 
-type Thresholds = Readonly<Record<string, number>>
-
-/** V8's own values, since there is no way to ask for them. Of V8 11.3, and of 12.4 and later. */
-const BUDGET: Thresholds = { 'interrupt-budget': 67_584 }
-const INVOCATIONS: Thresholds = { 'invocation-count-for-maglev': 400, 'invocation-count-for-turbofan': 3000 }
-const BY_MAJOR: Readonly<Record<string, Thresholds>> = {
-  20: BUDGET,
-  22: INVOCATIONS,
-  24: INVOCATIONS,
-  26: INVOCATIONS,
+interface Tiering {
+  /** V8's own value, since there is no way to ask for it, and the one for the start. */
+  readonly flags: Readonly<Record<string, readonly [own: number, start: number]>>
+  /** For herds of so many workers and more. */
+  readonly workers: number
 }
-const TIMES = 50
-/** A start that takes longer is served by optimised code. */
-const LATEST_MS = 10_000
 
-/** V8 flags to set while a process starts, and those that undo it. */
+/** V8 11.3: so many ticks of 66 KiB of bytecode, and small functions as early as any other. */
+const TICKS: Tiering = {
+  flags: { 'ticks-before-optimization': [3, 60], 'max-bytecode-size-for-early-opt': [81, 0] },
+  workers: 1,
+}
+/** V8 13.6 and newer: so many calls. While a flag is not what node was built with, node compiles each module of its own that
+ *  is loaded, instead of taking it from its code cache: only what is repeated often enough is worth that. (On Node 20 the
+ *  launcher's --max-semi-space-size is such a flag already.) */
+const CALLS: Tiering = { flags: { 'minimum-invocations-before-optimization': [2, 5000] }, workers: 100 }
+/** Not 22, which has neither Maglev nor such early ticks. */
+const BY_MAJOR: Readonly<Record<string, Tiering>> = { 20: TICKS, 24: CALLS, 26: CALLS }
+/** With it V8 ends the process when a flag is set. */
+const FROZEN = 'freeze-flags-after-init'
+/** A start that takes longer is served by optimised code. */
+const LATEST_MS = 5000
+
+/** V8 flags to set while a herd starts, and those that undo it. */
 export interface TierUpFlags {
   readonly postpone: readonly string[]
   readonly resume: readonly string[]
 }
 
+const NONE: TierUpFlags = { postpone: [], resume: [] }
+
 /**
- * For Node `version` (as process.versions.node has it), of which the user gave `flags`. Nothing for a version that is not
- * known, whose V8 may have other names for them, and nothing where the user set one of them.
+ * For Node `version` (as process.versions.node has it), of which the user gave the flags `execArgv`, and a herd of `workers`.
+ * None for a version that is not known, whose V8 may have other names for them, and none where the user set one of them.
  */
-export function tierUpFlags(version: string, flags: readonly string[]): TierUpFlags {
-  const thresholds = BY_MAJOR[version.split('.')[0] ?? ''] ?? {}
-  const names = Object.keys(thresholds)
-  const given = flags.some((flag) => names.includes(nameOf(flag)))
-  const lines = (times: number): string[] =>
-    given ? [] : Object.entries(thresholds).map(([name, value]) => `--${name}=${value * times}`)
-  return { postpone: lines(TIMES), resume: lines(1) }
+export function tierUpFlags(version: string, execArgv: readonly string[], workers: number): TierUpFlags {
+  const tiering = BY_MAJOR[version.split('.')[0] ?? '']
+  if (tiering === undefined || workers < tiering.workers) return NONE
+  const flags = Object.entries(tiering.flags)
+  const given = execArgv.map(nameOf)
+  if ([FROZEN, ...Object.keys(tiering.flags)].some((name) => given.includes(name))) return NONE
+  return {
+    postpone: flags.map(([name, [, start]]) => `--${name}=${start}`),
+    resume: flags.map(([name, [own]]) => `--${name}=${own}`),
+  }
 }
 
 /** V8 takes `_` for `-`, and the value after `=` or as the next argument. */
@@ -49,36 +64,27 @@ function nameOf(flag: string): string {
 }
 
 /**
- * Postpones optimisation in this process until the returned function is called, 10 s at most. Of the main thread only:
- * the flags are those of the whole process.
+ * Postpones optimisation in this process until `work` has settled, 5 s at most. Settles as `work` does. On the main thread
+ * only, and not twice at a time: the flags are those of the whole process.
  */
-export function postponeTierUp(clock: Clock): () => void {
-  const { postpone, resume } = tierUpFlags(process.versions.node, givenFlags())
-  for (const flag of postpone) setFlagsFromString(flag)
-  const timer = clock.setTimer(LATEST_MS, end, { unref: true })
+export async function whileTierUpIsPostponed<T>(
+  workers: number,
+  work: () => Promise<T>,
+  clock: Clock = systemClock,
+): Promise<T> {
+  const { postpone, resume } = tierUpFlags(process.versions.node, process.execArgv, workers)
   let postponed = true
-  function end(): void {
+  const undo = (): void => {
     if (!postponed) return
     postponed = false
-    timer.cancel()
     for (const flag of resume) setFlagsFromString(flag)
   }
-  return end
-}
-
-/**
- * Postpones it until `work` has settled, 10 s at most. Not around more than what is hot: while V8's flags are not those that
- * node was built with, node compiles each module of its own that is loaded, instead of taking it from its code cache.
- */
-export async function whileTierUpIsPostponed<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
-  const resume = postponeTierUp(clock)
+  for (const flag of postpone) setFlagsFromString(flag)
+  const timer = clock.setTimer(LATEST_MS, undo, { unref: true })
   try {
     return await work()
   } finally {
-    resume()
+    timer.cancel()
+    undo()
   }
-}
-
-function givenFlags(): string[] {
-  return [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(/\s+/)]
 }

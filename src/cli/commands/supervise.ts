@@ -53,9 +53,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   const importsMs = elapsedSince(spawnMs)
   takeMallocSetting(process.env)
   const cwd = process.cwd()
-  const herd = await whileTierUpIsPostponed(systemClock, async () =>
-    loadHerd({ cwd, ...(flags.config === undefined ? {} : { file: flags.config }) }),
-  )
+  const herd = await loadHerd({ cwd, ...(flags.config === undefined ? {} : { file: flags.config }) })
   const configMs = elapsedSince(spawnMs + importsMs)
   const hosting = whatToHost(herd, flags)
   const places = readPlaces()
@@ -120,7 +118,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   }
   handleSignals(supervisor, log, async () => (manager === undefined ? reload() : manager.reload(reload)))
   try {
-    await whileTierUpIsPostponed(systemClock, async () => supervisor.start())
+    await whileTierUpIsPostponed(hostedWorkers(herd, hosting).length, async () => supervisor.start())
     void supervisor.exited.then(leaveFleet)
     await manager?.ready()
     const code = await supervisor.exited
