@@ -97,8 +97,8 @@ const common = {
   logLevel: 'warning',
   banner,
 }
-/** esbuild's account of what it wrote, by file name. */
-async function bundle(outdir, entryPoints) {
+/** esbuild's account of what it read and wrote. */
+async function metafileOf(outdir, entryPoints, write = true) {
   const { metafile } = await build({
     ...common,
     entryPoints,
@@ -107,10 +107,17 @@ async function bundle(outdir, entryPoints) {
     chunkNames: '[name]-[hash]',
     splitting: true,
     metafile: true,
+    write,
     define,
     plugins: [asUnbundled(outdir)],
   })
-  return new Map(Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output]))
+  return metafile
+}
+
+/** Its account of what it wrote, by file name. */
+async function bundle(outdir, entryPoints) {
+  const { outputs } = await metafileOf(outdir, entryPoints)
+  return new Map(Object.entries(outputs).map(([path, output]) => [basename(path), output]))
 }
 
 const named = (entries) => entries.map((path) => basename(path))
@@ -170,16 +177,8 @@ const inputsOf = (outputs, names = [...outputs.keys()]) =>
 
 /** All that a worker can load of byre by what it imports; errors.js, which it shares, is not among them. */
 async function inputsOfWorkers() {
-  const { metafile } = await build({
-    ...common,
-    entryPoints: WORKER_ENTRIES,
-    outdir: OUT,
-    write: false,
-    metafile: true,
-    define,
-    plugins: [asUnbundled(OUT)],
-  })
-  return new Set(Object.keys(metafile.inputs).map((path) => resolve(path)))
+  const { inputs } = await metafileOf(OUT, WORKER_ENTRIES, false)
+  return new Set(Object.keys(inputs).map((path) => resolve(path)))
 }
 
 /** A module of which a process has two instances may have no state: two registries, each with half of it. */

@@ -7,7 +7,6 @@
 // are undone. Not so --interrupt-budget and --invocation-count-for-maglev: of those a function called before has its
 // budget, and is slow until that is used up. Node keeps V8's flags unfrozen for v8.setFlagsFromString. Figures: RELEASE.md.
 
-import { setFlagsFromString } from 'node:v8'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 
@@ -18,7 +17,7 @@ interface Tiering {
   readonly workers: number
 }
 
-/** V8 11.3: so many ticks of 66 KiB of bytecode, and small functions as early as any other. */
+/** V8 11.3: so many ticks of 66 KiB of bytecode, and small functions no earlier than the rest. */
 const TICKS: Tiering = {
   flags: { 'ticks-before-optimization': [3, 60], 'max-bytecode-size-for-early-opt': [81, 0] },
   workers: 1,
@@ -73,6 +72,9 @@ export async function whileTierUpIsPostponed<T>(
   clock: Clock = systemClock,
 ): Promise<T> {
   const { postpone, resume } = tierUpFlags(process.versions.node, process.execArgv, workers)
+  if (postpone.length === 0) return work()
+  // Not imported: most starts on Node 22 and newer do not need it.
+  const { setFlagsFromString } = process.getBuiltinModule('node:v8')
   let postponed = true
   const undo = (): void => {
     if (!postponed) return
