@@ -2,15 +2,18 @@
 
 import { describeThrown } from '../base/errors.ts'
 import { captureOutput } from './attribution/capture-output.ts'
-import { guardGlobals } from './attribution/guard-globals.ts'
+import type { ExitGuardOptions } from './attribution/guard-exit.ts'
 import { guardProcess } from './attribution/guard-process.ts'
-import { watchEntries } from './attribution/run-scope.ts'
+import { eachTurn } from './attribution/note-entries.ts'
+import { override } from './attribution/override.ts'
+import { noteEntry, watchEntries } from './attribution/run-scope.ts'
 import type { RunScope } from './attribution/run-scope.ts'
 import { ownerOfStack } from './attribution/stack.ts'
 import type { StackOwners } from './attribution/stack.ts'
-import { catchStrays } from './attribution/strays.ts'
-import { wrapEvents } from './attribution/wrap-events.ts'
-import { wrapTimers } from './attribution/wrap-timers.ts'
+import { catchStrays, catchUnhandled } from './attribution/strays.ts'
+import type { StrayOptions } from './attribution/strays.ts'
+import { rememberListeners, wrapEvents } from './attribution/wrap-events.ts'
+import { rememberTimers, wrapMicrotasks } from './attribution/wrap-timers.ts'
 import type { Breadcrumb } from './breadcrumb.ts'
 import type { FattestDeps } from './memory/fattest.ts'
 import type { MemoryWatch } from './memory/watch.ts'
@@ -27,34 +30,67 @@ export interface ProcessWideOptions {
   readonly reportName: string
   readonly onUnattributed: (error: unknown, via: string) => void
   readonly onInternal: (error: unknown, via: string) => void
+  /** The worker that has the process for itself (`byre run`): it handles its own errors first, and nothing is wrapped. */
+  readonly only: string | undefined
+  /** A handler of that worker took an error. */
+  readonly onHandled: (error: unknown, via: string) => void
 }
 
 /** Installs attribution and guards; returns their undo. Once per process. */
 export function takeProcess(options: ProcessWideOptions): () => void {
+  const { only } = options
+  const alone = only !== undefined
   const undos = [
-    wrapEvents(),
-    wrapTimers(),
-    guardProcess({
-      ownerByStack: (error) => {
-        const owner = ownerOfStack(withoutOwnFrames(error.stack, options.owners().ownRoot), options.owners())
-        return owner.kind === 'worker' ? options.runOf(owner.worker) : undefined
-      },
-      onUnattributedExit: ({ how, stack }) =>
-        options.onUnattributed(
-          Object.assign(new Error(how), stack === undefined ? {} : { stack: `Error: ${how}\n${stack}` }),
-          'process.exit',
-        ),
-      beforeAbort: (scope) => options.breadcrumb.mark('abort', scope?.worker),
-    }),
+    ...(alone ? [rememberListeners()] : [wrapEvents(), wrapMicrotasks()]),
+    rememberTimers(),
+    guardProcess(exitGuard(options), alone),
     captureOutput(),
-    guardGlobals(),
-    catchStrays(options),
+    only === undefined
+      ? catchStrays(strays(options))
+      : catchUnhandled({ ...strays(options), only }, options.onHandled),
+    noteAddons(options.breadcrumb),
     reportFatalErrors(options),
   ]
   watchEntries(options.breadcrumb)
   return () => {
     watchEntries(undefined)
     for (const undo of undos.reverse()) undo()
+  }
+}
+
+function strays({ owners, runOf, onUnattributed, onInternal }: ProcessWideOptions): StrayOptions {
+  return { owners, runOf, onUnattributed, onInternal }
+}
+
+function exitGuard(options: ProcessWideOptions): ExitGuardOptions {
+  return {
+    ownerByStack: (error) => {
+      const owner = ownerOfStack(withoutOwnFrames(error.stack, options.owners().ownRoot), options.owners())
+      return owner.kind === 'worker' ? options.runOf(owner.worker) : undefined
+    },
+    onUnattributedExit: ({ how, stack }) =>
+      options.onUnattributed(
+        Object.assign(new Error(how), stack === undefined ? {} : { stack: `Error: ${how}\n${stack}` }),
+        'process.exit',
+      ),
+    beforeAbort: (scope) => options.breadcrumb.mark('abort', scope?.worker),
+  }
+}
+
+/** Native code of an addon can crash at any moment: from the first one on every turn is noted. */
+function noteAddons(breadcrumb: Breadcrumb): () => void {
+  const original = process.dlopen.bind(process)
+  let end: (() => void) | undefined
+  const undo = override('dlopen', (...args: Parameters<typeof process.dlopen>) => {
+    if (end === undefined) {
+      breadcrumb.writeEntries()
+      end = eachTurn((scope) => scope !== undefined && noteEntry(scope))
+    }
+    original(...args)
+  })
+  return () => {
+    end?.()
+    undo()
   }
 }
 

@@ -12,11 +12,11 @@ import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { logTransition } from '../log/transition.ts'
 import { createOffloader, type Offloader } from '../worker/offload.ts'
 import { createAdmission, type Admission } from './admission.ts'
-import { noteEntriesOnceUp } from './attribution/note-entries.ts'
 import { runInScope } from './attribution/run-scope.ts'
+import { reportHandled } from './attribution/strays.ts'
 import { stackOwners, type StackOwners } from './attribution/stack.ts'
 import { publishTransition, startBeats } from './beats.ts'
-import { openBreadcrumb, readBreadcrumb, tellBreadcrumbFailed, type Breadcrumb } from './breadcrumb.ts'
+import { openBreadcrumb, readBreadcrumb, reportBreadcrumbFailed, type Breadcrumb } from './breadcrumb.ts'
 import { createCaptures, type Captures } from './captures.ts'
 import { CodeWatch } from './code-changed.ts'
 import { act } from './commands.ts'
@@ -77,7 +77,6 @@ class Herd implements Supervisor, ControlTarget {
   readonly #startedAt: number
   #stopBeats: () => void = () => {}
   #undoProcess: () => void = () => {}
-  #entryNotes: ReturnType<typeof noteEntriesOnceUp> | undefined
   #herd: ResolvedHerd
   #owners: StackOwners | undefined
   #breadcrumb: Breadcrumb | undefined
@@ -117,6 +116,7 @@ class Herd implements Supervisor, ControlTarget {
       logOf: (worker) => options.log.worker(worker),
       busOf: (worker) => runnerOf(worker).openBus(),
       output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
+      reportGlobals: options.mode !== 'run',
       loading: (module) => this.#codeWatch.loading(module),
     })
     const placementOf = createPlacements(this.#shared, {
@@ -161,7 +161,6 @@ class Herd implements Supervisor, ControlTarget {
           'health beat not published',
         ),
     })
-    this.#entryNotes = noteEntriesOnceUp(this.#scheduler)
     await this.#roster.arm()
     this.#roster.startEager()
     this.#checkReady()
@@ -177,7 +176,6 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   release(): void {
-    this.#entryNotes?.end()
     this.#undoProcess()
   }
 
@@ -250,7 +248,7 @@ class Herd implements Supervisor, ControlTarget {
     const { stateFolder, label: name, log } = this.#options
     const crumbFile = join(stateFolder, `${name}.breadcrumb`)
     const crumb = readBreadcrumb(crumbFile)
-    this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, tellBreadcrumbFailed(log.root))
+    this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, reportBreadcrumbFailed(log.root))
     this.#undoProcess = takeProcess({
       owners: () => this.#stackOwners(),
       runOf: (worker) => this.#shared.runOf(worker),
@@ -259,6 +257,8 @@ class Herd implements Supervisor, ControlTarget {
       reportName: `${name}.report.json`,
       onUnattributed: (error, via) => this.#unattributedError(error, via),
       onInternal: (error, via) => this.#internalError(error, via),
+      only: this.#options.mode === 'run' ? this.#roster.names[0] : undefined,
+      onHandled: (error, via) => reportHandled(log.root, error, via),
     })
     isolateCulprit(crumb, {
       stateFolder,
@@ -308,7 +308,6 @@ class Herd implements Supervisor, ControlTarget {
     if (this.#phase !== 'starting' || !this.#roster.allHadTheirStart()) return
     this.#phase = 'up'
     liftGuard()
-    this.#entryNotes?.begin()
     this.#settler.loaded()
     this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
     logReady(this.#options.log.root, this.#roster, { readyMs: this.#readyMs, ...this.#options.phases })

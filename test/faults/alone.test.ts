@@ -32,7 +32,7 @@ const ROWS: readonly Alone[] = [
     fault: `setTimeout(() => { throw new Error('late') }, 1)`,
     code: 1,
     verdict: 'threw-stray',
-    evidence: { message: 'late', via: 'setTimeout' },
+    evidence: { message: 'late', via: 'uncaughtException' },
   },
   {
     law: 'an immediate that throws',
@@ -53,7 +53,33 @@ const ROWS: readonly Alone[] = [
     fault: `void Promise.reject()`,
     code: 1,
     verdict: 'threw-stray',
-    evidence: { type: 'undefined' },
+    evidence: { code: 'ERR_UNHANDLED_REJECTION', message: /"undefined"/ }, // Node's own error for it
+  },
+  {
+    law: 'an uncaught error reaches the own handler first, and is handled',
+    fault: `
+  const seen = []
+  process.on('uncaughtException', (error, origin) => seen.push(error.message, origin))
+  setImmediate(() => { throw new Error('thrown') })
+  void Promise.reject(new Error('rejected'))
+  await wait(20)
+  if (seen.join() !== 'rejected,unhandledRejection,thrown,uncaughtException') throw new Error(seen.join())
+  return`,
+    code: 0,
+    verdict: 'done',
+    log: { event: 'error-handled', message: 'thrown' },
+  },
+  {
+    law: 'a domain catches what was entered in it',
+    fault: `
+  const { default: domain } = await import('node:domain')
+  const seen = []
+  domain.create().on('error', (error) => seen.push(error.message)).run(() => setTimeout(() => { throw new Error('entered') }, 1))
+  await wait(20)
+  if (seen.join() !== 'entered') throw new Error(seen.join())
+  return`,
+    code: 0,
+    verdict: 'done',
   },
   {
     law: 'process.exit(0) is done',

@@ -153,7 +153,7 @@ const ROWS: readonly Fault[] = [
     law: 'a timer that throws while its module loads is charged to it',
     wake: true,
     source: `${BENIGN}\nif (${first('timer-while-loading')}) { setTimeout(() => { throw new Error('during load') }, 1); await new Promise(() => {}) }`,
-    expect: { verdict: 'threw-stray', evidence: { message: 'during load', via: 'setTimeout' } },
+    expect: { verdict: 'threw-stray', evidence: { message: 'during load', via: 'uncaughtException' } },
   },
   {
     name: 'rejection-while-loading',

@@ -203,14 +203,167 @@ const PROCESS: readonly Fault[] = [
   },
   {
     name: 'capture-callback',
-    law: 'process.setUncaughtExceptionCaptureCallback is refused: errors still go to byre',
+    law: "a worker's capture callback gets its own uncaught errors and no others'",
     fault: `
-  try { process.setUncaughtExceptionCaptureCallback(() => {}) } catch {}
+  process.setUncaughtExceptionCaptureCallback((error) => ctx.log.info({ event: 'captured', message: error.message }, 'captured'))
+  setImmediate(() => { throw new Error('mine') })
+  await wait(20)
+  process.setUncaughtExceptionCaptureCallback(null)
   setImmediate(() => { throw new Error('not captured') })`,
     expect: {
       verdict: 'threw-stray',
       evidence: { message: 'not captured' },
-      log: [{ event: 'process-touched', kind: /apture/ }],
+      log: [{ event: 'captured', message: 'mine' }],
+    },
+    also: siblingsSee(`process.hasUncaughtExceptionCaptureCallback()`, false),
+  },
+  {
+    name: 'domain',
+    law: 'a domain catches what was entered in it, and nothing of the others',
+    fault: `
+  const { default: domain } = await import('node:domain') // process.setUncaughtExceptionCaptureCallback throws from then on
+  const own = domain.create()
+  own.on('error', (error) => ctx.log.info({ event: 'in-domain', message: error.message }, 'caught'))
+  own.run(() => { setTimeout(() => { throw new Error('entered') }, 1); setImmediate(() => { throw new Error('entered too') }) })
+  await wait(20)
+  setImmediate(() => { throw new Error('outside') })`,
+    expect: {
+      verdict: 'threw-stray',
+      evidence: { message: 'outside' },
+      log: [
+        { event: 'in-domain', message: 'entered' },
+        { event: 'in-domain', message: 'entered too' },
+      ],
+    },
+  },
+  {
+    name: 'hook-throws',
+    law: 'an async hook that throws ends its worker, as it ends a process, and nobody else',
+    imports: `import { AsyncResource, createHook } from 'node:async_hooks'`,
+    fault: `
+  const hook = createHook({ init() { hook.disable(); throw new Error('in a hook') } }).enable()
+  new AsyncResource('mine')`,
+    expect: { verdict: 'failed', stack: false, evidence: { code: 1 } },
+  },
+  {
+    name: 'umask-same',
+    law: 'a umask that is set already, and what is no umask, is as on Node',
+    fault: `
+  const before = process.umask()
+  const same = process.umask(before)
+  const text = process.umask(before.toString(8))
+  let code
+  try { process.umask({}) } catch (error) { code = error.code }
+  ctx.log.info({ event: 'own', same: same === before && text === before, code }, 'own')`,
+    expect: { log: [{ event: 'own', same: true, code: 'ERR_INVALID_ARG_TYPE' }] },
+  },
+  {
+    name: 'kill-bad',
+    law: 'process.kill with a signal that does not exist is refused as on Node',
+    fault: `
+  const codes = []
+  for (const signal of ['SIGNOT', 300, {}])
+    try { process.kill(process.pid, signal) } catch (error) { codes.push(error.code) }
+  ctx.log.info({ event: 'own', codes }, 'own')`,
+    expect: {
+      log: [{ event: 'own', codes: ['ERR_UNKNOWN_SIGNAL', 'EINVAL', 'ERR_UNKNOWN_SIGNAL'] }],
+    },
+  },
+  {
+    name: 'exit-bad',
+    law: 'process.exit with what is no integer is refused as on Node',
+    fault: `
+  let code
+  try { process.exit('now') } catch (error) { code = error.code }
+  ctx.log.info({ event: 'own', code }, 'own')`,
+    expect: { log: [{ event: 'own', code: 'ERR_INVALID_ARG_TYPE' }] },
+  },
+  {
+    name: 'argv',
+    law: 'process.argv is that of the worker',
+    fault: `ctx.log.info({ event: 'own', argv: process.argv.slice(1) }, 'own')`,
+    expect: { log: [{ event: 'own', argv: [/workers\/argv\.mjs$/] }] },
+    also: siblingsSee(`/workers\\/s\\d\\d|clerk/.test(process.argv[1])`, true),
+  },
+  {
+    name: 'env-shown',
+    law: 'console.log and util.inspect show the environment',
+    imports: `import { inspect } from 'node:util'`,
+    fault: `
+  process.env.MINE = 'shown'
+  ctx.log.info({ event: 'own', both: ['MINE', 'STATE_DIRECTORY'].every((name) => inspect(process.env).includes(name)) }, 'own')`,
+    expect: { log: [{ event: 'own', both: true }] },
+  },
+  {
+    name: 'env-as-node',
+    law: 'process.env takes descriptors, symbols and other values as on Node',
+    fault: `
+  const refused = (fn) => { try { return void fn() } catch (error) { return error.code ?? error.constructor.name } }
+  process.env.NUMBER = 1
+  ctx.log.info({ event: 'own',
+    number: process.env.NUMBER,
+    accessor: refused(() => Object.defineProperty(process.env, 'X', { get: () => 1 })),
+    hidden: refused(() => Object.defineProperty(process.env, 'X', { value: 'x', enumerable: false })),
+    symbol: refused(() => { process.env.X = Symbol('x') }),
+    key: refused(() => { process.env[Symbol('x')] = 'x' }),
+    own: Object.hasOwn(process.env, 'NUMBER') && typeof process.env.hasOwnProperty,
+    gone: delete process.env.NUMBER && process.env.NUMBER === undefined,
+  }, 'own')`,
+    expect: {
+      log: [
+        {
+          event: 'own',
+          number: '1',
+          accessor: 'ERR_INVALID_OBJECT_DEFINE_PROPERTY',
+          hidden: 'ERR_INVALID_OBJECT_DEFINE_PROPERTY',
+          symbol: 'TypeError',
+          key: 'TypeError',
+          own: 'function',
+          gone: true,
+        },
+      ],
+    },
+  },
+  {
+    name: 'env-thread',
+    law: 'a thread that a worker starts sees the environment of the worker',
+    imports: `import { Worker } from 'node:worker_threads'; import { once } from 'node:events'`,
+    fault: `
+  process.env.MINE = 'passed on'
+  const thread = new Worker('require("worker_threads").parentPort.postMessage(process.env.MINE ?? null)', { eval: true })
+  const [seen] = await once(thread, 'message')
+  await once(thread, 'exit')
+  ctx.log.info({ event: 'own', seen, one: thread instanceof Worker }, 'own')`,
+    expect: { log: [{ event: 'own', seen: 'passed on', one: true }] },
+  },
+  {
+    name: 'stdout-end',
+    law: 'process.stdout.end() ends the output of that worker only',
+    fault: `
+  await new Promise((resolve) => process.stdout.end('the last line\\n', resolve))
+  const refused = await new Promise((resolve) => process.stdout.write('more\\n', resolve))
+  process.stderr.destroy()
+  ctx.log.info({ event: 'own', refused: refused?.code }, 'own')`,
+    expect: {
+      log: [
+        { stream: 'stdout', msg: 'the last line' },
+        { event: 'own', refused: 'ERR_STREAM_WRITE_AFTER_END' },
+      ],
+    },
+    also: async (t, world) => {
+      await siblingsSee(`(console.log('still here'), 1)`, 1)(t, world)
+      await world.herd.line({ worker: 's01', msg: 'still here' }, world.from)
+    },
+  },
+  {
+    name: 'cluster',
+    law: 'cluster.fork is refused with the remedy',
+    imports: `import cluster from 'node:cluster'`,
+    fault: `cluster.fork()`,
+    expect: {
+      verdict: 'failed',
+      evidence: { code: 'BYRE_PROCESS_SHARED', message: /fork a cluster.*placement 'process'/ },
+      log: [{ event: 'process-touched', kind: 'cluster.fork' }],
     },
   },
   {
@@ -330,7 +483,7 @@ const PROCESS: readonly Fault[] = [
   globalThis.setTimeout = (fn, ms) => saved[0](fn, ms)
   setTimeout(() => { throw new Error('through mine') }, 1)
   globalThis.setTimeout = saved[0]`,
-    expect: { verdict: 'threw-stray', evidence: { message: 'through mine', via: 'setTimeout' } },
+    expect: { verdict: 'threw-stray', evidence: { message: 'through mine', via: 'uncaughtException' } },
   },
   {
     name: 'after-all-of-this',

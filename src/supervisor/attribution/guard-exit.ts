@@ -49,39 +49,75 @@ export function guardExit(options: ExitGuardOptions): () => void {
   }
 }
 
-/** `reallyExit` is what process.exit ends in, and what some libraries call themselves: byre's own exit, which is nobody's
- *  code, goes through it. */
+/** process.exit ends in `reallyExit`, which some libraries call themselves; byre's own exit, outside every worker, goes
+ *  through it. */
 function trapExit(name: 'exit' | 'reallyExit', options: ExitGuardOptions): () => void {
   const original = (process as unknown as Record<typeof name, (code: number) => never>)[name].bind(process)
-  return override(name, (code?: number | string) => {
-    const status = Number(code ?? process.exitCode ?? 0) || 0
+  return override(name, (code?: number | string | null) => {
+    const status = exitStatus(code)
     if (name === 'reallyExit' && currentScope() === undefined) return original(status)
     return leave(status, `process.${name}(${status})`, options)
   })
 }
 
+/** Throws what Node throws for a code that is no integer: its setter of process.exitCode checks. */
+function exitStatus(code: number | string | null | undefined): number {
+  if (code === undefined || code === null) return Number(process.exitCode ?? 0)
+  const before = process.exitCode
+  try {
+    process.exitCode = code
+  } finally {
+    process.exitCode = before
+  }
+  return Number(code)
+}
+
 /**
- * First abort the signal, then throw: a run that swallows the throw is stopped all the same. The stack goes before the
- * context, as with errors: a callback called by a sibling's client ends its own worker.
+ * The signal is aborted first, then the call throws: a run that swallows the throw is stopped all the same. The stack goes
+ * before the context, as with errors: a callback called by a sibling's client ends its own worker.
  */
-function leave(code: number, how: string, options: ExitGuardOptions): never {
+function leave(code: number, how: string, options: ExitGuardOptions): void {
   const call: Mutable<ExitCall> = { code, how, surfaced: false }
   const trap = new ExitTrap(call)
   const stack = framesOf(trap)
   if (stack !== undefined) call.stack = stack
   const scope = options.ownerByStack(trap) ?? currentScope()
-  if (scope === undefined) options.onUnattributedExit(call)
-  else {
-    const earlier = scope.exit
-    scope.exit ??= call
-    scope.sink.exitCalled(call, earlier)
+  if (stack !== undefined && CALLED_BY_HOOKS.test(stack)) {
+    call.surfaced = true
+    return leaveHook(() => report(call, scope, options))
   }
+  report(call, scope, options)
   throw trap
 }
 
+function report(call: ExitCall, scope: RunScope | undefined, options: ExitGuardOptions): void {
+  if (scope === undefined) return options.onUnattributedExit(call)
+  const earlier = scope.exit
+  scope.exit ??= call
+  scope.sink.exitCalled(call, earlier)
+}
+
+let leavingHook = false
+
+/**
+ * Node calls process.exit itself when a callback of an async hook has thrown, and goes on when it returns; what is thrown
+ * at it there leaves its stack of async ids corrupt. Whatever byre does about it calls the same hook again.
+ */
+function leaveHook(then: () => void): void {
+  if (leavingHook) return
+  leavingHook = true
+  try {
+    then()
+  } finally {
+    leavingHook = false
+  }
+}
+
+const CALLED_BY_HOOKS = /^\s+at fatalError \(node:internal\/async_hooks/
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-/** The trap's message is for whom it is thrown at; its frames, below the two of the guard, say where. */
+/** The trap's message is for the code it is thrown at; its frames, below those of the guard, say where. */
 function framesOf(trap: ExitTrap): string | undefined {
   const frames = describeThrown(trap)
     .stack?.split('\n')
@@ -91,33 +127,29 @@ function framesOf(trap: ExitTrap): string | undefined {
 
 const GUARD_FRAMES = 2
 
-/** Sent to oneself these end or stop a process that does not handle them (signal(7)). */
-const HARMLESS = new Set(['SIGCHLD', 'SIGCONT', 'SIGURG', 'SIGWINCH', 'SIGUSR1'])
+/** Sent to oneself these neither end nor stop a process that does not handle them (signal(7)). */
+const HARMLESS = new Set(['SIGCHLD', 'SIGCONT', 'SIGURG', 'SIGWINCH', 'SIGUSR1'].map(signalNumber))
+/** Real-time signals have no names in Node (signal(7), SIGRTMAX). */
+const SIGNAL_MAX = 64
 
-/** `process.kill(process.pid, 'SIGTERM')` is how many programs end themselves. */
+function signalNumber(name: string): number | undefined {
+  return constants.signals[name as NodeJS.Signals]
+}
+
+/** `process.kill(process.pid, 'SIGTERM')` is how many programs end themselves. What Node refuses, it refuses here too. */
 function trapKill(options: ExitGuardOptions): () => void {
   const original = process.kill.bind(process)
   return override('kill', (pid: number, signal: NodeJS.Signals | number = 'SIGTERM') => {
-    const number = typeof signal === 'number' ? signal : constants.signals[signal]
-    const oneself = pid === process.pid || pid === 0 || pid === -process.pid
-    if (
-      !oneself ||
-      currentScope() === undefined ||
-      number === undefined ||
-      number === 0 ||
-      isHarmless(number)
-    )
-      return original(pid, signal)
-    return leave(exitCodeOfSignal(number), `process.kill(${pid}, ${String(signal)})`, options)
+    const number = typeof signal === 'number' ? signal : signalNumber(signal || 'SIGTERM') // as Node reads it
+    const oneself = [process.pid, 0, -process.pid].includes(Number(pid))
+    const ends = number !== undefined && number > 0 && number <= SIGNAL_MAX && !HARMLESS.has(number)
+    if (!oneself || !ends || currentScope() === undefined) return original(pid, signal)
+    leave(exitCodeOfSignal(number), `process.kill(${pid}, ${String(signal)})`, options)
+    return true
   })
 }
 
-function isHarmless(number: number): boolean {
-  for (const name of HARMLESS) if (constants.signals[name as NodeJS.Signals] === number) return true
-  return false
-}
-
-/** Out of reach: it ends the process. The breadcrumb names who called it. */
+/** Out of reach: it ends the process. The breadcrumb names its caller. */
 function nameAbort(options: ExitGuardOptions): () => void {
   const original = process.abort.bind(process)
   return override('abort', () => {

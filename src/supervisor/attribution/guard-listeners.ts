@@ -2,7 +2,7 @@
 
 import type { EventEmitter } from 'node:events'
 import { override, touch } from './override.ts'
-import { currentScope, noteEntry } from './run-scope.ts'
+import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
 type Method = (this: unknown, event: string | symbol, ...rest: unknown[]) => unknown
@@ -17,8 +17,11 @@ const ERRORS = new Set([
   'multipleResolves',
 ])
 
-/** Installs the guards on `process`; returns their undo. */
-export function guardListeners(): () => void {
+/**
+ * Installs the guards on `process`; returns their undo. `alone`: the worker has the process for itself, and handles its
+ * errors itself if it wants to; the signals are byre's all the same.
+ */
+export function guardListeners(alone: boolean): () => void {
   const host = process as unknown as Record<string, Method>
   const undos: (() => void)[] = []
   /** Replaces the method for workers and process-wide events; anything else goes through. */
@@ -30,7 +33,7 @@ export function guardListeners(): () => void {
     undos.push(
       override(method, (event: string | symbol, ...rest: unknown[]) => {
         const scope = currentScope()
-        return scope === undefined || !isProcessWide(event)
+        return scope === undefined || !isGuarded(event, alone)
           ? original.call(process, event, ...rest)
           : instead(scope, event, rest)
       }),
@@ -71,7 +74,6 @@ function guardRemoveAll(): () => void {
   return override('removeAllListeners', (event?: string | symbol) => {
     const scope = currentScope()
     if (scope === undefined) return event === undefined ? removeAll() : removeAll(event)
-    noteEntry(scope)
     const argument = event === undefined ? '' : `'${String(event)}'`
     touch(
       scope,
@@ -86,6 +88,6 @@ function guardRemoveAll(): () => void {
   })
 }
 
-function isProcessWide(event: string | symbol): event is string {
-  return typeof event === 'string' && (/^SIG[A-Z0-9]+$/.test(event) || ERRORS.has(event))
+function isGuarded(event: string | symbol, alone: boolean): event is string {
+  return typeof event === 'string' && (/^SIG[A-Z0-9]+$/.test(event) || (!alone && ERRORS.has(event)))
 }

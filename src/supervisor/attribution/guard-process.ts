@@ -1,5 +1,6 @@
 // What a worker does to the process it shares: trapped, refused, kept to the worker, or named. One entry per hazard.
 
+import { resolve } from 'node:path'
 import { guardExit } from './guard-exit.ts'
 import type { ExitGuardOptions } from './guard-exit.ts'
 import { guardListeners } from './guard-listeners.ts'
@@ -10,9 +11,17 @@ import type { RunScope } from './run-scope.ts'
 
 type AnyFunction = (...args: unknown[]) => unknown
 
-/** Installs every guard; returns their undo. */
-export function guardProcess(options: ExitGuardOptions): () => void {
-  const undos = [guardExit(options), ...refuseAll(), keepTitle(), ownEnvironment(), guardListeners()]
+/** Installs every guard; returns their undo. `alone`: one worker has the process for itself (`byre run`). */
+export function guardProcess(options: ExitGuardOptions, alone: boolean): () => void {
+  const undos = [
+    guardExit(options),
+    ...refuseAll(),
+    ...(alone ? [] : [keepCaptureCallback()]),
+    keepTitle(),
+    keepArguments(),
+    ownEnvironment(),
+    guardListeners(alone),
+  ]
   return () => {
     for (const undo of undos.reverse()) undo()
   }
@@ -22,50 +31,93 @@ interface Refused {
   readonly name: string
   readonly what: (argument: unknown) => string
   readonly remedy: string
-  /** With no argument it only reads. */
-  readonly reads?: true
+  /** The call changes nothing, or is one that Node itself refuses. */
+  readonly harmless?: (argument: unknown) => boolean
 }
 
-const OWN_PROCESS = `Use placement 'process'.`
 const identity = (name: string): Refused => ({
   name,
   what: () => `change the identity of the process (${name})`,
   remedy: `Set it in the unit, or give the worker a unit of its own.`,
 })
 
-/** Refused by worker threads too: they change the process under everybody. Not process.exitCode: Node 20 pins it. */
+/** Refused in worker threads too: they change the process for every worker in it. Not process.exitCode: Node 20 pins it. */
 const REFUSED: readonly Refused[] = [
   {
     name: 'chdir',
     what: (directory) => `change directory to '${String(directory)}'`,
     remedy: `Use absolute paths, or placement 'process' with 'cwd'.`,
+    harmless: (directory) => typeof directory !== 'string' || resolve(directory) === process.cwd(),
   },
   {
     name: 'umask',
     what: (mask) => `set the umask to ${String(mask)}`,
     remedy: `Give files their mode when they are made, or set UMask= in the unit.`,
-    reads: true,
-  },
-  {
-    name: 'setUncaughtExceptionCaptureCallback',
-    what: () => `capture the uncaught exceptions of the process`,
-    remedy: OWN_PROCESS,
+    harmless: (mask) => mask === undefined || isCurrentUmask(mask),
   },
   ...['setuid', 'setgid', 'seteuid', 'setegid', 'setgroups', 'initgroups'].map(identity),
 ]
 
+/** Also for what is no mask, which Node refuses with an error of its own. */
+function isCurrentUmask(mask: unknown): boolean {
+  const number = typeof mask === 'string' && /^[0-7]+$/.test(mask) ? Number.parseInt(mask, 8) : mask
+  return typeof number !== 'number' || (number & 0o777) === process.umask()
+}
+
 function refuseAll(): (() => void)[] {
   const host = process as unknown as Record<string, AnyFunction | undefined>
-  return REFUSED.flatMap(({ name, what, remedy, reads }) => {
+  return REFUSED.flatMap(({ name, what, remedy, harmless }) => {
     const original = host[name]
     if (original === undefined) return []
     const guarded = (...args: unknown[]): unknown => {
       const scope = currentScope()
-      if (scope === undefined || (reads === true && args[0] === undefined))
-        return original.apply(process, args)
+      if (scope === undefined || harmless?.(args[0]) === true) return original.apply(process, args)
       throw refusal(scope, name, what(args[0]), remedy)
     }
     return [override(name, guarded)]
+  })
+}
+
+/** Each worker has a capture callback of its own, called for its own uncaught errors (strays.ts). node:domain is built on
+ *  it, and sets it from hooks and listeners in which Node expects no error: it must not throw there. */
+function keepCaptureCallback(): () => void {
+  const set = process.setUncaughtExceptionCaptureCallback.bind(process)
+  const has = process.hasUncaughtExceptionCaptureCallback.bind(process)
+  const undos = [
+    override('setUncaughtExceptionCaptureCallback', (callback: unknown) => {
+      const scope = currentScope()
+      if (scope === undefined || (callback !== null && (typeof callback !== 'function' || scope.capture)))
+        return set(callback as Parameters<typeof set>[0])
+      scope.capture = callback === null ? undefined : (callback as NonNullable<RunScope['capture']>)
+      return undefined
+    }),
+    override('hasUncaughtExceptionCaptureCallback', () => {
+      const scope = currentScope()
+      return scope === undefined ? has() : scope.capture !== undefined
+    }),
+  ]
+  return () => {
+    for (const undo of undos) undo()
+  }
+}
+
+/** process.argv of a worker is that of `node <its module>`. */
+function keepArguments(): () => void {
+  let own = process.argv
+  return redefine('argv', {
+    configurable: true,
+    enumerable: true,
+    get: () => {
+      const scope = currentScope()
+      if (scope === undefined || scope.entry === '') return own
+      scope.argv ??= [process.execPath, scope.entry]
+      return scope.argv
+    },
+    set: (argv: string[]) => {
+      const scope = currentScope()
+      if (scope === undefined) own = argv
+      else scope.argv = argv
+    },
   })
 }
 

@@ -13,7 +13,7 @@ export function touch(scope: RunScope, kind: string, what: string): void {
 
 /** Names it and returns the error to throw: `what` reads "change directory to '/'", `remedy` is a sentence. */
 export function refusal(scope: RunScope, kind: string, what: string, remedy: string): ByreError {
-  touch(scope, kind, `process.${kind} refused`)
+  touch(scope, kind, `${kind.includes('.') ? kind : `process.${kind}`} refused`)
   return new ByreError(
     'BYRE_PROCESS_SHARED',
     `Cannot ${what} in worker '${scope.worker}': it shares its process with others. ${remedy}`,

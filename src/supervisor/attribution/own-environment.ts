@@ -1,5 +1,8 @@
-// process.env of a worker in the shared loop: it sees its own writes, and nobody else does.
+// process.env of a worker in the shared loop: it sees its own writes, and its siblings do not.
 
+import { createRequire, syncBuiltinESMExports } from 'node:module'
+import { inspect } from 'node:util'
+import type { Worker, WorkerOptions } from 'node:worker_threads'
 import { redefine, touch } from './override.ts'
 import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
@@ -12,55 +15,99 @@ import type { RunScope } from './run-scope.ts'
  */
 export function ownEnvironment(): () => void {
   const real = process.env
+  const proxy = createEnvironment(real)
+  let current: NodeJS.ProcessEnv = proxy
+  const undos = [
+    redefine('env', {
+      configurable: true,
+      enumerable: true,
+      get: () => current,
+      set: (next: NodeJS.ProcessEnv) => {
+        if (currentScope() === undefined) current = next
+        else replaceAll(proxy, next)
+      },
+    }),
+    passToThreads(),
+  ]
+  return () => {
+    for (const undo of undos) undo()
+  }
+}
+
+function createEnvironment(real: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const loaded = new Map<string, string>()
 
-  const write = (key: string | symbol, value: string | undefined): boolean => {
-    const scope = currentScope()
-    if (scope === undefined || typeof key === 'symbol')
-      return value === undefined ? Reflect.deleteProperty(real, key) : Reflect.set(real, key, value)
+  const write = (scope: RunScope, key: string, value: string | undefined): void => {
     overlayOf(scope).set(key, value)
     if (scope.loading && value !== undefined && !Reflect.has(real, key) && !loaded.has(key))
       loaded.set(key, value)
     touch(scope, 'env', `process.env.${key} kept to the worker`)
-    return true
   }
-  const read = (key: string | symbol): string | undefined => {
-    if (typeof key === 'symbol') return Reflect.get(real, key) as string | undefined
+  const read = (key: string): string | undefined => {
     const overlay = currentScope()?.env
     if (overlay?.has(key) === true) return overlay.get(key)
-    return (Reflect.get(real, key) as string | undefined) ?? loaded.get(key)
+    return real[key] ?? loaded.get(key)
   }
-  const keys = (): (string | symbol)[] => {
-    const all = new Set([...Reflect.ownKeys(real), ...loaded.keys()])
+  const keys = (): string[] => {
+    const all = new Set([...Object.keys(real), ...loaded.keys()])
     for (const [key, value] of currentScope()?.env ?? []) {
       if (value === undefined) all.delete(key)
       else all.add(key)
     }
     return [...all]
   }
-  // The proxy's target is an empty object: an overlaid key must not clash with the target's own descriptors.
-  const proxy = new Proxy({} as NodeJS.ProcessEnv, {
-    get: (_, key) => read(key),
-    set: (_, key, value) => write(key, String(value)),
-    defineProperty: (_, key, descriptor) => write(key, String(descriptor.value)),
-    deleteProperty: (_, key) => write(key, undefined),
-    has: (_, key) => read(key) !== undefined,
+  // util.inspect looks at the target of a Proxy and not at what its traps show.
+  const shown = Object.create(Object.prototype, {
+    [inspect.custom]: { value: () => ({ ...proxy }) },
+  }) as object
+  const proxy: NodeJS.ProcessEnv = new Proxy(Object.create(shown) as NodeJS.ProcessEnv, {
+    get: (_, key) => {
+      if (typeof key === 'symbol') return Reflect.get(real, key) as undefined
+      // toString, hasOwnProperty and their kin
+      return read(key) ?? (key in Object.prototype ? (Reflect.get(real, key) as undefined) : undefined)
+    },
+    set: (_, key, value) => {
+      const scope = currentScope()
+      // Node refuses symbols in its own words.
+      if (scope === undefined || typeof key === 'symbol' || typeof value === 'symbol')
+        return Reflect.set(real, key, value)
+      write(scope, key, String(value))
+      return true
+    },
+    defineProperty: (_, key, descriptor) => {
+      const scope = currentScope()
+      if (scope === undefined || typeof key === 'symbol') return Reflect.defineProperty(real, key, descriptor)
+      checkDescriptor(descriptor)
+      write(scope, key, String(descriptor.value))
+      return true
+    },
+    deleteProperty: (_, key) => {
+      const scope = currentScope()
+      if (scope === undefined || typeof key === 'symbol') return Reflect.deleteProperty(real, key)
+      if (read(key) !== undefined) write(scope, key, undefined)
+      return true
+    },
+    has: (_, key) => (typeof key === 'symbol' ? Reflect.has(real, key) : read(key) !== undefined),
     ownKeys: keys,
     getOwnPropertyDescriptor: (_, key) => {
-      const value = read(key)
+      const value = typeof key === 'symbol' ? undefined : read(key)
       return value === undefined ? undefined : { value, writable: true, enumerable: true, configurable: true }
     },
+    getPrototypeOf: () => Reflect.getPrototypeOf(real),
   })
-  let current: NodeJS.ProcessEnv = proxy
-  return redefine('env', {
-    configurable: true,
-    enumerable: true,
-    get: () => current,
-    set: (next: NodeJS.ProcessEnv) => {
-      if (currentScope() === undefined) current = next
-      else replaceAll(proxy, next)
-    },
-  })
+  return proxy
+}
+
+/** As Node does for its own process.env (lib/internal/bootstrap/node.js, EnvDefiner of src/node_env_var.cc). */
+function checkDescriptor(descriptor: PropertyDescriptor): void {
+  const problem =
+    'get' in descriptor || 'set' in descriptor
+      ? `'process.env' does not accept an accessor(getter/setter) descriptor`
+      : descriptor.configurable === true && descriptor.writable === true && descriptor.enumerable === true
+        ? undefined
+        : `'process.env' only accepts a configurable, writable, and enumerable data descriptor`
+  if (problem !== undefined)
+    throw Object.assign(new TypeError(problem), { code: 'ERR_INVALID_OBJECT_DEFINE_PROPERTY' })
 }
 
 /** `process.env = {...}` in a worker: what is not in it is gone for the worker. */
@@ -73,4 +120,27 @@ function replaceAll(env: NodeJS.ProcessEnv, next: NodeJS.ProcessEnv): void {
 function overlayOf(scope: RunScope): Map<string, string | undefined> {
   scope.env ??= new Map()
   return scope.env
+}
+
+/** A thread without an `env` of its own gets a copy of the real environment from Node; here a copy of what its maker sees. */
+function passToThreads(): () => void {
+  const threads = createRequire(import.meta.url)('node:worker_threads') as { Worker: typeof Worker }
+  const { Worker: Original } = threads
+  const Replacement = class Worker extends Original {
+    constructor(file: string | URL, options?: WorkerOptions) {
+      super(
+        file,
+        currentScope() === undefined || options?.env != null
+          ? options
+          : { ...options, env: { ...process.env } },
+      )
+    }
+  }
+  threads.Worker = Replacement
+  syncBuiltinESMExports()
+  return () => {
+    if (threads.Worker !== Replacement) return
+    threads.Worker = Original
+    syncBuiltinESMExports()
+  }
 }

@@ -1,5 +1,5 @@
-// Who is running: one RunScope per run of a worker, carried by AsyncLocalStorage through everything the run starts.
-// Everything charged to a worker (errors, exits, timers, listeners, output) finds it through here.
+// Whose code runs: one RunScope per run of a worker, carried by AsyncLocalStorage through everything the run starts.
+// Errors, exits, timers, listeners and output find their worker through it.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 
@@ -34,9 +34,17 @@ export interface ForeignListener {
   readonly remove: () => void
 }
 
-/** One run of one worker. Mutable, owned by its runner; `ended` once the runner has let go of it. */
-export interface RunScope {
+/** What an emitter is stamped with: the run that made it, or the module of a worker while that is evaluated. */
+export interface Maker {
   readonly worker: string
+}
+
+/** One run of one worker. Mutable, owned by its runner; `ended` once the runner has let go of it. */
+export interface RunScope extends Maker {
+  /** Stands for the module of the worker, which outlives the run. */
+  readonly module: Maker
+  /** Path of the worker's entry module; empty for code that has none. */
+  readonly entry: string
   /** Index of the worker in the herd, for the breadcrumb. */
   readonly index: number
   readonly run: number
@@ -46,18 +54,35 @@ export interface RunScope {
   loading: boolean
   /** The first call of process.exit; it decides. */
   exit: ExitCall | undefined
-  /** Timers it made and their callbacks; bounded, see wrap-timers. */
-  timers: Map<object, (...args: unknown[]) => unknown> | undefined
-  timersUntracked: number
+  /** Handles of the timers it started; those that are done are removed when `timersCheckAt` is reached. */
+  timers: Set<object> | undefined
+  timersCheckAt: number
+  /** As with timers; bounded, see wrap-events. */
   foreignListeners: ForeignListener[] | undefined
+  foreignListenersCheckAt: number
   touchedKinds: Set<string> | undefined
   /** Its writes to process.env: undefined marks a deletion. */
   env: Map<string, string | undefined> | undefined
+  /** What it made of process.argv; undefined until it asks for it. */
+  argv: string[] | undefined
+  /** Its callback of process.setUncaughtExceptionCaptureCallback, which domains are built on. */
+  capture: ((error: unknown) => unknown) | undefined
+  /** Output streams of the process that it has ended. */
+  endedStreams: Set<'stdout' | 'stderr'> | undefined
 }
 
-export function createRunScope(worker: string, index: number, run: number, sink: ScopeSink): RunScope {
+/** `entry`: path of the worker's module, or '' for code that is no worker's. */
+export function createRunScope(
+  worker: string,
+  index: number,
+  run: number,
+  sink: ScopeSink,
+  entry = '',
+): RunScope {
   return {
     worker,
+    module: { worker },
+    entry,
     index,
     run,
     sink,
@@ -65,10 +90,14 @@ export function createRunScope(worker: string, index: number, run: number, sink:
     loading: true,
     exit: undefined,
     timers: undefined,
-    timersUntracked: 0,
+    timersCheckAt: 0,
     foreignListeners: undefined,
+    foreignListenersCheckAt: 0,
     touchedKinds: undefined,
     env: undefined,
+    argv: undefined,
+    capture: undefined,
+    endedStreams: undefined,
   }
 }
 
@@ -79,15 +108,15 @@ export function currentScope(): RunScope | undefined {
   return storage.getStore()
 }
 
-/** Runs `fn` as `scope` (undefined: as nobody). */
+/** Runs `fn` in the context of `scope`; undefined: in no worker's. */
 export function runInScope<T>(scope: RunScope | undefined, fn: () => T): T {
   return storage.run(scope, fn)
 }
 
-/** What is told of each entry into a worker's code; the breadcrumb. Replaced once by the supervisor. */
+/** Is called where byre itself enters a worker's code. */
 export interface EntryWatch {
   entered(scope: RunScope): void
-  /** Its module is being evaluated, in turns of the loop nobody can tell beforehand, until `done` is called. */
+  /** Its module is evaluated, in turns of the loop that cannot be foreseen, until `done` is called. */
   loading(scope: RunScope): { done(): void }
 }
 let watch: EntryWatch | undefined
@@ -96,7 +125,7 @@ export function watchEntries(next: EntryWatch | undefined): void {
   watch = next
 }
 
-/** Notes that code of `scope` is about to run. Cheap: one call and, in the watcher, a compare. */
+/** Notes that byre is about to run code of `scope`. */
 export function noteEntry(scope: RunScope): void {
   watch?.entered(scope)
 }
@@ -106,27 +135,27 @@ export function noteLoading(scope: RunScope): { done(): void } | undefined {
   return watch?.loading(scope)
 }
 
-/** Decides whose an error is that surfaced in `scope`; set once by the supervisor. */
-export type StrayJudge = (error: unknown, via: string, scope: RunScope) => void
+/** Decides which worker an error is charged to that surfaced in `scope`; set once by the supervisor. */
+export type StrayJudge = (error: unknown, via: string, scope?: RunScope) => void
 let judge: StrayJudge | undefined
 
 export function judgeStraysWith(next: StrayJudge | undefined): void {
   judge = next
 }
 
-/** An error nobody caught surfaced while code of `scope` ran; most of the time it is the scope's own. */
+/** An uncaught error surfaced while code of `scope` ran; most of the time it is charged to it. */
 export function strayIn(scope: RunScope, error: unknown, via: string): void {
   if (judge === undefined) scope.sink.stray(error, via)
   else judge(error, via, scope)
 }
 
-/** Enters `scope`: leaves a breadcrumb and runs `fn` in its context. */
+/** Notes the entry into `scope` and runs `fn` in its context. */
 export function enter<T>(scope: RunScope, fn: () => T): T {
   noteEntry(scope)
   return storage.run(scope, fn)
 }
 
-/** Calls `fn` in `scope` for a caller that is somebody else and must not see what it throws. */
+/** Calls `fn` in `scope` for a caller of another context, which must not see what `fn` throws. */
 export function callAs(scope: RunScope, via: string, fn: () => unknown): unknown {
   try {
     return enter(scope, fn)

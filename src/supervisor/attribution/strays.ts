@@ -1,15 +1,19 @@
-// Errors nobody caught: charged to a worker by async context, then by stack; byre's own errors are never charged to
-// a worker; what belongs to nobody is reported as such (law 2).
+// Uncaught errors: charged to a worker by stack, then by async context; byre's own errors are never charged to a worker;
+// an error that neither names is reported as such (law 2).
 
+import { describeThrown } from '../../base/errors.ts'
+import type { Logger } from '../../log/logger.ts'
 import { asExitTrap } from './guard-exit.ts'
 import { currentScope, judgeStraysWith } from './run-scope.ts'
-import type { RunScope } from './run-scope.ts'
+import type { RunScope, StrayJudge } from './run-scope.ts'
 import { ownerOfStack } from './stack.ts'
 import type { StackOwners } from './stack.ts'
 
 export interface StrayOptions {
   /** Fresh at each call: modules load while the herd runs. */
   readonly owners: () => StackOwners
+  /** The worker, where the process or thread hosts only one: what has no context is charged to it. */
+  readonly only?: string
   /** The current run of a worker, if it has one. */
   readonly runOf: (worker: string) => RunScope | undefined
   readonly onUnattributed: (error: unknown, via: string) => void
@@ -35,7 +39,9 @@ export function charge(error: unknown, context: RunScope | undefined, options: S
     if (scope !== undefined) return { kind: 'worker', scope, by: 'stack' }
   }
   if (context !== undefined) return { kind: 'worker', scope: context, by: 'context' }
-  return owner.kind === 'byre' ? { kind: 'byre' } : { kind: 'nobody' }
+  if (owner.kind === 'byre') return { kind: 'byre' }
+  const only = options.only === undefined ? undefined : options.runOf(options.only)
+  return only === undefined ? { kind: 'nobody' } : { kind: 'worker', scope: only, by: 'context' }
 }
 
 function stackOf(error: unknown): string | undefined {
@@ -49,10 +55,61 @@ function stackOf(error: unknown): string | undefined {
 
 /** Listens for uncaught exceptions and unhandled rejections of the process; returns its undo. */
 export function catchStrays(options: StrayOptions): () => void {
+  const judge = judgeWith(options)
+  const onException = (error: unknown, origin: string): void => {
+    if (origin !== 'unhandledRejection' && !capture(error, judge)) judge(error, 'uncaughtException')
+    runDeferredTicks(judge)
+  }
+  const onRejection = (reason: unknown): void => judge(reason, 'unhandledRejection')
+  judgeStraysWith(judge)
+  process.on('uncaughtException', onException)
+  process.on('unhandledRejection', onRejection)
+  return () => {
+    judgeStraysWith(undefined)
+    process.removeListener('uncaughtException', onException)
+    process.removeListener('unhandledRejection', onRejection)
+  }
+}
+
+/**
+ * As `catchStrays`, for a process or thread that hosts one worker: the handlers of the program go first. What a domain, a
+ * capture callback or a listener of 'uncaughtException' or 'unhandledRejection' takes is handled, as on plain Node.
+ */
+export function catchUnhandled(
+  options: StrayOptions,
+  onHandled: (error: unknown, via: string) => void,
+): () => void {
+  const judge = judgeWith(options)
+  const onException = (error: unknown, origin: string): void => {
+    const own = process
+      .listeners('uncaughtException')
+      .some((listener) => isProgramsOwn(listener, onException))
+    if (own && asExitTrap(error) === undefined) onHandled(error, origin)
+    else judge(error, origin)
+  }
+  judgeStraysWith(judge)
+  process.on('uncaughtException', onException)
+  return () => {
+    judgeStraysWith(undefined)
+    process.removeListener('uncaughtException', onException)
+  }
+}
+
+/** An error that a handler of the program's own took: no failure, but worth a line. */
+export function reportHandled(log: Pick<Logger, 'info'>, error: unknown, via: string): void {
+  log.info({ event: 'error-handled', via, ...describeThrown(error) }, "handled by the program's own handler")
+}
+
+/** node:domain adds a listener of its own beside the first one that a program adds, and leaves it there. */
+function isProgramsOwn(listener: { readonly name: string }, byres: unknown): boolean {
+  return listener !== byres && listener.name !== 'domainUncaughtExceptionClear'
+}
+
+function judgeWith(options: StrayOptions): StrayJudge {
   const settle = (error: unknown, via: string, context = currentScope()): void => {
     const trap = asExitTrap(error)
     if (trap !== undefined) {
-      trap.call.surfaced = true // told when it was called
+      trap.call.surfaced = true // reported when it was called
       return
     }
     const found = charge(error, context, options)
@@ -67,24 +124,43 @@ export function catchStrays(options: StrayOptions): () => void {
         options.onUnattributed(error, via)
     }
   }
-  // What byre makes of the error may fail itself; thrown from here it would end the process without a word.
-  const judge = (error: unknown, via: string, context?: RunScope): void => {
+  // What byre makes of the error may fail itself; thrown from here it would end the process without a log line.
+  return (error, via, context) => {
     try {
       settle(error, via, context)
     } catch (ownError) {
       options.onInternal(ownError, via)
     }
   }
-  const onException = (error: unknown, origin: string): void => {
-    if (origin !== 'unhandledRejection') judge(error, 'uncaughtException')
+}
+
+/** The worker's own capture callback takes the error, as Node's would before any listener; what it throws is a stray. */
+function capture(error: unknown, judge: StrayJudge): boolean {
+  const scope = currentScope()
+  if (scope?.capture === undefined || asExitTrap(error) !== undefined) return false
+  try {
+    scope.capture(error)
+  } catch (thrown) {
+    judge(thrown, 'uncaughtException', scope)
   }
-  const onRejection = (reason: unknown): void => judge(reason, 'unhandledRejection')
-  judgeStraysWith(judge)
-  process.on('uncaughtException', onException)
-  process.on('unhandledRejection', onRejection)
-  return () => {
-    judgeStraysWith(undefined)
-    process.removeListener('uncaughtException', onException)
-    process.removeListener('unhandledRejection', onRejection)
+  return true
+}
+
+/** A tick may throw in turn; more than this in one go are left to Node. */
+const DEFERRED_MAX = 1000
+
+/**
+ * After an uncaught error Node leaves the rest of its nextTick queue to the next turn, where immediates of siblings would
+ * overtake their ticks. `_tickCallback` is internal; without it the order alone differs (tested on Node 20 to 26).
+ */
+function runDeferredTicks(judge: StrayJudge): void {
+  const { _tickCallback: runTicks } = process as unknown as { readonly _tickCallback?: () => void }
+  for (let i = 0; i < DEFERRED_MAX; i++) {
+    try {
+      runTicks?.()
+      return
+    } catch (error) {
+      if (!capture(error, judge)) judge(error, 'uncaughtException')
+    }
   }
 }

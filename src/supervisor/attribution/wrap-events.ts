@@ -1,94 +1,208 @@
-// Listeners a worker registers run as that worker, whoever emits: a throw is charged to the listener's worker and
-// never travels into the emitter's. Node carries async context through timers and promises, not through emit().
+// Listeners on an emitter of another worker, of a shared module or of the process run in the context of the worker that
+// registered them, whichever code emits: what they throw is charged to that worker and never reaches the emitting code.
+// Node carries the async context through timers and promises, not through emit(). On its own emitters a worker has
+// Node's own behaviour: nothing is wrapped there.
 
 import { EventEmitter } from 'node:events'
-import { callAs, currentScope, noteEntry } from './run-scope.ts'
+import { guardSpawn } from './guard-spawn.ts'
+import { madeByEntry } from './made-by-entry.ts'
+import { callAs, currentScope } from './run-scope.ts'
 import type { ForeignListener, RunScope } from './run-scope.ts'
+import { makerOf, stamp } from './stamp.ts'
 
 type Listener = (...args: unknown[]) => unknown
-type Wrapped = Listener & { listener?: Listener }
+type Method = (this: EventEmitter, ...args: unknown[]) => unknown
 
-const OWNER = Symbol('byre.owner')
-/** Listeners on emitters of others that are remembered per run, to be named and removed when it ends. */
+/** A listener as registered: `listener` is the function that the worker passed (what `listeners()` and `off()` go by). */
+interface Wrapped extends Listener {
+  listener: Listener
+  /** What stands in its place for rawListeners(): absent for a once-listener, whose raw form is a wrapper in Node too. */
+  raw?: Listener
+}
+
+/** Listeners on emitters of others that are remembered per run, to be removed and named when it ends. */
 const FOREIGN_LISTENERS_MAX = 1000
-const METHODS = ['on', 'addListener', 'prependListener'] as const
+/** Fewer are not searched for those that were removed meanwhile. */
+const FOREIGN_LISTENERS_MIN = 32
 
 /** Installs the wrapping on EventEmitter.prototype; returns its undo. */
 export function wrapEvents(): () => void {
-  const prototype = EventEmitter.prototype as unknown as Record<string, Listener>
-  const saved = new Map<string, Listener>()
-  for (const method of METHODS) {
-    const original = prototype[method] as Listener
-    saved.set(method, original)
-    prototype[method] = function (this: object, event: unknown, listener: unknown) {
-      const scope = currentScope()
-      if (scope === undefined || typeof listener !== 'function') return original.call(this, event, listener)
-      const wrapped = wrapListener(scope, listener as Wrapped, String(event))
-      rememberForeign(scope, this, event as string | symbol, wrapped)
-      return original.call(this, event, wrapped)
-    }
-  }
-  const undoInit = tagEmitters()
+  return install(
+    wrapAdding(wrapListener, 'on', 'addListener'),
+    wrapAdding(wrapListener, 'prependListener'),
+    wrapRemoving(),
+    wrapRawListeners(),
+    stampEmitters(),
+  )
+}
+
+/** For a process or thread with one worker: its listeners stay as they are, and are remembered for the end of its run. */
+export function rememberListeners(): () => void {
+  const asIs: Wrap = (_scope, _emitter, _event, listener) => listener
+  return install(wrapAdding(asIs, 'on', 'addListener'), wrapAdding(asIs, 'prependListener'), stampEmitters())
+}
+
+function install(...undos: readonly (() => void)[]): () => void {
   return () => {
-    for (const [method, original] of saved) prototype[method] = original
-    undoInit()
+    for (const undo of undos) undo()
   }
 }
 
-/** once() registers its own wrapper through on(); it is wrapped like any other, and `.listener` chains stay intact. */
-function wrapListener(scope: RunScope, listener: Wrapped, event: string): Wrapped {
-  const wrapped: Wrapped = function (this: unknown, ...args: unknown[]) {
-    if (currentScope() === scope) {
-      noteEntry(scope)
-      return listener.apply(this, args)
+type Wrap = (scope: RunScope, emitter: EventEmitter, event: string | symbol, listener: Listener) => Listener
+
+/** once() and prependOnceListener() of Node call on() and prependListener() with a wrapper of theirs. */
+function wrapAdding(wrap: Wrap, ...names: readonly ('on' | 'addListener' | 'prependListener')[]): () => void {
+  return replaceMethod(
+    names,
+    (original) =>
+      function (this: EventEmitter, event: unknown, listener: unknown) {
+        const scope = currentScope()
+        if (scope === undefined || makerOf(this)?.worker === scope.worker || typeof listener !== 'function')
+          return original.call(this, event, listener)
+        const wrapped = wrap(scope, this, event as string | symbol, listener as Listener)
+        rememberForeign(scope, this, event as string | symbol, wrapped)
+        return original.call(this, event, wrapped)
+      },
+  )
+}
+
+function wrapListener(
+  scope: RunScope,
+  emitter: EventEmitter,
+  event: string | symbol,
+  listener: Listener,
+): Wrapped {
+  const via = `listener of '${String(event)}'`
+  if (!isNodesOnce(listener)) {
+    const wrapped = function (this: unknown, ...args: unknown[]): unknown {
+      if (currentScope() === scope) return listener.apply(this, args)
+      return callAs(scope, via, () => listener.apply(this, args))
     }
-    return callAs(scope, `listener of '${event}'`, () => listener.apply(this, args))
+    return Object.assign(wrapped, {
+      listener: (listener as Partial<Wrapped>).listener ?? listener,
+      raw: listener,
+    })
   }
-  // removeListener, listeners() and listenerCount() compare with `.listener`: the function the worker passed.
-  wrapped.listener = listener.listener ?? listener
-  return wrapped
+  // Replaced and not wrapped again: Node's wrapper removes itself by its identity, which the list does not contain.
+  const { listener: once } = listener
+  let fired = false
+  const wrapped = function (...args: unknown[]): unknown {
+    if (fired) return undefined
+    emitter.removeListener(event, wrapped)
+    fired = true
+    if (currentScope() === scope) return once.apply(emitter, args)
+    return callAs(scope, via, () => once.apply(emitter, args))
+  }
+  return Object.assign(wrapped, { listener: once })
 }
 
-function rememberForeign(scope: RunScope, emitter: object, event: string | symbol, listener: Wrapped): void {
-  if ((emitter as { [OWNER]?: RunScope })[OWNER] === scope || isConnection(emitter)) return
+/** Node's `_onceWrap` binds a function of that name and puts the listener on it (lib/events.js, Node 20 to 26). */
+function isNodesOnce(listener: Listener): listener is Wrapped {
+  return (
+    listener.name === 'bound onceWrapper' && typeof (listener as Partial<Wrapped>).listener === 'function'
+  )
+}
+
+/** off() of a function that itself carries a `listener`: the wrapper goes by that one, so its `raw` is looked for. */
+function wrapRemoving(): () => void {
+  return replaceMethod(
+    ['off', 'removeListener'],
+    (original) =>
+      function (this: EventEmitter, event: unknown, listener: unknown) {
+        if (typeof (listener as Partial<Wrapped> | undefined)?.listener !== 'function')
+          return original.call(this, event, listener)
+        const registered = rawOf(this, event as string | symbol).findLast(
+          (known) => (known as Partial<Wrapped>).raw === listener,
+        )
+        return original.call(this, event, registered ?? listener)
+      },
+  )
+}
+
+function wrapRawListeners(): () => void {
+  return replaceMethod(
+    ['rawListeners'],
+    (original) =>
+      function (this: EventEmitter, event: unknown) {
+        const listeners = original.call(this, event) as Partial<Wrapped>[]
+        return listeners.map((listener) => listener.raw ?? listener)
+      },
+  )
+}
+
+// Taken before it is replaced.
+const { rawListeners } = EventEmitter.prototype as unknown as { rawListeners: Method }
+
+function rawOf(emitter: EventEmitter, event: string | symbol): Listener[] {
+  return rawListeners.call(emitter, event) as Listener[]
+}
+
+function replaceMethod(names: readonly string[], make: (original: Method) => Method): () => void {
+  const prototype = EventEmitter.prototype as unknown as Record<string, Method>
+  const original = prototype[names[0] as string] as Method
+  const replacement = make(original)
+  Object.defineProperties(replacement, {
+    name: { value: original.name, configurable: true },
+    length: { value: original.length, configurable: true },
+  })
+  for (const name of names) prototype[name] = replacement
+  return () => {
+    for (const name of names) if (prototype[name] === replacement) prototype[name] = original
+  }
+}
+
+function rememberForeign(
+  scope: RunScope,
+  emitter: EventEmitter,
+  event: string | symbol,
+  listener: Listener,
+): void {
+  if (isConnection(emitter)) return
   let list = (scope.foreignListeners ??= [])
-  if (list.length >= FOREIGN_LISTENERS_MAX) list = scope.foreignListeners = list.filter(isAttached)
+  if (list.length >= scope.foreignListenersCheckAt) {
+    list = scope.foreignListeners = list.filter(isAttached)
+    scope.foreignListenersCheckAt = Math.max(FOREIGN_LISTENERS_MIN, 2 * list.length)
+  }
   if (list.length >= FOREIGN_LISTENERS_MAX) return
-  const name = emitter === process ? 'process' : emitter.constructor?.name || 'EventEmitter'
+  const name = emitter === (process as EventEmitter) ? 'process' : emitter.constructor?.name || 'EventEmitter'
   const reference = new WeakRef(emitter)
   list.push({
     emitter: reference,
     name,
     event,
     listener,
-    remove: () => (reference.deref() as EventEmitter | undefined)?.removeListener(event, listener),
+    remove: () => reference.deref()?.removeListener(event, listener),
   })
 }
 
 /**
- * A socket of somebody else is a connection its agent or pool hands round: the listeners are those of the protocol, which
- * takes them off itself, and without them an error of the connection is nobody's and falls back on who opened it.
+ * A socket of somebody else is a connection that an agent or a pool hands round: its listeners are those of the protocol,
+ * which removes them itself, and without them an error of the connection would be charged to the worker that opened it.
  */
 function isConnection(emitter: object): boolean {
   return typeof (emitter as { destroySoon?: unknown }).destroySoon === 'function' // net.Socket, and what extends it
 }
 
 /** Still registered on a live emitter. */
-export function isAttached(entry: ForeignListener): boolean {
-  const emitter = entry.emitter.deref() as EventEmitter | undefined
-  return emitter?.rawListeners(entry.event).includes(entry.listener as never) === true
+export function isAttached({ emitter, event, listener }: ForeignListener): boolean {
+  const live = emitter.deref() as EventEmitter | undefined
+  return live !== undefined && rawOf(live, event).includes(listener)
 }
 
-/** Emitters remember the run that made them, so that a worker's listeners on its own sockets are not listed as foreign. */
-function tagEmitters(): () => void {
+/**
+ * Emitters remember the run that made them. Those made while a module loads remember the worker only if its own entry
+ * module made them: what a dependency makes at its evaluation is shared by all workers that import it.
+ */
+function stampEmitters(): () => void {
   const host = EventEmitter as unknown as { init: (this: object, options?: unknown) => void }
   const original = host.init
   host.init = function (this: object, options?: unknown) {
     original.call(this, options)
     const scope = currentScope()
-    // What a module makes while it loads outlives the run that loaded it.
-    if (scope !== undefined && !scope.loading)
-      Object.defineProperty(this, OWNER, { value: scope, enumerable: false, configurable: true })
+    if (scope === undefined) return
+    if (!scope.loading) stamp(this, scope)
+    else if (madeByEntry(scope.entry)) stamp(this, scope.module)
+    if (this.constructor?.name === 'ChildProcess') guardSpawn(this)
   }
   return () => {
     host.init = original
@@ -101,13 +215,13 @@ interface Listening {
   close(): void
 }
 
-/** Names and closes the servers a run made and left listening: its next run wants the port. */
+/** Names and closes the servers that a run made and left listening: its next run wants the port. */
 export function closeLeakedServers(scope: RunScope): string[] {
   // Undocumented, but the only register of open handles; present and the same from Node 20 to 26.
   const handles = (process as unknown as { _getActiveHandles?: () => object[] })._getActiveHandles?.() ?? []
   const names: string[] = []
-  for (const handle of handles as (Partial<Listening> & { [OWNER]?: RunScope })[]) {
-    if (handle[OWNER] !== scope || handle.listening !== true || typeof handle.close !== 'function') continue
+  for (const handle of handles as Partial<Listening>[]) {
+    if (makerOf(handle) !== scope || handle.listening !== true || typeof handle.close !== 'function') continue
     names.push(`${handle.constructor.name} on ${JSON.stringify(handle.address?.())}`)
     handle.close()
   }

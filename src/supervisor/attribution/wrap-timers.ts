@@ -1,27 +1,21 @@
-// Timers and microtasks a worker starts: throws are charged at once, entries leave a breadcrumb, and timers that
-// outlive their run are named and cleared.
+// Timers that a worker starts are remembered for its run, so that those that outlive it can be named and cleared. The
+// callbacks stay as they are: Node carries the async context of setTimeout and setInterval to 'uncaughtException'.
 
 import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers'
-import { currentScope, noteEntry, strayIn } from './run-scope.ts'
+import { currentScope, strayIn } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
-/** Timers tracked per run; beyond it they are counted, not listed. */
-const TIMERS_MAX = 10_000
 type AnyFunction = (...args: unknown[]) => unknown
 type Host = Record<string, AnyFunction>
 
-/** Wraps setTimeout, setInterval, their clears and queueMicrotask on globalThis and node:timers; returns its undo. */
-export function wrapTimers(): () => void {
-  const undos: (() => void)[] = []
-  for (const host of [globalThis, timers] as unknown as Host[]) {
-    undos.push(replace(host, 'setTimeout', (original) => setter(original, 'setTimeout', true)))
-    undos.push(replace(host, 'setInterval', (original) => setter(original, 'setInterval', false)))
-    undos.push(replace(host, 'clearTimeout', clearer))
-    undos.push(replace(host, 'clearInterval', clearer))
-  }
-  // Node 20 and 22 lose the async context of a bare queueMicrotask in uncaughtException.
-  undos.push(replace(globalThis as unknown as Host, 'queueMicrotask', microtask))
+/** Fewer handles than this are not searched for those that are done. */
+const TIMERS_MIN = 64
+
+/** Wraps setTimeout and setInterval on globalThis and node:timers; returns its undo. */
+export function rememberTimers(): () => void {
+  const hosts = [globalThis, timers] as unknown as Host[]
+  const undos = [replace(hosts, 'setTimeout', starter), replace(hosts, 'setInterval', starter)]
   syncBuiltinESMExports()
   return () => {
     for (const undo of undos) undo()
@@ -29,46 +23,51 @@ export function wrapTimers(): () => void {
   }
 }
 
-function replace(host: Host, name: string, wrap: (original: AnyFunction) => AnyFunction): () => void {
-  const original = host[name] as AnyFunction
+/** Where Node loses the async context of a bare queueMicrotask in 'uncaughtException': wraps it. Returns its undo. */
+export function wrapMicrotasks(): () => void {
+  return losesMicrotasks() ? replace([globalThis as unknown as Host], 'queueMicrotask', microtask) : () => {}
+}
+
+/** Node 24 carries the context with V8's continuation data instead of promise hooks. */
+function losesMicrotasks(): boolean {
+  return Number(process.versions.node.split('.')[0]) < 24
+}
+
+function replace(
+  hosts: readonly Host[],
+  name: string,
+  wrap: (original: AnyFunction) => AnyFunction,
+): () => void {
+  const original = (hosts[0] as Host)[name] as AnyFunction
   const wrapped = wrap(original)
   // util.promisify(setTimeout) finds its promise form under a symbol of the function.
   Object.defineProperties(wrapped, Object.getOwnPropertyDescriptors(original))
-  host[name] = wrapped
+  for (const host of hosts) host[name] = wrapped
   return () => {
-    if (host[name] === wrapped) host[name] = original
+    for (const host of hosts) if (host[name] === wrapped) host[name] = original
   }
 }
 
-function setter(original: AnyFunction, name: string, once: boolean): AnyFunction {
-  return function (this: unknown, callback: unknown, ...rest: unknown[]) {
+function starter(original: AnyFunction): AnyFunction {
+  return function (this: unknown, ...args: unknown[]) {
+    const handle = original.apply(this, args)
     const scope = currentScope()
-    if (scope === undefined || typeof callback !== 'function') return original.call(this, callback, ...rest)
-    const wrapped = function (this: object, ...args: unknown[]): void {
-      if (once) scope.timers?.delete(this)
-      noteEntry(scope)
-      try {
-        ;(callback as AnyFunction).apply(this, args)
-      } catch (error) {
-        strayIn(scope, error, name)
-      }
-    }
-    const handle = original.call(this, wrapped, ...rest) as object
-    track(scope, handle, callback as AnyFunction)
+    if (scope !== undefined) remember(scope, handle as object)
     return handle
   }
 }
 
-function track(scope: RunScope, handle: object, callback: AnyFunction): void {
-  const timers = (scope.timers ??= new Map())
-  if (timers.size >= TIMERS_MAX) {
-    for (const known of timers.keys()) if (!isPending(known)) timers.delete(known)
+/** What is done is dropped when the number of handles has doubled: a handle keeps its callback and what that closes over. */
+function remember(scope: RunScope, handle: object): void {
+  const timers = (scope.timers ??= new Set())
+  if (timers.size >= scope.timersCheckAt) {
+    for (const known of timers) if (!isPending(known)) timers.delete(known)
+    scope.timersCheckAt = Math.max(TIMERS_MIN, 2 * timers.size)
   }
-  if (timers.size < TIMERS_MAX) timers.set(handle, callback)
-  else scope.timersUntracked++
+  timers.add(handle)
 }
 
-/** Timeout#close() and clearTimeout(id) go past the wrapped clears; `_destroyed` is what Node 20 to 26 set then. */
+/** What Node 20 to 26 set when a timer has fired, was cleared or closed. */
 function isPending(handle: object): boolean {
   return (handle as { _destroyed?: boolean })._destroyed !== true
 }
@@ -76,26 +75,20 @@ function isPending(handle: object): boolean {
 /** Names the timers that are still pending and clears them, so that an ended run does not go on. */
 export function clearLeakedTimers(scope: RunScope): string[] {
   const names: string[] = []
-  for (const [handle, callback] of scope.timers ?? []) {
+  for (const handle of scope.timers ?? []) {
     if (!isPending(handle)) continue
-    names.push(
-      `${isRepeating(handle) ? 'setInterval' : 'setTimeout'}(${callback.name === '' ? 'anonymous' : callback.name})`,
-    )
+    names.push(nameOf(handle))
     clearTimeout(handle as NodeJS.Timeout)
   }
   scope.timers = undefined
   return names
 }
 
-function isRepeating(handle: object): boolean {
-  return typeof (handle as { _repeat?: unknown })._repeat === 'number'
-}
-
-function clearer(original: AnyFunction): AnyFunction {
-  return function (this: unknown, handle: unknown) {
-    if (typeof handle === 'object' && handle !== null) currentScope()?.timers?.delete(handle)
-    return original.call(this, handle)
-  }
+function nameOf(handle: object): string {
+  const { _repeat, _onTimeout } = handle as { _repeat?: unknown; _onTimeout?: { name?: unknown } | null }
+  const name = _onTimeout?.name
+  const callback = typeof name === 'string' && name !== '' ? name : 'anonymous'
+  return `${typeof _repeat === 'number' ? 'setInterval' : 'setTimeout'}(${callback})`
 }
 
 function microtask(original: AnyFunction): AnyFunction {
@@ -106,7 +99,7 @@ function microtask(original: AnyFunction): AnyFunction {
       try {
         ;(callback as AnyFunction)()
       } catch (error) {
-        strayIn(scope, error, 'queueMicrotask')
+        strayIn(scope, error, 'uncaughtException')
       }
     })
   }

@@ -9,8 +9,13 @@ export const DONE: Exit = { verdict: 'done', text: 'run() resolved', evidence: {
 /** An error of the run that nobody caught. */
 export function strayExit(error: unknown, via: string, run: number): Exit {
   const { type, message } = describeThrown(error)
-  const text = `stray ${via === 'unhandledRejection' ? 'rejection' : `throw in ${via}`}: ${type}: ${message}`
+  const text = `${whatStrayed(via)}: ${type}: ${message}`
   return { verdict: 'threw-stray', text, evidence: { via, run, ...evidenceOf(error) } }
+}
+
+function whatStrayed(via: string): string {
+  if (via === 'unhandledRejection') return 'stray rejection'
+  return via === 'uncaughtException' ? 'stray throw' : `stray throw in ${via}`
 }
 
 /** run() rejected or threw; after the abort, with the signal's reason or an AbortError, it is a stop. */

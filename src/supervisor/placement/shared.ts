@@ -17,6 +17,9 @@ import type { ExitCall, RunScope, ScopeSink } from '../attribution/run-scope.ts'
 import { asExitTrap } from '../attribution/guard-exit.ts'
 import { closeLeakedServers, isAttached } from '../attribution/wrap-events.ts'
 import { clearLeakedTimers } from '../attribution/wrap-timers.ts'
+import { watchGlobals } from '../attribution/global-changes.ts'
+import type { GlobalChanges } from '../attribution/global-changes.ts'
+import { touch } from '../attribution/override.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from './placement.ts'
 
@@ -25,7 +28,9 @@ export interface SharedParts extends ContextHost {
   /** A bus scoped to one run; kept deliveries are claimed from and returned to the worker's mailbox. */
   readonly busOf: (worker: string) => ScopedBus
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
-  /** Told before a module is loaded. */
+  /** Globals that a worker replaces are named; not where a worker is alone in its process or thread. */
+  readonly reportGlobals: boolean
+  /** Is called before a module is loaded. */
   readonly loading?: (module: LoadingModule) => void
 }
 
@@ -46,7 +51,13 @@ export interface SharedPlacement extends Placement {
 const LEFTOVERS_NAMED_MAX = 20
 
 export function createSharedPlacement(parts: SharedParts): SharedPlacement {
-  const house: House = { parts, loader: new Loader(parts.loading), current: new Map(), moduleEnvs: new Map() }
+  const house: House = {
+    parts,
+    loader: new Loader(parts.loading),
+    current: new Map(),
+    moduleEnvs: new Map(),
+    globals: parts.reportGlobals ? new LateGlobals() : undefined,
+  }
   return {
     runOf: (worker) => house.current.get(worker),
     launch: (request) => {
@@ -63,6 +74,33 @@ interface House {
   readonly loader: Loader
   readonly current: Map<string, RunScope>
   readonly moduleEnvs: Map<string, Environment>
+  readonly globals: LateGlobals | undefined
+}
+
+/** Compared from the first load on: byre's own guards are installed by then. */
+class LateGlobals {
+  #changes: GlobalChanges | undefined
+
+  /** Charges what was replaced since the last check to `scope`. */
+  check(scope: RunScope, when: string): void {
+    for (const name of this.#take())
+      touch(scope, `global:${name}`, `${name} was replaced ${when}, for every worker of this process`)
+  }
+
+  /** Before code of one worker runs: what was replaced so far is not its doing. */
+  begin(log: Logger): void {
+    for (const name of this.#take())
+      log.warn(
+        { event: 'global-replaced', global: name },
+        `${name} was replaced by code of an unknown worker`,
+      )
+  }
+
+  #take(): string[] {
+    if (this.#changes !== undefined) return this.#changes.take()
+    this.#changes = watchGlobals()
+    return []
+  }
 }
 
 /** One module instance per worker and process: restarts call run() of the same one; failed loads get a fresh URL. */
@@ -161,7 +199,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     const { name } = request.spec
     this.#request = request
     this.#house = house
-    this.#scope = createRunScope(name, request.index, request.run, this)
+    this.#scope = createRunScope(name, request.index, request.run, this, request.spec.source.path)
     this.#scope.env = copyOf(house.moduleEnvs.get(name))
     house.current.set(name, this.#scope)
   }
@@ -169,6 +207,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   load(): void {
     const { events, spec } = this.#request
     const { loader, moduleEnvs } = this.#house
+    this.#house.globals?.begin(this.log)
     this.#loading = noteLoading(this.#scope)
     const { done, joined } = enter(this.#scope, () => loader.load(spec))
     done.then(
@@ -177,6 +216,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
         if (!joined) belongsToModule(this.#scope, moduleEnvs)
         this.#outside(() => {
           this.#loaded()
+          this.#house.globals?.check(this.#scope, 'while its module loaded')
           if (joined) inherit(this.#scope, moduleEnvs)
           this.#module = loader.take(spec)
           events.loaded({ ms: this.#module.loadMs, rssBytes: this.#module.rssBytes })
@@ -194,7 +234,10 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     this.#bus = this.#house.parts.busOf(spec.name)
     const ctx = createContext(this)
     const run = this.#module?.run
+    const { globals } = this.#house
+    globals?.begin(this.log)
     const result = settle(this.#scope, () => run?.(ctx))
+    globals?.check(this.#scope, 'by its run()')
     if (spec.ready === 'start' && !result.threw) this.onReady()
     void result.promise.then(
       () => this.#outside(() => events.ended(this.#settled(undefined) ?? DONE)),
@@ -214,6 +257,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   release(cause?: Exit): Leftovers {
     if (this.#leftovers !== undefined) return this.#leftovers
     const scope = this.#scope
+    this.#house.globals?.check(scope, 'while it ran')
     if (scope.loading && cause !== undefined) this.#house.loader.giveUp(this.#request.spec)
     this.abort(new StopReason('stop', 'supervisor', 'The run has ended'))
     for (const release of this.#releases?.reverse() ?? []) release()
@@ -345,7 +389,6 @@ function belongsToModule(scope: RunScope, moduleEnvs: Map<string, Environment>):
   if (!scope.loading) return
   scope.loading = false
   scope.timers = undefined
-  scope.timersUntracked = 0
   scope.foreignListeners = undefined
   if (scope.env !== undefined) moduleEnvs.set(scope.worker, new Map(scope.env))
 }
@@ -373,7 +416,6 @@ const NOTHING_LEFT: Leftovers = { timers: [], listeners: [], servers: [] }
 
 function collectLeftovers(scope: RunScope): Leftovers {
   const timers = clearLeakedTimers(scope)
-  if (scope.timersUntracked > 0) timers.push(`${scope.timersUntracked} more that were not tracked`)
   const listeners: string[] = []
   for (const entry of scope.foreignListeners ?? []) {
     if (!isAttached(entry)) continue

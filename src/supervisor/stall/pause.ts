@@ -5,7 +5,7 @@ import { Session } from 'node:inspector'
 import type { Debugger, Profiler, Runtime } from 'node:inspector'
 import { describeThrown } from '../../base/errors.ts'
 import type { Frame } from './name-culprit.ts'
-import { CONTEXT_KEY } from './protocol.ts'
+import { QUESTION } from './long-turn.ts'
 
 export interface Paused {
   readonly frames: readonly Frame[]
@@ -158,12 +158,7 @@ class Sampling {
 }
 
 function askContext(channel: Channel, answer: (context: string | undefined) => void): void {
-  const ask = {
-    expression: `globalThis[Symbol.for(${JSON.stringify(CONTEXT_KEY)})]?.()`,
-    returnByValue: true,
-    silent: true,
-  }
-  channel.post('Runtime.evaluate', ask, (reply) => {
+  channel.post('Runtime.evaluate', QUESTION, (reply) => {
     const value: unknown = (reply as Runtime.EvaluateReturnType | undefined)?.result.value
     answer(typeof value === 'string' ? value : undefined)
   })

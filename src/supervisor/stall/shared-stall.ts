@@ -10,7 +10,7 @@ import { nameCulprit } from './name-culprit.ts'
 import { dropStallNote, writeStallNote } from './note.ts'
 import { pauseMainLoop } from './pause.ts'
 import type { Pause } from './pause.ts'
-import { SHARED } from './protocol.ts'
+import { holdSession } from './protocol.ts'
 import type { HerdView, Stall } from './protocol.ts'
 
 export interface SharedStall
@@ -50,18 +50,13 @@ export async function investigateShared(stalled: SharedStall): Promise<Stall | u
   })
 }
 
-/** Node 20 aborts the process when a thread ends within this of the end of its session: the loop waits for it. */
-const SESSION_ENDS_MS = 300
-
 function counting(shared: Int32Array): Pause {
   return (request) => {
-    Atomics.add(shared, SHARED.sessions, 1)
+    const release = holdSession(shared)
     const pausing = pauseMainLoop(request)
-    let open = true
     const takeBack = (): void => {
       pausing.takeBack()
-      if (open) setTimeout(() => Atomics.sub(shared, SHARED.sessions, 1), SESSION_ENDS_MS)
-      open = false
+      release()
     }
     return { ...pausing, takeBack }
   }

@@ -7,9 +7,12 @@ import type { Logger } from '../../log/logger.ts'
 import { Judge, periodOf } from './judge.ts'
 import { LineBudget } from './line-budget.ts'
 import { openEpollReader, RestingPlace } from './loop-state.ts'
-import { SHARED } from './protocol.ts'
+import { holdSession, SHARED } from './protocol.ts'
 import type { HerdView, Stall, ThreadSettings, ToThread, WatchedWorker } from './protocol.ts'
 import type { investigateShared as Investigate } from './shared-stall.ts'
+
+/** A turn this long is noted in the breadcrumb. */
+const LONG_MS = 10
 
 const settings = workerData as ThreadSettings
 const { shared } = settings
@@ -36,7 +39,7 @@ function judgeFor({ workers }: HerdView): Judge {
     ...workers.filter(({ detect }) => detect).map((worker) => worker.afterMs),
     3_600_000,
   )
-  return new Judge({ afterMs, periodMs: periodOf(afterMs, epoll !== undefined) })
+  return new Judge({ afterMs, periodMs: periodOf(afterMs, epoll !== undefined), longMs: LONG_MS })
 }
 
 function look(): void {
@@ -47,9 +50,30 @@ function look(): void {
     void hold(ruling.number, performance.now() - ruling.blockedMs).finally(again)
     return
   }
+  if (ruling.kind === 'long') void noteTurn(ruling.number, ruling.blockedMs)
   if (ruling.kind === 'suspect') void tools()
   if (ruling.kind === 'ask') parentPort?.postMessage(ruling.number)
   again()
+}
+
+async function noteTurn(number: number, blockedMs: number): Promise<void> {
+  const { breadcrumb } = settings
+  if (breadcrumb === undefined || Atomics.load(shared, SHARED.loading) > 0) return
+  const at = Date.now() - Math.round(blockedMs)
+  // The loop waits for open sessions before it ends this thread.
+  const release = holdSession(shared)
+  try {
+    const { noteLongTurn } = await import('./long-turn.ts')
+    const over = (): boolean =>
+      Atomics.load(shared, SHARED.answered) >= number ||
+      Atomics.load(shared, SHARED.loading) > 0 ||
+      Atomics.load(shared, SHARED.closed) > 0
+    if (await noteLongTurn({ breadcrumb, at, over })) parentPort?.postMessage('noted')
+  } catch {
+    // A full disk, or a folder that is gone: the loop reports what it cannot write itself.
+  } finally {
+    release()
+  }
 }
 
 function again(): void {

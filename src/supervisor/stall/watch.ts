@@ -8,6 +8,7 @@ import type { Link } from '../../base/module-path.ts'
 import type { Scheduler } from '../../base/scheduler.ts'
 import { LEVEL_NUMBERS } from '../../log/levels.ts'
 import { wantsColour } from '../../log/pretty.ts'
+import { eachTurn } from '../attribution/note-entries.ts'
 import { currentScope, runInScope, watchEntries } from '../attribution/run-scope.ts'
 import type { EntryWatch } from '../attribution/run-scope.ts'
 import type { Breadcrumb } from '../breadcrumb.ts'
@@ -56,6 +57,8 @@ export function watchStalls(deps: StallDeps, onStalled: (stall: Stall) => void):
   const onMessage = (message: FromThread): void => {
     if (typeof message === 'number') {
       Atomics.store(shared, SHARED.answered, message)
+    } else if (message === 'noted') {
+      deps.entries?.restore()
     } else if (!closed) {
       onStalled(message.stall)
       settle(deps, message.stall)
@@ -75,13 +78,16 @@ export function watchStalls(deps: StallDeps, onStalled: (stall: Stall) => void):
     ),
   )
   thread.unref()
-  watchEntries(noting(deps.entries, shared))
+  deps.entries?.beforeClose(() => Atomics.store(shared, SHARED.closed, 1))
+  const notes = noting(deps.entries, shared)
+  watchEntries(notes)
   return {
     herdChanged: () => tellThread(viewOf(deps)),
     async close() {
       closed = true
       watchLinks(undefined)
       watchEntries(deps.entries)
+      notes.end()
       deps.entries?.watched(false)
       dropStallNote(noteFile)
       for (
@@ -104,6 +110,8 @@ function startThread(deps: StallDeps, shared: Int32Array, noteFile: string, link
     format,
     colour: wantsColour(process.env),
     fd: LOG_FD,
+    breadcrumb:
+      deps.entries === undefined ? undefined : { path: deps.entries.path, startedAt: deps.entries.startedAt },
     noteFile,
     profiles: { folder: deps.options.stateFolder, label: `${deps.options.label}.stall` },
     herd: viewOf(deps),
@@ -142,18 +150,51 @@ function viewOf({ options, roster }: StallDeps): HerdView {
   }
 }
 
-function noting(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch {
+/**
+ * Keeps in shared memory whose code the loop is in: native code that holds it cannot be asked. Where Node can tell turns
+ * without a price for each promise (24 and later) every turn is noted; else those that byre itself begins.
+ */
+function noting(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch & { end(): void } {
+  const note = (index: number): void => void (shared[SHARED.entered] = index + 1)
+  const end = seesTurns() ? eachTurn((scope) => note(scope?.index ?? NO_WORKER)) : undefined
+  let clearing = false
+  const clear = (): void => {
+    clearing = false
+    note(NO_WORKER)
+  }
+  // After every microtask of the turn: they belong to it.
+  const afterTurn = (): void => host.nextTick(clear)
   return {
     entered(scope) {
-      shared[SHARED.entered] = scope.index + 1
+      note(scope.index)
       entries?.entered(scope)
+      if (end !== undefined || clearing) return
+      clearing = true
+      host.queueMicrotask(afterTurn)
     },
     loading(scope) {
-      shared[SHARED.entered] = scope.index + 1
-      return entries?.loading(scope) ?? { done() {} }
+      Atomics.add(shared, SHARED.loading, 1)
+      const loading = entries?.loading(scope)
+      return {
+        done() {
+          Atomics.sub(shared, SHARED.loading, 1)
+          loading?.done()
+        },
+      }
     },
+    end: () => end?.(),
   }
 }
+
+const NO_WORKER = -1
+
+/** `trackPromises: false` of createHook is known to Node 24 and later. */
+function seesTurns(): boolean {
+  return Number(process.versions.node.split('.')[0]) >= 24
+}
+
+// Taken before a worker can replace them.
+const host = { queueMicrotask: globalThis.queueMicrotask, nextTick: process.nextTick.bind(process) }
 
 /** With onStall: 'eject', moves the worker of a stall that is over into a process of its own. */
 function settle(deps: StallDeps, { worker, ...last }: Stall): void {

@@ -17,9 +17,9 @@ import type { StopKind } from '../../../worker/stop-reason.ts'
 import { guardExit } from '../../attribution/guard-exit.ts'
 import { runInScope } from '../../attribution/run-scope.ts'
 import { stackOwners } from '../../attribution/stack.ts'
-import { catchStrays } from '../../attribution/strays.ts'
-import { wrapEvents } from '../../attribution/wrap-events.ts'
-import { wrapTimers } from '../../attribution/wrap-timers.ts'
+import { catchUnhandled, reportHandled } from '../../attribution/strays.ts'
+import { rememberListeners } from '../../attribution/wrap-events.ts'
+import { rememberTimers } from '../../attribution/wrap-timers.ts'
 import { exitCalled, strayExit } from '../exits.ts'
 import type { HeapFigures } from '../../status.ts'
 import type { Exit, Instance } from '../placement.ts'
@@ -166,6 +166,7 @@ export class Guest {
       logOf: () => log.logger,
       busOf: () => bus,
       output: (_worker, stream, chunk) => void process[stream].write(chunk),
+      reportGlobals: false,
     })
   }
 
@@ -188,19 +189,24 @@ export class Guest {
     const stray = (error: unknown, via: string): void => {
       this.link.send(line('charged', clipExit(strayExit(error, via, init.run))))
     }
-    wrapEvents()
-    wrapTimers()
+    rememberListeners()
+    rememberTimers()
+    process.argv = [process.execPath, init.spec.source.path]
     guardExit({
       ownerByStack: () => placement.runOf(name),
       onUnattributedExit: (call) => this.#ended(exitCalled(call)),
       beforeAbort: () => {},
     })
-    catchStrays({
-      owners: () => owners,
-      runOf: (worker) => placement.runOf(worker),
-      onUnattributed: stray,
-      onInternal: (error) => this.#fault(error),
-    })
+    catchUnhandled(
+      {
+        owners: () => owners,
+        only: name,
+        runOf: (worker) => placement.runOf(worker),
+        onUnattributed: stray,
+        onInternal: (error) => this.#fault(error),
+      },
+      (error, via) => this.#log !== undefined && reportHandled(this.#log.logger, error, via),
+    )
   }
 
   #ended(exit: Exit): void {

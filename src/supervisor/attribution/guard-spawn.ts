@@ -1,0 +1,35 @@
+// node:cluster forks the program of the whole process; a worker that shares its process has no program of its own to fork.
+
+import { refusal } from './override.ts'
+import { currentScope } from './run-scope.ts'
+
+interface SpawnOptions {
+  readonly envPairs?: readonly string[]
+}
+type Spawn = (this: object, options: SpawnOptions) => unknown
+
+const guarded = new WeakSet<object>()
+
+/** Guards ChildProcess.prototype, found through its first instance: node:child_process need not be loaded for it (0.4 MB). */
+export function guardSpawn(child: object): void {
+  const prototype = Object.getPrototypeOf(child) as { spawn: Spawn }
+  if (guarded.has(prototype)) return
+  guarded.add(prototype)
+  const { spawn } = prototype
+  prototype.spawn = function (options) {
+    const scope = currentScope()
+    if (scope !== undefined && isClusterWorker(options))
+      throw refusal(
+        scope,
+        'cluster.fork',
+        'fork a cluster',
+        `Use 'script:' with placement 'process', or one worker for each process that is wanted.`,
+      )
+    return spawn.call(this, options)
+  }
+}
+
+/** cluster.fork() numbers its children in their environment (lib/internal/cluster/primary.js). */
+function isClusterWorker({ envPairs = [] }: SpawnOptions): boolean {
+  return envPairs.some((pair) => pair.startsWith('NODE_UNIQUE_ID='))
+}
