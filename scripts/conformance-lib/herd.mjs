@@ -4,19 +4,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { cleanEnv, sleep, start } from './processes.mjs'
-import { newRecord, noteLine } from './verdict.mjs'
+import { followLog } from './herd-log.mjs'
+import { endsRun, newRecord } from './verdict.mjs'
 
 const NEIGHBOUR = fileURLToPath(new URL('workers/neighbour.mjs', import.meta.url))
 const HERD = 'conformance'
 const READY_LIMIT_MS = 15_000
 const STOP_LIMIT_MS = 8000
 const WORKER_STOP_LIMIT_MS = 4000
-const TAIL_CHARS = 3000
 const ACCEPTED = 202
-const WARN_LEVEL = 40
 
 /** `workers`: name -> entry of the config; each gets what makes it start on `run` only and end for good. The neighbour
  *  complains of a turn that came later than `longestGapMs`. */
@@ -47,7 +45,7 @@ export async function startHerd({ launcher, node, cwd, workers, longestGapMs }) 
     },
     run: (name, options) => runWorker({ name, log, socket, ended, state, complaints, ...options }),
     async stop() {
-      if (state.over === undefined) child.kill('SIGTERM')
+      child.kill('SIGTERM')
       await Promise.race([ended, sleep(STOP_LIMIT_MS)])
       release()
       rmSync(folder, { recursive: true, force: true })
@@ -67,23 +65,24 @@ const DORMANT = (name) => ({
 async function runWorker({ name, limitMs, quietMs, log, socket, ended, state, complaints }) {
   const record = newRecord()
   const begin = performance.now()
-  const finished = log.follow(name, record)
-  const rest = () => Promise.race([finished, ended, sleep(WORKER_STOP_LIMIT_MS)])
+  const lines = log.follow(name, record)
+  const within = (ms, event) => Promise.race([event, ended, sleep(ms)])
   try {
+    const runEnds = lines.next(endsRun)
     const code = await post(socket, name, 'wake')
     if (code !== ACCEPTED) record.warnings.push(`wake answered ${code}`)
-    await Promise.race([finished, ended, sleep(limitMs)])
+    await within(limitMs, runEnds)
     record.ms = Math.round(performance.now() - begin)
-    if (!record.ended && state.over === undefined) {
-      record.verdict = 'timeout'
-      await post(socket, name, 'stop').catch(() => {})
-      await rest()
-      record.verdict = 'timeout'
-    }
+    const late = !record.ended
+    // byre reports an end in several lines, the verdict not first: they all precede its line about this request.
+    const asked = lines.next((line) => line.event === 'control')
+    await post(socket, name, 'stop')
+    await within(WORKER_STOP_LIMIT_MS, Promise.all([asked, runEnds]))
+    if (late) record.verdict = 'timeout'
   } catch (error) {
-    // The socket of a supervisor that is about to end answers no more.
-    await Promise.race([ended, sleep(1000)])
-    if (state.over === undefined) Object.assign(record, { verdict: 'control', why: String(error) })
+    // A supervisor that is about to end answers no more.
+    await within(STOP_LIMIT_MS)
+    state.over ??= `the supervisor does not answer: ${error.message}`
   }
   if (state.over !== undefined && !record.ended)
     Object.assign(record, { verdict: 'herd-down', why: `${state.over}; ${log.lastWords()}` })
@@ -105,57 +104,6 @@ function openComplaints(file) {
       seen = lines.length
       return fresh.map((line) => line.slice(0, 200))
     },
-  }
-}
-
-/** Reads byre's log: lines of a followed worker go into its record, those about the neighbour into all of them. */
-function followLog(child) {
-  const followed = new Map()
-  const warnings = []
-  let tail = ''
-  const keep = (text) => (tail = (tail + text).slice(-TAIL_CHARS))
-  child.stderr.setEncoding('utf8').on('data', keep)
-  let up
-  const ready = new Promise((resolve) => (up = resolve))
-
-  function take(line) {
-    if (line.event === 'ready' || (line.worker === 'neighbour' && line.to === 'running')) up()
-    const target = followed.get(line.worker)
-    if (target !== undefined) {
-      if (noteLine(target.record, line)) target.finish()
-      return
-    }
-    if (!(line.level >= WARN_LEVEL)) return
-    const text = `${line.event ?? 'log'}: ${line.msg}`.slice(0, 200)
-    warnings.push(text)
-    if (warnings.length > 3) warnings.shift()
-    if (line.worker === 'neighbour') for (const { record } of followed.values()) record.neighbour.push(text)
-  }
-
-  createInterface({ input: child.stdout }).on('line', (text) => {
-    let line
-    try {
-      line = JSON.parse(text)
-    } catch {
-      keep(`${text}\n`)
-      return
-    }
-    take(line)
-  })
-  return {
-    ready,
-    follow: (name, record) =>
-      new Promise((resolve) => {
-        followed.set(name, {
-          record,
-          finish() {
-            record.ended = true
-            resolve()
-          },
-        })
-      }),
-    unfollow: (name) => followed.delete(name),
-    lastWords: () => `${warnings.join(' | ')} ${tail.slice(-500)}`.trim(),
   }
 }
 

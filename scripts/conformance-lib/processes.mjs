@@ -45,5 +45,4 @@ export async function pool(items, jobs, each) {
   await Promise.all(Array.from({ length: jobs }, lane))
 }
 
-/** Resolves after `ms` unless the program ends before. */
-export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms).unref())
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))

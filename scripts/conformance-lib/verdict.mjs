@@ -20,22 +20,25 @@ const EVENT_CHARS = 300
 /** What is gathered about one file while it is hosted. */
 export const newRecord = () => ({ output: '', warnings: [], touched: [], neighbour: [], ended: false })
 
-/** Takes one line of byre's JSON log about the worker into the record; true when it says that the run has ended. */
+/** Whether a line of byre's log says that a run has ended. */
+export const endsRun = (line) => line.event === 'transition' && ENDED.has(line.to)
+
+/** Takes one line of byre's JSON log about the worker into the record. */
 export function noteLine(record, line) {
   if (line.stream) record.output = `${record.output}${line.msg}\n`.slice(-OUTPUT_CHARS)
   else if (line.event === 'exit')
     Object.assign(record, { verdict: line.verdict, why: line.msg, evidence: line.evidence })
   else if (line.event === 'process-touched') record.touched.push(line.kind)
-  else if (
+  else if (endsRun(line)) {
+    record.ended = true
+    record.verdict ??= 'done'
+  } else if (
     line.event &&
     line.level >= WARN_LEVEL &&
     !FACTS.has(line.event) &&
     !EXPECTED_EVENTS.has(line.event)
   )
     record.warnings.push(`${line.event}: ${line.msg}`.slice(0, EVENT_CHARS))
-  const ended = line.event === 'transition' && ENDED.has(line.to)
-  if (ended) record.verdict ??= 'done'
-  return ended
 }
 
 /** The result: a file passes when its run is `done` and byre had no warning about it, nor the neighbour a complaint. */
