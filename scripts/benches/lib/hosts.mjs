@@ -32,6 +32,11 @@ export function startByre(node, herd, options = {}) {
   )
 }
 
+/** A script in plain node; ready when it says so. */
+export function startScript(node, script, args, { flags = [], malloc = MALLOC_ENV, env = {} }) {
+  return start('plain node', [node, ...flags, script, ...args], { ...malloc, ...env })
+}
+
 /** A node that does nothing; ready when it says so. `flags` as the hosts have them, or none. */
 export function startBare(node, { flags = [] } = {}) {
   const script = 'console.log(JSON.stringify({ event: "ready" })); setInterval(() => {}, 1e9)'
@@ -50,12 +55,19 @@ function startHost(
   node,
   command,
   herd,
-  { loopDelay = false, collect = false, calibrated = false, malloc = MALLOC_ENV, onLine: told },
+  {
+    loopDelay = false,
+    collect = false,
+    calibrated = false,
+    malloc = MALLOC_ENV,
+    env: more = {},
+    onLine: told,
+  },
 ) {
   const wanted = [...(loopDelay ? [LOOP_DELAY] : []), ...(collect ? [COLLECT] : [])]
   const preload = wanted.flatMap((url) => ['--import', url])
   const flags = [...V8_FLAGS, ...(calibrated ? CALIBRATED_FLAGS : [])]
-  const env = { ...malloc, XDG_RUNTIME_DIR: herd.folder, XDG_STATE_HOME: herd.folder }
+  const env = { ...malloc, XDG_RUNTIME_DIR: herd.folder, XDG_STATE_HOME: herd.folder, ...more }
   return start(
     label,
     [node, ...flags, ...preload, ...command],

@@ -75,13 +75,8 @@ function busyNote(loadAtStart) {
   return [text]
 }
 
-/** Columns: lane, metric, median, spread. */
-export function tableOf(result) {
-  const rows = [['lane', 'metric', 'median', 'MAD', 'min', 'max', 'n']]
-  for (const { lane, metric, n, ...figure } of result.figures) {
-    const values = [figure.median, figure.mad, figure.min, figure.max]
-    rows.push([lane, metric, ...formatFigures(metric, values), String(n)])
-  }
+/** `rows`: the cells, headings first. @default a row for each figure */
+export function tableOf(result, rows = figureRows(result.figures)) {
   const lines = alignColumns(rows)
   for (const one of result.claims) {
     const [value, limit] = formatFigures(one.metric, [one.median, one.limit])
@@ -92,6 +87,16 @@ export function tableOf(result) {
     ...lines,
     ...result.notes.map((n) => `note: ${n}`),
   ]
+}
+
+/** Columns: lane, metric, median, spread. */
+function figureRows(figures) {
+  const rows = [['lane', 'metric', 'median', 'MAD', 'min', 'max', 'n']]
+  for (const { lane, metric, n, ...figure } of figures) {
+    const values = [figure.median, figure.mad, figure.min, figure.max]
+    rows.push([lane, metric, ...formatFigures(metric, values), String(n)])
+  }
+  return rows
 }
 
 /** All of one row in one unit, that of its largest value. */
@@ -105,7 +110,8 @@ function formatFigures(metric, values) {
         ? [' KiB', 1024]
         : [' MB', 1e6]
   const whole = (metric.endsWith('Count') && values.every(Number.isInteger)) || largest / divisor >= 10_000
-  const digits = whole ? 0 : largest / divisor < 0.1 ? 4 : largest / divisor < 10 ? 2 : 1
+  const two = largest / divisor < 10 || metric.endsWith('Ratio')
+  const digits = whole ? 0 : largest / divisor < 0.1 ? 4 : two ? 2 : 1
   return values.map((value) => `${(value / divisor).toFixed(digits)}${unit}`)
 }
 

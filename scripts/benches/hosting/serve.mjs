@@ -1,0 +1,28 @@
+// Runs workloads on request: one line of JSON `{name, count?}` in, one line `{wallMs, cpuMs}` out. `cpuMs` is that of the
+// whole process, all its threads.
+import { createServer } from 'node:net'
+import { createInterface } from 'node:readline'
+import { workloads } from './workloads.mjs'
+
+/** Resolves with the server once it listens on the Unix socket `path`. */
+export async function serve(path) {
+  const server = createServer((socket) => void answerAll(socket))
+  await new Promise((resolve, reject) => server.once('error', reject).listen(path, resolve))
+  return server
+}
+
+async function answerAll(socket) {
+  for await (const line of createInterface(socket)) socket.write(`${JSON.stringify(await answer(line))}\n`)
+}
+
+async function answer(line) {
+  const { name, count } = JSON.parse(line)
+  const before = process.cpuUsage()
+  try {
+    const wallMs = await workloads[name](count)
+    const { user, system } = process.cpuUsage(before)
+    return { wallMs, cpuMs: (user + system) / 1000 }
+  } catch (error) {
+    return { error: String(error.stack) }
+  }
+}
