@@ -4,8 +4,16 @@ import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { workloads } from './workloads.mjs'
 
-/** Resolves with the server once it listens on the Unix socket `path`. */
+/** Of each workload, before any is measured. */
+const WARM_UP = 300
+
+/**
+ * Resolves with the server once it listens on the Unix socket `path`. Before that a little of every workload is done: a
+ * program that has used nothing but promises reads its async context through inline caches of one shape, 1.3 to 1.4 times
+ * as fast on Node 20 as any program that has also used a socket, a file and a timer.
+ */
 export async function serve(path) {
+  for (const workload of Object.values(workloads)) await workload(WARM_UP)
   const server = createServer((socket) => void answerAll(socket))
   await new Promise((resolve, reject) => server.once('error', reject).listen(path, resolve))
   return server

@@ -12,10 +12,13 @@ import type { RunScope } from './run-scope.ts'
  * while it loaded last as long as the module, those of a run as long as the run), the real environment, and
  * variables the real environment lacks and some module set while it loaded: a module such as dotenv is evaluated once
  * for all workers that import it, so what it sets must reach them all.
+ *
+ * The real environment is copied: a read of it calls getenv(3) and takes 90 ns, to which the Proxy would add half. What
+ * native code sets with setenv(3) is not seen, unless a thread shares the environment (SHARE_ENV): then it is read.
  */
 export function ownEnvironment(): () => void {
-  const real = process.env
-  const proxy = createEnvironment(real)
+  const environment = new Environment(process.env)
+  const { proxy } = environment
   let current: NodeJS.ProcessEnv = proxy
   const undos = [
     redefine('env', {
@@ -27,75 +30,109 @@ export function ownEnvironment(): () => void {
         else replaceAll(proxy, next)
       },
     }),
-    passToThreads(),
+    passToThreads(() => environment.readLive()),
   ]
   return () => {
     for (const undo of undos) undo()
   }
 }
 
-function createEnvironment(real: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const loaded = new Map<string, string>()
+class Environment {
+  readonly proxy: NodeJS.ProcessEnv
+  readonly #real: NodeJS.ProcessEnv
+  /** The copy; the real one once a thread shares it. */
+  #base: NodeJS.ProcessEnv
+  readonly #loaded = new Map<string, string>()
 
-  const write = (scope: RunScope, key: string, value: string | undefined): void => {
-    overlayOf(scope).set(key, value)
-    if (scope.loading && value !== undefined && !Reflect.has(real, key) && !loaded.has(key))
-      loaded.set(key, value)
-    touch(scope, 'env', `process.env.${key} kept to the worker`)
+  constructor(real: NodeJS.ProcessEnv) {
+    this.#real = real
+    this.#base = Object.assign(Object.create(null) as NodeJS.ProcessEnv, real)
+    this.proxy = this.#open()
   }
-  const read = (key: string): string | undefined => {
+
+  readLive(): void {
+    this.#base = this.#real
+  }
+
+  #read(key: string): string | undefined {
     const overlay = currentScope()?.env
     if (overlay?.has(key) === true) return overlay.get(key)
-    return real[key] ?? loaded.get(key)
+    return this.#base[key] ?? this.#loaded.get(key)
   }
-  const keys = (): string[] => {
-    const all = new Set([...Object.keys(real), ...loaded.keys()])
+
+  #write(scope: RunScope, key: string, value: string | undefined): void {
+    overlayOf(scope).set(key, value)
+    if (scope.loading && value !== undefined && this.#base[key] === undefined && !this.#loaded.has(key))
+      this.#loaded.set(key, value)
+    touch(scope, 'env', `process.env.${key} kept to the worker`)
+  }
+
+  /** Outside every worker, and for what Node refuses in its own words: the real environment is changed. */
+  #change(key: string | symbol, change: () => boolean): boolean {
+    const done = change()
+    if (typeof key !== 'string' || this.#base === this.#real) return done
+    const value = this.#real[key]
+    if (value === undefined) delete this.#base[key]
+    else this.#base[key] = value
+    return done
+  }
+
+  #keys(): string[] {
+    const all = new Set([...Object.keys(this.#base), ...this.#loaded.keys()])
     for (const [key, value] of currentScope()?.env ?? []) {
       if (value === undefined) all.delete(key)
       else all.add(key)
     }
     return [...all]
   }
-  // util.inspect looks at the target of a Proxy and not at what its traps show.
-  const shown = Object.create(Object.prototype, {
-    [inspect.custom]: { value: () => ({ ...proxy }) },
-  }) as object
-  const proxy: NodeJS.ProcessEnv = new Proxy(Object.create(shown) as NodeJS.ProcessEnv, {
-    get: (_, key) => {
-      if (typeof key === 'symbol') return Reflect.get(real, key) as undefined
-      // toString, hasOwnProperty and their kin
-      return read(key) ?? (key in Object.prototype ? (Reflect.get(real, key) as undefined) : undefined)
-    },
-    set: (_, key, value) => {
-      const scope = currentScope()
-      // Node refuses symbols in its own words.
-      if (scope === undefined || typeof key === 'symbol' || typeof value === 'symbol')
-        return Reflect.set(real, key, value)
-      write(scope, key, String(value))
-      return true
-    },
-    defineProperty: (_, key, descriptor) => {
-      const scope = currentScope()
-      if (scope === undefined || typeof key === 'symbol') return Reflect.defineProperty(real, key, descriptor)
-      checkDescriptor(descriptor)
-      write(scope, key, String(descriptor.value))
-      return true
-    },
-    deleteProperty: (_, key) => {
-      const scope = currentScope()
-      if (scope === undefined || typeof key === 'symbol') return Reflect.deleteProperty(real, key)
-      if (read(key) !== undefined) write(scope, key, undefined)
-      return true
-    },
-    has: (_, key) => (typeof key === 'symbol' ? Reflect.has(real, key) : read(key) !== undefined),
-    ownKeys: keys,
-    getOwnPropertyDescriptor: (_, key) => {
-      const value = typeof key === 'symbol' ? undefined : read(key)
-      return value === undefined ? undefined : { value, writable: true, enumerable: true, configurable: true }
-    },
-    getPrototypeOf: () => Reflect.getPrototypeOf(real),
-  })
-  return proxy
+
+  #open(): NodeJS.ProcessEnv {
+    const real = this.#real
+    // util.inspect looks at the target of a Proxy and not at what its traps show.
+    const shown = Object.create(Object.prototype, {
+      [inspect.custom]: { value: () => ({ ...this.proxy }) },
+    }) as object
+    return new Proxy(Object.create(shown) as NodeJS.ProcessEnv, {
+      get: (_, key) => {
+        if (typeof key === 'symbol') return Reflect.get(real, key) as undefined
+        // toString, hasOwnProperty and their kin
+        return (
+          this.#read(key) ?? (key in Object.prototype ? (Reflect.get(real, key) as undefined) : undefined)
+        )
+      },
+      set: (_, key, value) => {
+        const scope = currentScope()
+        if (scope === undefined || typeof key === 'symbol' || typeof value === 'symbol')
+          return this.#change(key, () => Reflect.set(real, key, value))
+        this.#write(scope, key, String(value))
+        return true
+      },
+      defineProperty: (_, key, descriptor) => {
+        const scope = currentScope()
+        if (scope === undefined || typeof key === 'symbol')
+          return this.#change(key, () => Reflect.defineProperty(real, key, descriptor))
+        checkDescriptor(descriptor)
+        this.#write(scope, key, String(descriptor.value))
+        return true
+      },
+      deleteProperty: (_, key) => {
+        const scope = currentScope()
+        if (scope === undefined || typeof key === 'symbol')
+          return this.#change(key, () => Reflect.deleteProperty(real, key))
+        if (this.#read(key) !== undefined) this.#write(scope, key, undefined)
+        return true
+      },
+      has: (_, key) => (typeof key === 'symbol' ? Reflect.has(real, key) : this.#read(key) !== undefined),
+      ownKeys: () => this.#keys(),
+      getOwnPropertyDescriptor: (_, key) => {
+        const value = typeof key === 'symbol' ? undefined : this.#read(key)
+        return value === undefined
+          ? undefined
+          : { value, writable: true, enumerable: true, configurable: true }
+      },
+      getPrototypeOf: () => Reflect.getPrototypeOf(real),
+    })
+  }
 }
 
 /** As Node does for its own process.env (lib/internal/bootstrap/node.js, EnvDefiner of src/node_env_var.cc). */
@@ -123,17 +160,16 @@ function overlayOf(scope: RunScope): Map<string, string | undefined> {
 }
 
 /** A thread without an `env` of its own gets a copy of the real environment from Node; here a copy of what its maker sees. */
-function passToThreads(): () => void {
-  const threads = createRequire(import.meta.url)('node:worker_threads') as { Worker: typeof Worker }
-  const { Worker: Original } = threads
+function passToThreads(onShared: () => void): () => void {
+  const threads = createRequire(import.meta.url)('node:worker_threads') as {
+    Worker: typeof Worker
+    readonly SHARE_ENV: symbol
+  }
+  const { Worker: Original, SHARE_ENV } = threads
   const Replacement = class Worker extends Original {
     constructor(file: string | URL, options?: WorkerOptions) {
-      super(
-        file,
-        currentScope() === undefined || options?.env != null
-          ? options
-          : { ...options, env: { ...process.env } },
-      )
+      super(file, withEnvironment(options))
+      if ((options?.env as unknown) === SHARE_ENV) onShared()
     }
   }
   threads.Worker = Replacement
@@ -143,4 +179,9 @@ function passToThreads(): () => void {
     threads.Worker = Original
     syncBuiltinESMExports()
   }
+}
+
+function withEnvironment(options: WorkerOptions | undefined): WorkerOptions | undefined {
+  const given = options?.env !== undefined && options.env !== null
+  return given || currentScope() === undefined ? options : { ...options, env: { ...process.env } }
 }

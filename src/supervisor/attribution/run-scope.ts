@@ -2,6 +2,7 @@
 // Errors, exits, timers, listeners and output find their worker through it.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { StartedTimers } from './wrap-timers.ts'
 
 /** What a scope reports to its runner. Calls may come from any callback; they must not throw. */
 export interface ScopeSink {
@@ -54,10 +55,8 @@ export interface RunScope extends Maker {
   loading: boolean
   /** The first call of process.exit; it decides. */
   exit: ExitCall | undefined
-  /** Handles of the timers it started; those that are done are removed when `timersCheckAt` is reached. */
-  timers: Set<object> | undefined
-  timersCheckAt: number
-  /** As with timers; bounded, see wrap-events. */
+  timers: StartedTimers | undefined
+  /** Bounded, see wrap-events. */
   foreignListeners: ForeignListener[] | undefined
   foreignListenersCheckAt: number
   touchedKinds: Set<string> | undefined
@@ -90,7 +89,6 @@ export function createRunScope(
     loading: true,
     exit: undefined,
     timers: undefined,
-    timersCheckAt: 0,
     foreignListeners: undefined,
     foreignListenersCheckAt: 0,
     touchedKinds: undefined,

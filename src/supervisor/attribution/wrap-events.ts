@@ -30,9 +30,12 @@ export function wrapEvents(): () => void {
   return install(
     wrapAdding(wrapListener, 'on', 'addListener'),
     wrapAdding(wrapListener, 'prependListener'),
-    wrapRemoving(),
     wrapRawListeners(),
     stampEmitters(),
+    () => {
+      undoRemoving?.()
+      undoRemoving = undefined
+    },
   )
 }
 
@@ -74,12 +77,14 @@ function wrapListener(
 ): Wrapped {
   const via = `listener of '${String(event)}'`
   if (!isNodesOnce(listener)) {
+    const { listener: carried } = listener as Partial<Wrapped>
+    if (carried !== undefined) undoRemoving ??= wrapRemoving()
     const wrapped = function (this: unknown, ...args: unknown[]): unknown {
       if (currentScope() === scope) return listener.apply(this, args)
       return callAs(scope, via, () => listener.apply(this, args))
     }
     return Object.assign(wrapped, {
-      listener: (listener as Partial<Wrapped>).listener ?? listener,
+      listener: carried ?? listener,
       raw: listener,
     })
   }
@@ -103,7 +108,12 @@ function isNodesOnce(listener: Listener): listener is Wrapped {
   )
 }
 
-/** off() of a function that itself carries a `listener`: the wrapper goes by that one, so its `raw` is looked for. */
+let undoRemoving: (() => void) | undefined
+
+/**
+ * off() of a function that itself carries a `listener`: the wrapper goes by that one, so its `raw` is looked for. Few
+ * programs do that: installed with the first such function.
+ */
 function wrapRemoving(): () => void {
   return replaceMethod(
     ['off', 'removeListener'],

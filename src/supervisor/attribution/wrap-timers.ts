@@ -1,21 +1,54 @@
-// Timers that a worker starts are remembered for its run, so that those that outlive it can be named and cleared. The
-// callbacks stay as they are: Node carries the async context of setTimeout and setInterval to 'uncaughtException'.
+// Timers that a worker starts are marked with its run, so that those that outlive it can be named and cleared. The callbacks
+// stay as they are: Node carries the async context of setTimeout and setInterval to 'uncaughtException'.
+//
+// Time-outs are not kept in a set of byre's: that takes 80 ns of each and keeps what has fired alive. Node itself has them in
+// one linked list for each duration, which any timer of that duration leads to (`_idleNext`, lib/internal/timers.js; the
+// same from Node 20 to 26, tested there): so only the durations are noted.
 
 import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers'
-import { currentScope, strayIn } from './run-scope.ts'
+import { currentScope, runInScope, strayIn } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
+import { makerOf, stamp } from './stamp.ts'
 
 type AnyFunction = (...args: unknown[]) => unknown
 type Host = Record<string, AnyFunction>
 
-/** Fewer handles than this are not searched for those that are done. */
-const TIMERS_MIN = 64
+/** The part of a Timeout of Node that is used here. */
+interface TimerHandle {
+  readonly _idleTimeout: number
+  readonly _idleNext: TimerHandle | null
+  readonly _repeat: number | null
+  readonly _onTimeout: { readonly name?: unknown } | null
+  /** It has fired, was cleared or closed. */
+  readonly _destroyed: boolean
+}
+
+/** What is noted of the timers of one run. */
+export interface StartedTimers {
+  /** Durations of its time-outs, ms. */
+  readonly durations: Set<number>
+  lastDuration: number
+  /** Those that have no time-out of the run any more are dropped when the set has reached this size. */
+  durationsCheckAt: number
+  /** An interval whose callback runs is in no list. */
+  intervals: TimerHandle[]
+  intervalsCheckAt: number
+}
+
+/** Fewer durations or intervals are not searched for those that are done. */
+const CHECK_MIN = 256
+
+// Taken before they are replaced.
+const { setTimeout: nodesSetTimeout, clearTimeout: nodesClearTimeout } = globalThis
 
 /** Wraps setTimeout and setInterval on globalThis and node:timers; returns its undo. */
 export function rememberTimers(): () => void {
   const hosts = [globalThis, timers] as unknown as Host[]
-  const undos = [replace(hosts, 'setTimeout', starter), replace(hosts, 'setInterval', starter)]
+  const undos = [
+    replace(hosts, 'setTimeout', (original) => starter(original, noteTimeout)),
+    replace(hosts, 'setInterval', (original) => starter(original, noteInterval)),
+  ]
   syncBuiltinESMExports()
   return () => {
     for (const undo of undos) undo()
@@ -48,47 +81,90 @@ function replace(
   }
 }
 
-function starter(original: AnyFunction): AnyFunction {
-  return function (this: unknown, ...args: unknown[]) {
-    const handle = original.apply(this, args)
+function starter(original: AnyFunction, note: (scope: RunScope, handle: TimerHandle) => void): AnyFunction {
+  return function (this: unknown, callback: unknown, delayMs: unknown, ...rest: unknown[]) {
+    const handle =
+      rest.length === 0
+        ? original.call(this, callback, delayMs)
+        : original.call(this, callback, delayMs, ...rest)
     const scope = currentScope()
-    if (scope !== undefined) remember(scope, handle as object)
+    if (scope !== undefined) note(scope, handle as TimerHandle)
     return handle
   }
 }
 
-/** What is done is dropped when the number of handles has doubled: a handle keeps its callback and what that closes over. */
-function remember(scope: RunScope, handle: object): void {
-  const timers = (scope.timers ??= new Set())
-  if (timers.size >= scope.timersCheckAt) {
-    for (const known of timers) if (!isPending(known)) timers.delete(known)
-    scope.timersCheckAt = Math.max(TIMERS_MIN, 2 * timers.size)
+function startedBy(scope: RunScope): StartedTimers {
+  scope.timers ??= {
+    durations: new Set(),
+    lastDuration: -1,
+    durationsCheckAt: CHECK_MIN,
+    intervals: [],
+    intervalsCheckAt: CHECK_MIN,
   }
-  timers.add(handle)
+  return scope.timers
 }
 
-/** What Node 20 to 26 set when a timer has fired, was cleared or closed. */
-function isPending(handle: object): boolean {
-  return (handle as { _destroyed?: boolean })._destroyed !== true
+function noteTimeout(scope: RunScope, handle: TimerHandle): void {
+  const started = startedBy(scope)
+  stamp(handle, scope)
+  // The list is that of whole milliseconds.
+  const ms = Math.trunc(handle._idleTimeout)
+  if (ms === started.lastDuration) return
+  started.lastDuration = ms
+  const { durations } = started
+  if (durations.size >= started.durationsCheckAt) {
+    for (const known of durations) if (timeoutsOf(scope, known).length === 0) durations.delete(known)
+    started.durationsCheckAt = Math.max(CHECK_MIN, 2 * durations.size)
+  }
+  durations.add(ms)
+}
+
+function noteInterval(scope: RunScope, handle: TimerHandle): void {
+  const started = startedBy(scope)
+  if (started.intervals.length >= started.intervalsCheckAt) {
+    started.intervals = started.intervals.filter(isPending)
+    started.intervalsCheckAt = Math.max(CHECK_MIN, 2 * started.intervals.length)
+  }
+  started.intervals.push(handle)
+}
+
+function isPending(handle: TimerHandle): boolean {
+  return !handle._destroyed
+}
+
+/** The pending time-outs of `ms` that were started by `scope`. */
+function timeoutsOf(scope: RunScope, ms: number): TimerHandle[] {
+  const found: TimerHandle[] = []
+  const probe = runInScope(undefined, () => nodesSetTimeout(() => {}, ms)) as unknown as TimerHandle
+  // The list is a circle that its head, which is no timer, closes.
+  for (let next = probe._idleNext; next !== null && next._onTimeout !== undefined; next = next._idleNext)
+    if (makerOf(next) === scope) found.push(next)
+  clear(probe)
+  return found
+}
+
+function clear(handle: TimerHandle): void {
+  nodesClearTimeout(handle as unknown as NodeJS.Timeout)
 }
 
 /** Names the timers that are still pending and clears them, so that an ended run does not go on. */
 export function clearLeakedTimers(scope: RunScope): string[] {
-  const names: string[] = []
-  for (const handle of scope.timers ?? []) {
-    if (!isPending(handle)) continue
-    names.push(nameOf(handle))
-    clearTimeout(handle as NodeJS.Timeout)
-  }
+  const { timers: started } = scope
+  if (started === undefined) return []
+  const left = [
+    ...started.intervals.filter(isPending),
+    ...[...started.durations].flatMap((ms) => timeoutsOf(scope, ms)),
+  ]
+  const names = left.map(nameOf) // clearTimeout takes the callback off
+  for (const handle of left) clear(handle)
   scope.timers = undefined
   return names
 }
 
-function nameOf(handle: object): string {
-  const { _repeat, _onTimeout } = handle as { _repeat?: unknown; _onTimeout?: { name?: unknown } | null }
+function nameOf({ _repeat, _onTimeout }: TimerHandle): string {
   const name = _onTimeout?.name
   const callback = typeof name === 'string' && name !== '' ? name : 'anonymous'
-  return `${typeof _repeat === 'number' ? 'setInterval' : 'setTimeout'}(${callback})`
+  return `${_repeat === null ? 'setTimeout' : 'setInterval'}(${callback})`
 }
 
 function microtask(original: AnyFunction): AnyFunction {
