@@ -1,7 +1,7 @@
 // Source packages of Debian, fetched with apt from the machine's own mirror. Nothing of the machine's apt is changed: the
 // list of sources, the index and the cache are files of our own folder.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -97,10 +97,12 @@ export async function downloadSource(apt, name, folder) {
   const { stdout } = await call('apt-get', [...apt.options, 'source', '--print-uris', name], UPDATE_LIMIT_MS)
   const file = parseUris(stdout).find((entry) => /\.orig\.tar\.\w+$/.test(entry.name))
   if (file === undefined) throw new SourcesUnavailable(`the mirror's index has no original source of ${name}`)
-  mkdirSync(folder, { recursive: true })
   const path = join(folder, file.name)
-  if (!existsSync(path))
-    await call(APT_HELPER, [...apt.options, 'download-file', file.uri, path, file.hash], DOWNLOAD_LIMIT_MS)
+  if (existsSync(path)) return path
+  // Checked against the signed index before it has its name.
+  const part = `${path}.${process.pid}`
+  await call(APT_HELPER, [...apt.options, 'download-file', file.uri, part, file.hash], DOWNLOAD_LIMIT_MS)
+  renameSync(part, path)
   return path
 }
 
