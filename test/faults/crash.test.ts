@@ -13,10 +13,11 @@ t.jobs = 2
 
 const BURN = 'const hoard = []; for (;;) hoard.push(new Array(1e4).fill(Math.random()))'
 const STAYS = `export const run = (ctx) => new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))`
-const oom = {
-  // Node 20 has no stack in its report of a heap that ran out.
-  lastExit: { verdict: 'oom-heap', reason: /heap/i, evidence: { namedBy: /^(stack|breadcrumb)$/ } },
-}
+const oom = { lastExit: { verdict: 'oom-heap', reason: /heap/i, evidence: { namedBy: 'stack' } } }
+const NO_STACK =
+  Number(process.versions.node.split('.')[0]) < 22 &&
+  'Node 20 has no JavaScript stack in its report of a heap that ran out: within one turn nobody is named'
+
 const aborted = { lastExit: { verdict: 'killed', reason: /process\.abort/, evidence: { state: 'abort' } } }
 
 const DEATHS = [
@@ -37,7 +38,7 @@ const DEATHS = [
 ] as const
 
 for (const { law, fault, heap, bad } of DEATHS)
-  t.test(law, async (t) => {
+  t.test(law, { skip: heap && NO_STACK }, async (t) => {
     const folder = herdFolder(t)
     const limit = heap ? { nodeOptions: '--max-old-space-size=32' } : {}
     const herd = await startWithBad(t, folder, crashing(`;${fault}`), limit)

@@ -18,32 +18,41 @@ export async function run(ctx) {
   await stopped(ctx)
 }`
 
-/** 17 healthy siblings and `bad`. */
-export function startWithBad(
+/** 17 healthy siblings and `bad`, watched for stalls. */
+export async function startWithBad(
   t: Test,
   folder: string,
   source: string,
-  more: { readonly nodeOptions?: string; readonly bad?: object } = {},
+  more: { readonly nodeOptions?: string; readonly bad?: object; readonly defaults?: object } = {},
 ): Promise<Herd> {
-  return startHerd(t, {
+  const herd = await startHerd(t, {
     folder,
     files: SHARED_FILES,
     workers: { ...healthyWorkers(), bad: source },
-    // What is known without the watch for stalls; with it, test/stall.
     config: {
-      defaults: { stall: { detect: false } },
+      ...(more.defaults === undefined ? {} : { defaults: more.defaults }),
       workers: { ...healthyConfig(folder), bad: more.bad ?? {} },
     },
     env: more.nodeOptions === undefined ? {} : { NODE_OPTIONS: more.nodeOptions },
   })
+  await eventually('the watch for stalls to have begun', () => readBreadcrumb(crumbOf(herd))?.watched)
+  return herd
 }
 
-/** The loop has been inside bad for so long that a kill cannot be chance. */
+function crumbOf(herd: Herd): string {
+  return join(herd.folder, 'state/h/_all.breadcrumb')
+}
+
+/** The watch for stalls has named bad, and has noted that for the next start. */
 export async function heldByBad(herd: Herd): Promise<void> {
-  const file = join(herd.folder, 'state/h/_all.breadcrumb')
-  await eventually('the note to name bad for over a second', () => {
-    const crumb = readBreadcrumb(file)
-    return crumb?.state === 'in' && crumb.worker === 'bad' && Date.now() - crumb.at > 1050
+  await herd.line({ event: 'stall', worker: 'bad' })
+}
+
+/** The watch has noted that the loop is in code of bad. */
+export async function notedInBad(herd: Herd): Promise<void> {
+  await eventually('the breadcrumb to name bad', () => {
+    const crumb = readBreadcrumb(crumbOf(herd))
+    return crumb?.state === 'in' && crumb.worker === 'bad'
   })
 }
 

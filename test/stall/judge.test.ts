@@ -40,6 +40,32 @@ t.test('a busy loop that answers is asked again and never stalled', (t) => {
   t.end()
 })
 
+t.test('a turn that does not answer for longMs is long, once, whatever it becomes', (t) => {
+  const j = new Judge({ afterMs: 1000, periodMs: 280, longMs: 10 })
+  t.same(watch(j, 0, 5000, { resting: false, answered: 0 }), [
+    '0 ask',
+    '10 long',
+    '570 suspect',
+    '1000 stalled',
+  ])
+  t.end()
+})
+
+t.test('a loop at work is looked at each longMs, and ever less often while it rests', (t) => {
+  const j = new Judge({ afterMs: 1000, periodMs: 280, longMs: 10 })
+  const pace = (resting: boolean | undefined, answered: number): number => {
+    j.judge({ nowMs: 0, resting, answered })
+    return j.nextMs(0)
+  }
+  t.same([pace(true, 0), pace(true, 0)], [280, 280])
+  t.same([pace(false, 0), pace(false, 1), pace(false, 2)], [10, 10, 10])
+  t.same(
+    Array.from({ length: 6 }, () => pace(true, 9)),
+    [20, 40, 80, 160, 280, 280],
+  )
+  t.end()
+})
+
 t.test('a look that came late itself proves nothing', (t) => {
   const j = judge()
   t.equal(j.judge({ nowMs: 0, resting: false, answered: 0 }).kind, 'ask')

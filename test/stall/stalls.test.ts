@@ -20,6 +20,9 @@ t.teardown(() => machine.disable())
 const NAMED_MS = 5000
 const CONFIRMED_MS = 1000
 
+/** The turns of the loop are seen without a hook for each promise (stall/watch.ts). */
+const SEES_TURNS = Number(process.versions.node.split('.')[0]) >= 24
+
 for (const [name, act] of Object.entries(ACTS))
   t.test(`${name}: the stall names its worker, where it is, and how long it takes`, async (t) => {
     const herd = await startBlockers(t, { [name]: act }, { worker: { stall: { after: act.after ?? '1s' } } })
@@ -28,7 +31,8 @@ for (const [name, act] of Object.entries(ACTS))
     await setOff(herd, name)
     const begun = await herd.line({ event: 'block' })
     const stall = await herd.line({ event: 'stall' })
-    t.match(stall, { level: 50, worker: name, kind: act.kind })
+    const named = act.kind === 'javascript' || SEES_TURNS
+    t.match(stall, { level: 50, ...(named ? { worker: name } : {}), kind: act.kind })
     t.ok(Number(stall['blockedMs']) >= (act.after === undefined ? 1000 : 300))
     const own = new RegExp(`workers/${name}\\.mjs$`)
     const within = (limitMs: number, tookMs: number, what: string): void =>
@@ -36,7 +40,10 @@ for (const [name, act] of Object.entries(ACTS))
     if (act.kind === 'javascript') {
       within(NAMED_MS, Number(stall['time']) - Number(begun['at']), 'named after')
       t.match(stall, { function: act.function, file: act.file ?? own, line: Number, stack: Array })
-    } else t.match(stall, { by: 'entered', msg: /blocked in native code/, unavailable: { function: String } })
+    } else {
+      t.match(stall, { msg: /blocked in native code/, unavailable: { function: String } })
+      t.match(stall, named ? { by: 'entered' } : { unavailable: { worker: String } })
+    }
     if (act.kind === 'native') {
       const confirmed = await herd.line({ event: 'stall-confirmed', worker: name, bestEffort: true })
       const unblocked = await herd.line({ event: 'unblock' })

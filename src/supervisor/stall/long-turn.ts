@@ -45,9 +45,17 @@ export const QUESTION: Runtime.EvaluateParameterType = {
   silent: true,
 }
 
-/** Resolves to true once the note is written. Throws what opening or writing the file throws. */
+/** A turn that was in no worker's code may enter one later. */
+const AGAIN_MS = 20
+
+/** Resolves to true once the note is written, to false when the turn is over before. Throws what opening or writing the
+ *  file throws. */
 export async function noteLongTurn({ breadcrumb, at, over }: LongTurn): Promise<boolean> {
-  const worker = await askContext()
+  let worker = await askContext()
+  while (worker === undefined && !over()) {
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+    worker = await askContext()
+  }
   if (worker === undefined || over()) return false
   const { path, startedAt } = breadcrumb
   const fd = openSync(path, 'r+')
