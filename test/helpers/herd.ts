@@ -1,7 +1,9 @@
 // A real herd in a real process: writes a config and worker modules into a short temporary folder, starts the compiled
 // bin, reads its JSON log, asks its control socket, and leaves nothing behind.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { Socket } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -41,6 +43,11 @@ export interface HerdOptions {
   readonly bin?: string
   /** Flags of node itself. */
   readonly nodeArgs?: readonly string[]
+  /** Its stdin. @default 'ignore': /dev/null */
+  readonly stdin?: 'ignore' | 'pipe'
+  /** What its stdout is: a socket, as every pipe that Node makes and as in a unit of systemd, or a pipe of the kernel.
+   *  @default 'socket' */
+  readonly stdout?: 'socket' | 'pipe'
   /** The folder of an earlier herd, to start again where that one ended. Its owner removes it. */
   readonly folder?: string
   /** Waits until the herd says that it is ready. @default true */
@@ -117,6 +124,7 @@ export async function startHerd(t: Owner, options: HerdOptions = {}): Promise<He
   if (options.config !== undefined || options.workers !== undefined)
     configure(options.config ?? {}, options.workers)
   const config = join(folder, 'byre.config.mjs')
+  const pipe = options.stdout === 'pipe' ? openPipe(folder) : undefined
   const command = options.run === undefined ? ['supervise'] : ['run', options.run]
   const child = cleanNode(
     [
@@ -131,13 +139,15 @@ export async function startHerd(t: Owner, options: HerdOptions = {}): Promise<He
     ],
     {
       cwd: folder,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [options.stdin ?? 'ignore', pipe?.writeFd ?? 'pipe', 'pipe'],
       env: { RUNTIME_DIRECTORY: join(folder, 'run'), STATE_DIRECTORY: join(folder, 'state'), ...options.env },
     },
   )
+  if (pipe !== undefined) closeSync(pipe.writeFd)
+  const outputs = [pipe?.stream ?? child.stdout!, child.stderr!]
   const name = options.config?.name ?? 'h'
   const socketName = options.run === undefined ? '_all' : `run-${options.run}`
-  const herd = observe(child, folder, join(folder, 'run', name, `${socketName}.sock`), configure)
+  const herd = observe(child, outputs, folder, join(folder, 'run', name, `${socketName}.sock`), configure)
   t.teardown(() => herd.kill())
   if (options.ready !== false) await herd.line({ event: 'ready' })
   return herd
@@ -164,8 +174,18 @@ function writeConfig(
   writeText(join(folder, 'byre.config.mjs'), `${preamble}\nexport default ${JSON.stringify(herd, null, 2)}\n`)
 }
 
+/** A pipe of the kernel: `stream` ends when every process that has its writing end has closed it. */
+function openPipe(folder: string): { readonly writeFd: number; readonly stream: Readable } {
+  const path = join(folder, 'stdout')
+  execFileSync('mkfifo', [path])
+  const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const stream = new Socket({ fd: readFd, readable: true, writable: false })
+  return { writeFd: openSync(path, 'w'), stream }
+}
+
 function observe(
   child: ChildProcess,
+  outputs: readonly Readable[],
   folder: string,
   socketPath: string,
   configure: Herd['configure'],
@@ -178,8 +198,8 @@ function observe(
     waiting = []
     for (const fn of wake) fn()
   }
-  const closed = [child.stdout, child.stderr].map(async (stream) => {
-    for await (const text of textLines(stream as Readable)) {
+  const closed = outputs.map(async (stream) => {
+    for await (const text of textLines(stream)) {
       lines.push(parseLine(text))
       changed()
     }
