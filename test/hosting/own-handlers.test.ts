@@ -1,0 +1,222 @@
+// A program's own handlers for errors nobody caught get them first, as in plain Node, wherever the process or thread is
+// its own: a handler that goes on, and an error reporter that sends and exits. In the shared loop they are not attached,
+// which is said.
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import type { Test } from 'tap'
+import { eventually } from '../helpers/events.ts'
+import { startHerd } from '../helpers/herd.ts'
+import { leakGuard } from '../helpers/leak-guard.ts'
+import {
+  host,
+  OWN_PLACES,
+  plainTranscript,
+  program,
+  siblingGoesOn,
+  SUBJECT,
+  transcript,
+  UNTOUCHED,
+} from './places.ts'
+
+leakGuard(t)
+
+/** Ways to fail where no caller can catch it; each calls `fail()` or makes its error. */
+const KINDS: Readonly<Record<string, string>> = {
+  timer: `setTimeout(() => fail(), 5)`,
+  interval: `const timer = setInterval(() => { clearInterval(timer); fail() }, 5)`,
+  immediate: `setImmediate(() => fail())`,
+  tick: `process.nextTick(() => fail())`,
+  microtask: `queueMicrotask(() => fail())`,
+  callback: `stat('/', () => fail())`,
+  emitter: `setTimeout(() => new EventEmitter().emit('error', error), 5)`,
+  listener: `const emitter = new EventEmitter(); emitter.on('ping', () => fail()); setTimeout(() => emitter.emit('ping'), 5)`,
+  promise: `void Promise.reject(error)`,
+  async: `void (async () => { await wait(5); fail() })()`,
+}
+const IMPORTS = `import { EventEmitter } from 'node:events'\nimport { stat } from 'node:fs'`
+
+/** Each kind in turn; `heard(text)` ends its turn. */
+function eachKind(listen: string): string {
+  const kinds = Object.entries(KINDS).map(([name, act]) => `${name}: (error, fail) => { ${act} }`)
+  return program(
+    IMPORTS,
+    `
+  const kinds = { ${kinds.join(',\n')} }
+  let next
+  const heard = (text) => { say(text); next() }
+  ${listen}
+  for (const [name, act] of Object.entries(kinds)) {
+    const error = new Error(name)
+    await new Promise((resolve) => { next = resolve; act(error, () => { throw error }) })
+  }`,
+  )
+}
+
+const LISTENERS: readonly (readonly [law: string, listen: string])[] = [
+  [
+    `a listener of 'uncaughtException' gets every error with its origin, and the program goes on`,
+    `process.on('uncaughtException', (error, origin) => heard(error.message + ' ' + origin))`,
+  ],
+  [
+    `listeners of 'uncaughtException', 'unhandledRejection' and the monitor are called in Node's order`,
+    `process.on('uncaughtExceptionMonitor', (error) => say('monitor ' + error.message))
+     process.on('uncaughtException', (error) => say('first ' + error.message))
+     process.on('uncaughtException', (error) => heard('second ' + error.message))
+     process.on('unhandledRejection', (error) => heard('rejected ' + error.message))`,
+  ],
+  [
+    'a capture callback gets every error instead of the listeners',
+    `process.setUncaughtExceptionCaptureCallback((error) => heard('captured ' + error.message))
+     process.on('uncaughtException', (error) => say('not captured ' + error.message))`,
+  ],
+]
+
+for (const [law, listen] of LISTENERS)
+  void t.test(law, async (t) => {
+    const source = eachKind(listen)
+    const plain = await plainTranscript(t, source)
+    t.ok(plain.length >= Object.keys(KINDS).length, 'plain Node gives each error to the handler')
+    for (const place of OWN_PLACES)
+      await t.test(place, async (t) => {
+        const herd = await host(t, place, source)
+        t.same(await transcript(herd), plain)
+        if (place !== 'run') t.match(await herd.worker(SUBJECT), UNTOUCHED)
+        t.same(await herd.stop(), { code: 0, signal: null })
+      })
+  })
+
+void t.test('a handler of one worker in the shared loop is not attached, which is said', async (t) => {
+  const herd = await host(
+    t,
+    'shared',
+    program('', `process.on('uncaughtException', () => say('mine')); await wait(5); say('on')`),
+  )
+  t.same(await transcript(herd), ['on'])
+  const said = { worker: SUBJECT, event: 'process-touched', kind: 'on:uncaughtException' }
+  t.match(await herd.line({ ...said, msg: /placement 'process'/ }), { level: 40 })
+  t.same(await siblingGoesOn(herd), UNTOUCHED)
+})
+
+/** Stands for the client of an error tracker: sends what nobody caught, then exits as Node would have done. */
+const REPORTER = `
+import { request } from 'node:http'
+export function init(project, port) {
+  const send = (text) => new Promise((sent) => {
+    const call = request({ host: '127.0.0.1', port, method: 'POST', path: '/' + project }, (response) => response.resume().on('end', sent))
+    call.on('error', sent)
+    call.end(text)
+  })
+  process.on('uncaughtException', (error, origin) => void send(origin + ' ' + error.message).then(() => process.exit(1)))
+  process.on('unhandledRejection', (error) => void send('unhandledRejection ' + error.message))
+}
+`
+
+/** What is reported of each kind; after a rejection the program goes on. */
+function reportOf(kind: string): string {
+  return `${kind === 'promise' || kind === 'async' ? 'unhandledRejection' : 'uncaughtException'} ${kind}`
+}
+
+function reporting(kind: string): string {
+  return program(
+    `${IMPORTS}\nimport { init } from '../reporter.mjs'`,
+    `
+  init(ctx.name, ctx.config.port)
+  const error = new Error('${kind}')
+  const fail = () => { throw error }
+  ${KINDS[kind]}
+  if (!ctx.signal.aborted) await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))`,
+  )
+}
+
+/** A server that stands for the tracker: what each project reported. */
+async function tracker(t: Test): Promise<{ port: number; reports: Map<string, string[]> }> {
+  const reports = new Map<string, string[]>()
+  const server = createServer((call, response) => {
+    const project = String(call.url).slice(1)
+    let text = ''
+    call.setEncoding('utf8').on('data', (part: string) => (text += part))
+    call.on('end', () => {
+      reports.set(project, [...(reports.get(project) ?? []), text])
+      response.end()
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { port: (server.address() as AddressInfo).port, reports }
+}
+
+void t.test('an error reporter gets what nobody caught, each its own worker', async (t) => {
+  const kinds = Object.keys(KINDS)
+  const workers = Object.fromEntries(kinds.map((kind) => [kind, reporting(kind)]))
+  const ends = kinds.filter((kind) => reportOf(kind).startsWith('uncaught'))
+  const expected = Object.fromEntries(kinds.map((kind) => [kind, [reportOf(kind)]]))
+  for (const placement of ['thread', 'process'] as const)
+    await t.test(placement, async (t) => {
+      const { port, reports } = await tracker(t)
+      const entry = { placement, restart: 'never' as const, config: { port } }
+      const herd = await startHerd(t, {
+        workers,
+        files: { 'reporter.mjs': REPORTER },
+        config: { workers: Object.fromEntries(kinds.map((kind) => [kind, entry])) },
+      })
+      for (const kind of ends) {
+        await herd.line({ worker: kind, event: 'exit' })
+        t.match((await herd.worker(kind)).lastExit, { verdict: 'failed', evidence: { code: 1 } }, kind)
+      }
+      for (const kind of kinds.filter((kind) => !ends.includes(kind)))
+        await eventually(
+          `the report of ${kind}`,
+          () => reports.has(kind) || herd.matching({ worker: kind, event: 'exit' }).length > 0,
+        )
+      t.same(Object.fromEntries(reports), expected)
+    })
+  await t.test('run', async (t) => {
+    for (const kind of ['timer', 'callback', 'promise']) {
+      const { port, reports } = await tracker(t)
+      const herd = await startHerd(t, {
+        workers: { [kind]: reporting(kind) },
+        files: { 'reporter.mjs': REPORTER },
+        config: { workers: { [kind]: { restart: 'never', config: { port } } } },
+        run: kind,
+      })
+      if (ends.includes(kind)) t.same(await herd.exit(), { code: 1, signal: null })
+      else await eventually('the report', () => reports.has(kind) || herd.ended)
+      t.same([...reports], [[kind, [reportOf(kind)]]])
+    }
+  })
+})
+
+void t.test(
+  'error reporters in the shared loop are named, and an error ends its own worker only',
+  async (t) => {
+    const { port, reports } = await tracker(t)
+    const names = ['timer', 'tick']
+    const herd = await startHerd(t, {
+      workers: {
+        ...Object.fromEntries(names.map((name) => [name, reporting(name)])),
+        other: reporting('promise'),
+      },
+      files: { 'reporter.mjs': REPORTER },
+      config: {
+        workers: {
+          ...Object.fromEntries(names.map((name) => [name, { restart: 'never' as const, config: { port } }])),
+          other: { activation: { topics: ['never'] } },
+        },
+      },
+    })
+    for (const name of names) {
+      const said = { worker: name, event: 'process-touched', msg: /placement 'process'/ }
+      await herd.line({ ...said, kind: 'on:uncaughtException' })
+      await herd.line({ ...said, kind: 'on:unhandledRejection' })
+      const { lastExit } = await herd.untilWorker(name, (worker) => worker.lastExit !== undefined)
+      t.match(lastExit, { verdict: 'threw-stray', evidence: { message: name } })
+    }
+    t.match(await herd.worker('other'), { state: 'dormant', failures: 0 })
+    t.same([...reports], [])
+    t.same(await herd.stop(), { code: 0, signal: null })
+  },
+)
