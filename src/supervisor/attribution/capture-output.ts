@@ -1,111 +1,111 @@
-// What a worker writes to stdout, stderr or console becomes its log lines, by async context.
+// What a worker writes to stdout, stderr or console becomes its log lines. process.stdout of a worker is a stream of its own;
+// `console` has one for the whole process, whose writes find their worker by async context.
 
+import { Writable } from 'node:stream'
 import { currentScope, runInScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
-type Callback = (error: Error | null) => void
 type Name = 'stdout' | 'stderr'
-type Method = (...args: unknown[]) => unknown
+type Write = (chunk: string | Uint8Array, ...rest: unknown[]) => boolean
 
-/** Redirects what workers write to process.stdout and process.stderr to their scope; returns its undo. The streams are
- *  not created before they are first asked for. */
+/** Replaces process.stdout and process.stderr; returns the undo. The streams of the process are not created before they are
+ *  first asked for. */
 export function captureOutput(): () => void {
-  const undos = (['stdout', 'stderr'] as const).map((name) => {
-    const descriptor = Object.getOwnPropertyDescriptor(process, name)
-    if (descriptor === undefined) return () => {}
-    let undoMethods: (() => void) | undefined
-    let stream: NodeJS.WriteStream | undefined
-    Object.defineProperty(process, name, {
-      configurable: true,
-      enumerable: true,
-      get: () => {
-        if (stream === undefined) {
-          // Made outside every worker: the stream and its own listeners belong to the process.
-          stream = runInScope(undefined, () =>
-            descriptor.get === undefined ? descriptor.value : descriptor.get.call(process),
-          ) as NodeJS.WriteStream
-          undoMethods = replaceMethods(stream, name)
-        }
-        return stream
-      },
-    })
-    return () => {
-      undoMethods?.()
-      Object.defineProperty(process, name, descriptor)
-    }
-  })
+  const undos = (['stdout', 'stderr'] as const).map((name) => capture(name))
   return () => {
     for (const undo of undos) undo()
   }
 }
 
-/** In a worker's context `write`, `end` and `destroy` concern the worker's output alone. */
-function replaceMethods(stream: NodeJS.WriteStream, name: Name): () => void {
-  const host = stream as unknown as Record<string, Method>
-  const instead: Record<string, (scope: RunScope, args: readonly unknown[]) => unknown> = {
-    write: (scope, args) => write(scope, name, args),
-    end(scope, args) {
-      const [chunk] = args
-      if (chunk !== undefined && chunk !== null && typeof chunk !== 'function') write(scope, name, [chunk])
-      endStream(scope, name)
-      callLater(args, null)
-      return stream
-    },
-    destroy(scope) {
-      endStream(scope, name)
-      return stream
-    },
-    destroySoon: (scope) => endStream(scope, name),
+function capture(name: Name): () => void {
+  const descriptor = Object.getOwnPropertyDescriptor(process, name)
+  if (descriptor === undefined) return () => {}
+  let shared: NodeJS.WriteStream | undefined
+  let undoWrite = (): void => {}
+  const open = (): NodeJS.WriteStream => {
+    shared = (
+      descriptor.get === undefined ? descriptor.value : descriptor.get.call(process)
+    ) as NodeJS.WriteStream
+    undoWrite = divertWrites(shared, name)
+    // The global console keeps the stream that it finds first: it must not find that of a worker.
+    void (console as unknown as Record<string, unknown>)[`_${name}`]
+    return shared
   }
-  const undos = Object.entries(instead).map(([method, forWorker]) => {
-    const own = Object.getOwnPropertyDescriptor(host, method)
-    const original = host[method]
-    if (original === undefined) return () => {}
-    host[method] = (...args: unknown[]) => {
+  Object.defineProperty(process, name, {
+    configurable: true,
+    enumerable: true,
+    get: () => {
+      // Made outside every worker: the stream and its own listeners belong to the process.
+      const stream = shared ?? runInScope(undefined, open)
       const scope = currentScope()
-      return scope === undefined ? original.apply(stream, args) : forWorker(scope, args)
-    }
-    return () => {
-      if (own === undefined) delete host[method]
-      else Object.defineProperty(host, method, own)
-    }
+      return scope === undefined ? stream : streamOf(scope, name)
+    },
   })
   return () => {
-    for (const undo of undos) undo()
+    undoWrite()
+    Object.defineProperty(process, name, descriptor)
   }
 }
 
-function write(scope: RunScope, name: Name, args: readonly unknown[]): boolean {
-  const [chunk, encoding] = args
-  if (scope.endedStreams?.has(name) === true) {
-    callLater(args, Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' }))
-    return false
+function divertWrites(stream: NodeJS.WriteStream, name: Name): () => void {
+  const host = stream as unknown as { write: Write }
+  const { write } = host
+  host.write = (chunk, ...rest) => {
+    const scope = currentScope()
+    return scope === undefined ? write.call(stream, chunk, ...rest) : writeAs(scope, name, chunk, rest)
   }
-  scope.sink.output(name, decode(chunk, encoding))
-  callLater(args, null)
-  return true
+  return () => {
+    host.write = write
+  }
 }
 
-/** Throws what Node throws for a chunk that is neither. */
-function decode(chunk: unknown, encoding: unknown): string | Uint8Array {
-  if (chunk instanceof Uint8Array) return chunk
-  if (typeof chunk !== 'string')
-    throw Object.assign(
-      new TypeError(
-        `The "chunk" argument must be of type string or an instance of Buffer or Uint8Array. Received ${chunk === null ? 'null' : typeof chunk}`,
-      ),
-      { code: chunk === null ? 'ERR_STREAM_NULL_VALUES' : 'ERR_INVALID_ARG_TYPE' },
-    )
-  if (typeof encoding !== 'string' || /^utf-?8$/i.test(encoding)) return chunk
-  return Buffer.from(chunk, encoding as BufferEncoding)
-}
-
-function endStream(scope: RunScope, name: Name): void {
-  scope.endedStreams ??= new Set()
-  scope.endedStreams.add(name)
-}
-
-function callLater(args: readonly unknown[], error: Error | null): void {
-  const callback = args.find((argument) => typeof argument === 'function') as Callback | undefined
+/** What the worker has ended itself takes no more; `console` ignores the error, as it ignores that of a closed pipe. */
+function writeAs(scope: RunScope, name: Name, chunk: string | Uint8Array, rest: readonly unknown[]): boolean {
+  const callback = rest.find((argument) => typeof argument === 'function') as
+    | ((error: Error | null) => void)
+    | undefined
+  const ended = scope.streams?.[name]?.writableEnded === true
+  if (!ended) scope.sink.output(name, chunk)
+  const error = ended
+    ? Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
+    : null
   if (callback !== undefined) process.nextTick(callback, error)
+  return !ended
+}
+
+function streamOf(scope: RunScope, name: Name): Writable {
+  scope.streams ??= {}
+  scope.streams[name] ??= new WorkerOutput(scope, name)
+  return scope.streams[name]
+}
+
+/** As Node's own for a pipe: destroy() alone closes nothing (dummyDestroy in lib/internal/bootstrap/switches). */
+class WorkerOutput extends Writable {
+  readonly fd: number
+  readonly #scope: RunScope
+  readonly #name: Name
+
+  constructor(scope: RunScope, name: Name) {
+    super({ decodeStrings: false })
+    this.fd = name === 'stdout' ? 1 : 2
+    this.#scope = scope
+    this.#name = name
+  }
+
+  override _write(chunk: string | Uint8Array, encoding: BufferEncoding, done: () => void): void {
+    const plain = typeof chunk !== 'string' || /^utf-?8$/i.test(encoding)
+    // A sibling may have got hold of it, through a console that was built on it.
+    const scope = currentScope() ?? this.#scope
+    scope.sink.output(this.#name, plain ? chunk : Buffer.from(chunk, encoding))
+    done()
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    done(error)
+    if (!this.writableEnded) (this as unknown as { _undestroy(): void })._undestroy()
+  }
+
+  destroySoon(): void {
+    this.destroy()
+  }
 }

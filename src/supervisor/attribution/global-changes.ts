@@ -42,16 +42,17 @@ function watchedHosts(): readonly Watched[] {
 /** Not there before a worker sets it; Node formats every stack with it. */
 const FORMATTER = 'prepareStackTrace'
 
-/** What is compared: a function or an object of globalThis; of other hosts functions only. Accessors of Node are not called. */
+/** What is compared: values of globalThis, functions of the other hosts. Accessors of Node are not called. */
 export interface GlobalChanges {
-  /** Names of what was replaced since the last call, as in `JSON.parse`; some 0.1 ms. */
+  /** Names of what was replaced or, in globalThis, added since the last call, as in `JSON.parse`; some 0.1 ms. */
   take(): string[]
 }
 
 /** Remembers what the globals are now. */
 export function watchGlobals(): GlobalChanges {
   const watched = watchedHosts().map(({ host, prefix }) => {
-    const known = new Map<string, unknown>()
+    // Accessors too, without their value: Node puts a property in the place of one when it is first used.
+    const known = new Map<string, unknown>(Object.getOwnPropertyNames(host).map((name) => [name, undefined]))
     eachValue(host, (name, value) => known.set(name, value))
     return { host, prefix, known }
   })
@@ -62,9 +63,9 @@ export function watchGlobals(): GlobalChanges {
         eachValue(host, (name, value) => {
           const before = known.get(name)
           if (before === value) return
+          const added = !known.has(name) && (host === globalThis || (host === Error && name === FORMATTER))
           known.set(name, value)
-          if (before !== undefined || (host === Error && name === FORMATTER))
-            replaced.push(`${prefix}${name}`)
+          if (before !== undefined || added) replaced.push(`${prefix}${name}`)
         })
       return replaced
     },

@@ -2,6 +2,7 @@
 // Errors, exits, timers, listeners and output find their worker through it.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Writable } from 'node:stream'
 import type { StartedTimers } from './wrap-timers.ts'
 
 /** What a scope reports to its runner. Calls may come from any callback; they must not throw. */
@@ -66,8 +67,8 @@ export interface RunScope extends Maker {
   argv: string[] | undefined
   /** Its callback of process.setUncaughtExceptionCaptureCallback, which domains are built on. */
   capture: ((error: unknown) => unknown) | undefined
-  /** Output streams of the process that it has ended. */
-  endedStreams: Set<'stdout' | 'stderr'> | undefined
+  /** Its process.stdout and process.stderr; undefined until it asks for one. */
+  streams: { stdout?: Writable; stderr?: Writable } | undefined
 }
 
 /** `entry`: path of the worker's module, or '' for code that is no worker's. */
@@ -95,7 +96,7 @@ export function createRunScope(
     env: undefined,
     argv: undefined,
     capture: undefined,
-    endedStreams: undefined,
+    streams: undefined,
   }
 }
 

@@ -4,6 +4,7 @@
 import { describeThrown } from '../../base/errors.ts'
 import type { Logger } from '../../log/logger.ts'
 import { asExitTrap } from './guard-exit.ts'
+import { override } from './override.ts'
 import { currentScope, judgeStraysWith } from './run-scope.ts'
 import type { RunScope, StrayJudge } from './run-scope.ts'
 import { ownerOfStack } from './stack.ts'
@@ -87,12 +88,25 @@ export function catchUnhandled(
     if (own && asExitTrap(error) === undefined) onHandled(error, origin)
     else judge(error, origin)
   }
+  const undoEmit = hideExitTraps()
   judgeStraysWith(judge)
   process.on('uncaughtException', onException)
   return () => {
+    undoEmit()
     judgeStraysWith(undefined)
     process.removeListener('uncaughtException', onException)
   }
+}
+
+/** What the trapped process.exit throws is no error of the program: its handlers do not see it. */
+function hideExitTraps(): () => void {
+  const emit = process.emit.bind(process) as (...args: unknown[]) => boolean
+  return override('emit', (...args: unknown[]) => {
+    const trap = asExitTrap(args[1])
+    if (trap === undefined) return emit(...args)
+    trap.call.surfaced = true
+    return true
+  })
 }
 
 /** An error that a handler of the program's own took: no failure, but worth a line. */
