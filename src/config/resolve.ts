@@ -6,14 +6,12 @@ import { parseBytes } from '../base/bytes.ts'
 import { parseDurationMs } from '../base/durations.ts'
 import type { Problem } from '../base/errors.ts'
 import { isRecord } from '../base/check.ts'
-import { whileTierUpIsPostponed } from '../base/tier-up.ts'
 import { parseListen, resolveBus } from './addresses.ts'
 import { checkCrons } from './check-cron.ts'
 import { checkRules } from './check-herd.ts'
 import { DEFAULTS } from './defaults.ts'
 import { copyJson } from './json-value.ts'
 import { createProblems, kindOf } from './problems.ts'
-import type { Problems } from './problems.ts'
 import type { RawRecord } from './raw.ts'
 import { checkShape } from './schema.ts'
 import type {
@@ -45,17 +43,12 @@ export async function resolveHerd(raw: unknown, options: ResolveOptions): Promis
     if (problems.count === 0) problems.add([], `must be an object, got ${kindOf(json)}`)
     return { ok: false, problems: problems.list() }
   }
-  const workers = isRecord(json['workers']) ? Object.keys(json['workers']).length : 0
-  return whileTierUpIsPostponed(workers, async () => resolveJson(json as RawRecord, options.file, problems))
-}
-
-async function resolveJson(json: RawRecord, file: string, problems: Problems): Promise<ResolveResult> {
-  const folder = dirname(file)
+  const folder = dirname(options.file)
   const config = checkShape(json, problems)
-  checkRules(json, folder, problems)
-  await checkCrons(json, problems)
+  checkRules(json as RawRecord, folder, problems)
+  await checkCrons(json as RawRecord, problems)
   if (config === undefined || problems.count > 0) return { ok: false, problems: problems.list() }
-  return { ok: true, herd: buildHerd(config, file, folder) }
+  return { ok: true, herd: buildHerd(config, options.file, folder) }
 }
 
 function buildHerd(config: HerdConfig, file: string, folder: string): ResolvedHerd {

@@ -17,7 +17,6 @@ import {
 } from '../../base/places.ts'
 import type { SocketOwner } from '../../base/places.ts'
 import { takeMallocSetting } from '../../base/malloc.ts'
-import { whileTierUpIsPostponed } from '../../base/tier-up.ts'
 import { createEmbeddedBus } from '../../bus/embedded.ts'
 import type { HostBus } from '../../bus/bus.ts'
 import type { EmbeddedBusOptions } from '../../bus/router.ts'
@@ -118,7 +117,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   }
   handleSignals(supervisor, log, async () => (manager === undefined ? reload() : manager.reload(reload)))
   try {
-    await whileTierUpIsPostponed(hostedWorkers(herd, hosting).length, async () => supervisor.start())
+    await supervisor.start()
     void supervisor.exited.then(leaveFleet)
     await manager?.ready()
     const code = await supervisor.exited
