@@ -2,9 +2,9 @@
 // relative imports. A mark of each is kept when the module is loaded, and looked at by status and restart, never on a timer.
 
 import { readFileSync, realpathSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { relativeImports } from '../base/relative-imports.ts'
 import type { Placement } from '../config/types.ts'
-import type { LoadingModule } from './placement/shared.ts'
+import type { LoadingModule } from './placement/loader.ts'
 
 /** Files looked at per worker. */
 const FILES_MAX = 200
@@ -12,7 +12,6 @@ const FILES_MAX = 200
 const SOURCE_MAX_BYTES = 1_000_000
 /** Answers are this old at most: status may be asked many times a second. */
 const FRESH_MS = 5000
-const RELATIVE_IMPORT = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*['"](\.{1,2}\/[^'"\n]+)['"]/g
 
 interface Loaded {
   /** Ms since the epoch. */
@@ -126,7 +125,7 @@ function readSource(file: string): SourceFile | undefined {
       // A deploy may keep the time of modification (cp -p, tar, rsync -t) or put another file in place.
       mark: hash(`${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`),
       changedAt: Math.max(mtimeMs, ctimeMs),
-      imports: [...text.matchAll(RELATIVE_IMPORT)].map((match) => resolve(dirname(file), match[1] as string)),
+      imports: relativeImports(text, file),
     }
   } catch {
     return undefined

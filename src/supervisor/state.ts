@@ -5,6 +5,7 @@ import { assertNever } from '../base/check.ts'
 import type { Random } from '../base/clock.ts'
 import type { OnLimit } from '../config/types.ts'
 import type { Wake } from '../worker/contract.ts'
+import type { LoadNeeds } from '../worker/load.ts'
 import type { StopKind } from '../worker/stop-reason.ts'
 import { decideRestart, NO_FAILURES } from './restart.ts'
 import type { FailureHistory, RestartPolicyInput } from './restart.ts'
@@ -42,7 +43,7 @@ export type WorkerEvent =
   | { readonly type: 'loaded' }
   | { readonly type: 'ready' }
   /** run() settled, or the module could not be loaded. */
-  | { readonly type: 'ended'; readonly verdict: Verdict; readonly text: string; readonly fatal?: boolean }
+  | { readonly type: 'ended'; readonly verdict: Verdict; readonly text: string; readonly needs?: LoadNeeds }
   /** A stray error or process.exit was charged to it while it runs. */
   | { readonly type: 'charged'; readonly verdict: Verdict; readonly text: string; readonly stop: StopKind }
   | { readonly type: 'start-timeout' }
@@ -206,7 +207,10 @@ function ended(
   if (state.kind !== 'loading' && state.kind !== 'starting' && state.kind !== 'running') return stay(current)
   const upMs = state.kind === 'running' ? ctx.now - state.readyAt : 0
   const failed = event.verdict !== 'done' && event.verdict !== 'stopped'
-  if (event.fatal === true) return prepend(disarm, giveUp(current, event.text, state.wake, ctx))
+  if (event.needs !== undefined) {
+    const ejectable = ctx.ejectable && event.needs === 'new-process'
+    return prepend(disarm, giveUp(current, event.text, state.wake, { ...ctx, ejectable }))
+  }
   return prepend(disarm, rest(current, { failed, upMs, wake: state.wake, text: event.text }, ctx))
 }
 

@@ -15,6 +15,8 @@ const first = (name: string): string => `(globalThis['${name}'] = (globalThis['$
 
 /** It is given up after two loads. */
 const given = { verdict: 'launch-failed', state: 'quarantined', restarts: 1, failures: 2 } as const
+/** It is given up at once: another load of the same files fails as well. */
+const refused = { ...given, restarts: 0, failures: 1, stack: false } as const
 
 const ROWS: readonly Fault[] = [
   {
@@ -47,22 +49,23 @@ const ROWS: readonly Fault[] = [
   },
   {
     name: 'syntax',
-    law: 'a syntax error names its file',
+    law: 'a syntax error is not loaded again and names its file',
     wake: true,
-    config: limited,
     source: `export const run = (ctx => {\n`,
-    expect: { ...given, stack: false, reason: /syntax\.mjs: SyntaxError/, evidence: { type: 'SyntaxError' } },
+    expect: {
+      ...refused,
+      reason: /SyntaxError: .*, in .*syntax\.mjs\. Loading it again cannot help: .*'byre start syntax'/,
+      evidence: { type: 'SyntaxError' },
+    },
   },
   {
     name: 'deleted',
     law: 'a module deleted after the config was checked is missing, by name',
     wake: true,
-    config: limited,
     source: BENIGN,
     before: (herd) => rmSync(join(herd.folder, 'workers/deleted.mjs')),
     expect: {
-      ...given,
-      stack: false,
+      ...refused,
       reason: /deleted\.mjs/,
       evidence: { code: 'ERR_MODULE_NOT_FOUND' },
     },
@@ -71,17 +74,15 @@ const ROWS: readonly Fault[] = [
     name: 'missing-dependency',
     law: 'a missing dependency is named',
     wake: true,
-    config: limited,
     source: `import 'no-such-package'\n${BENIGN}`,
-    expect: { ...given, stack: false, reason: /no-such-package.*missing-dependency\.mjs/ },
+    expect: { ...refused, reason: /no-such-package.*missing-dependency\.mjs/ },
   },
   {
     name: 'missing-export',
     law: 'an import of a name that does not exist is named',
     wake: true,
-    config: limited,
     source: `import { nothing } from '../lib/go.mjs'\n${BENIGN}`,
-    expect: { ...given, stack: false, reason: /nothing/ },
+    expect: { ...refused, reason: /nothing/ },
   },
   {
     name: 'broken-dependency',
@@ -97,27 +98,45 @@ const ROWS: readonly Fault[] = [
     },
   },
   {
+    name: 'broken-commonjs',
+    law: 'a CommonJS dependency that threw is not taken for loaded: the second load says that a new process is needed',
+    wake: true,
+    files: { 'lib/broken.cjs': `throw new Error('broken CommonJS')` },
+    source: `import '../lib/broken.cjs'\n${BENIGN}`,
+    expect: {
+      ...given,
+      stack: false,
+      reason: /broken CommonJS\).* all its exports undefined: needs a new process/,
+      evidence: { message: 'broken CommonJS' },
+    },
+  },
+  {
+    name: 'broken-for-others',
+    law: 'nor does another worker run without the exports of that dependency',
+    wake: true,
+    source: `import '../lib/broken.cjs'\n${BENIGN}`,
+    expect: { ...refused, reason: /needs a new process/, evidence: { message: 'broken CommonJS' } },
+  },
+  {
     name: 'no-run',
     law: 'a module without an export run is refused with what it exports instead',
     wake: true,
-    config: limited,
     source: `export const start = () => {}; export default class {}`,
-    expect: { ...given, stack: false, reason: /must export a function 'run', got exports .*start/ },
+    expect: { ...refused, reason: /must export a function 'run', got exports .*start/ },
   },
   {
     name: 'run-no-function',
     law: 'an export run that is no function is refused',
     wake: true,
-    config: limited,
     source: `export const run = { then: 1 }`,
-    expect: { ...given, stack: false, reason: /must export a function 'run'/ },
+    expect: { ...refused, reason: /must export a function 'run'/ },
   },
   {
     name: 'mended',
     law: 'a module mended on disk between two loads comes up',
     wake: true,
     config: { backoff: { first: '300ms' } },
-    source: `throw new Error('not yet')`,
+    source: `${BENIGN}\nthrow new Error('not yet')`,
     before: (herd) =>
       void herd
         .line({ worker: 'mended', event: 'exit' })

@@ -73,11 +73,35 @@ t.test('each state answers each event as the table says', async (t) => {
       ['disarm-start-timeout', 'arm-backoff'],
     ],
     [
-      'a fatal load failure takes the limit at once',
+      'a load that needs a new process takes the limit at once',
       loading,
-      { type: 'ended', verdict: 'launch-failed', text: '', fatal: true },
+      { type: 'ended', verdict: 'launch-failed', text: '', needs: 'new-process' },
       'quarantined',
       ['disarm-start-timeout'],
+    ],
+    [
+      'a load that needs new code takes the limit at once, under every restart policy',
+      loading,
+      { type: 'ended', verdict: 'launch-failed', text: '', needs: 'new-code' },
+      'quarantined',
+      ['disarm-start-timeout'],
+      { restart: 'never', lazy: true },
+    ],
+    [
+      'what needs new code is not ejected: it would fail there as well',
+      loading,
+      { type: 'ended', verdict: 'launch-failed', text: '', needs: 'new-code' },
+      'quarantined',
+      ['disarm-start-timeout'],
+      { onLimit: 'eject' },
+    ],
+    [
+      'what needs new code takes the herd with it where its config says so',
+      loading,
+      { type: 'ended', verdict: 'launch-failed', text: '', needs: 'new-code' },
+      'quarantined',
+      ['disarm-start-timeout', 'escalate'],
+      { onLimit: 'exit' },
     ],
     ['done is stopped', running, done, 'stopped', ['disarm-start-timeout']],
     ['done is dormant again when lazy', running, done, 'dormant', ['disarm-start-timeout'], { lazy: true }],
@@ -265,7 +289,7 @@ t.test('the limit quarantines, and escalates when critical or exit', async (t) =
   }
   const eject = transition(
     at(running),
-    { ...failure, fatal: true } as WorkerEvent,
+    { ...failure, needs: 'new-process' } as WorkerEvent,
     context({ onLimit: 'eject', critical: true }),
   )
   t.equal(eject.next.state.kind, 'loading', 'eject: it starts again, elsewhere')
@@ -278,7 +302,7 @@ t.test('the limit quarantines, and escalates when critical or exit', async (t) =
   t.equal(
     transition(
       at(running),
-      { ...failure, fatal: true } as WorkerEvent,
+      { ...failure, needs: 'new-process' } as WorkerEvent,
       context({ onLimit: 'eject', ejectable: false }),
     ).next.state.kind,
     'quarantined',

@@ -1,6 +1,7 @@
 // How a run ended, told as an Exit: the verdict, one sentence, and the evidence. Whatever was thrown may be hostile.
 
-import { ByreError, describeThrown } from '../../base/errors.ts'
+import { describeThrown } from '../../base/errors.ts'
+import { LoadError } from '../../worker/load.ts'
 import type { ExitCall } from '../attribution/run-scope.ts'
 import type { Exit, Instance, LaunchRequest } from './placement.ts'
 
@@ -27,15 +28,16 @@ export function rejectedExit(error: unknown, signal: AbortSignal): Exit {
 }
 
 /** The module could not be loaded. The evidence is that of what was thrown, not of byre's sentence about it. */
-export function loadExit(error: unknown, fatal: boolean): Exit {
+export function loadExit(error: unknown): Exit {
   const { stack, ...evidence } = evidenceOf(causeOf(error) ?? error)
+  const { code, needs } = error instanceof LoadError ? error : { code: undefined, needs: undefined }
   // A module without run() is the user's to mend; where byre noticed helps nobody.
-  const misshapen = error instanceof ByreError && error.code === 'BYRE_WORKER_SHAPE'
+  const misshapen = code === 'BYRE_WORKER_SHAPE'
   return {
     verdict: 'launch-failed',
     text: describeThrown(error).message,
     evidence: misshapen || stack === undefined ? evidence : { ...evidence, stack },
-    ...(fatal ? { fatal } : {}),
+    ...(needs === undefined ? {} : { needs }),
   }
 }
 

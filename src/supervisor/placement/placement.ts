@@ -4,6 +4,7 @@
 import type { ResolvedWorker } from '../../config/types.ts'
 import type { LogLevel } from '../../log/logger.ts'
 import type { Wake } from '../../worker/contract.ts'
+import type { LoadNeeds } from '../../worker/load.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
 import type { ProfileReport, Verdict, WorkerSample } from '../status.ts'
 import type { GuestProfile } from './profiling.ts'
@@ -13,8 +14,9 @@ export interface Exit {
   readonly verdict: Verdict
   readonly text: string
   readonly evidence: Readonly<Record<string, unknown>>
-  /** Only a new process can help: the restart policy is not asked, the limit is taken. */
-  readonly fatal?: boolean
+  /** Another start as things are cannot help: the restart policy is not asked and `onLimit` is taken at once. Where its
+   *  code has to be changed first, that is not an eject: it would fail in its own process as well. */
+  readonly needs?: LoadNeeds
 }
 
 export interface LoadFigures {

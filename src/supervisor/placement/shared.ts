@@ -1,16 +1,12 @@
 // Placement `shared`: the worker lives in the supervisor's own event loop, told apart by async context.
 
-import { ByreError, describeThrown } from '../../base/errors.ts'
+import { describeThrown } from '../../base/errors.ts'
 import type { Json } from '../../base/json.ts'
-import { noteLoaded } from '../../base/module-path.ts'
 import type { ScopedBus } from '../../bus/bus.ts'
-import type { ResolvedWorker } from '../../config/types.ts'
 import type { Logger } from '../../log/logger.ts'
 import { createContext } from '../../worker/context.ts'
 import type { ContextHost, ContextOwner } from '../../worker/context.ts'
 import type { Wake } from '../../worker/contract.ts'
-import { fileOf, loadWorker } from '../../worker/load.ts'
-import type { LoadedWorker } from '../../worker/load.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
 import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../attribution/run-scope.ts'
 import type { ExitCall, RunScope, ScopeSink } from '../attribution/run-scope.ts'
@@ -21,6 +17,8 @@ import { watchGlobals } from '../attribution/global-changes.ts'
 import type { GlobalChanges } from '../attribution/global-changes.ts'
 import { touch } from '../attribution/override.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
+import { Loader } from './loader.ts'
+import type { LoadedWorker, LoadingModule } from './loader.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from './placement.ts'
 
 export interface SharedParts extends ContextHost {
@@ -32,15 +30,6 @@ export interface SharedParts extends ContextHost {
   readonly reportGlobals: boolean
   /** Is called before a module is loaded. */
   readonly loading?: (module: LoadingModule) => void
-}
-
-export interface LoadingModule {
-  /** As the config has it. */
-  readonly path: string
-  /** Where that leads. */
-  readonly file: string
-  /** From a fresh URL, after a load that failed. */
-  readonly again: boolean
 }
 
 /** What the supervisor needs besides: the current run of a worker, for attribution by stack. */
@@ -103,84 +92,6 @@ class LateGlobals {
   }
 }
 
-/** One module instance per worker and process: restarts call run() of the same one; failed loads get a fresh URL. */
-class Loader {
-  readonly #loaded = new Map<string, LoadedWorker>()
-  readonly #pending = new Map<string, Promise<void>>()
-  readonly #failed = new Map<string, { readonly count: number; readonly cause: unknown }>()
-  readonly #loading: SharedParts['loading']
-
-  constructor(loading: SharedParts['loading']) {
-    this.#loading = loading
-  }
-
-  /** Resolves once `take` gives the module. A load that is under way is joined: true when it was not begun by this call. */
-  load(spec: ResolvedWorker): { readonly done: Promise<void>; readonly joined: boolean } {
-    const key = keyOf(spec)
-    if (this.#loaded.has(key)) return { done: Promise.resolve(), joined: false }
-    const under = this.#pending.get(key)
-    if (under !== undefined) return { done: under, joined: true }
-    const done = this.#import(spec, key, () => this.#pending.get(key) === done)
-    this.#pending.set(key, done)
-    return { done, joined: false }
-  }
-
-  /** What it cost is told once: the module is not loaded again for the runs after. */
-  take(spec: ResolvedWorker): LoadedWorker {
-    const key = keyOf(spec)
-    const loaded = this.#loaded.get(key) as LoadedWorker
-    if (loaded.loadMs > 0) this.#loaded.set(key, { run: loaded.run, loadMs: 0, rssBytes: 0 })
-    return loaded
-  }
-
-  /** The load under way has failed, whatever becomes of it: it hangs, or threw on the side. The next one is a new one. */
-  giveUp(spec: ResolvedWorker): void {
-    const key = keyOf(spec)
-    if (this.#pending.delete(key)) this.#fail(key, this.#failed.get(key)?.cause)
-  }
-
-  async #import(spec: ResolvedWorker, key: string, current: () => boolean): Promise<void> {
-    const before = this.#failed.get(key)
-    try {
-      const { path } = spec.source
-      const file = fileOf(path)
-      noteLoaded([path, file])
-      this.#loading?.({ path, file, again: before !== undefined })
-      const loaded = await loadWorker(spec.name, path, before?.count ?? 0)
-      if (!current()) return
-      this.#pending.delete(key)
-      this.#loaded.set(key, loaded)
-    } catch (error) {
-      const cause = error instanceof Error ? error.cause : undefined
-      if (current()) {
-        this.#pending.delete(key)
-        this.#fail(key, cause)
-      }
-      // The same error object from a fresh URL can only come from a dependency's cache.
-      const cached = typeof cause === 'object' && cause !== null && before?.cause === cause
-      throw cached ? new NeedsNewProcess(error as Error) : error
-    }
-  }
-
-  #fail(key: string, cause: unknown): void {
-    this.#failed.set(key, { count: (this.#failed.get(key)?.count ?? 0) + 1, cause })
-  }
-}
-
-function keyOf({ name, source }: ResolvedWorker): string {
-  return `${name}\0${source.path}`
-}
-
-class NeedsNewProcess extends ByreError {
-  constructor(error: Error) {
-    super(
-      'BYRE_WORKER_LOAD',
-      `${error.message} (thrown by a dependency that stays failed: needs a new process)`,
-      { cause: error.cause },
-    )
-  }
-}
-
 /** One run of one worker: its instance, what its scope reports to, and what its ctx asks. One object with methods and
  *  not a bundle of closures, because a thousand loaded workers have one each. */
 class SharedRun implements Instance, ScopeSink, ContextOwner {
@@ -222,10 +133,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
           events.loaded({ ms: this.#module.loadMs, rssBytes: this.#module.rssBytes })
         })
       },
-      (error: unknown) =>
-        this.#outside(() =>
-          events.ended(this.#settled(error) ?? loadExit(error, error instanceof NeedsNewProcess)),
-        ),
+      (error: unknown) => this.#outside(() => events.ended(this.#settled(error) ?? loadExit(error))),
     )
   }
 
@@ -277,6 +185,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   /* What its scope reports. */
 
   stray(error: unknown, via: string): void {
+    if (this.#scope.loading && this.#house.loader.cameUp(this.#request.spec, error)) return
     if (this.#leftovers === undefined) {
       this.#outside(() => this.#request.events.charged(strayExit(error, via, this.#request.run)))
       return

@@ -2,6 +2,7 @@
 // A line with values of another kind is not byre's, so it ends its guest, before it can fail something of the host's.
 
 import { isRecord } from '../../../base/check.ts'
+import type { LoadNeeds } from '../../../worker/load.ts'
 import type { Verdict } from '../../status.ts'
 import type { WireLine } from './protocol.ts'
 
@@ -33,9 +34,12 @@ const VERDICTS: Readonly<Record<Verdict, true>> = {
   unknown: true,
 }
 
+const NEEDS: readonly unknown[] = [undefined, 'new-code', 'new-process'] satisfies (LoadNeeds | undefined)[]
+
 function isExit(value: unknown): boolean {
   return (
     isRecord(value) &&
+    NEEDS.includes(value['needs']) &&
     typeof value['verdict'] === 'string' &&
     Object.hasOwn(VERDICTS, value['verdict']) &&
     typeof value['text'] === 'string' &&

@@ -1,0 +1,150 @@
+// The modules of the workers of one loop: each is loaded once, and again after a load that failed.
+
+import { describeThrown } from '../../base/errors.ts'
+import { noteLoaded } from '../../base/module-path.ts'
+import type { ResolvedWorker } from '../../config/types.ts'
+import type { WorkerModule } from '../../worker/contract.ts'
+import { fileOf, LoadError, loadWorker } from '../../worker/load.ts'
+
+export interface LoadedWorker {
+  readonly run: WorkerModule['run']
+  readonly loadMs: number
+  /** Growth of the process's RSS meanwhile; what others did at the same time is in it. */
+  readonly rssBytes: number
+}
+
+export interface LoadingModule {
+  /** As the config has it. */
+  readonly path: string
+  /** Where that leads. */
+  readonly file: string
+  /** From a fresh URL, after a load that failed. */
+  readonly again: boolean
+}
+
+/** One module instance per worker and process: restarts call run() of the same one; failed loads get a fresh URL. */
+export class Loader {
+  readonly #loaded = new Map<string, LoadedWorker>()
+  readonly #pending = new Map<string, Promise<void>>()
+  readonly #failed = new Map<string, { readonly count: number; readonly cause: unknown }>()
+  /** What failed loads threw, in this process. */
+  readonly #thrown = new WeakSet()
+  /** Loads under way in which such an error came up again. */
+  readonly #hollow = new Map<string, unknown>()
+  readonly #loading: ((module: LoadingModule) => void) | undefined
+
+  /** `loading` is told before a module is loaded. */
+  constructor(loading: ((module: LoadingModule) => void) | undefined) {
+    this.#loading = loading
+  }
+
+  /** Resolves once `take` gives the module. A load that is under way is joined: true when it was not begun by this call. */
+  load(spec: ResolvedWorker): { readonly done: Promise<void>; readonly joined: boolean } {
+    const key = keyOf(spec)
+    if (this.#loaded.has(key)) return { done: Promise.resolve(), joined: false }
+    const under = this.#pending.get(key)
+    if (under !== undefined) return { done: under, joined: true }
+    const done = this.#import(spec, key, () => this.#pending.get(key) === done)
+    this.#pending.set(key, done)
+    return { done, joined: false }
+  }
+
+  /** What it cost is told once: the module is not loaded again for the runs after. */
+  take(spec: ResolvedWorker): LoadedWorker {
+    const key = keyOf(spec)
+    const loaded = this.#loaded.get(key) as LoadedWorker
+    if (loaded.loadMs > 0) this.#loaded.set(key, { run: loaded.run, loadMs: 0, rssBytes: 0 })
+    return loaded
+  }
+
+  /** The load under way has failed, whatever becomes of it: it hangs, or threw on the side. The next one is a new one. */
+  giveUp(spec: ResolvedWorker): void {
+    const key = keyOf(spec)
+    if (this.#pending.delete(key)) this.#fail(key, this.#failed.get(key)?.cause)
+  }
+
+  /**
+   * An error that nobody handled came up while the module of `spec` is loaded. True when a load threw it, now or earlier:
+   * it is told there. Node rejects a promise of its own with it when a CommonJS module fails that an ES module imports,
+   * and does so again at the next import of that module, which then succeeds with exports that are all undefined.
+   */
+  cameUp(spec: ResolvedWorker, error: unknown): boolean {
+    if (!isObject(error) || !this.#thrown.has(error)) return false
+    const key = keyOf(spec)
+    if (this.#pending.has(key)) this.#hollow.set(key, error)
+    return true
+  }
+
+  async #import(spec: ResolvedWorker, key: string, current: () => boolean): Promise<void> {
+    const before = this.#failed.get(key)
+    this.#hollow.delete(key)
+    try {
+      const loaded = await this.#loadNow(spec, before?.count ?? 0)
+      if (this.#failed.size > 0) await nextTurn() // by then unhandled rejections have come up
+      if (!current()) return
+      const cause = this.#hollow.get(key)
+      if (cause !== undefined) throw hollow(spec, cause)
+      this.#pending.delete(key)
+      this.#loaded.set(key, loaded)
+    } catch (error) {
+      const cause = error instanceof Error ? error.cause : undefined
+      if (current()) {
+        this.#pending.delete(key)
+        this.#fail(key, cause)
+      }
+      // The same error object from a fresh URL can only come from a dependency's cache.
+      const cached = isObject(cause) && before?.cause === cause
+      throw cached ? needsNewProcess(error as Error, spec.name) : error
+    }
+  }
+
+  async #loadNow({ name, source: { path } }: ResolvedWorker, attempt: number): Promise<LoadedWorker> {
+    const file = fileOf(path)
+    noteLoaded([path, file])
+    this.#loading?.({ path, file, again: attempt > 0 })
+    const rssBefore = process.memoryUsage.rss()
+    const startedAt = performance.now()
+    const run = await loadWorker({ name, path, attempt })
+    const loadMs = performance.now() - startedAt
+    return { run, loadMs, rssBytes: Math.max(0, process.memoryUsage.rss() - rssBefore) }
+  }
+
+  #fail(key: string, cause: unknown): void {
+    this.#failed.set(key, { count: (this.#failed.get(key)?.count ?? 0) + 1, cause })
+    if (isObject(cause)) this.#thrown.add(cause)
+  }
+}
+
+function keyOf({ name, source }: ResolvedWorker): string {
+  return `${name}\0${source.path}`
+}
+
+function needsNewProcess({ message, cause }: Error, name: string): LoadError {
+  const why = 'thrown by a dependency that stays failed: needs a new process'
+  return new LoadError('BYRE_WORKER_LOAD', `${message} (${why}). ${newProcess(name)}`, {
+    needs: 'new-process',
+    cause,
+  })
+}
+
+function hollow({ name, source: { path } }: ResolvedWorker, cause: unknown): LoadError {
+  const { type, message } = describeThrown(cause)
+  const fact = `Cannot load worker '${name}' from ${path}: a CommonJS module that it imports has failed before (${type}: ${message})`
+  const why = 'Node would leave all its exports undefined: needs a new process'
+  return new LoadError('BYRE_WORKER_LOAD', `${fact} and ${why}. ${newProcess(name)}`, {
+    needs: 'new-process',
+    cause,
+  })
+}
+
+function newProcess(name: string): string {
+  return `Start the supervisor again, or run 'byre move ${name} --to process'.`
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function'
+}
+
+async function nextTurn(): Promise<void> {
+  await new Promise<void>((resolve) => void setImmediate(resolve))
+}
