@@ -1,6 +1,7 @@
-// Tells what an ended run left behind and byre cleared.
+// Tells what an ended run, or a load that failed, left behind and byre closed.
 
 import type { Logger } from '../log/logger.ts'
+import type { ClosedSetUp } from './attribution/set-up.ts'
 import type { Leftovers } from './placement/placement.ts'
 
 /** One warning with the names; nothing when there is nothing. */
@@ -9,5 +10,14 @@ export function tellLeftovers(log: Logger, { timers, listeners, servers }: Lefto
   log.warn(
     { event: 'leftovers', timers, listeners, servers },
     'the ended run left timers, listeners or servers behind; they were cleared',
+  )
+}
+
+/** One warning with the names; `closed` undefined: it had set nothing up. */
+export function tellClosedSetUp(log: Logger, closed: ClosedSetUp | undefined): void {
+  if (closed === undefined) return
+  log.warn(
+    { event: 'leftovers', ...closed },
+    'the failed load left timers, listeners, servers or other handles of its module behind; they were closed',
   )
 }

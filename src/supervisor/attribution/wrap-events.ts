@@ -5,9 +5,10 @@
 
 import { EventEmitter } from 'node:events'
 import { guardSpawn } from './guard-spawn.ts'
-import { madeByEntry } from './made-by-entry.ts'
+import { closeHandle } from './close-handle.ts'
 import { callAs, currentScope } from './run-scope.ts'
 import type { ForeignListener, RunScope } from './run-scope.ts'
+import { setUpHere } from './set-up.ts'
 import { makerOf, stamp } from './stamp.ts'
 
 type Listener = (...args: unknown[]) => unknown
@@ -176,13 +177,22 @@ function rememberForeign(
   if (list.length >= FOREIGN_LISTENERS_MAX) return
   const name = emitter === (process as EventEmitter) ? 'process' : emitter.constructor?.name || 'EventEmitter'
   const reference = new WeakRef(emitter)
-  list.push({
+  const entry = {
     emitter: reference,
     name,
     event,
     listener,
     remove: () => reference.deref()?.removeListener(event, listener),
-  })
+  }
+  list.push(entry)
+  if (scope.loading) setUpHere(scope)?.addListener(() => removeAttached(entry))
+}
+
+/** Its name; undefined when it is not attached any more. */
+function removeAttached(entry: ForeignListener): string | undefined {
+  if (!isAttached(entry)) return undefined
+  entry.remove()
+  return `${entry.name}.on('${String(entry.event)}')`
 }
 
 /**
@@ -210,8 +220,12 @@ function stampEmitters(): () => void {
     original.call(this, options)
     const scope = currentScope()
     if (scope === undefined) return
+    const setUp = scope.loading ? setUpHere(scope) : undefined
     if (!scope.loading) stamp(this, scope)
-    else if (madeByEntry(scope.entry)) stamp(this, scope.module)
+    else if (setUp !== undefined) {
+      stamp(this, scope.module)
+      setUp.add(this, closeHandle)
+    }
     if (this.constructor?.name === 'ChildProcess') guardSpawn(this)
   }
   return () => {

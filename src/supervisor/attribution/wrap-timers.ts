@@ -9,6 +9,8 @@ import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers'
 import { currentScope, runInScope, strayIn } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
+import { setUpHere } from './set-up.ts'
+import type { Closed } from './set-up.ts'
 import { makerOf, stamp } from './stamp.ts'
 
 type AnyFunction = (...args: unknown[]) => unknown
@@ -83,12 +85,15 @@ function replace(
 
 function starter(original: AnyFunction, note: (scope: RunScope, handle: TimerHandle) => void): AnyFunction {
   return function (this: unknown, callback: unknown, delayMs: unknown, ...rest: unknown[]) {
+    const scope = currentScope()
+    // Before it is started: it carries the async context of that moment.
+    const setUp = scope?.loading === true ? setUpHere(scope) : undefined
     const handle =
       rest.length === 0
         ? original.call(this, callback, delayMs)
         : original.call(this, callback, delayMs, ...rest)
-    const scope = currentScope()
-    if (scope !== undefined) note(scope, handle as TimerHandle)
+    if (setUp !== undefined) setUp.add(handle as object, closeTimer)
+    else if (scope?.loading === false) note(scope, handle as TimerHandle)
     return handle
   }
 }
@@ -159,6 +164,14 @@ export function clearLeakedTimers(scope: RunScope): string[] {
   for (const handle of left) clear(handle)
   scope.timers = undefined
   return names
+}
+
+function closeTimer(timer: object): Closed | undefined {
+  const handle = timer as TimerHandle
+  if (!isPending(handle)) return undefined
+  const name = nameOf(handle)
+  clear(handle)
+  return { kind: 'timers', name }
 }
 
 function nameOf({ _repeat, _onTimeout }: TimerHandle): string {

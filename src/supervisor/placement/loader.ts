@@ -22,10 +22,22 @@ export interface LoadingModule {
   readonly again: boolean
 }
 
+/** What becomes of a load, or became of an earlier one; one of the two is called, once, also after the end of the run. */
+export interface LoadOutcome {
+  moduleLoaded(): void
+  /** What it has set up is not to go on, and what it still does is not either. */
+  moduleFailed(): void
+}
+
+interface PendingLoad {
+  readonly done: Promise<void>
+  readonly outcome: LoadOutcome
+}
+
 /** One module instance per worker and process: restarts call run() of the same one; failed loads get a fresh URL. */
 export class Loader {
   readonly #loaded = new Map<string, LoadedWorker>()
-  readonly #pending = new Map<string, Promise<void>>()
+  readonly #pending = new Map<string, PendingLoad>()
   readonly #failed = new Map<string, { readonly count: number; readonly cause: unknown }>()
   /** What failed loads threw, in this process. */
   readonly #thrown = new WeakSet()
@@ -38,14 +50,23 @@ export class Loader {
     this.#loading = loading
   }
 
-  /** Resolves once `take` gives the module. A load that is under way is joined: true when it was not begun by this call. */
-  load(spec: ResolvedWorker): { readonly done: Promise<void>; readonly joined: boolean } {
+  /**
+   * Resolves once `take` gives the module. A load that is under way is joined: true when it was not begun by this call.
+   * `outcome` is of a load that this call begins.
+   */
+  load(
+    spec: ResolvedWorker,
+    outcome: LoadOutcome,
+  ): { readonly done: Promise<void>; readonly joined: boolean } {
     const key = keyOf(spec)
-    if (this.#loaded.has(key)) return { done: Promise.resolve(), joined: false }
+    if (this.#loaded.has(key)) {
+      outcome.moduleLoaded()
+      return { done: Promise.resolve(), joined: false }
+    }
     const under = this.#pending.get(key)
-    if (under !== undefined) return { done: under, joined: true }
-    const done = this.#import(spec, key, () => this.#pending.get(key) === done)
-    this.#pending.set(key, done)
+    if (under !== undefined) return { done: under.done, joined: true }
+    const done = this.#import(spec, key, () => this.#pending.get(key)?.done === done)
+    this.#pending.set(key, { done, outcome })
     return { done, joined: false }
   }
 
@@ -60,7 +81,7 @@ export class Loader {
   /** The load under way has failed, whatever becomes of it: it hangs, or threw on the side. The next one is a new one. */
   giveUp(spec: ResolvedWorker): void {
     const key = keyOf(spec)
-    if (this.#pending.delete(key)) this.#fail(key, this.#failed.get(key)?.cause)
+    if (this.#pending.has(key)) this.#fail(key, this.#failed.get(key)?.cause)
   }
 
   /**
@@ -84,14 +105,11 @@ export class Loader {
       if (!current()) return
       const cause = this.#hollow.get(key)
       if (cause !== undefined) throw hollow(spec, cause)
-      this.#pending.delete(key)
       this.#loaded.set(key, loaded)
+      this.#end(key)?.moduleLoaded()
     } catch (error) {
       const cause = error instanceof Error ? error.cause : undefined
-      if (current()) {
-        this.#pending.delete(key)
-        this.#fail(key, cause)
-      }
+      if (current()) this.#fail(key, cause)
       // The same error object from a fresh URL can only come from a dependency's cache.
       const cached = isObject(cause) && before?.cause === cause
       throw cached ? needsNewProcess(error as Error, spec.name) : error
@@ -112,6 +130,13 @@ export class Loader {
   #fail(key: string, cause: unknown): void {
     this.#failed.set(key, { count: (this.#failed.get(key)?.count ?? 0) + 1, cause })
     if (isObject(cause)) this.#thrown.add(cause)
+    this.#end(key)?.moduleFailed()
+  }
+
+  #end(key: string): LoadOutcome | undefined {
+    const pending = this.#pending.get(key)
+    this.#pending.delete(key)
+    return pending?.outcome
   }
 }
 

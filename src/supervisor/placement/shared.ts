@@ -16,9 +16,11 @@ import { clearLeakedTimers } from '../attribution/wrap-timers.ts'
 import { watchGlobals } from '../attribution/global-changes.ts'
 import type { GlobalChanges } from '../attribution/global-changes.ts'
 import { touch } from '../attribution/override.ts'
+import { closeSetUp, keepSetUp } from '../attribution/set-up.ts'
+import { tellClosedSetUp } from '../leftovers.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
 import { Loader } from './loader.ts'
-import type { LoadedWorker, LoadingModule } from './loader.ts'
+import type { LoadedWorker, LoadingModule, LoadOutcome } from './loader.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from './placement.ts'
 
 export interface SharedParts extends ContextHost {
@@ -94,7 +96,7 @@ class LateGlobals {
 
 /** One run of one worker: its instance, what its scope reports to, and what its ctx asks. One object with methods and
  *  not a bundle of closures, because a thousand loaded workers have one each. */
-class SharedRun implements Instance, ScopeSink, ContextOwner {
+class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   readonly #request: LaunchRequest
   readonly #house: House
   readonly #scope: RunScope
@@ -120,21 +122,28 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     const { loader, moduleEnvs } = this.#house
     this.#house.globals?.begin(this.log)
     this.#loading = noteLoading(this.#scope)
-    const { done, joined } = enter(this.#scope, () => loader.load(spec))
+    const { done, joined } = enter(this.#scope, () => loader.load(spec, this))
     done.then(
-      () => {
-        // Also when it was let go of meanwhile: the run that joined its load goes on with what the module has set.
-        if (!joined) belongsToModule(this.#scope, moduleEnvs)
+      () =>
         this.#outside(() => {
           this.#loaded()
           this.#house.globals?.check(this.#scope, 'while its module loaded')
           if (joined) inherit(this.#scope, moduleEnvs)
           this.#module = loader.take(spec)
           events.loaded({ ms: this.#module.loadMs, rssBytes: this.#module.rssBytes })
-        })
-      },
+        }),
       (error: unknown) => this.#outside(() => events.ended(this.#settled(error) ?? loadExit(error))),
     )
+  }
+
+  /* What becomes of the load that it has begun. */
+
+  moduleLoaded(): void {
+    belongsToModule(this.#scope, this.#house.moduleEnvs)
+  }
+
+  moduleFailed(): void {
+    runInScope(undefined, () => tellClosedSetUp(this.log, closeSetUp(this.#scope.module)))
   }
 
   run(): void {
@@ -171,7 +180,6 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     for (const release of this.#releases?.reverse() ?? []) release()
     this.#bus?.closeAll()
     this.#loaded()
-    // Dependencies of a module that failed stay in Node's cache and serve the siblings: theirs is not cleared.
     this.#leftovers = scope.loading ? NOTHING_LEFT : collectLeftovers(scope)
     scope.ended = true
     const { exit } = scope
@@ -295,9 +303,8 @@ function copyOf(env: Environment | undefined): Map<string, string | undefined> |
 
 /** What the module set up while it loaded is not evaluated again for the next run, so it does not end with this one. */
 function belongsToModule(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
-  if (!scope.loading) return
   scope.loading = false
-  scope.timers = undefined
+  keepSetUp(scope.module)
   scope.foreignListeners = undefined
   if (scope.env !== undefined) moduleEnvs.set(scope.worker, new Map(scope.env))
 }

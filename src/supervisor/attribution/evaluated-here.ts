@@ -1,4 +1,4 @@
-// Whether an object is made by the evaluation of a worker's entry module, or by that of a module it imports.
+// Which module a stack evaluates: the entry module of a worker, or one that it imports.
 
 import { modulePath, pathsAt } from '../../base/module-path.ts'
 
@@ -7,16 +7,18 @@ const FRAMES = 64
 const EVALUATION = /^node:internal\/modules\/(?:cjs|esm)\//
 
 /**
- * From the caller outwards: the entry module is reached before the evaluation of another module is left. An ES module
- * that is imported is evaluated with none of its importers on the stack. Some 20 us; called only while modules load.
+ * 'entry': the module at `entry` is evaluated, or a function of it was called. 'other': another module is evaluated.
+ * Undefined when neither is on the stack. Read from the caller outwards: the entry module is reached before the
+ * evaluation of another module is left, and an ES module that is imported is evaluated with none of its importers on
+ * the stack. Some 20 us; called only while modules load.
  */
-export function madeByEntry(entry: string): boolean {
+export function evaluatedHere(entry: string): 'entry' | 'other' | undefined {
   for (const file of filesOnStack()) {
-    if (EVALUATION.test(file)) return false
+    if (EVALUATION.test(file)) return 'other'
     const path = modulePath(file)
-    if (path !== undefined && pathsAt(path).includes(entry)) return true
+    if (path !== undefined && pathsAt(path).includes(entry)) return 'entry'
   }
-  return false
+  return undefined
 }
 
 /** File names and URLs of the stack, innermost first. */
