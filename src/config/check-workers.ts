@@ -79,8 +79,14 @@ function checkPlacement(worker: RawWorker, problems: Problems): void {
     else if (placement.value !== 'process')
       problems.add(pathOf(worker, 'args'), needsProcess(placement.value))
   }
-  if (own['cwd'] !== undefined && placement.value !== 'process')
-    problems.add(pathOf(worker, 'cwd'), needsProcess(placement.value))
+  for (const key of ['cwd', 'lean', 'inside'])
+    if (own[key] !== undefined && placement.value !== 'process')
+      problems.add(pathOf(worker, key), needsProcess(placement.value))
+  if (own['inside'] !== undefined && own['script'] === undefined)
+    problems.add(
+      pathOf(worker, 'inside'),
+      "only a 'script' has the choice: byre's code is in the process of a module anyway. Remove it",
+    )
   if (own['sleepAfter'] !== undefined && placement.value === 'shared') {
     problems.add(
       pathOf(worker, 'sleepAfter'),

@@ -23,6 +23,8 @@ export const DEFAULTS = {
     stall: { detect: true, after: '1s', profile: false },
     weight: 1,
     critical: false,
+    lean: false,
+    inside: false,
   },
   timezone: 'UTC',
   lease: { ttl: '30s' },

@@ -140,6 +140,9 @@ function buildWorker(
       cwd: own.cwd === undefined ? undefined : resolve(folder, own.cwd),
       sleepAfterMs: sleepAfterMs(merged),
       memoryMaxBytes: merged.memoryMax === undefined ? undefined : sizeBytes(merged.memoryMax),
+      lean: merged.lean === true ? true : undefined,
+      // A module has byre's code in its process anyway: `inside` of `defaults` is not for it.
+      inside: script && merged.inside === true ? true : undefined,
       lease: buildLease(own.lease),
     }),
   )

@@ -88,6 +88,8 @@ function shared() {
     weight: opt(f.number(RANGES.weight)),
     critical: opt(f.boolean()),
     memoryMax: opt(f.size(RANGES.memory)),
+    lean: opt(f.boolean()),
+    inside: opt(f.boolean()),
     env: opt(f.record(envValue())),
   }
 }

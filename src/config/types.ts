@@ -56,6 +56,10 @@ export interface WorkerDefaults {
   readonly weight?: number
   readonly critical?: boolean
   readonly memoryMax?: Size
+  /** In a process of its own it gets the supervisor's node flags and malloc setting. @default false */
+  readonly lean?: boolean
+  /** byre's code is loaded into the process of a script, for stalls, profiles and V8's figures. @default false */
+  readonly inside?: boolean
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -147,6 +151,10 @@ export interface ResolvedWorker {
   readonly after: readonly string[]
   readonly requires: readonly string[]
   readonly memoryMaxBytes?: number
+  /** Present when true; for a process of its own. */
+  readonly lean?: true
+  /** Present when true; for a script in a process of its own. */
+  readonly inside?: true
   readonly lease?: { readonly ttlMs: number }
   readonly needs: NeedsConfig
 }

@@ -170,6 +170,8 @@ const full: unknown = {
   placement: 'process',
   args: ['x'],
   cwd: 'data',
+  lean: true,
+  inside: true,
   requires: [],
 }
 const seeds = [

@@ -357,6 +357,27 @@ rule(
   `${W}.cwd`,
   /is not a folder/,
 )
+for (const key of ['lean', 'inside']) {
+  shape(
+    `${key} as a text`,
+    script({ [key]: 'yes', placement: 'process' }),
+    `${W}.${key}`,
+    /must be true or false/,
+  )
+  rule(
+    `${key} in a thread`,
+    script({ [key]: true, placement: 'thread' }),
+    `${W}.${key}`,
+    /needs placement: 'process', got 'thread'/,
+  )
+}
+rule('lean in shared', one({ lean: true }), `${W}.lean`, /needs placement: 'process', got 'shared'/)
+rule(
+  'inside of a module',
+  one({ inside: true, placement: 'process' }),
+  `${W}.inside`,
+  /only a 'script' has the choice/,
+)
 rule(
   'sleepAfter in shared',
   one({ sleepAfter: '5m' }),
