@@ -20,10 +20,10 @@ const LINE_ENTRIES = ['cli/entry.js', 'cli/parse.js', 'cli/run-command.js', 'cli
 const HERD_ENTRIES = ['cli/commands/supervise.js', 'config/resolve.js'].map(inDist)
 /** What a worker in a process or thread of its own starts with: who starts it, as it says it, and where it is from there. */
 const GUESTS = [
-  ['process', 'guest/process-entry.js'],
-  ['thread', 'guest/thread-entry.js'],
-].map(([kind, entry]) => ({
-  host: inDist(`supervisor/placement/${kind}.js`),
+  ['process', 'process-launch.js', 'guest/process-entry.js'],
+  ['thread', 'thread.js', 'guest/thread-entry.js'],
+].map(([kind, host, entry]) => ({
+  host: inDist(`supervisor/placement/${host}`),
   entry,
   file: inDist(`supervisor/placement/${entry}`),
   folder: join(OUT, `guest-${kind}`),

@@ -33,7 +33,7 @@ async function take({ worker, ...request }: ProfileRequest, source: ProfileSourc
   if (outside === 'absent')
     throw new ByreError(
       'BYRE_CONTROL_REFUSED',
-      `Cannot profile '${worker}': nothing of it runs here that can be asked. A script has no profile; start a worker first.`,
+      `Cannot profile '${worker}': nothing of it runs here that can be asked. A script can be asked only in a process and with inside: true; start a worker first.`,
     )
   const { folder, label } = source
   if (outside !== 'shared') return outside({ ...request, folder, label })

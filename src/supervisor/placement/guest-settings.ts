@@ -11,6 +11,9 @@ const SUPERVISORS_OWN = [
   'LISTEN_PID',
   // A guest is guarded until it is ready itself.
   'BYRE_GUARD_LIFTED',
+  // Of the supervisor's own cgroup and launcher: a byre that a worker starts must not take them for its own.
+  'BYRE_CGROUP',
+  'BYRE_NODE_FLAGS',
 ]
 
 const OF_SOCKETS = ['LISTEN_FDS', 'LISTEN_FDNAMES']

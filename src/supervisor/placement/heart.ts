@@ -2,7 +2,7 @@
 
 import type { GuestHeart } from '../stall/guest-heart.ts'
 import type { LaunchRequest, Whereabouts } from './placement.ts'
-import type { RemoteParts } from './remote.ts'
+import type { RemoteParts } from './seat.ts'
 import type { Link } from './wire/link.ts'
 import { line } from './wire/protocol.ts'
 import type { Init } from './wire/protocol.ts'

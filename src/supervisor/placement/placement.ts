@@ -67,7 +67,7 @@ export interface Instance {
   kill?(): void
   /** Its group is short of memory: it collects, or ends for now if nothing is to be done. Absent in the shared loop. */
   relieve?(how: Relief): void
-  /** Of its own loop. Absent where it shares one, and for a script, which nobody can ask. */
+  /** Of its own loop. Absent where it shares one, and for a script without byre's code inside. */
   readonly profile?: ((request: GuestProfile) => Promise<ProfileReport>) | undefined
   /** The herd set another log level for it. */
   setLevel?(level: LogLevel | 'silent'): void

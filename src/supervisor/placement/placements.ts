@@ -16,7 +16,7 @@ import type { HerdHolds } from '../resource-scope.ts'
 import type { Runner } from '../runner.ts'
 import type { Stall } from '../stall/protocol.ts'
 import type { Instance, LaunchRequest, Placement } from './placement.ts'
-import type { RemoteParts } from './remote.ts'
+import type { RemoteParts } from './seat.ts'
 import type { SharedPlacement } from './shared.ts'
 
 export type PlacementOf = (name: PlacementName) => Placement

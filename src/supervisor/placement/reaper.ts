@@ -1,7 +1,7 @@
-// Ends workers' processes whose supervisor is gone and who cannot notice: a loop that is held does not see the end of its
-// wire, and Node cannot ask the kernel for a signal at its parent's end. One shell for the whole herd reads from a pipe who
-// there is; at the end of the pipe each has its stopTimeout left. It costs 0.12 MB (Anonymous of dash with
-// 18 workers, n = 5: 116 to 124 kB) and never wakes before that.
+// Ends workers' processes whose supervisor is gone: a script has nothing of byre's inside that could notice, a loop that is
+// held does not see the end of its wire, and Node cannot ask the kernel for a signal at its parent's end. One shell for the
+// whole herd reads from a pipe who there is; at the end of the pipe scripts are sent SIGTERM, and each process has its
+// stopTimeout left. It costs 0.12 MB (Anonymous of dash with 18 workers, n = 5: 116 to 124 kB) and never wakes before that.
 // Loaded with the first process.
 
 import { spawn } from 'node:child_process'
@@ -13,11 +13,21 @@ import type { Logger } from '../../log/logger.ts'
 import { readStat } from '../../procfs/stat.ts'
 
 export interface Reaper {
-  /** It runs; `graceMs` is how long it may take once nobody is there. Returns what is to be called when it is gone. */
-  watch(pid: number, graceMs: number): () => void
+  /** It runs. Returns what is to be called when it is gone. */
+  watch(orphan: Orphan): () => void
 }
 
-/** Entries are pid:start:seconds. A pid that is used again has another start time (field 22 of stat) and is left alone. */
+/** What becomes of a process once the supervisor is gone. */
+export interface Orphan {
+  readonly pid: number
+  /** How long it may take to end before SIGKILL; rounded up to seconds, and one more. */
+  readonly graceMs: number
+  /** It is sent SIGTERM first. */
+  readonly ask: boolean
+}
+
+/** Entries are pid:start:signal:seconds, signal 0 being none. A pid that is used again has another start time (field 22 of
+ *  stat) and is left alone. */
 const SCRIPT = `
 trap '' HUP INT QUIT TERM
 list=
@@ -33,6 +43,10 @@ runs() {
   set -- \${stat##*) }
   [ "$1" != Z ] && [ "\${20}" = "\${start%%:*}" ]
 }
+for one in $list; do
+  ask=\${one%:*}
+  runs "$one" && kill -"\${ask##*:}" "\${one%%:*}"
+done
 waited=0
 while [ -n "$list" ]; do
   left=
@@ -73,11 +87,12 @@ export function createReaper(log: Logger, clock: Clock): Reaper {
     if (watched.size > 0) open()
   }
   return {
-    watch(pid, graceMs) {
+    watch({ pid, graceMs, ask }) {
       const stat = readStat(pid)
       if (!stat.ok) return () => {} // gone already, or nothing to know it by
       // Its own time first: whoever does notice stops in order.
-      const entry = `+ ${pid} ${stat.value.startTicks}:${Math.ceil(graceMs / 1000) + 1}\n`
+      const signal = ask ? 'TERM' : 0
+      const entry = `+ ${pid} ${stat.value.startTicks}:${signal}:${Math.ceil(graceMs / 1000) + 1}\n`
       watched.set(pid, entry)
       if (pipe !== undefined) pipe.write(entry)
       else if (retry === undefined) open()

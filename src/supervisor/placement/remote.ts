@@ -1,21 +1,15 @@
 // What placements thread and process have in common: a guest at the other end of a wire, seen by the runner as an
 // Instance like any other. The end of the thread or process is the end of the run, never the guest's word alone.
 
-import type { Clock, Timer } from '../../base/clock.ts'
+import type { Timer } from '../../base/clock.ts'
 import { formatDurationMs } from '../../base/durations.ts'
-import type { Json } from '../../base/json.ts'
-import type { RawDelivery, ScopedBus } from '../../bus/bus.ts'
-import type { ResolvedWorker } from '../../config/types.ts'
 import { levelOfNumber } from '../../log/levels.ts'
 import { isLevel } from '../../log/logger.ts'
-import type { LogLevel, Logger } from '../../log/logger.ts'
-import type { Offloader } from '../../worker/offload.ts'
+import type { LogLevel } from '../../log/logger.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
 import { runInScope } from '../attribution/run-scope.ts'
-import type { ResourceHold } from '../resource-scope.ts'
-import type { Sampler, Watch } from '../sampler/sampler.ts'
+import type { Watch } from '../sampler/sampler.ts'
 import type { GuestHeart } from '../stall/guest-heart.ts'
-import type { Stall } from '../stall/protocol.ts'
 import type { HeapFigures } from '../status.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement, Relief, Whereabouts } from './placement.ts'
 import { neverBegan } from './exits.ts'
@@ -25,64 +19,11 @@ import { startIdleWatch } from './idle-watch.ts'
 import type { IdleWatch } from './idle-watch.ts'
 import { Profiling } from './profiling.ts'
 import { Relay } from './relay.ts'
+import type { OpenSeat, RemoteParts, Seat } from './seat.ts'
 import { wrongOf } from './wire/guest-line.ts'
 import { Link } from './wire/link.ts'
-import type { Transport } from './wire/link.ts'
 import { line, lineLimit, WIRE_VERSION } from './wire/protocol.ts'
 import type { Ended, Init, WireLine } from './wire/protocol.ts'
-
-export interface RemoteParts {
-  readonly clock: Clock
-  readonly log: Logger
-  readonly logOf: (worker: string) => Logger
-  /** A bus scoped to one run. */
-  readonly busOf: (worker: string) => ScopedBus
-  /** Puts messages the run had in hand back in front of what is kept for the worker. */
-  readonly giveBack: (worker: string, deliveries: readonly RawDelivery[]) => void
-  /** HostBus.publishSystem, for replies. */
-  readonly answer: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
-  /** On the supervisor's pool of threads, for the workers in threads. */
-  readonly offload: Offloader['run']
-  /** For one run, to the resources of the herd. */
-  readonly resourcesOf: (worker: string) => ResourceHold
-  readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
-  readonly sampler: Sampler
-  /** A stall of a worker is over. */
-  readonly stalled: (stall: Stall) => void
-  /** From its next run on the worker lives in a process of its own; nothing for one that does. */
-  readonly ejectStalled: (spec: ResolvedWorker, why: string) => void
-  readonly limits: { readonly messageBytes: number; readonly buffer: number }
-  readonly ownRoot: string
-  /** Where V8's fatal reports go. */
-  readonly reportFolder: string
-  readonly label: string
-}
-
-/** What the thread or process tells of itself. */
-export interface SeatEvents {
-  /** It exists. */
-  readonly up: (whereabouts: Whereabouts) => void
-  readonly text: (text: string) => void
-  /** A line that came by structured clone; of a thread. */
-  readonly posted: (line: unknown) => void
-  readonly drained: () => void
-  /** It is gone, for good; called once. `explain` is how that reads when the guest said nothing about it. */
-  readonly gone: (explain: () => Exit) => void
-}
-
-/** A thread or a process. */
-export interface Seat {
-  /** Undefined for a script, which nobody talks to. */
-  readonly transport: Transport | undefined
-  /** Asks it to end, where that can be asked: SIGTERM. */
-  interrupt(): void
-  /** Ends it: SIGKILL, terminate(). Idempotent. */
-  kill(): void
-  /** No text will be heard any more: closes the wire. Idempotent. */
-  close(): void
-}
-
-export type OpenSeat = (request: LaunchRequest, parts: RemoteParts, events: SeatEvents) => Seat
 
 /** A guest that has said its last word may take this long to be gone. */
 const LEAVE_MS = 2000
@@ -106,6 +47,8 @@ class RemoteInstance implements Instance {
   readonly #request: LaunchRequest
   readonly #parts: RemoteParts
   readonly #kind: Init['kind']
+  /** An unmodified program: it runs from its first line, has no ctx, and is stopped by SIGTERM. */
+  readonly #script: boolean
   readonly #launchedAt: number
   readonly #seat: Seat
   readonly #link: Link | undefined
@@ -127,6 +70,7 @@ class RemoteInstance implements Instance {
     this.#request = request
     this.#parts = parts
     this.#kind = kind
+    this.#script = request.spec.source.kind === 'script'
     this.#launchedAt = parts.clock.monotonic()
     this.#seat = open(request, parts, {
       up: (whereabouts) => this.#up(whereabouts),
@@ -152,8 +96,8 @@ class RemoteInstance implements Instance {
   }
 
   run(): void {
-    if (this.#link === undefined) {
-      this.#request.events.ready() // a script runs from its first line
+    if (this.#script || this.#link === undefined) {
+      this.#request.events.ready()
       return
     }
     const { name } = this.#request.spec
@@ -208,11 +152,13 @@ class RemoteInstance implements Instance {
   abort(reason: StopReason): void {
     if (this.#stopping !== undefined) return
     this.#stopping = reason
+    if (this.#script) {
+      this.#seat.interrupt()
+      return
+    }
     this.#link?.send(line('abort', reason.kind, reason.by, reason.message))
     this.#link?.flush()
-    const { stopTimeoutMs } = this.#request.spec
-    if (this.#link === undefined) this.#seat.interrupt()
-    else this.#after(stopTimeoutMs * INTERRUPT_AFTER, () => this.#seat.interrupt())
+    this.#after(this.#request.spec.stopTimeoutMs * INTERRUPT_AFTER, () => this.#seat.interrupt())
   }
 
   kill(): void {
@@ -260,9 +206,8 @@ class RemoteInstance implements Instance {
   #up(whereabouts: Whereabouts): void {
     this.#where = whereabouts
     if (this.#released) return
-    const script = this.#request.spec.source.kind === 'script'
-    if (script || this.#kind === 'process') this.#sample(whereabouts)
-    if (!script) return
+    if (this.#script || this.#kind === 'process') this.#sample(whereabouts)
+    if (!this.#script) return
     this.#request.events.loaded({ ms: this.#parts.clock.monotonic() - this.#launchedAt })
   }
 
@@ -285,9 +230,7 @@ class RemoteInstance implements Instance {
     const { events, spec } = this.#request
     switch (tag) {
       case 'hello':
-        if (typeof third === 'number') this.#where = { pid: second as number, tid: third }
-        if (this.#where !== undefined && this.#kind === 'thread') this.#sample(this.#where)
-        if (first !== WIRE_VERSION) this.#seat.kill()
+        this.#greeted(first as number, second as number, third as number | null | undefined)
         return
       case 'loaded':
         events.loaded({ ms: first as number, rssBytes: second as number })
@@ -329,6 +272,15 @@ class RemoteInstance implements Instance {
           .logOf(spec.name)
           .warn({ event: 'wire-unknown', tag }, 'a guest said what nobody understands')
     }
+  }
+
+  #greeted(version: number, pid: number, tid: number | null | undefined): void {
+    const known = this.#where?.tid !== undefined
+    if (typeof tid === 'number') this.#where = { pid, tid }
+    if (this.#where !== undefined && this.#kind === 'thread') this.#sample(this.#where)
+    if (version !== WIRE_VERSION) this.#seat.kill()
+    // Not before: what a script does until its first turn is over, such as loading, is no stall.
+    else if (this.#script && !known && this.#link !== undefined) void this.#watchHeart(this.#link)
   }
 
   #failed(event: string, fault: Exit, leaveMs: number): void {

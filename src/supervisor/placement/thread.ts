@@ -9,7 +9,7 @@ import { evidenceOf } from './exits.ts'
 import { guestEnvironment, heapLimitMiB, heapRemedy } from './guest-settings.ts'
 import type { Exit, LaunchRequest, Placement } from './placement.ts'
 import { createRemotePlacement } from './remote.ts'
-import type { RemoteParts, Seat, SeatEvents } from './remote.ts'
+import type { RemoteParts, Seat, SeatEvents } from './seat.ts'
 import { portTransport } from './wire/port-transport.ts'
 
 const ENTRY = new URL('guest/thread-entry.js', import.meta.url)
@@ -24,7 +24,8 @@ function openThread(request: LaunchRequest, parts: RemoteParts, events: SeatEven
   const script = spec.source.kind === 'script'
   const worker = new Worker(script ? spec.source.path : ENTRY, {
     ...settings(spec),
-    ...(spec.source.kind === 'script' ? { argv: [...spec.source.args] } : {}),
+    // A script has none of the supervisor's flags of node, as in `node script`.
+    ...(spec.source.kind === 'script' ? { argv: [...spec.source.args], execArgv: [] } : {}),
     ...(script ? {} : { workerData: { port: theirs }, transferList: [theirs] }),
   })
   let failure: { readonly error: unknown } | undefined

@@ -17,7 +17,7 @@ export interface Watched {
   readonly tid?: number
   /** When it was launched, monotonic ms: its CPU time was 0 then. */
   readonly launchedAt: number
-  /** Asks for the figures of its V8 heap; the answer comes by `heap`. Absent for a script, which nobody can ask. */
+  /** Asks for the figures of its V8 heap; the answer comes by `heap`. Absent for a script without byre's code inside. */
   readonly ask?: () => void
 }
 
@@ -187,7 +187,7 @@ export class Target {
   }
 
   #noHeap(now: Moment): string {
-    if (this.watched.ask === undefined) return 'a script cannot be asked'
+    if (this.watched.ask === undefined) return 'a script can be asked only in a process and with inside: true'
     if (this.#heap === undefined) return 'it has not answered yet'
     const seconds = Math.round((now.monotonic - this.#heap.moment.monotonic) / 1000)
     return `its loop has not answered for ${seconds} s`

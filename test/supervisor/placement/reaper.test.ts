@@ -20,7 +20,7 @@ const reaper = createReaper({ warn: (fields) => warned.push(fields) }, systemClo
 const held = []
 try { for (;;) held.push(openSync('/dev/null')) } catch {}
 closeSync(held.pop()) // for what watch() reads in /proc
-const gone = reaper.watch(process.pid, 1000)
+const gone = reaper.watch({ pid: process.pid, graceMs: 1000, ask: false })
 for (const fd of held) closeSync(fd)
 gone()
 setImmediate(() => process.stdout.write(JSON.stringify(warned)))
@@ -48,7 +48,7 @@ const warned = []
 const shells = () => readdirSync('/proc').map(Number).filter((pid) => {
   try { return readFileSync('/proc/' + pid + '/stat', 'latin1').split(') ')[1]?.split(' ')[1] === String(process.pid) } catch { return false }
 })
-createReaper({ warn: (fields) => warned.push(fields) }, clock).watch(Number(process.env.VICTIM), 0)
+createReaper({ warn: (fields) => warned.push(fields) }, clock).watch({ pid: Number(process.env.VICTIM), graceMs: 0, ask: false })
 const [first] = shells()
 process.kill(first, 'SIGKILL')
 const look = setInterval(() => {

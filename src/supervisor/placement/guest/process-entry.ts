@@ -4,16 +4,17 @@ import { Socket } from 'node:net'
 import { takeMallocSetting } from '../../../base/malloc.ts'
 import { StopReason } from '../../../worker/stop-reason.ts'
 import { socketTransport } from '../wire/socket-transport.ts'
-import { takeWireFd } from '../wire/wire-fd.ts'
+import { takeStartNote } from '../wire/start-note.ts'
+import type { StartNote } from '../wire/start-note.ts'
 import { Guest } from './guest.ts'
 
-const wireFd = takeWireFd(process.env)
+const { fd } = takeStartNote(process.env) as StartNote
 takeMallocSetting(process.env)
 // Taken before the worker's guards: a worker's process.exit ends its run, this one the process.
 const exitNow = process.exit.bind(process)
 const { setTimeout: hostSetTimeout } = globalThis
 
-const socket = new Socket({ fd: wireFd, readable: true, writable: true })
+const socket = new Socket({ fd, readable: true, writable: true })
 const transport = socketTransport(socket)
 /** The host closes the wire when it has read the last word; a socket closed from here with something unread in it would
  *  reset the host's end, and with it what the host had not read. */
