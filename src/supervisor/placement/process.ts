@@ -12,6 +12,8 @@ import { inheritedSockets } from './guest-settings.ts'
 import type { LaunchRequest, Placement } from './placement.ts'
 import { createMemoryCgroups } from './memory-cgroup.ts'
 import type { MemoryCgroups } from './memory-cgroup.ts'
+import { createOutputPipes } from './output-pipes.ts'
+import type { OpenOutputPipes } from './output-pipes.ts'
 import { explainEnd } from './process-end.ts'
 import type { ProcessEnd } from './process-end.ts'
 import { commandLine, environment, isWired } from './process-launch.ts'
@@ -31,13 +33,15 @@ const TAIL_LENGTH = 4096
 interface Host {
   readonly cgroups: MemoryCgroups
   readonly reaper: Reaper
+  readonly openPipes: OpenOutputPipes
 }
 
 export function createProcessPlacement(parts: RemoteParts): Placement {
-  const { log, clock } = parts
+  const { log, clock, reportFolder } = parts
   const host: Host = {
     cgroups: createMemoryCgroups(log),
     reaper: createReaper(log, clock),
+    openPipes: createOutputPipes(reportFolder, log),
   }
   const open: OpenSeat = (request, given, events) => openProcess(request, given, events, host)
   return createRemotePlacement('process', open, parts)
@@ -48,7 +52,7 @@ function openProcess(request: LaunchRequest, parts: RemoteParts, events: SeatEve
   const { name, memoryMaxBytes } = spec
   const own = memoryMaxBytes === undefined ? undefined : host.cgroups.open(name, memoryMaxBytes)
   const report = { folder: parts.reportFolder, name: `${parts.label}.${name}.report.json` }
-  const { child, outputs, wire } = start(request, report)
+  const { child, outputs, wire } = start(request, report, host.openPipes)
   const tail = collect(outputs, (stream, chunk) => parts.output(name, stream, chunk))
   if (child.pid !== undefined) own?.add(child.pid)
   let oom: (() => OomFinding) | undefined
@@ -98,17 +102,27 @@ interface Started {
   readonly wire: Socket | undefined
 }
 
-function start({ spec }: LaunchRequest, report: StartNote['report']): Started {
+function start({ spec }: LaunchRequest, report: StartNote['report'], openPipes: OpenOutputPipes): Started {
   const sockets = Array.from({ length: inheritedSockets() }, (_, i) => FIRST_FD + i)
   const fd = FIRST_FD + sockets.length
   const wired = isWired(spec)
-  const child: ChildProcess = spawn(process.execPath, commandLine(spec, process.execArgv), {
-    ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
-    env: environment(spec, wired ? { fd, report } : undefined),
-    stdio: ['ignore', 'pipe', 'pipe', ...sockets, ...(wired ? ['pipe' as const] : [])],
-  })
-  const wire = wired ? (child.stdio[fd] as Socket | null | undefined) : undefined
-  return { child, outputs: child, wire: wire ?? undefined }
+  const pipes = openPipes()
+  try {
+    const [stdout, stderr] = pipes?.childFds ?? (['pipe', 'pipe'] as const)
+    const child: ChildProcess = spawn(process.execPath, commandLine(spec, process.execArgv), {
+      ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
+      env: environment(spec, wired ? { fd, report } : undefined),
+      stdio: ['ignore', stdout, stderr, ...sockets, ...(wired ? ['pipe' as const] : [])],
+    })
+    const wire = wired ? (child.stdio[fd] as Socket | null | undefined) : undefined
+    return { child, outputs: pipes ?? child, wire: wire ?? undefined }
+  } catch (error) {
+    pipes?.stdout.destroy()
+    pipes?.stderr.destroy()
+    throw error
+  } finally {
+    pipes?.closeChildFds()
+  }
 }
 
 /** Hands on what is written. The returned function gives the last of stderr. */
