@@ -3,7 +3,6 @@
 
 import { readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
-import { getHeapStatistics } from 'node:v8'
 import { systemClock } from '../../../base/clock.ts'
 import { describeThrown } from '../../../base/errors.ts'
 import { liftGuard } from '../../../base/guard-signal.ts'
@@ -21,15 +20,14 @@ import { catchUnhandled, reportHandled } from '../../attribution/strays.ts'
 import { rememberListeners } from '../../attribution/wrap-events.ts'
 import { rememberTimers } from '../../attribution/wrap-timers.ts'
 import { exitCalled, strayExit } from '../exits.ts'
-import type { HeapFigures } from '../../status.ts'
 import type { Exit, Instance } from '../placement.ts'
-import type { GuestProfile } from '../profiling.ts'
 import { createSharedPlacement } from '../shared.ts'
 import type { SharedPlacement } from '../shared.ts'
 import { Link } from '../wire/link.ts'
 import type { Transport } from '../wire/link.ts'
 import { clip, clipExit, line, packError, WIRE_VERSION } from '../wire/protocol.ts'
 import type { Init, WireLine } from '../wire/protocol.ts'
+import { answer } from './answers.ts'
 import { GuestBus } from './bus.ts'
 import { createGuestLog } from './log.ts'
 import type { GuestLog } from './log.ts'
@@ -87,40 +85,10 @@ export class Guest {
     else if (tag === 'run') this.#instance?.run()
     else if (tag === 'abort')
       this.abort(new StopReason(values[0] as StopKind, String(values[1]), String(values[2])))
-    else if (tag === 'beat') this.link.send(line('beat', values[0]))
     else if (tag === 'idle')
       this.link.send(line('idle', this.#bus?.idle === true && this.#ownPool?.busy !== true))
-    else if (tag === 'heap') this.link.send(line('heap', heapFigures()))
-    else if (tag === 'collect') void this.#collect()
-    else if (tag === 'profile') void this.#profile(values[0] as GuestProfile, values[1])
     else if (tag === 'level') this.#log?.setLevel(values[0] as LogLevel | 'silent')
-  }
-
-  async #profile({ folder, label, ...request }: GuestProfile, number: unknown): Promise<void> {
-    const { spec, ownRoot } = this.#init as Init
-    const members = [{ name: spec.name, modulePath: spec.source.path }]
-    try {
-      const { takeProfile } = await import('../../profile/profile.ts')
-      const source = { members, folder, label: `${label}.${spec.name}`, ownRoot, clock: systemClock }
-      this.link.send(line('profile', number, await takeProfile(request, source)))
-    } catch (error) {
-      this.link.send(line('profile', number, null, packError(error)))
-    }
-    this.link.flush()
-  }
-
-  /** The group is short of memory. */
-  async #collect(): Promise<void> {
-    try {
-      const { collectAll } = await import('../../settle.ts')
-      await collectAll()
-      this.link.send(line('heap', heapFigures()))
-    } catch (error) {
-      this.#log?.logger.debug(
-        { event: 'not-collected', ...describeThrown(error) },
-        'memory was not given back',
-      )
-    }
+    else if (this.#init !== undefined) answer(heard, (text) => this.link.send(text), this.#init)
   }
 
   #begin(init: Init): void {
@@ -229,13 +197,6 @@ export class Guest {
     this.link.flush()
     this.#seat.leave(code)
   }
-}
-
-/** Of this thread's own heap, as V8 counts it. */
-function heapFigures(): HeapFigures {
-  const { heapUsed, heapTotal, external } = process.memoryUsage()
-  const { heap_size_limit } = getHeapStatistics()
-  return { usedBytes: heapUsed, totalBytes: heapTotal, externalBytes: external, limitBytes: heap_size_limit }
 }
 
 /** The kernel's id of this thread, where there is a /proc. */
