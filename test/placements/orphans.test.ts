@@ -1,5 +1,5 @@
 // The supervisor is killed with SIGKILL: no process of a worker outlives its stopTimeout, whatever its loop does, and one
-// that notices still stops in order.
+// that notices, or a script that is asked, still stops in order.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -49,6 +49,39 @@ t.test('a held loop ends with its supervisor, and one that notices stops in orde
   await herd.kill()
   await eventually('the end of both', () => (pids.some(runs) ? undefined : true))
   t.ok(existsSync(join(herd.folder, 'orderly.txt')))
+})
+
+/** Writes its name once it is asked to end. */
+const ASKED = `
+const { writeFileSync } = require('node:fs')
+process.on('SIGTERM', () => setTimeout(() => { writeFileSync(process.argv[2], 'stopped in order'); process.exit() }, 300))
+console.log('up')
+setInterval(() => {}, 1e6)`
+/** Does not end when asked. */
+const DEAF = `
+process.on('SIGTERM', () => {})
+console.log('up')
+setTimeout(() => { for (;;); }, 50)`
+
+t.test('a script is asked to end when its supervisor is gone, and ended at its stopTimeout', async (t) => {
+  const script = (file: string, more: object): never =>
+    ({ script: `./${file}`, module: undefined, placement: 'process', stopTimeout: '5s', ...more }) as never
+  const herd = await startHerd(t, {
+    files: { 'asked.cjs': ASKED, 'deaf.cjs': DEAF },
+    config: {
+      workers: {
+        asked: script('asked.cjs', { args: ['asked.txt'] }),
+        inside: script('asked.cjs', { args: ['inside.txt'], inside: true }),
+        deaf: script('deaf.cjs', { stopTimeout: '1s' }),
+      },
+    },
+  })
+  for (const worker of ['asked', 'inside', 'deaf']) await herd.line({ worker, msg: 'up' })
+  const pids = (await herd.status()).workers.map(({ pid }) => pid as number)
+  t.ok(pids.every(runs))
+  await herd.kill()
+  await eventually('the end of all', () => (pids.some(runs) ? undefined : true))
+  for (const name of ['asked.txt', 'inside.txt']) t.ok(existsSync(join(herd.folder, name)), name)
 })
 
 /** Children of `pid` that are shells. */

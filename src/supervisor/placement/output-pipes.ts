@@ -18,7 +18,7 @@ export interface OutputPipes {
   closeChildFds(): void
 }
 
-/** Gives undefined where mkfifo does not work; the log says so once. Throws when the process has no descriptors left. */
+/** Gives undefined where none can be made; the log says so once, and none is tried again. Never throws. */
 export type OpenOutputPipes = () => OutputPipes | undefined
 
 /** `folder` must exist. A call holds the loop for about 2 ms: one run of mkfifo. */
@@ -30,9 +30,11 @@ export function createOutputPipes(folder: string, log: Logger): OpenOutputPipes 
     const stem = join(folder, `${process.pid}.${++count}`)
     const paths = [`${stem}.stdout`, `${stem}.stderr`] as const
     try {
-      const why = makeFifos(paths)
-      if (why === undefined) return openFifos(paths)
+      makeFifos(paths)
+      return openFifos(paths)
+    } catch (error) {
       usable = false
+      const why = describeThrown(error).message
       log.info(
         { event: 'no-output-pipes', why },
         `stdout and stderr of processes are sockets, so /dev/stdout and /dev/stderr cannot be opened in them: ${why}`,
@@ -44,16 +46,15 @@ export function createOutputPipes(folder: string, log: Logger): OpenOutputPipes 
   }
 }
 
-/** Returns why it failed. */
-function makeFifos(paths: readonly string[]): string | undefined {
+function makeFifos(paths: readonly string[]): void {
   const { error, status, stderr } = spawnSync('mkfifo', ['-m', '600', '--', ...paths], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
-  if (error !== undefined) return describeThrown(error).message
-  return status === 0 ? undefined : `mkfifo ended with code ${status}: ${String(stderr).trim()}`
+  if (error !== undefined) throw error
+  if (status !== 0) throw new Error(`mkfifo ended with code ${status}: ${String(stderr).trim()}`)
 }
 
-function openFifos([stdout, stderr]: readonly [string, string]): OutputPipes {
+function openFifos(paths: readonly [string, string]): OutputPipes {
   const fds: number[] = []
   const open = (path: string, flags: number): number => {
     const fd = openSync(path, flags)
@@ -61,18 +62,17 @@ function openFifos([stdout, stderr]: readonly [string, string]): OutputPipes {
     return fd
   }
   try {
-    // The reading ends first: they do not wait for the writing ends, which find them then.
-    const [out, err] = [stdout, stderr].map((path) => open(path, constants.O_RDONLY | constants.O_NONBLOCK))
-    const childFds = [open(stdout, constants.O_WRONLY), open(stderr, constants.O_WRONLY)] as const
-    const reader = (fd: number): Socket => new Socket({ fd, readable: true, writable: false })
-    return {
-      stdout: reader(out as number),
-      stderr: reader(err as number),
-      childFds,
-      closeChildFds: () => childFds.forEach((fd) => closeSync(fd)),
-    }
+    // The reading ends first: opened like this they do not wait for the writing ends, which find them then.
+    const [out, err] = each(paths, (path) => open(path, constants.O_RDONLY | constants.O_NONBLOCK))
+    const childFds = each(paths, (path) => open(path, constants.O_WRONLY))
+    const [stdout, stderr] = each([out, err], (fd) => new Socket({ fd, readable: true, writable: false }))
+    return { stdout, stderr, childFds, closeChildFds: () => childFds.forEach((fd) => closeSync(fd)) }
   } catch (error) {
     for (const fd of fds) closeSync(fd)
     throw error
   }
+}
+
+function each<A, B>([stdout, stderr]: readonly [A, A], fn: (value: A) => B): [B, B] {
+  return [fn(stdout), fn(stderr)]
 }
