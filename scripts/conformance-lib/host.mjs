@@ -7,8 +7,9 @@ import { pool } from './processes.mjs'
 import { judge } from './verdict.mjs'
 
 const WRAPPER = fileURLToPath(new URL('workers/hosted.mjs', import.meta.url))
-/** Files one supervisor is given, so that one that ends it costs no more than the rest of a batch. */
-const BATCH = 150
+/** Files one supervisor is given: one that ends it costs no more than the rest of a batch, and in the shared loop what files
+ *  leave running adds up. */
+const BATCH = { process: 150, thread: 150, shared: 40 }
 /** How late a turn of the neighbour may come. In the shared loop a file may hold the loop as long as it does plainly. */
 const LONGEST_GAP_MS = { process: 2500, thread: 2500, shared: 5000 }
 /** The wrapper waits up to three times the plain time and some seconds. */
@@ -21,7 +22,7 @@ const QUIET_MS = { process: 0, thread: 0, shared: 15 }
 export async function hostFiles(files, job, onFailure) {
   const results = new Map()
   const failed = () => files.filter((file) => results.get(file)?.ok !== true)
-  await runRound(files, { ...job, batch: BATCH, patient: false }, results)
+  await runRound(files, { ...job, batch: BATCH[job.placement], patient: false }, results)
   await runRound(failed(), { ...job, batch: 1, patient: true }, results)
   const plainly = await runAgainPlainly(failed(), job)
   for (const [file, result] of results) {
