@@ -341,9 +341,9 @@ const PROCESS: readonly Fault[] = [
     law: 'process.stdout.end() ends the output of that worker only',
     fault: `
   await new Promise((resolve) => process.stdout.end('the last line\\n', resolve))
+  console.log('not printed, and no error')
   process.stdout.on('error', () => {})
   const refused = await new Promise((resolve) => process.stdout.write('more\\n', resolve))
-  console.log('not printed')
   process.stderr.destroy()
   ctx.log.info({ event: 'own', refused: refused?.code }, 'own')`,
     expect: {

@@ -1,17 +1,18 @@
 // What a worker writes to stdout, stderr or console becomes its log lines. process.stdout of a worker is a stream of its own;
-// `console` has one for the whole process, whose writes find their worker by async context.
+// the global console, which is shared, finds it by async context.
 
 import { Writable } from 'node:stream'
-import { currentScope, runInScope } from './run-scope.ts'
+import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
 type Name = 'stdout' | 'stderr'
-type Write = (chunk: string | Uint8Array, ...rest: unknown[]) => boolean
+type Callback = (error?: Error | null) => void
+type Write = (...args: unknown[]) => boolean
 
-/** Replaces process.stdout and process.stderr; returns the undo. The streams of the process are not created before they are
- *  first asked for. */
+/** Replaces process.stdout, process.stderr and the streams of the global console; returns the undo. The streams of the
+ *  process itself are not created before they are asked for outside every worker. */
 export function captureOutput(): () => void {
-  const undos = (['stdout', 'stderr'] as const).map((name) => capture(name))
+  const undos = (['stdout', 'stderr'] as const).flatMap((name) => [capture(name), divertConsole(name)])
   return () => {
     for (const undo of undos) undo()
   }
@@ -23,22 +24,18 @@ function capture(name: Name): () => void {
   let shared: NodeJS.WriteStream | undefined
   let undoWrite = (): void => {}
   const open = (): NodeJS.WriteStream => {
-    shared = (
+    const stream = (
       descriptor.get === undefined ? descriptor.value : descriptor.get.call(process)
     ) as NodeJS.WriteStream
-    undoWrite = divertWrites(shared, name)
-    // The global console keeps the stream that it finds first: it must not find that of a worker.
-    void (console as unknown as Record<string, unknown>)[`_${name}`]
-    return shared
+    undoWrite = divertWrites(stream, name)
+    return stream
   }
   Object.defineProperty(process, name, {
     configurable: true,
     enumerable: true,
     get: () => {
-      // Made outside every worker: the stream and its own listeners belong to the process.
-      const stream = shared ?? runInScope(undefined, open)
       const scope = currentScope()
-      return scope === undefined ? stream : streamOf(scope, name)
+      return scope === undefined ? (shared ??= open()) : streamOf(scope, name)
     },
   })
   return () => {
@@ -47,31 +44,64 @@ function capture(name: Name): () => void {
   }
 }
 
+/** A worker may have got hold of the stream of the process. */
 function divertWrites(stream: NodeJS.WriteStream, name: Name): () => void {
   const host = stream as unknown as { write: Write }
   const { write } = host
-  host.write = (chunk, ...rest) => {
+  host.write = (...args) => {
     const scope = currentScope()
-    return scope === undefined ? write.call(stream, chunk, ...rest) : writeAs(scope, name, chunk, rest)
+    return scope === undefined
+      ? write.apply(stream, args)
+      : streamOf(scope, name).write(...(args as [string]))
   }
   return () => {
     host.write = write
   }
 }
 
-/** What the worker has ended itself takes no more; `console` ignores the error, as it ignores that of a closed pipe. */
-function writeAs(scope: RunScope, name: Name, chunk: string | Uint8Array, rest: readonly unknown[]): boolean {
-  const callback = rest.find((argument) => typeof argument === 'function') as
-    | ((error: Error | null) => void)
-    | undefined
-  const ended = scope.streams?.[name]?.writableEnded === true
-  if (!ended) scope.sink.output(name, chunk)
-  const error = ended
-    ? Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
-    : null
-  if (callback !== undefined) process.nextTick(callback, error)
-  return !ended
+/** The global console keeps the stream that it finds at its first line: that of whichever worker prints first. */
+function divertConsole(name: Name): () => void {
+  const host = console as unknown as Record<string, unknown>
+  const property = `_${name}`
+  const descriptor = Object.getOwnPropertyDescriptor(host, property)
+  if (descriptor?.set === undefined) return () => {}
+  const output = new ConsoleOutput(name)
+  host[property] = output
+  return () => {
+    if (host[property] === output) host[property] = process[name]
+  }
 }
+
+/** Writes to the stream of the worker in whose context it is called. */
+class ConsoleOutput extends Writable {
+  readonly #name: Name
+
+  constructor(name: Name) {
+    super({ decodeStrings: false })
+    this.#name = name
+  }
+
+  get isTTY(): boolean {
+    return process[this.#name].isTTY
+  }
+
+  getColorDepth(): number {
+    return process[this.#name].getColorDepth?.() ?? 1
+  }
+
+  override write(chunk: unknown, ...rest: readonly unknown[]): boolean {
+    const stream = process[this.#name]
+    const callback = rest.find((argument) => typeof argument === 'function') as Callback | undefined
+    const encoding = rest.find((argument) => typeof argument === 'string') as BufferEncoding | undefined
+    return stream.write(chunk as string, encoding, (error) => {
+      // As console does with its stream: an error of what it prints is nobody's. Node emits it after this.
+      if (error instanceof Error && stream.listenerCount('error') === 0) stream.once('error', ignored)
+      callback?.(error)
+    })
+  }
+}
+
+function ignored(): void {}
 
 function streamOf(scope: RunScope, name: Name): Writable {
   scope.streams ??= {}
