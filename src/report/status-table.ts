@@ -79,8 +79,9 @@ function row(worker: WorkerStatus, now: number): string[] {
 
 function loadOf({ load }: WorkerStatus): string {
   if (load === undefined) return '-'
-  const memory = load.rssBytes === undefined ? '' : ` +${formatMegabytes(load.rssBytes)}`
-  return `${formatDurationMs(load.ms)}${memory}`
+  const time = load.ms === undefined ? [] : [formatDurationMs(load.ms)]
+  const memory = load.rssBytes === undefined ? [] : [`+${formatMegabytes(load.rssBytes)}`]
+  return [...time, ...memory].join(' ') || '-'
 }
 
 /** What an operator should know, the most pressing first. */

@@ -2,7 +2,8 @@
 
 import type { ResolvedWorker } from '../config/types.ts'
 import type { Wake } from '../worker/contract.ts'
-import type { Exit, LoadFigures, Whereabouts } from './placement/placement.ts'
+import type { LoadFigures } from './placement/load-figures.ts'
+import type { Exit, Whereabouts } from './placement/placement.ts'
 import type { WorkerState } from './state.ts'
 import type { ExitRecord, Verdict, WorkerStatus } from './status.ts'
 
@@ -51,10 +52,10 @@ export class WorkerRecord {
   }
 
   /** A restart on the same module instance loads nothing: the figures of the real load stay. */
-  loaded(figures: LoadFigures, now: number): void {
-    if (this.load !== undefined && figures.ms === 0) return
-    const ms = Math.round(figures.ms * 10) / 10
-    this.load = figures.rssBytes === undefined ? { ms } : { ms, rssBytes: figures.rssBytes }
+  loaded(figures: LoadFigures | undefined, now: number): void {
+    if (figures === undefined) return
+    const { ms } = figures
+    this.load = ms === undefined ? figures : { ...figures, ms: Math.round(ms * 10) / 10 }
     this.loadedAt = now
   }
 

@@ -72,6 +72,13 @@ export class Residence {
     }
   }
 
+  /** Why the memory of this process is also that of other loops now: the live workers in threads. */
+  memoryShared(roster: Pick<Roster, 'runners'>): string | undefined {
+    for (const { spec, live } of roster.runners())
+      if (live && this.of(spec) === 'thread') return `${spec.name} was in a thread of the same process`
+    return undefined
+  }
+
   /** Where `spec` is started now: a decision whose time is over, or that the config has overtaken, ends here. */
   start(spec: ResolvedWorker): Placement {
     const configured = this.#configured(spec)

@@ -1,11 +1,12 @@
 // What one run of a worker reports, on its way to the runner: told with the number of the run, so that a run the runner
 // has moved on from is not heard. A class, because each loaded worker keeps one.
 
-import type { Exit, InstanceEvents, LoadFigures } from './placement/placement.ts'
+import type { LoadFigures } from './placement/load-figures.ts'
+import type { Exit, InstanceEvents } from './placement/placement.ts'
 
 /** `run` is the number of the run that reports. */
 export interface RunListener {
-  runLoaded(run: number, figures: LoadFigures): void
+  runLoaded(run: number, figures: LoadFigures | undefined): void
   runReady(run: number): void
   runEnded(run: number, exit: Exit): void
   runCharged(run: number, exit: Exit): void
@@ -21,7 +22,7 @@ export class RunEvents implements InstanceEvents {
     this.#run = run
   }
 
-  loaded(figures: LoadFigures): void {
+  loaded(figures: LoadFigures | undefined): void {
     this.#listener.runLoaded(this.#run, figures)
   }
   ready(): void {

@@ -13,7 +13,8 @@ import type { StopKind } from '../worker/stop-reason.ts'
 import type { Ticket } from './admission.ts'
 import { Inbox } from './inbox.ts'
 import { tellLeftovers } from './leftovers.ts'
-import type { Exit, Instance, LoadFigures } from './placement/placement.ts'
+import type { LoadFigures } from './placement/load-figures.ts'
+import type { Exit, Instance } from './placement/placement.ts'
 import { WorkerRecord } from './record.ts'
 import { decide } from './rules.ts'
 import { RunEvents } from './run-events.ts'
@@ -296,7 +297,7 @@ export class Runner implements RunListener {
     })
   }
 
-  runLoaded(run: number, figures: LoadFigures): void {
+  runLoaded(run: number, figures: LoadFigures | undefined): void {
     if (this.record.runs !== run) return
     this.#leave()
     this.record.loaded(figures, this.#deps.clock.now())

@@ -122,7 +122,13 @@ export interface WorkerStatus {
   readonly waitingFor?: readonly string[]
   /** Of a worker with a lease: whether its run holds it, or it stands by. Absent while it does neither. */
   readonly lease?: { readonly held: boolean }
-  readonly load?: { readonly ms: number; readonly rssBytes?: number }
+  /** Of its last load, once it was loaded. Absent is what others had a part in, with the reason in `unavailable`. */
+  readonly load?: {
+    readonly ms?: number
+    /** Growth of the RSS of its process. */
+    readonly rssBytes?: number
+    readonly unavailable?: Readonly<Record<string, string>>
+  }
   /** CPU ratio of its thread or process over the sampler's last window, 1.0 = one core. */
   readonly cpu?: number
   readonly rssBytes?: number

@@ -118,6 +118,7 @@ class Herd implements Supervisor, ControlTarget {
       output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
       reportGlobals: options.mode !== 'run',
       loading: (module) => this.#codeWatch.loading(module),
+      memoryShared: () => this.#residence.memoryShared(this.#roster),
     })
     const placementOf = createPlacements(this.#shared, {
       clock: this.#clock,

@@ -112,7 +112,9 @@ t.test('the same module with the same ctx in every placement', async (t) => {
     await herd.line({ worker: name, msg: `from the console of ${name}`, stream: 'stdout' })
     await herd.line({ worker: name, part: 'x', n: 1, msg: 'logged', level: 30 })
     const status = await herd.worker(name)
-    t.match(status, { placement, state: 'running', load: { ms: Number } })
+    t.match(status, { placement, state: 'running' })
+    for (const figure of ['ms', 'rssBytes'] as const)
+      t.not(status.load?.[figure] ?? status.load?.unavailable?.[figure], undefined, 'a figure or its reason')
     t.equal(status.pid === herd.pid, placement !== 'process')
     if (placement === 'thread') t.ok(Number(status.tid) > 0 && status.tid !== herd.pid)
     t.equal(answer['pid'], status.pid)
@@ -258,10 +260,14 @@ t.test('how a process or thread ended is told with its evidence, and nobody else
 })
 
 t.test('what cannot be started says why', async (t) => {
-  const herd = await host(t, { nowhere: WORKER, broken: `throw new RangeError('at load')` }, (folder) => ({
-    nowhere: { placement: 'process', cwd: folder, restart: 'never' },
-    broken: { placement: 'process', restart: 'never' },
-  }))
+  const herd = await host(
+    t,
+    { nowhere: WORKER, broken: `${WORKER}\nthrow new RangeError('at load')` },
+    (folder) => ({
+      nowhere: { placement: 'process', cwd: folder, restart: 'never' },
+      broken: { placement: 'process', restart: 'never' },
+    }),
+  )
   t.match(await herd.untilWorker('broken', (w) => w.state !== 'loading'), {
     lastExit: { verdict: 'launch-failed', evidence: { type: 'RangeError', message: 'at load' } },
   })

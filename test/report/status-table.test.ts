@@ -14,14 +14,24 @@ const herd = supervisorStatus(
       quarantine: '5 failures within 5m; byre start alarm',
       lastExit: { verdict: 'failed', reason: 'connect ECONNREFUSED', evidence: {}, at: now - 65_000 },
     }),
-    worker('report', { state: 'dormant', activation: 'lazy', unclaimed: 2 }),
+    worker('report', {
+      state: 'dormant',
+      activation: 'lazy',
+      unclaimed: 2,
+      load: { ms: 8, unavailable: { rssBytes: 'x' } },
+    }),
     worker('mail', {
       state: 'backing-off',
       retryAt: now + 3_200,
       placement: 'process',
       rssBytes: 44_000_000,
     }),
-    worker('sync', { state: 'stopped', waitingFor: ['mail', 'alarm'], codeChanged: true }),
+    worker('sync', {
+      state: 'stopped',
+      load: { unavailable: { ms: 'x', rssBytes: 'x' } },
+      waitingFor: ['mail', 'alarm'],
+      codeChanged: true,
+    }),
   ],
   {
     pid: 4711,
@@ -43,7 +53,7 @@ t.test('the table, whole', async (t) => {
   WORKER   STATE        IN       RESTARTS          LOAD   MEMORY  NOTE
   webhook  running      shared          2  12ms +3.4 MB        -
   alarm    quarantined  shared          0             -        -  5 failures within 5m; byre start alarm; failed 1m 5s ago: connect ECONNREFUSED
-  report   dormant      shared          0             -        -  2 messages unclaimed
+  report   dormant      shared          0           8ms        -  2 messages unclaimed
   mail     backing-off  process         0             -  44.0 MB  next start in 3s
   sync     stopped      shared          0             -        -  waiting for mail, alarm; code changed on disk since it was loaded
   5 workers: 1 running, 1 quarantined, 1 dormant, 1 backing-off, 1 stopped

@@ -41,8 +41,16 @@ const life: readonly WorkerMetric[] = [
   gauge('byre_worker_last_exit_time_seconds', 'When its last run ended, seconds since the epoch.', (w) =>
     seconds(w.lastExit?.at),
   ),
-  gauge('byre_worker_load_seconds', 'How long its module took to load.', (w) => seconds(w.load?.ms)),
-  gauge('byre_worker_load_resident_bytes', 'RSS its load added to the process.', (w) => w.load?.rssBytes),
+  gauge(
+    'byre_worker_load_seconds',
+    'How long its module took to load, where nothing else ran in its loop.',
+    (w) => seconds(w.load?.ms),
+  ),
+  gauge(
+    'byre_worker_load_resident_bytes',
+    'RSS its load added to the process, where nothing else ran in that.',
+    (w) => w.load?.rssBytes,
+  ),
 ]
 
 const stalls: readonly WorkerMetric[] = [

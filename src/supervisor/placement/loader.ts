@@ -5,12 +5,12 @@ import { noteLoaded } from '../../base/module-path.ts'
 import type { ResolvedWorker } from '../../config/types.ts'
 import type { WorkerModule } from '../../worker/contract.ts'
 import { fileOf, LoadError, loadWorker } from '../../worker/load.ts'
+import type { LoadFigures } from './load-figures.ts'
 
 export interface LoadedWorker {
   readonly run: WorkerModule['run']
-  readonly loadMs: number
-  /** Growth of the process's RSS meanwhile; what others did at the same time is in it. */
-  readonly rssBytes: number
+  /** Of its load; undefined once they were taken. */
+  readonly figures: LoadFigures | undefined
 }
 
 export interface LoadingModule {
@@ -29,6 +29,13 @@ export interface LoadOutcome {
   moduleFailed(): void
 }
 
+export interface LoaderDeps {
+  /** Is called before a module is loaded. */
+  readonly loading: ((module: LoadingModule) => void) | undefined
+  /** The load of a worker's module begins; the result is called at its end. */
+  readonly measure: (worker: string) => () => LoadFigures
+}
+
 interface PendingLoad {
   readonly done: Promise<void>
   readonly outcome: LoadOutcome
@@ -43,11 +50,10 @@ export class Loader {
   readonly #thrown = new WeakSet()
   /** Loads under way in which such an error came up again. */
   readonly #hollow = new Map<string, unknown>()
-  readonly #loading: ((module: LoadingModule) => void) | undefined
+  readonly #deps: LoaderDeps
 
-  /** `loading` is told before a module is loaded. */
-  constructor(loading: ((module: LoadingModule) => void) | undefined) {
-    this.#loading = loading
+  constructor(deps: LoaderDeps) {
+    this.#deps = deps
   }
 
   /**
@@ -70,11 +76,11 @@ export class Loader {
     return { done, joined: false }
   }
 
-  /** What it cost is told once: the module is not loaded again for the runs after. */
+  /** With the figures for the first run that takes it: for the runs after it was not loaded. */
   take(spec: ResolvedWorker): LoadedWorker {
     const key = keyOf(spec)
     const loaded = this.#loaded.get(key) as LoadedWorker
-    if (loaded.loadMs > 0) this.#loaded.set(key, { run: loaded.run, loadMs: 0, rssBytes: 0 })
+    if (loaded.figures !== undefined) this.#loaded.set(key, { run: loaded.run, figures: undefined })
     return loaded
   }
 
@@ -119,12 +125,11 @@ export class Loader {
   async #loadNow({ name, source: { path } }: ResolvedWorker, attempt: number): Promise<LoadedWorker> {
     const file = fileOf(path)
     noteLoaded([path, file])
-    this.#loading?.({ path, file, again: attempt > 0 })
-    const rssBefore = process.memoryUsage.rss()
-    const startedAt = performance.now()
-    const run = await loadWorker({ name, path, attempt })
-    const loadMs = performance.now() - startedAt
-    return { run, loadMs, rssBytes: Math.max(0, process.memoryUsage.rss() - rssBefore) }
+    this.#deps.loading?.({ path, file, again: attempt > 0 })
+    const end = this.#deps.measure(name)
+    let figures: LoadFigures | undefined
+    const run = await loadWorker({ name, path, attempt }).finally(() => (figures = end()))
+    return { run, figures }
   }
 
   #fail(key: string, cause: unknown): void {

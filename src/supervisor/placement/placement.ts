@@ -7,6 +7,7 @@ import type { Wake } from '../../worker/contract.ts'
 import type { LoadNeeds } from '../../worker/load.ts'
 import type { StopReason } from '../../worker/stop-reason.ts'
 import type { ProfileReport, Verdict, WorkerSample } from '../status.ts'
+import type { LoadFigures } from './load-figures.ts'
 import type { GuestProfile } from './profiling.ts'
 
 /** How a run ended, or why it must. `text` is one sentence, `evidence` the facts behind it (JSON values). */
@@ -19,14 +20,10 @@ export interface Exit {
   readonly needs?: LoadNeeds
 }
 
-export interface LoadFigures {
-  readonly ms: number
-  readonly rssBytes?: number
-}
-
 /** Reports of one instance. Called outside every worker's context; each of loaded, ready, ended at most once. */
 export interface InstanceEvents {
-  loaded(figures: LoadFigures): void
+  /** Without figures: the module was loaded for an earlier run. */
+  loaded(figures: LoadFigures | undefined): void
   ready(): void
   /** run() settled, or loading failed. */
   ended(exit: Exit): void

@@ -16,6 +16,8 @@ import { neverBegan } from './exits.ts'
 import { brokeWire, guestFault } from './guest-exits.ts'
 import { startHeart } from './heart.ts'
 import { startIdleWatch } from './idle-watch.ts'
+import { NOT_LOADED } from './load-figures.ts'
+import type { LoadFigures } from './load-figures.ts'
 import type { IdleWatch } from './idle-watch.ts'
 import { Profiling } from './profiling.ts'
 import { Relay } from './relay.ts'
@@ -208,7 +210,7 @@ class RemoteInstance implements Instance {
     if (this.#released) return
     if (this.#script || this.#kind === 'process') this.#sample(whereabouts)
     if (!this.#script) return
-    this.#request.events.loaded({ ms: this.#parts.clock.monotonic() - this.#launchedAt })
+    this.#request.events.loaded(NOT_LOADED)
   }
 
   #sample(where: Whereabouts): void {
@@ -233,7 +235,7 @@ class RemoteInstance implements Instance {
         this.#greeted(first as number, second as number, third as number | null | undefined)
         return
       case 'loaded':
-        events.loaded({ ms: first as number, rssBytes: second as number })
+        events.loaded(first as LoadFigures)
         return
       case 'ready':
         events.ready()

@@ -19,6 +19,7 @@ import { touch } from '../attribution/override.ts'
 import { closeSetUp, keepSetUp } from '../attribution/set-up.ts'
 import { tellClosedSetUp } from '../leftovers.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
+import { LoadMeter } from './load-figures.ts'
 import { Loader } from './loader.ts'
 import type { LoadedWorker, LoadingModule, LoadOutcome } from './loader.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from './placement.ts'
@@ -32,6 +33,8 @@ export interface SharedParts extends ContextHost {
   readonly reportGlobals: boolean
   /** Is called before a module is loaded. */
   readonly loading?: (module: LoadingModule) => void
+  /** Why the memory of the process is also that of another loop now; undefined when it is not. */
+  readonly memoryShared: () => string | undefined
 }
 
 /** What the supervisor needs besides: the current run of a worker, for attribution by stack. */
@@ -42,10 +45,16 @@ export interface SharedPlacement extends Placement {
 const LEFTOVERS_NAMED_MAX = 20
 
 export function createSharedPlacement(parts: SharedParts): SharedPlacement {
+  const current = new Map<string, RunScope>()
+  const meter = new LoadMeter(parts.memoryShared)
   const house: House = {
     parts,
-    loader: new Loader(parts.loading),
-    current: new Map(),
+    loader: new Loader({
+      loading: parts.loading,
+      measure: (worker) => meter.begin(worker, current.keys()),
+    }),
+    meter,
+    current,
     moduleEnvs: new Map(),
     globals: parts.reportGlobals ? new LateGlobals() : undefined,
   }
@@ -63,6 +72,7 @@ export function createSharedPlacement(parts: SharedParts): SharedPlacement {
 interface House {
   readonly parts: SharedParts
   readonly loader: Loader
+  readonly meter: LoadMeter
   readonly current: Map<string, RunScope>
   readonly moduleEnvs: Map<string, Environment>
   readonly globals: LateGlobals | undefined
@@ -115,6 +125,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     this.#scope = createRunScope(name, request.index, request.run, this, request.spec.source.path)
     this.#scope.env = copyOf(house.moduleEnvs.get(name))
     house.current.set(name, this.#scope)
+    house.meter.runs(name)
   }
 
   load(): void {
@@ -130,7 +141,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
           this.#house.globals?.check(this.#scope, 'while its module loaded')
           if (joined) inherit(this.#scope, moduleEnvs)
           this.#module = loader.take(spec)
-          events.loaded({ ms: this.#module.loadMs, rssBytes: this.#module.rssBytes })
+          events.loaded(this.#module.figures)
         }),
       (error: unknown) => this.#outside(() => events.ended(this.#settled(error) ?? loadExit(error))),
     )

@@ -21,6 +21,7 @@ import { rememberListeners } from '../../attribution/wrap-events.ts'
 import { rememberTimers } from '../../attribution/wrap-timers.ts'
 import { exitCalled, strayExit } from '../exits.ts'
 import type { Exit, Instance } from '../placement.ts'
+import { IN_A_THREAD } from '../load-figures.ts'
 import { createSharedPlacement } from '../shared.ts'
 import type { SharedPlacement } from '../shared.ts'
 import { Link } from '../wire/link.ts'
@@ -109,7 +110,7 @@ export class Guest {
       wake: init.wake,
       fence: init.fence,
       events: {
-        loaded: ({ ms, rssBytes }) => this.link.send(line('loaded', ms, rssBytes)),
+        loaded: (figures) => this.link.send(line('loaded', figures)),
         ready: () => {
           liftGuard()
           this.link.send('["ready"]')
@@ -135,6 +136,7 @@ export class Guest {
       busOf: () => bus,
       output: (_worker, stream, chunk) => void process[stream].write(chunk),
       reportGlobals: false,
+      memoryShared: () => (kind === 'thread' ? IN_A_THREAD : undefined),
     })
   }
 

@@ -57,6 +57,13 @@ function isEnded(value: unknown): boolean {
   return [timers, listeners, servers].every(isTexts)
 }
 
+function isLoad(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  const { ms, rssBytes, unavailable } = value
+  const reasons = unavailable === undefined || (isRecord(unavailable) && isTexts(Object.values(unavailable)))
+  return isNumberOrNone(ms) && isNumberOrNone(rssBytes) && reasons
+}
+
 function isHeap(value: unknown): boolean {
   return isRecord(value) && HEAP_FIGURES.every((name) => isNumber(value[name]))
 }
@@ -68,7 +75,7 @@ const isOfMessage = ([id, number]: Values): boolean => isId(id) && isId(number)
 
 const CHECKS: ReadonlyMap<string, (values: Values) => boolean> = new Map([
   ['hello', ([version, pid, tid]) => isNumber(version) && isNumber(pid) && isNumberOrNone(tid)],
-  ['loaded', ([ms, rssBytes]) => isNumber(ms) && isNumberOrNone(rssBytes)],
+  ['loaded', ([figures]) => isLoad(figures)],
   ['ended', ([ended]) => isEnded(ended)],
   ['charged', ([exit]) => isExit(exit)],
   ['fault', ([fault]) => isRecord(fault)],
