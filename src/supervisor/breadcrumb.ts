@@ -122,7 +122,8 @@ export function openBreadcrumb(
       mark('in', scope.worker)
       if (leaving) return
       leaving = true
-      host.queueMicrotask(afterTurn)
+      // Outside the worker's context: it would be noted as one more entry into its code.
+      runInScope(undefined, () => host.queueMicrotask(afterTurn))
     },
     loading(scope) {
       loading.add(scope)

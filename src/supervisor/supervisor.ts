@@ -116,6 +116,7 @@ class Herd implements Supervisor, ControlTarget {
       logOf: (worker) => options.log.worker(worker),
       busOf: (worker) => runnerOf(worker).openBus(),
       output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
+      root: options.log.root,
       reportGlobals: options.mode !== 'run',
       loading: (module) => this.#codeWatch.loading(module),
       memoryShared: () => this.#residence.memoryShared(this.#roster),

@@ -358,6 +358,20 @@ const PROCESS: readonly Fault[] = [
     },
   },
   {
+    name: 'addon',
+    law: 'once a native addon is asked for, each turn is noted, and the loop still rests',
+    imports: `import { readFileSync } from 'node:fs'; import { performance } from 'node:perf_hooks'`,
+    fault: `
+  try { process.dlopen({ exports: {} }, '/no/such/addon.node') } catch {}
+  const noted = () => JSON.parse(readFileSync(process.env.STATE_DIRECTORY + '/h/_all.breadcrumb', 'utf8')).worker
+  const seen = await new Promise((resolve) => setTimeout(() => resolve(noted()), 1))
+  const before = performance.eventLoopUtilization()
+  await wait(300)
+  const { utilization } = performance.eventLoopUtilization(before)
+  ctx.log.info({ event: 'own', seen, rests: utilization < 0.8 }, 'own')`,
+    expect: { log: [{ event: 'own', seen: 'addon', rests: true }] },
+  },
+  {
     name: 'cluster',
     law: 'cluster.fork is refused with the remedy',
     imports: `import cluster from 'node:cluster'`,

@@ -68,7 +68,7 @@ export function host(
   return startHerd(t, {
     ...more,
     workers: { [SUBJECT]: source, [SIBLING]: SIBLING_SOURCE },
-    config: { workers: { [SUBJECT]: { ...subject, placement: place }, [SIBLING]: {} } },
+    config: { workers: { [SUBJECT]: { ...subject, placement: place, after: [SIBLING] }, [SIBLING]: {} } },
   })
 }
 

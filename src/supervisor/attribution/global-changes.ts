@@ -2,6 +2,9 @@
 // JSON or Date would cost each use of it); what was replaced is found by comparison, and named.
 
 import { EventEmitter } from 'node:events'
+import type { Logger } from '../../log/logger.ts'
+import { touch } from './override.ts'
+import type { RunScope } from './run-scope.ts'
 
 interface Watched {
   readonly host: object
@@ -39,6 +42,9 @@ function watchedHosts(): readonly Watched[] {
   ]
 }
 
+/** byre itself replaces them, when it has to (wrap-events.ts). */
+const OWN = ['EventEmitter.prototype.removeListener', 'EventEmitter.prototype.off']
+
 /** Not there before a worker sets it; Node formats every stack with it. */
 const FORMATTER = 'prepareStackTrace'
 
@@ -65,7 +71,8 @@ export function watchGlobals(): GlobalChanges {
           if (before === value) return
           const added = !known.has(name) && (host === globalThis || (host === Error && name === FORMATTER))
           known.set(name, value)
-          if (before !== undefined || added) replaced.push(`${prefix}${name}`)
+          const written = `${prefix}${name}`
+          if ((before !== undefined || added) && !OWN.includes(written)) replaced.push(written)
         })
       return replaced
     },
@@ -78,4 +85,62 @@ function eachValue(host: object, each: (name: string, value: unknown) => void): 
     if (typeof value === 'function' || (host === globalThis && typeof value === 'object' && value !== null))
       each(name, value)
   }
+}
+
+/**
+ * Reports what workers replace, compared around their code. A change that comes while several modules load is reported once,
+ * with the names of all of them: the turns of their evaluation cannot be told apart.
+ */
+export class GlobalReports {
+  readonly #log: Pick<Logger, 'warn'>
+  readonly #loading = new Set<RunScope>()
+  /** From the first load on: byre's own guards are installed by then. */
+  #changes: GlobalChanges | undefined
+
+  /** `log` gets what no worker is known to have done. */
+  constructor(log: Pick<Logger, 'warn'>) {
+    this.#log = log
+  }
+
+  loadBegins(scope: RunScope): void {
+    this.codeBegins()
+    this.#loading.add(scope)
+  }
+
+  loadEnds(scope: RunScope): void {
+    const names = this.#take()
+    if (this.#loading.size === 1) report(scope, names, 'while its module loaded')
+    else this.#reportUnknown(names, { workers: Array.from(this.#loading, ({ worker }) => worker) })
+    this.#loading.delete(scope)
+  }
+
+  /** Before code of one worker runs: what was replaced so far is not its doing. */
+  codeBegins(): void {
+    if (this.#loading.size > 0) return // the ends of the loads report it
+    this.#reportUnknown(this.#take(), {})
+  }
+
+  codeRan(scope: RunScope, when: string): void {
+    if (this.#loading.size === 0) report(scope, this.#take(), when)
+  }
+
+  #reportUnknown(names: readonly string[], { workers }: { readonly workers?: readonly string[] }): void {
+    const which = workers === undefined ? 'which one is not known' : `one of ${workers.join(', ')}`
+    for (const name of names)
+      this.#log.warn(
+        { event: 'global-replaced', global: name, ...(workers === undefined ? {} : { workers }) },
+        `${name} was replaced, for every worker of this process, by code of a worker: ${which}`,
+      )
+  }
+
+  #take(): string[] {
+    if (this.#changes !== undefined) return this.#changes.take()
+    this.#changes = watchGlobals()
+    return []
+  }
+}
+
+function report(scope: RunScope, names: readonly string[], when: string): void {
+  for (const name of names)
+    touch(scope, `global:${name}`, `${name} was replaced ${when}, for every worker of this process`)
 }

@@ -102,11 +102,16 @@ function wrapListener(
   return Object.assign(wrapped, { listener: once })
 }
 
-/** Node's `_onceWrap` binds a function of that name and puts the listener on it (lib/events.js, Node 20 to 26). */
+/** The wrapper of a listener for one event, as this version of Node makes it: a bound function on Node 20 and 22, a closure
+ *  on 24 and 26 (`_onceWrap` in lib/events.js). */
+const NODES_ONCE = describe(new EventEmitter().once('sample', () => {}).rawListeners('sample')[0] as Listener)
+
+function describe(listener: Listener): string {
+  return `${listener.name} ${Function.prototype.toString.call(listener)}`
+}
+
 function isNodesOnce(listener: Listener): listener is Wrapped {
-  return (
-    listener.name === 'bound onceWrapper' && typeof (listener as Partial<Wrapped>).listener === 'function'
-  )
+  return typeof (listener as Partial<Wrapped>).listener === 'function' && describe(listener) === NODES_ONCE
 }
 
 let undoRemoving: (() => void) | undefined

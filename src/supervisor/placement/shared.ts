@@ -13,9 +13,7 @@ import type { ExitCall, RunScope, ScopeSink } from '../attribution/run-scope.ts'
 import { asExitTrap } from '../attribution/guard-exit.ts'
 import { closeLeakedServers, isAttached } from '../attribution/wrap-events.ts'
 import { clearLeakedTimers } from '../attribution/wrap-timers.ts'
-import { watchGlobals } from '../attribution/global-changes.ts'
-import type { GlobalChanges } from '../attribution/global-changes.ts'
-import { touch } from '../attribution/override.ts'
+import { GlobalReports } from '../attribution/global-changes.ts'
 import { closeSetUp, keepSetUp } from '../attribution/set-up.ts'
 import { tellClosedSetUp } from '../leftovers.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
@@ -29,6 +27,8 @@ export interface SharedParts extends ContextHost {
   /** A bus scoped to one run; kept deliveries are claimed from and returned to the worker's mailbox. */
   readonly busOf: (worker: string) => ScopedBus
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
+  /** For what no worker is known to have done. */
+  readonly root: Pick<Logger, 'warn'>
   /** Globals that a worker replaces are named; not where a worker is alone in its process or thread. */
   readonly reportGlobals: boolean
   /** Is called before a module is loaded. */
@@ -56,7 +56,7 @@ export function createSharedPlacement(parts: SharedParts): SharedPlacement {
     meter,
     current,
     moduleEnvs: new Map(),
-    globals: parts.reportGlobals ? new LateGlobals() : undefined,
+    globals: parts.reportGlobals ? new GlobalReports(parts.root) : undefined,
   }
   return {
     runOf: (worker) => house.current.get(worker),
@@ -75,33 +75,7 @@ interface House {
   readonly meter: LoadMeter
   readonly current: Map<string, RunScope>
   readonly moduleEnvs: Map<string, Environment>
-  readonly globals: LateGlobals | undefined
-}
-
-/** Compared from the first load on: byre's own guards are installed by then. */
-class LateGlobals {
-  #changes: GlobalChanges | undefined
-
-  /** Charges what was replaced since the last check to `scope`. */
-  check(scope: RunScope, when: string): void {
-    for (const name of this.#take())
-      touch(scope, `global:${name}`, `${name} was replaced ${when}, for every worker of this process`)
-  }
-
-  /** Before code of one worker runs: what was replaced so far is not its doing. */
-  begin(log: Logger): void {
-    for (const name of this.#take())
-      log.warn(
-        { event: 'global-replaced', global: name },
-        `${name} was replaced by code of an unknown worker`,
-      )
-  }
-
-  #take(): string[] {
-    if (this.#changes !== undefined) return this.#changes.take()
-    this.#changes = watchGlobals()
-    return []
-  }
+  readonly globals: GlobalReports | undefined
 }
 
 /** One run of one worker: its instance, what its scope reports to, and what its ctx asks. One object with methods and
@@ -131,14 +105,13 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   load(): void {
     const { events, spec } = this.#request
     const { loader, moduleEnvs } = this.#house
-    this.#house.globals?.begin(this.log)
+    this.#house.globals?.loadBegins(this.#scope)
     this.#loading = noteLoading(this.#scope)
     const { done, joined } = enter(this.#scope, () => loader.load(spec, this))
     done.then(
       () =>
         this.#outside(() => {
           this.#loaded()
-          this.#house.globals?.check(this.#scope, 'while its module loaded')
           if (joined) inherit(this.#scope, moduleEnvs)
           this.#module = loader.take(spec)
           events.loaded(this.#module.figures)
@@ -163,9 +136,9 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     const ctx = createContext(this)
     const run = this.#module?.run
     const { globals } = this.#house
-    globals?.begin(this.log)
+    globals?.codeBegins()
     const result = settle(this.#scope, () => run?.(ctx))
-    globals?.check(this.#scope, 'by its run()')
+    globals?.codeRan(this.#scope, 'by its run()')
     if (spec.ready === 'start' && !result.threw) this.onReady()
     void result.promise.then(
       () => this.#outside(() => events.ended(this.#settled(undefined) ?? DONE)),
@@ -185,7 +158,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   release(cause?: Exit): Leftovers {
     if (this.#leftovers !== undefined) return this.#leftovers
     const scope = this.#scope
-    this.#house.globals?.check(scope, 'while it ran')
+    this.#house.globals?.codeRan(scope, 'while it ran')
     if (scope.loading && cause !== undefined) this.#house.loader.giveUp(this.#request.spec)
     this.abort(new StopReason('stop', 'supervisor', 'The run has ended'))
     for (const release of this.#releases?.reverse() ?? []) release()
@@ -284,8 +257,10 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   }
 
   #loaded(): void {
-    this.#loading?.done()
+    if (this.#loading === undefined) return
+    this.#loading.done()
     this.#loading = undefined
+    this.#house.globals?.loadEnds(this.#scope)
   }
 
   /** The exit of a run that called process.exit, whatever it settled with. */

@@ -170,7 +170,8 @@ function noting(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch
       entries?.entered(scope)
       if (end !== undefined || clearing) return
       clearing = true
-      host.queueMicrotask(afterTurn)
+      // Outside the worker's context: where each turn is noted it would be one more entry into its code.
+      runInScope(undefined, () => host.queueMicrotask(afterTurn))
     },
     loading(scope) {
       Atomics.add(shared, SHARED.loading, 1)

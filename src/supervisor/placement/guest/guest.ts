@@ -135,6 +135,7 @@ export class Guest {
       logOf: () => log.logger,
       busOf: () => bus,
       output: (_worker, stream, chunk) => void process[stream].write(chunk),
+      root: log.logger,
       reportGlobals: false,
       memoryShared: () => (kind === 'thread' ? IN_A_THREAD : undefined),
     })
