@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
-/** The Debian release whose source packages are used: the first with Node 20. */
-const SUITE = 'trixie'
+/** The Debian release whose source packages are used if no other is named: the first with Node 20. */
+const RELEASE = 'trixie'
 const APT_FOLDER = '/etc/apt'
 const APT_HELPER = '/usr/lib/apt/apt-helper'
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024
@@ -69,16 +69,17 @@ export function parseUris(text) {
   }))
 }
 
-/** Prepares `folder` for `download`: the index of source packages of the mirror. Throws SourcesUnavailable. */
-export async function openApt(folder) {
+/** Prepares `folder` for `downloadSource`: the mirror's index of the source packages of a release. Throws
+ *  SourcesUnavailable. */
+export async function openApt(folder, release = RELEASE) {
   const mirror = findMirror(readSourcesFiles())
   if (mirror === undefined || !existsSync(APT_HELPER))
     throw new SourcesUnavailable(`no Debian mirror is named in ${APT_FOLDER}`)
-  const state = join(folder, 'apt')
+  const state = join(folder, `apt-${release}`)
   for (const name of ['lists', 'cache']) mkdirSync(join(state, name), { recursive: true })
   const list = join(state, 'sources.list')
   const trust = mirror.signedBy === undefined ? '' : `[signed-by=${mirror.signedBy}] `
-  writeFileSync(list, `deb-src ${trust}${mirror.uri} ${SUITE} main\n`)
+  writeFileSync(list, `deb-src ${trust}${mirror.uri} ${release} main\n`)
   const options = Object.entries({
     'Dir::Etc::SourceList': list,
     'Dir::Etc::SourceParts': '/dev/null',

@@ -18,7 +18,7 @@ const ACCEPTED = 202
 
 /** `workers`: name -> entry of the config; each gets what makes it start on `run` only and end for good. The neighbour
  *  complains of a turn that came later than `longestGapMs`. */
-export async function startHerd({ launcher, node, cwd, workers, longestGapMs }) {
+export async function startHerd({ launcher, node, cwd, workers, longestGapMs, env = {} }) {
   const folder = mkdtempSync(join(tmpdir(), 'byre-conformance-'))
   const complaints = openComplaints(join(folder, 'neighbour.jsonl'))
   const config = join(folder, 'byre.config.json')
@@ -27,7 +27,7 @@ export async function startHerd({ launcher, node, cwd, workers, longestGapMs }) 
   writeFileSync(config, JSON.stringify({ name: HERD, workers: entries }))
   const { child, release } = start(launcher, ['supervise', '--config', config, '--log-format', 'json'], {
     cwd,
-    env: cleanEnv(node, { XDG_RUNTIME_DIR: folder, XDG_STATE_HOME: folder }),
+    env: cleanEnv(node, { ...env, XDG_RUNTIME_DIR: folder, XDG_STATE_HOME: folder }),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const log = followLog(child)

@@ -4,46 +4,58 @@ import { accessSync, constants, existsSync, realpathSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { SUITES } from './packages/suites.mjs'
+import { PLACEMENTS } from './placements.mjs'
 
-export const PLACEMENTS = ['process', 'thread', 'shared']
-const COMMANDS = ['run', 'baseline']
+const COMMANDS = ['run', 'baseline', 'packages']
+const NAMES = SUITES.map(({ name }) => name)
 const LAUNCHER = fileURLToPath(new URL('../../units/byre', import.meta.url))
 
 export const USAGE = `Usage: scripts/conformance [COMMAND] [options]
 
 Commands
-  run       hosts Node's own test files and prints the rate that passes (default)
-  baseline  finds the files that pass plainly on this Node; 'run' does this for the files it needs
+  run                 hosts Node's own test files and prints the rate that passes (default)
+  baseline            finds the files that pass plainly on this Node; 'run' does this for the files it needs
+  packages [NAME...]  hosts the test suites of packages in 'shared', and prints each test that passes plainly and not
+                      hosted; without a NAME all of ${NAMES.slice(0, 6).join(', ')},
+                      ${NAMES.slice(6).join(', ')}
 
-Options
+Options of 'run' and 'baseline'
   --placement P   process, thread, shared or all (default all)
   --list L        all, or a file with one test name a line, such as parallel/test-timers.js (default all)
   --only TEXT     only the files whose name contains TEXT
   --sample N      N of the files, chosen by --seed
   --seed S        default 1
   --jobs N        files at the same time, 1 to 64 (default 2)
+
+Options of these and 'packages'
   --node PATH     the Node under test; its file name must be node (default the one that runs this)
   --byre PATH     the launcher under test (default units/byre of this checkout)
   --json FILE     write every result with its evidence to FILE
-  --save          write docs/perf/conformance-node<major>.json; needs the whole list
+  --save          write docs/perf/conformance-node<major>.json, which needs the whole list; for 'packages'
+                  docs/perf/conformance-packages-node<major>.json
   --verbose       print each failure with its reason
   --help
 
-Exit codes: 0 done (whatever the rate), 1 failed, 2 wrong command line, 69 Node's test files cannot be had.
+Exit codes: 0 done (whatever the rate), 1 failed, 2 wrong command line, 69 the test files cannot be had.
 `
 
 /** The command with its options; throws an Error whose message is for the user. */
 export function parseCommandLine(argv) {
   const { values, positionals } = parseArgs({ args: argv, allowPositionals: true, options: OPTIONS })
   if (values.help) return { command: 'help' }
-  const [command = 'run', ...rest] = positionals
-  if (!COMMANDS.includes(command) || rest.length > 0)
+  const [command = 'run', ...names] = positionals
+  if (!COMMANDS.includes(command) || (command !== 'packages' && names.length > 0))
     throw new Error(`Cannot run '${positionals.join(' ')}': give one of ${COMMANDS.join(', ')}.`)
+  const unknown = names.find((name) => !NAMES.includes(name))
+  if (unknown !== undefined)
+    throw new Error(`Cannot run the tests of '${unknown}': give one of ${NAMES.join(', ')}.`)
   if (values.save && (values.sample ?? values.only ?? values.list ?? 'all') !== 'all')
     throw new Error('Cannot use --save: it records the whole list. Leave out --sample, --only and --list.')
   const node = nodeOption(values.node)
   return {
     command,
+    packages: names.length > 0 ? names : NAMES,
     placements: placementsOption(values.placement ?? 'all'),
     list: listOption(values.list ?? 'all'),
     only: values.only,

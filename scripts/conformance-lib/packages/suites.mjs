@@ -1,0 +1,178 @@
+// The packages whose own test suites are run hosted: where their tests come from and how their authors run them. Data.
+
+/** One version for all suites: what they ask for spans eight years. */
+export const MOCHA = '10.8.2'
+
+/**
+ * name       what is imported by people who use it
+ * debian     Debian's source package, with `release` if not the default one; its archive is the package's repository
+ * npm        where the npm tarball ships the tests: name@version
+ * runner     'mocha' or 'node:test'
+ * files      test files, relative to the package
+ * needs      development dependencies that the tests load; versions as in the package's own package.json
+ * mocha      what the package's own call of mocha says: modules to require first, checkLeaks, timeoutMs;
+ *            network: tests that would leave this machine
+ */
+export const SUITES = [
+  {
+    name: 'ws',
+    debian: 'node-ws',
+    runner: 'mocha',
+    files: /^test\/[^/]+\.test\.js$/,
+    needs: [],
+    mocha: { timeoutMs: 2000 },
+  },
+  {
+    name: 'express',
+    debian: 'node-express',
+    release: 'bookworm',
+    runner: 'mocha',
+    files: /^test\/(?:acceptance\/)?[^/]+\.js$/,
+    needs: [
+      'after',
+      'connect-redis',
+      'cookie-parser',
+      'cookie-session',
+      'ejs',
+      'express-session',
+      'hbs',
+      'marked',
+      'method-override',
+      'morgan',
+      'multiparty',
+      'pbkdf2-password',
+      'supertest',
+      'vhost',
+    ],
+    mocha: { require: ['test/support/env'], checkLeaks: true, timeoutMs: 2000 },
+  },
+  {
+    name: 'body-parser',
+    debian: 'node-body-parser',
+    release: 'bookworm',
+    runner: 'mocha',
+    files: /^test\/[^/]+\.js$/,
+    needs: ['methods', 'safe-buffer', 'supertest'],
+    mocha: { require: ['test/support/env'], checkLeaks: true, timeoutMs: 2000 },
+  },
+  {
+    name: 'chokidar',
+    debian: 'node-chokidar',
+    runner: 'mocha',
+    files: /^test\.js$/,
+    needs: ['chai', 'rimraf', 'sinon', 'sinon-chai', 'upath'],
+    mocha: { timeoutMs: 90_000 },
+  },
+  {
+    name: 'mqtt',
+    debian: 'node-mqtt',
+    runner: 'mocha',
+    files: /^test\/(?!abstract_|server|util)[^/]+\.js$/,
+    needs: ['aedes', 'chai', 'end-of-stream', 'mkdirp', 'mqtt-connection', 'rimraf', 'should', 'sinon'],
+    mocha: { require: ['node_modules/should'], checkLeaks: true, timeoutMs: 10_000 },
+  },
+  {
+    name: 'node-fetch',
+    debian: 'node-fetch',
+    runner: 'mocha',
+    files: /^test\/[^/]+\.js$/,
+    needs: [
+      'abort-controller',
+      'abortcontroller-polyfill',
+      'busboy',
+      'chai',
+      'chai-as-promised',
+      'chai-iterator',
+      'chai-string',
+      'form-data',
+      'formdata-node',
+      'p-timeout',
+      'stream-consumers',
+    ],
+    mocha: { timeoutMs: 2000, network: /3th party|changed protocol|should support https request/ },
+  },
+  {
+    name: 'http-proxy',
+    debian: 'node-http-proxy',
+    runner: 'mocha',
+    files: /^test\/lib-[^/]+-test\.js$/,
+    needs: ['async', 'concat-stream', 'expect.js', 'semver', 'socket.io', 'socket.io-client', 'sse', 'ws'],
+    mocha: { timeoutMs: 2000 },
+  },
+  {
+    name: 'winston',
+    debian: 'node-winston',
+    runner: 'mocha',
+    files: /^test\/(?:unit|integration)\/.+\.test\.js$/,
+    needs: [
+      'abstract-winston-transport',
+      'assume',
+      'cross-spawn-async',
+      'hock',
+      'rimraf',
+      'split2',
+      'std-mocks',
+      'through2',
+      'winston-compat',
+    ],
+    mocha: { timeoutMs: 2000 },
+  },
+  {
+    name: 'fastify',
+    npm: 'fastify@5.12.8',
+    runner: 'node:test',
+    // Beside the tests of its build, which need its linter.
+    files: /^test\/(?!build\/).+\.test\.m?js$/,
+    needs: [
+      'JSONStream',
+      'ajv',
+      'ajv-errors',
+      'ajv-formats',
+      'ajv-i18n',
+      'ajv-merge-patch',
+      'fast-json-body',
+      'fastify-plugin',
+      'fluent-json-schema',
+      'h2url',
+      'http-errors',
+      'joi',
+      'node-forge',
+      'proxyquire',
+      'split2',
+      'typebox',
+      'undici',
+      'vary',
+      'yup',
+    ],
+  },
+  {
+    name: 'pino',
+    npm: 'pino@10.4.0',
+    runner: 'node:test',
+    // Beside those of its build for browsers, which use another runner.
+    files: /^test\/(?!browser).+\.test\.m?js$/,
+    needs: [
+      '@matteo.collina/tspl',
+      'bole',
+      'bunyan',
+      'debug',
+      'execa',
+      'fastbench',
+      'flush-write-stream',
+      'import-fresh',
+      'log',
+      'loglevel',
+      'pino-pretty',
+      'proxyquire',
+      'pump',
+      'rimraf',
+      'semver',
+      'split2',
+      'steed',
+      'strip-ansi',
+      'tape',
+      'through2',
+      'winston',
+    ],
+  },
+]

@@ -1,0 +1,2 @@
+// Where a program can be hosted.
+export const PLACEMENTS = ['process', 'thread', 'shared']
