@@ -4,6 +4,7 @@
 import { fileURLToPath } from 'node:url'
 import { USAGE, parseCommandLine } from './conformance-lib/options.mjs'
 import { packagesCommand } from './conformance-lib/packages/command.mjs'
+import { reportCommand } from './conformance-lib/report-command.mjs'
 import { baselineCommand, runCommand } from './conformance-lib/run-command.mjs'
 
 const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 69 }
@@ -11,6 +12,7 @@ const COMMANDS = {
   run: runCommand,
   baseline: baselineCommand,
   packages: packagesCommand,
+  report: reportCommand,
 }
 /** What the commands write to: the checkout and the standard streams. */
 const OUTPUT = {

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { SUITES } from './packages/suites.mjs'
 import { PLACEMENTS } from './placements.mjs'
 
-const COMMANDS = ['run', 'baseline', 'packages']
+const COMMANDS = ['run', 'baseline', 'packages', 'report']
 const NAMES = SUITES.map(({ name }) => name)
 const LAUNCHER = fileURLToPath(new URL('../../units/byre', import.meta.url))
 
@@ -19,6 +19,8 @@ Commands
   packages [NAME...]  hosts the test suites of packages in 'shared', and prints each test that passes plainly and not
                       hosted; without a NAME all of ${NAMES.slice(0, 6).join(', ')},
                       ${NAMES.slice(6).join(', ')}
+  report              writes docs/conformance.md from what --save recorded; exits 1 when a failure has no reason in
+                      scripts/conformance-lib/reasons.json
 
 Options of 'run' and 'baseline'
   --placement P   process, thread, shared or all (default all)

@@ -1,0 +1,181 @@
+// docs/conformance.md from the saved results and the reasons. Pure: text in, text out.
+import { explain } from './reasons.mjs'
+import { PLACEMENTS } from './placements.mjs'
+
+export const UNEXPLAINED = 'unexplained'
+
+/**
+ * `node`: results of Node's own tests, one for each Node version, as saved (docs/perf/conformance-node<major>.json);
+ * `packages`: those of packages. `{markdown, unexplained, unused}`: `unexplained` are the failures without a reason,
+ * `unused` the reasons that explain nothing.
+ */
+export function report({ node, packages, reasons }) {
+  const failures = [...node.flatMap(nodeFailures), ...packages.flatMap(packageFailures)].map((failure) => {
+    const rule = explain(reasons, failure)
+    return { ...failure, rule, kind: rule?.kind ?? UNEXPLAINED, reason: rule?.reason ?? UNEXPLAINED }
+  })
+  const used = new Set(failures.map(({ rule }) => rule))
+  const markdown = [
+    HEAD,
+    ...node.flatMap(nodeSection),
+    ...failureSection(failures, reasons.kinds),
+    ...packageSection(packages),
+  ].join('\n')
+  return {
+    markdown: `${markdown}\n`,
+    unexplained: failures.filter(({ rule }) => rule === undefined),
+    unused: reasons.rules.filter((rule) => !used.has(rule)).map(({ reason }) => reason),
+  }
+}
+
+const nodeFailures = ({ placements }) =>
+  Object.entries(placements).flatMap(([placement, { node, failures }]) =>
+    Object.entries(failures).map(([file, { evidence, verdict }]) => ({
+      node,
+      placement,
+      file,
+      evidence: evidence || verdict,
+    })),
+  )
+
+const packageFailures = ({ packages }) =>
+  Object.entries(packages).flatMap(([name, { node, differences }]) =>
+    differences.map(({ file, test, error }) => ({
+      node,
+      placement: 'shared',
+      file: `${name}:${file}`,
+      test,
+      evidence: error,
+    })),
+  )
+
+function nodeSection({ placements }) {
+  const ran = PLACEMENTS.filter((name) => placements[name] !== undefined)
+  const [{ node, tests }] = ran.map((name) => placements[name])
+  const families = [...new Set(ran.flatMap((name) => Object.keys(placements[name].families)))].sort()
+  const cell = ({ passed, of } = { passed: 0, of: 0 }) =>
+    of === 0 ? '' : passed === of ? `${of}` : `${passed} of ${of}`
+  return [
+    `### On Node ${node.slice(1)}, tests of Node ${tests}`,
+    '',
+    row(['', ...ran]),
+    row(['---', ...ran.map(() => '---:')]),
+    row(['passes hosted', ...ran.map((name) => percent(placements[name]))]),
+    row(['files', ...ran.map((name) => cell(placements[name]))]),
+    row(['left out', ...ran.map((name) => placements[name].dropped)]),
+    ...families.map((family) =>
+      row([`\`${family}\``, ...ran.map((name) => cell(placements[name].families[family]))]),
+    ),
+    '',
+  ]
+}
+
+function failureSection(failures, kinds) {
+  const lines = ['## What passes plainly and not hosted', '']
+  if (failures.length === 0) lines.push('Nothing.', '')
+  for (const kind of [...kinds, UNEXPLAINED]) {
+    const rows = failures.filter((failure) => failure.kind === kind)
+    if (rows.length === 0) continue
+    lines.push(
+      `### ${capitalize(kind)}`,
+      '',
+      row(['file', 'placement', 'reason']),
+      row(['---', '---', '---']),
+    )
+    for (const entry of mergeRows(rows)) lines.push(row(entry))
+    lines.push('')
+  }
+  return lines
+}
+
+/** One row for a file and reason, with all the placements and Node versions where it fails. */
+function mergeRows(failures) {
+  const rows = new Map()
+  for (const { file, test, placement, node, reason, evidence, rule } of failures) {
+    const title = test === undefined ? `\`${file}\`` : `\`${file}\`: ${escape(test)}`
+    const where = `${placement} (${node.slice(1).split('.')[0]})`
+    const text = rule === undefined ? `${reason}: ${escape(evidence)}` : escape(reason)
+    const key = `${title}\n${text}`
+    rows.set(key, { title, text, where: [...(rows.get(key)?.where ?? []), where] })
+  }
+  return [...rows.values()]
+    .toSorted((a, b) => (a.title < b.title ? -1 : 1))
+    .map(({ title, text, where }) => [title, where.join(', '), text])
+}
+
+function packageSection(packages) {
+  const lines = ['## Test suites of packages', '', PACKAGES, '']
+  for (const { packages: suites } of packages) {
+    const [first] = Object.values(suites)
+    lines.push(
+      `### On Node ${first.node.slice(1)}`,
+      '',
+      row(['package', 'tests from', 'run by', 'pass plainly', 'pass hosted', 'only alone', '']),
+      row(['---', '---', '---', '---:', '---:', '---:', '---:']),
+    )
+    for (const [name, suite] of Object.entries(suites)) {
+      const { version, source, runner, of, passed, aloneOnly } = suite
+      const counts = [of, passed, aloneOnly.length || '', percent(suite)]
+      lines.push(row([`${name} ${version}`, source, runner, ...counts]))
+    }
+    lines.push('')
+  }
+  return lines
+}
+
+const row = (cells) => `| ${cells.join(' | ')} |`
+const percent = ({ rate }) => `${(rate * 100).toFixed(1)} %`
+const escape = (text) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')
+const capitalize = (text) => text[0].toUpperCase() + text.slice(1)
+
+const HEAD = `# Hosted equals plain, measured by other people's tests
+
+Written by \`scripts/conformance report\`; the reasons come from scripts/conformance-lib/reasons.json.
+
+What a program does under plain Node it should do hosted. byre's own tests cannot say whether that holds, so tests decide
+that others wrote for others: those of Node itself, and those of packages that people use in workers.
+
+## How to run it
+
+    scripts/conformance                            # Node's own tests, all placements; an hour or two on 2 cores
+    scripts/conformance --placement shared --sample 60 --verbose
+    scripts/conformance packages ws express        # the suites of packages; \`--help\` lists them
+    scripts/conformance report                     # writes this page from what \`--save\` recorded
+
+The tests come from Debian's source packages and from npm tarballs that ship them. They are kept in
+\`$XDG_CACHE_HOME/byre-conformance\` (default \`~/.cache/byre-conformance\`) and never in this repository. Setting up needs a
+Debian machine with a mirror of Debian and of npm; running needs no network but loopback. \`scripts/test\` runs a sample of 60
+files for each placement as its gate.
+
+## How the number comes about
+
+- **Candidates** are files of \`test/parallel\` whose names belong to the families that hosting touches, and all of
+  \`test/async-hooks\`, without those that have a \`// Flags:\` line.
+- **Counted** are those that pass plainly twice within 10 s on the same Node, with an empty standard input and pipes as output,
+  and do not skip themselves. For \`thread\` they also have to pass in a plain \`new Worker(file)\`.
+- **\`process\` and \`thread\`**: the file is the \`script:\` of a worker of its own. It passes when the run ends with the verdict
+  \`done\`.
+- **\`shared\`**: a worker loads the file in \`run()\` with fresh copies of Node's test helpers, waits as long as it takes plainly,
+  then until each \`mustCall\` is satisfied and all that it opened is closed, calls the listeners it has left for \`beforeExit\`
+  and \`exit\`, and returns. It passes when nothing was thrown or charged to it.
+- **In every placement** a file also fails when byre warns about the worker (except for what its documents promise: that a
+  process-wide setting was touched, that something was left over, that the loop was held), when the supervisor ends, or when a
+  healthy neighbour in the shared loop misses anything: each 100 ms it uses a timer, an emitter, a request to its own server
+  and now and then a child process.
+- **A failure** is run again alone in a supervisor of its own, and counts when it fails again. A file that then fails plainly
+  too, or skips itself, is left out.
+- Four lines of Node's test helpers are changed, or nearly every file would fail for the same line: tmpdir does not leave its
+  folder, the umask is set only when it is another one, a default of \`net\` is raised once and not at each load, and globals
+  that a newer Node has are no leak.
+
+What is hard on \`shared\`: a file that checks only at its exit gets no longer than its plain time; what the one before it has
+patched in a builtin module stays (hence the run alone); many files start a child of themselves, so that one cause costs many.
+
+## Node's own tests
+`
+
+const PACKAGES = `Each test file of a package runs in a worker of its own in the shared loop, beside the neighbour, and the test runner (mocha
+or \`node:test\`) runs inside \`run()\`. The same code runs the file under plain Node, twice; tests that fail there are left out of
+the hosted run of mocha, since an error that nobody catches ends a run. Counted are the tests that pass plainly in every run.
+What differs is run again alone; "only alone" are those that passed only then. A test passes hosted when its runner says so;
+what byre says of the run itself, or the neighbour, is listed as \`(the run)\`.`
