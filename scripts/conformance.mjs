@@ -2,6 +2,7 @@
 // judge: what passes plainly is then hosted. None of them is kept in this repository. See `scripts/conformance --help` and
 // docs/conformance.md.
 import { fileURLToPath } from 'node:url'
+import { gateCommand } from './conformance-lib/gate.mjs'
 import { USAGE, parseCommandLine } from './conformance-lib/options.mjs'
 import { packagesCommand } from './conformance-lib/packages/command.mjs'
 import { reportCommand } from './conformance-lib/report-command.mjs'
@@ -13,6 +14,7 @@ const COMMANDS = {
   baseline: baselineCommand,
   packages: packagesCommand,
   report: reportCommand,
+  gate: gateCommand,
 }
 /** What the commands write to: the checkout and the standard streams. */
 const OUTPUT = {

@@ -1,13 +1,12 @@
-// Runs tap over the compiled tests, shows failing assertions and one line per file, and ends its output with one
-// line `N passed, N failed`.
+// Runs tap over the compiled tests, then a sample of Node's own tests as a gate (docs/conformance.md), which a call that
+// names tests leaves out. Shows failing assertions and one line per file, and ends its output with one line
+// `N passed, N failed`.
 import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 
-const tap = spawn('npx', ['tap', '--reporter=tap', '--jobs=2', ...process.argv.slice(2)], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-})
+const GATE = fileURLToPath(new URL('conformance.mjs', import.meta.url))
+const named = process.argv.slice(2)
 const counts = { passed: 0, failed: 0, skipped: 0 }
-let rest = ''
-let inFailure = false
 
 /** Counts leaf assertions: a subtest's own summary line carries `# time=` and is not one. */
 function count(failed, comment) {
@@ -16,6 +15,8 @@ function count(failed, comment) {
   else if (failed) counts.failed++
   else counts.passed++
 }
+
+let inFailure = false
 
 function show(line) {
   const match = /^(\s*)(not ok|ok) \d+(.*)$/.exec(line)
@@ -26,15 +27,23 @@ function show(line) {
   if (inFailure || (match !== null && match[1] === '')) process.stdout.write(`${line}\n`)
 }
 
-tap.stdout.setEncoding('utf8')
-tap.stdout.on('data', (chunk) => {
-  const lines = (rest + chunk).split('\n')
-  rest = lines.pop()
-  lines.forEach(show)
-})
-tap.on('close', (code) => {
-  if (code !== 0 && counts.failed === 0) counts.failed = 1
-  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
-  process.stdout.write(`${counts.passed} passed, ${counts.failed} failed${skipped}\n`)
-  process.exitCode = code ?? 1
-})
+/** Runs a command that prints TAP; resolves with its exit code. A failure it did not report as a test is one. */
+async function runTap(command, args) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const failedBefore = counts.failed
+  let rest = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk) => {
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop()
+    lines.forEach(show)
+  })
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  if (code !== 0 && counts.failed === failedBefore) counts.failed++
+  return code ?? 1
+}
+
+const codes = [await runTap('npx', ['tap', '--reporter=tap', '--jobs=2', ...named])]
+if (named.length === 0) codes.push(await runTap(process.execPath, [GATE, 'gate']))
+const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
+process.stdout.write(`${counts.passed} passed, ${counts.failed} failed${skipped}\n`)
+process.exitCode = codes.find((code) => code !== 0) ?? 0

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { SUITES } from './packages/suites.mjs'
 import { PLACEMENTS } from './placements.mjs'
 
-const COMMANDS = ['run', 'baseline', 'packages', 'report']
+const COMMANDS = ['run', 'baseline', 'packages', 'report', 'gate']
 const NAMES = SUITES.map(({ name }) => name)
 const LAUNCHER = fileURLToPath(new URL('../../units/byre', import.meta.url))
 
@@ -21,6 +21,7 @@ Commands
                       ${NAMES.slice(6).join(', ')}
   report              writes docs/conformance.md from what --save recorded; exits 1 when a failure has no reason in
                       scripts/conformance-lib/reasons.json
+  gate                hosts a fixed sample in every placement and exits 1 when less passes than has to; prints TAP
 
 Options of 'run' and 'baseline'
   --placement P   process, thread, shared or all (default all)
