@@ -1,12 +1,15 @@
 // Child processes of a run: each leads a process group of its own, which ends with it or with this process at the latest.
 import { spawn } from 'node:child_process'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { dirname, delimiter } from 'node:path'
 
 const live = new Set()
 process.on('exit', () => {
   for (const child of live) killGroup(child)
 })
+// They are in groups of their own: a Ctrl-C in the terminal does not reach them.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.once(signal, () => process.exit(128 + constants.signals[signal]))
 
 /** Nothing of the caller's environment but what a program needs, so that every run is alike. */
 export const cleanEnv = (node, extra = {}) => ({

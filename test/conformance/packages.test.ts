@@ -136,6 +136,7 @@ test('skipped', { skip: true }, () => {})
     stdio: 'ignore',
     env: { PATH: process.env['PATH'] },
   })
+  t.teardown(() => child.kill('SIGKILL'))
   t.same(await once(child, 'exit'), [0, null])
   const { tests, ended } = readRun(readFileSync(results, 'utf8'))
   t.same(
