@@ -8,7 +8,7 @@ import { report } from './report.mjs'
 const REASONS = fileURLToPath(new URL('reasons.json', import.meta.url))
 
 /** Answers whether every failure has a reason. */
-export function reportCommand({ root, note }) {
+export function reportCommand(_options, { root, note }) {
   const { markdown, unexplained, unused } = report({
     node: readSaved(root, /^conformance-node(\d+)\.json$/),
     packages: readSaved(root, /^conformance-packages-node(\d+)\.json$/),

@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { script } from './script.ts'
 
@@ -23,6 +25,9 @@ interface ReportModule {
     unused: string[]
   }
 }
+interface Command {
+  reportCommand: (options: object, output: { root: string; note: (line: string) => void }) => boolean
+}
 interface Gate {
   FLOORS: Record<string, number>
   gateLine: (
@@ -35,6 +40,7 @@ interface Gate {
 }
 const { parseReasons, explain } = await script<ReasonsModule>('reasons.mjs')
 const { report } = await script<ReportModule>('report.mjs')
+const { reportCommand } = await script<Command>('report-command.mjs')
 const { FLOORS, gateLine, skippedLine } = await script<Gate>('gate.mjs')
 
 const reasons = parseReasons(
@@ -139,6 +145,25 @@ t.test('a file that fails in two places is one row', async (t) => {
     ),
   })
   t.match(markdown, '| `parallel/test-chdir-a.js` | process (20), shared (20) | So. |\n')
+})
+
+t.test('the page is written of what was saved, and the command fails when a reason is missing', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'byre-report-'))
+  t.teardown(() => rmSync(root, { recursive: true, force: true }))
+  mkdirSync(join(root, 'docs/perf'), { recursive: true })
+  const save = (failures: object): void =>
+    writeFileSync(
+      join(root, 'docs/perf/conformance-node20.json'),
+      JSON.stringify({ placements: { shared: { ...shared, failures } } }),
+    )
+  const notes: string[] = []
+  const run = (): boolean => reportCommand({}, { root, note: (line) => notes.push(line) })
+  save({})
+  t.equal(run(), true)
+  t.match(readFileSync(join(root, 'docs/conformance.md'), 'utf8'), '### On Node 20.1.0, tests of Node 20.1.0')
+  save({ 'parallel/test-no-such-file.js': { verdict: 'failed', evidence: 'Oops' } })
+  t.equal(run(), false)
+  t.match(notes.at(-1), /^1 failures have no reason in /)
 })
 
 t.test('the gate holds from its floor up, and never when nothing was counted', async (t) => {
