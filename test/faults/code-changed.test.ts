@@ -114,7 +114,7 @@ t.test('what nobody touched has not changed, however new it is; what is gone has
 
 t.test('a module mended between two loads has not changed since', async (t) => {
   const herd = await startHerd(t, {
-    workers: { w: `throw new Error('broken')` },
+    workers: { w: `export const run = () => {}\nthrow new Error('broken')` },
     config: { workers: { w: { activation: { topics: ['go'] }, backoff: { first: '300ms' } } } },
   })
   await herd.act('w', 'wake')
