@@ -111,9 +111,22 @@ function folderOf(t: Test): string {
   return folder
 }
 
-t.test('the note says whose turn it is, until the last microtask of that turn', async (t) => {
+t.test('entries are written once that is asked for', (t) => {
+  const file = join(folderOf(t), 'x.breadcrumb')
+  const note = openBreadcrumb(file, 1)
+  note.entered(scope('one'))
+  t.match(readBreadcrumb(file), { state: 'idle' })
+  note.writeEntries()
+  note.entered(scope('one'))
+  t.match(readBreadcrumb(file), { state: 'in', worker: 'one' })
+  note.close()
+  t.end()
+})
+
+t.test('with entries, the note says whose turn it is, until the last microtask of that turn', async (t) => {
   const file = join(folderOf(t), 'sub', 'x.breadcrumb')
   const note = openBreadcrumb(file, 1)
+  note.writeEntries()
   t.match(readBreadcrumb(file), { state: 'idle', startedAt: 1, pid: process.pid })
   await new Promise<void>((done) =>
     setImmediate(() => {
@@ -139,7 +152,9 @@ t.test(
     const file = join(folderOf(t), 'x.breadcrumb')
     const note = openBreadcrumb(file, 1)
     t.teardown(() => note.close())
+    note.writeEntries()
     const load = note.loading(scope('slow'))
+    t.match(readBreadcrumb(file), { state: 'in', worker: 'slow' }, 'at once')
     note.entered(scope('slow'))
     await new Promise((done) => setImmediate(done))
     const first = readBreadcrumb(file)

@@ -14,8 +14,9 @@ const skip = existsSync(bin) ? false : 'dist/bundle is missing: run `npm run bui
 
 const ERRORS = `import { ByreError } from '${new URL('../../../dist/index.js', import.meta.url).href}'
 `
-const WORKER = `${ERRORS}export async function run(ctx) {
-  await ctx.bus.publish('system.x', {}).catch((error) => ctx.log.info({ event: 'refused-here', entry: process.argv[1],
+const WORKER = `${ERRORS}import { readFileSync } from 'node:fs'
+export async function run(ctx) {
+  await ctx.bus.publish('system.x', {}).catch((error) => ctx.log.info({ event: 'refused-here', entry: readFileSync('/proc/self/cmdline', 'utf8'),
     same: error instanceof ByreError }, 'refused'))
   for await (const message of ctx.bus.subscribe('ask.' + ctx.name, { signal: ctx.signal }))
     await message.reply({ from: ctx.name })
@@ -46,7 +47,7 @@ t.test('the bundle hosts shared, thread and process workers and reloads its conf
   for (const worker of ['here', 'thread', 'process'])
     t.match(await herd.line({ worker, event: 'refused-here' }), { same: true }, `${worker}: likewise`)
   t.match(await herd.line({ worker: 'process', event: 'refused-here' }), {
-    entry: /dist\/bundle\/guest-process\/process-entry\.js$/,
+    entry: /dist\/bundle\/guest-process\/process-entry\.js/,
   })
   const { placement, pid } = await herd.worker('process')
   t.equal(placement, 'process')

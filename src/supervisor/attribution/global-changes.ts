@@ -42,6 +42,28 @@ function watchedHosts(): readonly Watched[] {
   ]
 }
 
+/**
+ * Those of globalThis that are looked at from the start, besides what workers add to it. Not all of them: on Node 22 and later
+ * to look at FormData, Response and their kin is to load them, 12 MB.
+ */
+const GLOBALS = [
+  ...['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate'],
+  ...['queueMicrotask', 'structuredClone', 'fetch', 'console', 'process', 'Buffer', 'URL', 'URLSearchParams'],
+  ...['AbortController', 'AbortSignal', 'Event', 'EventTarget', 'JSON', 'Math', 'Reflect', 'Intl', 'Symbol'],
+  ...[
+    'Proxy',
+    'Boolean',
+    'BigInt',
+    'WeakMap',
+    'WeakSet',
+    'WeakRef',
+    'TypeError',
+    'RangeError',
+    'SyntaxError',
+  ],
+  ...CLASSES,
+]
+
 /** byre itself replaces them, when it has to (wrap-events.ts). */
 const OWN = ['EventEmitter.prototype.removeListener', 'EventEmitter.prototype.off']
 
@@ -57,16 +79,19 @@ export interface GlobalChanges {
 /** Remembers what the globals are now. */
 export function watchGlobals(): GlobalChanges {
   const watched = watchedHosts().map(({ host, prefix }) => {
-    // Accessors too, without their value: Node puts a property in the place of one when it is first used.
-    const known = new Map<string, unknown>(Object.getOwnPropertyNames(host).map((name) => [name, undefined]))
-    eachValue(host, (name, value) => known.set(name, value))
+    const known = new Map<string, unknown>()
+    const names = host === globalThis ? GLOBALS : Object.getOwnPropertyNames(host)
+    eachValue(host, names, (name, value) => known.set(name, value))
     return { host, prefix, known }
   })
+  const unwatched = new Set(Object.getOwnPropertyNames(globalThis).filter((name) => !GLOBALS.includes(name)))
+  const namesOf = (host: object): string[] =>
+    Object.getOwnPropertyNames(host).filter((name) => host !== globalThis || !unwatched.has(name))
   return {
     take() {
       const replaced: string[] = []
       for (const { host, prefix, known } of watched)
-        eachValue(host, (name, value) => {
+        eachValue(host, namesOf(host), (name, value) => {
           const before = known.get(name)
           if (before === value) return
           const added = !known.has(name) && (host === globalThis || (host === Error && name === FORMATTER))
@@ -79,8 +104,12 @@ export function watchGlobals(): GlobalChanges {
   }
 }
 
-function eachValue(host: object, each: (name: string, value: unknown) => void): void {
-  for (const name of Object.getOwnPropertyNames(host)) {
+function eachValue(
+  host: object,
+  names: readonly string[],
+  each: (name: string, value: unknown) => void,
+): void {
+  for (const name of names) {
     const value: unknown = Object.getOwnPropertyDescriptor(host, name)?.value
     if (typeof value === 'function' || (host === globalThis && typeof value === 'object' && value !== null))
       each(name, value)
