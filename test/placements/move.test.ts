@@ -72,8 +72,9 @@ t.test(
     const folder = herdFolder(t)
     const workers = {
       // Fails in the supervisor's process, runs in a child of it.
-      picky: `export async function run(ctx) {
-        if (!process.argv[1].endsWith('process-entry.js')) throw new Error('not here')
+      picky: `import { readFileSync } from 'node:fs'
+      export async function run(ctx) {
+        if (!readFileSync('/proc/self/cmdline', 'utf8').includes('process-entry')) throw new Error('not here')
         await new Promise((r) => ctx.signal.addEventListener('abort', r))
       }`,
       hopeless: `export const run = async () => { throw new Error('nowhere') }`,
