@@ -46,23 +46,12 @@ function watchedHosts(): readonly Watched[] {
  * Those of globalThis that are looked at from the start, besides what workers add to it. Not all of them: on Node 22 and later
  * to look at FormData, Response and their kin is to load them, 12 MB.
  */
-const GLOBALS = [
-  ...['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate'],
-  ...['queueMicrotask', 'structuredClone', 'fetch', 'console', 'process', 'Buffer', 'URL', 'URLSearchParams'],
-  ...['AbortController', 'AbortSignal', 'Event', 'EventTarget', 'JSON', 'Math', 'Reflect', 'Intl', 'Symbol'],
-  ...[
-    'Proxy',
-    'Boolean',
-    'BigInt',
-    'WeakMap',
-    'WeakSet',
-    'WeakRef',
-    'TypeError',
-    'RangeError',
-    'SyntaxError',
-  ],
-  ...CLASSES,
-]
+const GLOBALS = `
+  setTimeout setInterval setImmediate clearTimeout clearInterval clearImmediate queueMicrotask structuredClone fetch
+  console process Buffer URL URLSearchParams AbortController AbortSignal Event EventTarget JSON Math Reflect Intl Symbol
+  Proxy Boolean BigInt WeakMap WeakSet WeakRef TypeError RangeError SyntaxError ${CLASSES.join(' ')}`
+  .trim()
+  .split(/\s+/)
 
 /** byre itself replaces them, when it has to (wrap-events.ts). */
 const OWN = ['EventEmitter.prototype.removeListener', 'EventEmitter.prototype.off']
