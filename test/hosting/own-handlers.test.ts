@@ -98,7 +98,7 @@ void t.test('a handler of one worker in the shared loop is not attached, which i
   t.same(await siblingGoesOn(herd), UNTOUCHED)
 })
 
-/** Stands for the client of an error tracker: sends what nobody caught, then exits as Node would have done. */
+/** Stands for the client of an error tracker: sends uncaught errors, then exits as Node would have done. */
 const REPORTER = `
 import { request } from 'node:http'
 export function init(project, port) {
@@ -149,7 +149,7 @@ async function tracker(t: Test): Promise<{ port: number; reports: Map<string, st
   return { port: (server.address() as AddressInfo).port, reports }
 }
 
-void t.test('an error reporter gets what nobody caught, each its own worker', async (t) => {
+void t.test('an error reporter gets the uncaught errors of its own worker', async (t) => {
   const kinds = Object.keys(KINDS)
   const workers = Object.fromEntries(kinds.map((kind) => [kind, reporting(kind)]))
   const ends = kinds.filter((kind) => reportOf(kind).startsWith('uncaught'))

@@ -129,7 +129,7 @@ export const PROGRAMS: readonly Program[] = [
       throw new Error('later')`,
   },
   {
-    title: 'a rejection reaches its own handler; a late one is told as such',
+    title: 'a rejection reaches its own handler; a late one is reported as such',
     file: 'rejects.cjs',
     source: `${CJS}process.on('unhandledRejection', (reason) => { see('unhandled', reason.message); setImmediate(() => late.catch(() => {})) })
       process.on('rejectionHandled', () => see('handled', true))

@@ -44,7 +44,7 @@ const PASSING: Readonly<Record<string, string>> = {
   'no-frames.mjs': `Error.stackTraceLimit = 0; JSON.parse('{ a')`,
 }
 
-t.test('what is told of each', async (t) => {
+t.test('what is reported of each', async (t) => {
   for (const [name, source] of Object.entries({
     ...LASTING,
     ...PASSING,

@@ -92,7 +92,7 @@ export class Loader {
 
   /**
    * An error that nobody handled came up while the module of `spec` is loaded. True when a load threw it, now or earlier:
-   * it is told there. Node rejects a promise of its own with it when a CommonJS module fails that an ES module imports,
+   * it is reported there. Node rejects a promise of its own with it when a CommonJS module fails that an ES module imports,
    * and does so again at the next import of that module, which then succeeds with exports that are all undefined.
    */
   cameUp(spec: ResolvedWorker, error: unknown): boolean {
