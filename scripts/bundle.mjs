@@ -20,12 +20,12 @@ const LINE_ENTRIES = ['cli/entry.js', 'cli/parse.js', 'cli/run-command.js', 'cli
 const HERD_ENTRIES = ['cli/commands/supervise.js', 'config/resolve.js'].map(inDist)
 /** What a worker in a process or thread of its own starts with: who starts it, as it says it, and where it is from there. */
 const GUESTS = [
-  ['process', 'process-launch.js', 'guest/process-entry.js'],
-  ['thread', 'thread.js', 'guest/thread-entry.js'],
+  ['process', 'process-launch.js', 'child/process-entry.js'],
+  ['thread', 'thread.js', 'child/thread-entry.js'],
 ].map(([kind, host, entry]) => ({
-  host: inDist(`supervisor/placement/${host}`),
+  host: inDist(`placement/${host}`),
   entry,
-  file: inDist(`supervisor/placement/${entry}`),
+  file: inDist(`placement/${entry}`),
   folder: join(OUT, `guest-${kind}`),
 }))
 /** What a worker imports of byre: not from a bundle. */

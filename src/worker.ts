@@ -2,11 +2,8 @@
 export { defineWorker } from './worker/define.ts'
 export type {
   EveryOptions,
-  HerdResource,
   OffloadOptions,
-  Remote,
   Resource,
-  ResourceModule,
   Wake,
   WakeCause,
   WorkerContext,

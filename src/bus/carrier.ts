@@ -2,10 +2,38 @@
 // behind it. `publish` and `reply` answer at once, or with a promise where somebody else has to accept the message.
 
 import type { Json } from '../base/json.ts'
-import type { EnqueueOptions, Job, PublishOptions, RawDelivery, StreamOptions } from './bus.ts'
+import type {
+  EnqueueOptions,
+  Job,
+  OverflowPolicy,
+  PublishOptions,
+  RawDelivery,
+  StreamOptions,
+} from './bus.ts'
 import type { Packet } from './packet.ts'
 import type { PendingRequests } from './requests.ts'
-import type { Drop, PacketSubscription, PublishRights } from './router.ts'
+import type { BufferedSubscription } from './subscription.ts'
+
+/** One message lost to an overflow policy. */
+export interface Drop {
+  /** As given to `scoped`; absent for the supervisor's own subscriptions. */
+  readonly owner?: string
+  readonly pattern: string
+  /** Of the message that was lost. */
+  readonly topic: string
+  readonly overflow: OverflowPolicy
+  /** Lost by this subscription so far. */
+  readonly dropped: number
+}
+
+export type PacketSubscription = BufferedSubscription<Packet>
+
+/** What `publish` may do beyond a worker, and where a reply is to go. */
+export interface PublishRights {
+  /** May publish to `system.>` and to reply topics. */
+  readonly privileged?: boolean
+  readonly replyTo?: string
+}
 
 export interface Carrier {
   readonly options: {

@@ -5,13 +5,12 @@ import type { Clock, Random } from '../base/clock.ts'
 import { ByreError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
 import { isInbox } from '../base/topics.ts'
-import type { Carrier } from './carrier.ts'
-import type { OverflowPolicy, PublishOptions, RawDelivery } from './bus.ts'
+import type { Carrier, Drop, PacketSubscription, PublishRights } from './carrier.ts'
+import type { PublishOptions, RawDelivery } from './bus.ts'
 import { decodeEnvelope, encodePayload } from './codec.ts'
 import { assertPublishOptions } from './options.ts'
 import { isPacket, Packet, packetOf } from './packet.ts'
 import { PendingRequests } from './requests.ts'
-import type { BufferedSubscription } from './subscription.ts'
 import { assertPattern, assertTopic, isReserved, reserved } from './topics.ts'
 import { PatternTrie } from './trie.ts'
 
@@ -28,27 +27,6 @@ export interface EmbeddedBusOptions {
   readonly onFault?: ((error: unknown) => void) | undefined
   /** Makes message ids differ between buses. @default Math.random */
   readonly random?: Random | undefined
-}
-
-/** One message lost to an overflow policy. */
-export interface Drop {
-  /** As given to `scoped`; absent for the supervisor's own subscriptions. */
-  readonly owner?: string
-  readonly pattern: string
-  /** Of the message that was lost. */
-  readonly topic: string
-  readonly overflow: OverflowPolicy
-  /** Lost by this subscription so far. */
-  readonly dropped: number
-}
-
-export type PacketSubscription = BufferedSubscription<Packet>
-
-/** What `publish` may do beyond a worker, and where a reply is to go. */
-export interface PublishRights {
-  /** May publish to `system.>` and to reply topics. */
-  readonly privileged?: boolean
-  readonly replyTo?: string
 }
 
 export class Router implements Carrier {

@@ -1,7 +1,7 @@
 // From the name of a command to the module that does it, loaded on use.
 
 import { ByreError } from '../base/errors.ts'
-import type { ControlAction } from '../supervisor/status.ts'
+import type { ControlAction } from '../herd/status.ts'
 import type { SuperviseFlags } from './commands/supervise.ts'
 import type { FlagValues } from './flags.ts'
 

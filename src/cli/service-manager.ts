@@ -10,7 +10,7 @@ import type { Logger } from '../log/logger.ts'
 import { formatHerdStatus } from '../notify/sd-notify.ts'
 import { openNotify } from '../notify/transport.ts'
 import { startWatchdog } from '../notify/watchdog.ts'
-import type { SupervisorStatus, TransitionEvent } from '../supervisor/status.ts'
+import type { SupervisorStatus, TransitionEvent } from '../herd/status.ts'
 
 export interface ServiceManagerOptions {
   /** Usually process.env; rid of what only the main process may use. */

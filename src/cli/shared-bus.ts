@@ -8,10 +8,11 @@ import type { BusServer } from '../bus/redis/address.ts'
 import { openRedisBus } from '../bus/redis.ts'
 import type { EmbeddedBusOptions } from '../bus/router.ts'
 import type { ResolvedHerd } from '../config/types.ts'
-import { startFleetControl } from '../supervisor/control/fleet.ts'
-import { Leasing } from '../supervisor/leasing.ts'
-import type { SupervisorLog, SupervisorOptions } from '../supervisor/options.ts'
-import type { ControlTarget } from '../supervisor/status.ts'
+import { startFleetControl } from '../control/fleet.ts'
+import { Leasing } from '../herd/leasing.ts'
+import type { SupervisorLog } from '../log/herd-log.ts'
+import type { SupervisorOptions } from '../supervisor/options.ts'
+import type { ControlTarget } from '../herd/status.ts'
 
 /** Usable at once, whether the server is there or not. */
 export async function openSharedBus(

@@ -59,6 +59,12 @@ export interface HerdLog {
   readonly counts: LogCounts
 }
 
+/** The log of a herd, as the supervisor uses it. */
+export type SupervisorLog = Pick<
+  HerdLog,
+  'root' | 'format' | 'worker' | 'about' | 'setLevel' | 'activate' | 'deactivate' | 'fatalSync' | 'flush'
+>
+
 export interface LogCounts {
   /** Lines lost because stdout's reader was too slow or gone. */
   readonly dropped: number

@@ -7,7 +7,7 @@ import { containerCommand, inContainer, parseContainerFacts } from './container.
 import { readHostFacts } from './host-facts.ts'
 import type { VerifyRules } from './paths.ts'
 import type { MeasureResult, MetricName, Outcome, Phase, RunResult } from './result.ts'
-import type { RunOptions } from './run-once.ts'
+import type { RunOptions } from './run-options.ts'
 import { runOnce } from './run-once.ts'
 import type { Step } from './schedule.ts'
 import { schedule } from './schedule.ts'

@@ -16,7 +16,7 @@ import type {
   SamplingFacts,
   VerifyRow,
 } from './result.ts'
-import type { RunOptions } from './run-once.ts'
+import type { RunOptions } from './run-options.ts'
 import type { SamplerResult } from './sampler.ts'
 import type { SeriesResult } from './series.ts'
 import { TORN_RATIO } from './torn.ts'

@@ -10,43 +10,14 @@ import type { Launched } from './launcher.ts'
 import type { MemoryCgroup } from './memory-cgroup.ts'
 import { createMarkerScanner } from './markers.ts'
 import { openOutputLog } from './output-log.ts'
-import type { VerifyRules } from './paths.ts'
 import { sizeOf, verify } from './paths.ts'
 import { place } from './place.ts'
-import type { Leftover, LimitFacts, Outcome, Phase, RunResult } from './result.ts'
+import type { Leftover, LimitFacts, Outcome, RunResult } from './result.ts'
 import { assembleRun } from './run-figures.ts'
 import { startSampler } from './sampler.ts'
 import type { Sampler } from './sampler.ts'
 import { createSeries } from './series.ts'
-import type { TreeSample } from './series.ts'
-import type { StageRule } from './stages.ts'
-
-export interface RunOptions {
-  readonly lane: string
-  /** Program and arguments; a shell line is ['sh', '-c', line]. */
-  readonly command: readonly string[]
-  readonly phase: Phase
-  readonly run: number
-  readonly cwd: string
-  readonly env: NodeJS.ProcessEnv
-  readonly rules: readonly StageRule[]
-  readonly intervalMs: number
-  readonly verify: VerifyRules
-  /** Name -> folder or file. */
-  readonly sizes: Readonly<Record<string, string>>
-  readonly limitBytes?: number
-  readonly logPath?: string
-  readonly logMaxBytes: number
-  /** May systemd-run be asked for a scope where no cgroup can be made? */
-  readonly scopes: boolean
-  /** False: samples only. */
-  readonly useCgroup: boolean
-  /** Aborted once: SIGINT to the command. Aborted with `kill`: SIGKILL to its tree. */
-  readonly interrupt: AbortSignal
-  readonly kill: AbortSignal
-  readonly onSample?: (sample: TreeSample) => void
-  readonly onOutput?: (chunk: Buffer, stream: 'stdout' | 'stderr') => void
-}
+import type { RunOptions } from './run-options.ts'
 
 /** Output pipes that an escaped process holds open are given up after this. */
 const PIPES_MS = 500

@@ -4,7 +4,7 @@
 import { formatDurationMs } from '../base/durations.ts'
 import { startOrder } from '../config/order.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
-import { delaySeries, JITTER } from '../supervisor/restart.ts'
+import { delaySeries, JITTER } from '../herd/restart.ts'
 import { textTable } from './text-table.ts'
 
 export interface ExplainOptions {

@@ -1,6 +1,6 @@
 // The table of `byre profile`. Pure.
 
-import type { ProfileReport } from '../supervisor/status.ts'
+import type { ProfileReport } from '../herd/status.ts'
 import { textTable } from './text-table.ts'
 
 /** `asked` is marked in the table; it lives in `place`. */

@@ -2,7 +2,7 @@
 
 import { formatMegabytes } from '../base/bytes.ts'
 import { formatDurationMs } from '../base/durations.ts'
-import type { SupervisorStatus, WorkerStatus } from '../supervisor/status.ts'
+import type { SupervisorStatus, WorkerStatus } from '../herd/status.ts'
 import { printable, textTable } from './text-table.ts'
 import type { Column } from './text-table.ts'
 

@@ -1,17 +1,11 @@
-// What createSupervisor is given. Everything with an effect comes in here, so that tests feed their own.
+// What a supervisor is given, and what it offers. Everything with an effect comes in here, so that tests feed their own.
 
 import type { Clock, Random } from '../base/clock.ts'
 import type { ExitCode } from '../base/exit-codes.ts'
 import type { HostBus } from '../bus/bus.ts'
 import type { ResolvedHerd } from '../config/types.ts'
-import type { Leasing } from './leasing.ts'
-import type { HerdLog } from '../log/herd-log.ts'
-
-/** The log of a herd, as the supervisor uses it. */
-export type SupervisorLog = Pick<
-  HerdLog,
-  'root' | 'format' | 'worker' | 'about' | 'setLevel' | 'activate' | 'deactivate' | 'fatalSync' | 'flush'
->
+import type { Leasing } from '../herd/leasing.ts'
+import type { SupervisorLog } from '../log/herd-log.ts'
 
 export interface StartPhases {
   readonly spawnMs?: number

@@ -1,50 +1,45 @@
-// The facade: wires the parts of a herd together, starts them in order, and takes them down.
+// The facade: starts the parts of a herd in order, answers for them, and takes them down.
 
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Timer } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { describeThrown } from '../base/errors.ts'
 import { EXIT, type ExitCode } from '../base/exit-codes.ts'
 import { liftGuard } from '../base/guard-signal.ts'
-import { createScheduler, type Scheduler } from '../base/scheduler.ts'
-import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
+import type { ResolvedHerd } from '../config/types.ts'
+import { act } from '../control/actions.ts'
+import { publishTransition, startHealth } from '../control/health.ts'
+import {
+  openBreadcrumb,
+  readBreadcrumb,
+  reportBreadcrumbFailed,
+  type Breadcrumb,
+} from '../herd/breadcrumb.ts'
+import { isolateCulprit } from '../herd/isolate-culprit.ts'
+import { holdMessages } from '../herd/message-hold.ts'
+import { logReady } from '../herd/ready-line.ts'
+import { planReload, reportReloadRefused, reportReloaded } from '../herd/reload.ts'
+import {
+  STATUS_VERSION,
+  type ControlCommand,
+  type ControlReply,
+  type ControlTarget,
+  type ProfileSource,
+  type SupervisorStatus,
+  type TransitionEvent,
+} from '../herd/status.ts'
+import { hostedWorkers } from '../herd/worker-set.ts'
 import { logTransition } from '../log/transition.ts'
-import { createOffloader, type Offloader } from '../worker/offload.ts'
-import { createAdmission, type Admission } from './admission.ts'
-import { runInScope } from './attribution/run-scope.ts'
-import { reportHandled } from './attribution/strays.ts'
-import { stackOwners, type StackOwners } from './attribution/stack.ts'
-import { publishTransition, startBeats } from './beats.ts'
-import { openBreadcrumb, readBreadcrumb, reportBreadcrumbFailed, type Breadcrumb } from './breadcrumb.ts'
-import { createCaptures, type Captures } from './captures.ts'
-import { CodeWatch } from './code-changed.ts'
-import { act } from './commands.ts'
-import { drain } from './drain.ts'
-import { isolateCulprit } from './culprit.ts'
+import { withinMs } from '../ownership/detached-clock.ts'
+import { takeProcess } from '../ownership/process-wide.ts'
+import { runInScope } from '../ownership/run-scope.ts'
+import { stackOwners, type StackOwners } from '../ownership/stack.ts'
+import { reportHandled } from '../ownership/strays.ts'
+import { profileSource } from '../watch/profile/source.ts'
+import type { Watches } from '../watch/watches.ts'
 import type { Supervisor, SupervisorOptions } from './options.ts'
-import { createPlacements, openBus } from './placement/placements.ts'
-import { createSharedPlacement, type SharedPlacement } from './placement/shared.ts'
-import { detached, withinMs } from './detached-clock.ts'
-import { createProcessFigures, type ProcessFigures } from './process-figures.ts'
-import { LateWatches, takeProcess } from './process-wide.ts'
-import { holdMessages } from './hold.ts'
-import { logReady } from './log-ready.ts'
-import { planReload, tellRefused, tellReloaded } from './reload.ts'
-import { openResidence, type Residence } from './residence.ts'
-import { openResources, type Resources } from './resource-scope.ts'
-import { hostedWorkers, Roster } from './roster.ts'
-import type { Runner } from './runner.ts'
-import { createSettler, type Settler } from './settle.ts'
-import { STATUS_VERSION } from './status.ts'
-import type {
-  ControlCommand,
-  ControlReply,
-  ControlTarget,
-  ProfileSource,
-  SupervisorStatus,
-  TransitionEvent,
-} from './status.ts'
+import { wire, type Parts } from './wire.ts'
 
 /** Tear-down waits this long for the log and the bus. */
 const SINK_MS = 500
@@ -57,23 +52,11 @@ export function createSupervisor(options: SupervisorOptions): Supervisor & Contr
 
 class Herd implements Supervisor, ControlTarget {
   readonly #options: SupervisorOptions
-  readonly #clock: Clock
-  readonly #scheduler: Scheduler
-  readonly #figures: ProcessFigures
-  readonly #offloader: Offloader
-  readonly #resources: Resources
-  readonly #residence: Residence
-  readonly #admission: Admission
-  readonly #shared: SharedPlacement
-  readonly #captures: Captures
-  readonly #settler: Settler
-  readonly #codeWatch: CodeWatch
-  readonly #watches = new LateWatches()
+  readonly #parts: Parts
   readonly #listeners = new Set<(event: TransitionEvent) => void>()
   readonly #exited = deferred<ExitCode>()
   readonly exited: Promise<ExitCode> = this.#exited.promise
   readonly #ready = deferred()
-  readonly #roster: Roster
   readonly #startedAt: number
   #stopBeats: () => void = () => {}
   #undoProcess: () => void = () => {}
@@ -90,81 +73,29 @@ class Herd implements Supervisor, ControlTarget {
   constructor(options: SupervisorOptions) {
     this.#options = options
     this.#herd = options.herd
-    this.#clock = detached(options.clock)
-    this.#startedAt = this.#clock.now()
-    this.#figures = createProcessFigures(this.#clock)
-    this.#scheduler = createScheduler(this.#clock, this.#figures.lateBy)
-    this.#offloader = createOffloader((fn) => runInScope(undefined, fn))
-    this.#codeWatch = new CodeWatch(this.#clock.monotonic)
-    this.#settler = createSettler({ scheduler: this.#scheduler, clock: this.#clock, log: options.log.root })
-    this.#resources = openResources(options.log.root, this.#clock, options.herd.limits.messageBytes)
-    this.#captures = createCaptures((worker) => options.log.worker(worker), this.#clock)
-    this.#residence = openResidence(options, this.#clock)
-    this.#admission = createAdmission({
-      ...options.herd.admission,
-      scheduler: this.#scheduler,
-      placeOf: (spec) => this.#residence.of(spec),
+    this.#parts = wire(options, {
+      onTransition: (event) => this.#onTransition(event),
+      onEscalate: (worker, why) => this.#escalate(worker, why),
     })
-    const runnerOf = (worker: string): Runner => this.#roster.get(worker) as Runner
-    this.#shared = createSharedPlacement({
-      monotonic: this.#clock.monotonic,
-      random: options.random,
-      scheduler: this.#scheduler,
-      resources: this.#resources.pool,
-      herdResources: this.#resources.port,
-      offloader: this.#offloader,
-      logOf: (worker) => options.log.worker(worker),
-      busOf: (worker) => runnerOf(worker).openBus(),
-      output: (worker, stream, chunk) => this.#captures.write(worker, stream, chunk),
-      root: options.log.root,
-      reportGlobals: options.mode !== 'run',
-      loading: (module) => this.#codeWatch.loading(module),
-      memoryShared: () => this.#residence.memoryShared(this.#roster),
-    })
-    const placementOf = createPlacements(this.#shared, {
-      clock: this.#clock,
-      options,
-      runnerOf,
-      captures: this.#captures,
-      offloader: this.#offloader,
-      resources: this.#resources,
-      residence: this.#residence,
-      onStalled: this.#watches.stalled,
-    })
-    const runnerDeps = {
-      clock: this.#clock,
-      random: options.random,
-      scheduler: this.#scheduler,
-      admission: this.#admission,
-      placementOf: (spec: ResolvedWorker) => placementOf(this.#codeWatch.launching(spec, this.#residence)),
-      residence: this.#residence,
-      logOf: (worker: string) => options.log.worker(worker),
-      bufferCapacity: options.herd.limits.buffer,
-      openBus: (runner: Runner) => openBus(options.bus, runner, this.#shared),
-      onTransition: (runner: Runner, event: TransitionEvent) => this.#onTransition(runner, event),
-      leasing: options.leasing,
-      onEscalate: (runner: Runner, why: string) => this.#escalate(runner, why),
-    }
-    const specs = hostedWorkers(options.herd, options)
-    this.#roster = new Roster(specs, runnerDeps, { ...runnerDeps, bus: options.bus })
+    this.#startedAt = this.#parts.clock.now()
   }
 
   async start(): Promise<void> {
     this.#phase = 'starting'
     this.#take()
-    this.#stopBeats = startBeats({
+    this.#stopBeats = startHealth({
       bus: this.#options.bus,
-      clock: this.#clock,
-      scheduler: this.#scheduler,
-      runners: () => this.#roster.runners(),
+      clock: this.#parts.clock,
+      scheduler: this.#parts.scheduler,
+      runners: () => this.#parts.workers.runners(),
       onError: (error) =>
         this.#options.log.root.warn(
           { event: 'beat-failed', ...describeThrown(error) },
           'health beat not published',
         ),
     })
-    await this.#roster.arm()
-    this.#roster.startEager()
+    await this.#parts.workers.arm()
+    this.#parts.workers.startEager()
     this.#checkReady()
     await this.#ready.promise
   }
@@ -189,22 +120,27 @@ class Herd implements Supervisor, ControlTarget {
   act(command: ControlCommand): ControlReply {
     return runInScope(undefined, () =>
       act(command, {
-        runnerOf: (worker) => this.#roster.commanded(worker),
-        workers: () => this.#roster.names,
+        runnerOf: (worker) => this.#parts.workers.commanded(worker),
+        workers: () => this.#parts.workers.names,
         log: this.#options.log,
-        clock: this.#clock,
+        clock: this.#parts.clock,
         draining: () => this.#stopping,
-        codeChanged: (runner) => this.#codeWatch.changed(runner),
-        residence: this.#residence,
-        admission: this.#admission,
-        hold: (runner) => holdMessages(runner, this.#options.bus, this.#scheduler),
+        codeChanged: (runner) => this.#parts.codeWatch.changed(runner),
+        assignments: this.#parts.assignments,
+        admission: this.#parts.admission,
+        hold: (runner) => holdMessages(runner, this.#options.bus, this.#parts.scheduler),
       }),
     )
   }
 
   profileSource(): ProfileSource {
     const { stateFolder: folder, label, ownRoot } = this.#options
-    return { ...this.#residence.profiled(this.#roster), folder, label, ownRoot, clock: this.#clock }
+    return profileSource(this.#parts.workers, this.#parts.assignments, {
+      folder,
+      label,
+      ownRoot,
+      clock: this.#parts.clock,
+    })
   }
 
   async status(): Promise<SupervisorStatus> {
@@ -217,15 +153,15 @@ class Herd implements Supervisor, ControlTarget {
       pid: process.pid,
       startedAt: this.#startedAt,
       ...(this.#phase === 'new' ? {} : { phase: this.#phase }),
-      admission: this.#admission.status,
+      admission: this.#parts.admission.status,
       bus: { kind: bus.kind, connections: bus.connections, ...bus.health },
-      process: await this.#figures.read(),
+      process: await this.#parts.figures.read(),
       phases: { ...phases, ...(this.#readyMs === undefined ? {} : { readyMs: this.#readyMs }) },
-      workers: Array.from(this.#roster.runners(), (runner) => ({
+      workers: Array.from(this.#parts.workers.runners(), (runner) => ({
         ...runner.status(),
-        ...this.#residence.status(runner.spec),
-        ...this.#watches.statusOf(runner.name),
-        ...(this.#codeWatch.changed(runner) ? { codeChanged: true } : {}),
+        ...this.#parts.assignments.status(runner.spec),
+        ...this.#parts.watches.statusOf(runner.name),
+        ...(this.#parts.codeWatch.changed(runner) ? { codeChanged: true } : {}),
       })),
     }
   }
@@ -235,10 +171,10 @@ class Herd implements Supervisor, ControlTarget {
     if (plan.refused.length === 0) {
       this.#herd = next
       this.#owners = undefined
-      const names = this.#roster.apply(plan, hostedWorkers(next, this.#options))
-      this.#watches.herdChanged()
-      tellReloaded(this.#options.log.root, { ...names, changed: plan.changed.map(({ name }) => name) })
-    } else tellRefused(this.#options.log.root, plan.refused)
+      const names = this.#parts.workers.apply(plan, hostedWorkers(next, this.#options))
+      this.#parts.watches.herdChanged()
+      reportReloaded(this.#options.log.root, { ...names, changed: plan.changed.map(({ name }) => name) })
+    } else reportReloadRefused(this.#options.log.root, plan.refused)
     return plan.refused
   }
 
@@ -253,13 +189,13 @@ class Herd implements Supervisor, ControlTarget {
     this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, reportBreadcrumbFailed(log.root))
     this.#undoProcess = takeProcess({
       owners: () => this.#stackOwners(),
-      runOf: (worker) => this.#shared.runOf(worker),
+      runOf: (worker) => this.#parts.shared.runOf(worker),
       breadcrumb: this.#breadcrumb,
       reportFolder: stateFolder,
       reportName: `${name}.report.json`,
       onUnattributed: (error, via) => this.#unattributedError(error, via),
       onInternal: (error, via) => this.#internalError(error, via),
-      only: this.#options.mode === 'run' ? this.#roster.names[0] : undefined,
+      only: this.#options.mode === 'run' ? this.#parts.workers.names[0] : undefined,
       onHandled: (error, via) => reportHandled(log.root, error, via),
     })
     isolateCulprit(crumb, {
@@ -268,8 +204,8 @@ class Herd implements Supervisor, ControlTarget {
       log: log.root,
       owners: () => this.#stackOwners(),
       now: this.#startedAt,
-      runnerOf: (worker) => this.#roster.get(worker),
-      eject: (spec, why, stalled) => this.#residence.eject(spec, why, stalled),
+      runnerOf: (worker) => this.#parts.workers.get(worker),
+      eject: (spec, why, stalled) => this.#parts.assignments.eject(spec, why, stalled),
     })
   }
 
@@ -279,27 +215,28 @@ class Herd implements Supervisor, ControlTarget {
     return this.#owners
   }
 
-  #onTransition(runner: Runner, event: TransitionEvent): void {
+  #onTransition(event: TransitionEvent): void {
     const { log, bus } = this.#options
     if (event.to === 'loading') log.activate(event.worker)
-    if (event.from === 'loading' && this.#phase === 'up') this.#settler.loaded()
+    if (event.from === 'loading' && this.#phase === 'up') this.#parts.collector.loaded()
     logTransition(log, event)
     if (event.to === 'stopped' || event.to === 'dormant' || event.to === 'quarantined') {
-      this.#captures.end(event.worker)
+      this.#parts.captures.end(event.worker)
       log.deactivate(event.worker)
     }
     publishTransition(bus, log.root, event)
     for (const listener of this.#listeners) listener(event)
     // After the runner has acted on its own transition: others may start because of it, the herd may be ready or done.
-    process.nextTick(() => this.#settle(runner))
+    process.nextTick(() => this.#afterTransition(event.worker))
   }
 
-  #settle(runner: Runner): void {
+  #afterTransition(worker: string): void {
     if (this.#stopping) return
-    this.#roster.retryWaiting()
+    this.#parts.workers.retryWaiting()
     this.#checkReady()
+    const runner = this.#parts.workers.get(worker)
+    if (this.#options.mode !== 'run' || runner === undefined || runner.pending) return
     const { kind } = runner.state
-    if (this.#options.mode !== 'run' || runner.pending) return
     if (kind !== 'stopped' && kind !== 'quarantined') return
     const verdict = runner.record.lastExit?.verdict
     const well = kind === 'stopped' && (verdict === undefined || verdict === 'done' || verdict === 'stopped')
@@ -307,30 +244,41 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   #checkReady(): void {
-    if (this.#phase !== 'starting' || !this.#roster.allHadTheirStart()) return
+    if (this.#phase !== 'starting' || !this.#parts.workers.allHadTheirStart()) return
     this.#phase = 'up'
     liftGuard()
-    this.#settler.loaded()
-    this.#readyMs = Math.round(this.#clock.monotonic() - this.#options.processStartedAt)
-    logReady(this.#options.log.root, this.#roster, { readyMs: this.#readyMs, ...this.#options.phases })
-    this.#watches.begin({
-      options: this.#options,
-      roster: this.#roster,
-      residence: this.#residence,
-      scheduler: this.#scheduler,
-      entries: this.#breadcrumb,
-      herd: () => this.#herd,
-      profileSource: () => this.profileSource(),
-    })
+    this.#parts.collector.loaded()
+    this.#readyMs = Math.round(this.#parts.clock.monotonic() - this.#options.processStartedAt)
+    logReady(this.#options.log.root, this.#parts.workers, { readyMs: this.#readyMs, ...this.#options.phases })
+    this.#parts.watches.begin(...this.#watchDeps())
     this.#ready.resolve()
   }
 
-  #escalate(runner: Runner, why: string): void {
+  #watchDeps(): Parameters<Watches['begin']> {
+    const { bus, log, stateFolder, label, ownRoot, mode } = this.#options
+    const herd = {
+      bus,
+      workers: this.#parts.workers,
+      assignments: this.#parts.assignments,
+      scheduler: this.#parts.scheduler,
+    }
+    const memory = {
+      ...herd,
+      clock: this.#parts.clock,
+      log: log.root,
+      herd: () => this.#herd,
+      profileSource: () => this.profileSource(),
+    }
+    const stalls = { ...herd, log, stateFolder, label, ownRoot, entries: this.#breadcrumb }
+    return [stalls, mode === 'run' ? undefined : memory] // the memory of one worker alone is no group's
+  }
+
+  #escalate(worker: string, why: string): void {
     this.#options.log.root.fatal(
-      { event: 'escalate', worker: runner.name, why },
-      `worker ${runner.name} is lost and takes the herd with it`,
+      { event: 'escalate', worker, why },
+      `critical worker ${worker} is lost: the herd stops`,
     )
-    void this.#shutDown(EXIT.failed, `worker ${runner.name} is lost`)
+    void this.#shutDown(EXIT.failed, `worker ${worker} is lost`)
   }
 
   #unattributedError(error: unknown, via: string): void {
@@ -349,7 +297,7 @@ class Herd implements Supervisor, ControlTarget {
     )
     this.#code = EXIT.internal
     // What is broken may be what the drain stands on: past the deadline the process ends all the same.
-    this.#deadline ??= this.#clock.setTimer(INTERNAL_DRAIN_MS, () => this.#end(EXIT.internal))
+    this.#deadline ??= this.#parts.clock.setTimer(INTERNAL_DRAIN_MS, () => this.#end(EXIT.internal))
     void this.#shutDown(EXIT.internal, "an error of byre's own code")
   }
 
@@ -373,17 +321,21 @@ class Herd implements Supervisor, ControlTarget {
     const { log, bus } = this.#options
     log.root.info({ event: 'draining', why }, `stopping the herd: ${why}`)
     this.#options.onDraining?.(why)
-    this.#roster.disarm()
-    this.#settler.close()
-    const watching = this.#watches.close()
-    const unstopped = await drain(this.#roster.levels(), 'shutdown')
+    this.#parts.workers.disarm()
+    this.#parts.collector.close()
+    const watching = this.#parts.watches.close()
+    const unstopped = await this.#parts.workers.stopAll('shutdown')
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
-    await this.#resources.whenIdle() // each dispose is bounded by itself
+    await this.#parts.resources.whenIdle() // each dispose has its own timeout
     log.root.info({ event: 'stopped', code: this.#code, unstopped }, 'herd is down')
-    await withinMs(this.#clock, SINK_MS, Promise.allSettled([bus.close(), this.#offloader.close(), watching]))
+    await withinMs(
+      this.#parts.clock,
+      SINK_MS,
+      Promise.allSettled([bus.close(), this.#parts.offloader.close(), watching]),
+    )
     this.#stopBeats()
-    this.#scheduler.close()
+    this.#parts.scheduler.close()
     this.#breadcrumb?.close()
     this.#phase = 'down'
     await log.flush(SINK_MS)

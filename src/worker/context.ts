@@ -9,16 +9,14 @@ import type { Scheduler } from '../base/scheduler.ts'
 import { unknownKeys } from '../base/suggest.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Logger } from '../log/logger.ts'
-import type { HerdResource, OffloadOptions, Resource, Wake, WorkerContext } from './contract.ts'
+import type { OffloadOptions, Resource, Wake, WorkerContext } from './contract.ts'
 import { startPeriod } from './every.ts'
 import type { Offloader } from './offload.ts'
-import type { ResourcePool, ResourcePort } from './resources.ts'
+import type { ResourcePool } from './resources.ts'
 
 /** What every ctx of one process shares. */
 export interface ContextHost {
   readonly resources: ResourcePool
-  /** For one run of `worker`, to the resources that are modules of their own. */
-  readonly herdResources: (worker: string) => ResourcePort
   readonly offloader: Offloader
   readonly scheduler: Scheduler
   readonly monotonic: () => number
@@ -109,9 +107,8 @@ const MAKERS: { readonly [K in LateName]: (owner: ContextOwner) => NonNullable<L
   credential: (owner) => (name) => readCredential(owner.name, name),
   use:
     (owner) =>
-    async <T>(resource: Resource<T> | HerdResource) => {
+    async <T>(resource: Resource<T>) => {
       assertLive(owner)
-      if ('module' in resource) return (await import('./herd-resource.ts')).useHerdResource(owner, resource)
       const lease = owner.host.resources.acquire(resource)
       owner.onEnd(lease.release)
       return lease.value

@@ -15,12 +15,12 @@ export interface Offloader {
 }
 
 /** `asNobody` keeps the pool, which outlives its first user, out of that worker's context. */
-export function createOffloader(asNobody: <R>(fn: () => R) => R): Offloader {
+export function createOffloader(runDetached: <R>(fn: () => R) => R): Offloader {
   const library = lazyModule(async () => import('piscina'))
   let pool: Piscina | undefined
   const open = async (): Promise<Piscina> => {
     const { Piscina: Pool } = await library.load()
-    pool ??= asNobody(
+    pool ??= runDetached(
       () =>
         new Pool({
           minThreads: 0,
@@ -33,10 +33,10 @@ export function createOffloader(asNobody: <R>(fn: () => R) => R): Offloader {
   }
   return {
     async run<T>(moduleUrl: string | URL, input: unknown, options: OffloadOptions = {}): Promise<T> {
-      const threads = await asNobody(open)
+      const threads = await runDetached(open)
       const signal = options.signal === undefined ? {} : { signal: options.signal }
       // A task may start a thread, whose timers and pipes belong to the pool and not to who happened to ask.
-      const task = asNobody(() => threads.run(input, { filename: String(moduleUrl), ...signal }))
+      const task = runDetached(() => threads.run(input, { filename: String(moduleUrl), ...signal }))
       return (await task) as T
     },
     async close() {

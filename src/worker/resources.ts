@@ -3,7 +3,6 @@
 import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { ByreError } from '../base/errors.ts'
-import type { Json } from '../base/json.ts'
 import type { Resource } from './contract.ts'
 
 /** After the last release a create or dispose that takes longer holds up the next create no more; it is reported. */
@@ -20,26 +19,9 @@ export interface ResourcePool {
   counts(): ReadonlyMap<string, number>
 }
 
-/** Most questions of a worker to the herd's resources that may wait for their answer. */
-export const FLIGHT_MAX = 256
-
-/** What is asked of the herd's resources: a value, or a call of one of its methods. */
-export type ResourceQuestion = 'open' | 'call'
-
-/** JSON: the result; nothing when it is undefined; or null and what was thrown. */
-export type ResourceAnswer = readonly [] | readonly [result: Json] | readonly [result: null, thrown: Json]
-
-/** One run's way to the resources that are modules of their own, which live in the supervisor's process. */
-export interface ResourcePort {
-  /** `values` is JSON text, comma-separated. Of a call: key, method, array of arguments. */
-  ask(question: ResourceQuestion, values: string): Promise<ResourceAnswer>
-  /** Releases what the run holds. */
-  close(): void
-}
-
 export interface ResourcePoolDeps {
   /** Runs create and dispose outside every worker's context, since no single worker owns the value. */
-  readonly asNobody: <R>(fn: () => R) => R
+  readonly runDetached: <R>(fn: () => R) => R
   readonly clock: Clock
   readonly onDisposeError: (key: string, error: unknown) => void
 }
@@ -49,13 +31,13 @@ interface Entry {
   references: number
 }
 
-export function createResourcePool({ asNobody, clock, onDisposeError }: ResourcePoolDeps): ResourcePool {
+export function createResourcePool({ runDetached, clock, onDisposeError }: ResourcePoolDeps): ResourcePool {
   const entries = new Map<string, Entry>()
   const disposing = new Map<string, Promise<void>>()
 
   const create = (resource: Resource<unknown>): Entry => {
     const before = disposing.get(resource.key)
-    const value = asNobody(async () => {
+    const value = runDetached(async () => {
       await before
       // So a create that begins is held, and the 5 s after its release are its own, not those of the wait.
       if (entry.references === 0) throw unwanted(resource.key)
@@ -92,7 +74,7 @@ export function createResourcePool({ asNobody, clock, onDisposeError }: Resource
   const release = (resource: Resource<unknown>, entry: Entry): void => {
     if (--entry.references > 0) return
     if (entries.get(resource.key) === entry) entries.delete(resource.key)
-    const done = asNobody(async () => dispose(resource, entry)).finally(() => {
+    const done = runDetached(async () => dispose(resource, entry)).finally(() => {
       if (disposing.get(resource.key) === done) disposing.delete(resource.key)
     })
     disposing.set(resource.key, done)

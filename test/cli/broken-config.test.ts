@@ -4,13 +4,13 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
-import { startControlServer } from '../../src/supervisor/control/server.ts'
+import { startControlServer } from '../../src/control/server.ts'
 import { runCleanNode } from '../helpers/clean-node.ts'
 import type { CleanResult } from '../helpers/clean-node.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
-import { fakeTarget, memoryLog, supervisorStatus, worker } from '../supervisor/control/fake-target.ts'
-import type { FakeTarget } from '../supervisor/control/fake-target.ts'
-import { socketFolder } from '../supervisor/control/raw-client.ts'
+import { fakeTarget, memoryLog, supervisorStatus, worker } from '../control/fake-target.ts'
+import type { FakeTarget } from '../control/fake-target.ts'
+import { socketFolder } from '../control/raw-client.ts'
 
 leakGuard(t)
 

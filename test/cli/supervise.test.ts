@@ -3,12 +3,12 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'nod
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import type { SupervisorStatus } from '../../src/supervisor/status.ts'
+import type { SupervisorStatus } from '../../src/herd/status.ts'
 import { runCleanNode, startCleanNode } from '../helpers/clean-node.ts'
 import type { CleanResult, RunningNode } from '../helpers/clean-node.ts'
 import { eventually } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
-import { call, rawClient, socketFolder } from '../supervisor/control/raw-client.ts'
+import { call, rawClient, socketFolder } from '../control/raw-client.ts'
 
 leakGuard(t)
 

@@ -1,7 +1,7 @@
 // Taking a whole herd down through one worker, and starting again in the same folder.
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { readBreadcrumb } from '../../src/supervisor/breadcrumb.ts'
+import { readBreadcrumb } from '../../src/herd/breadcrumb.ts'
 import { eventually } from '../helpers/events.ts'
 import { startHerd } from '../helpers/herd.ts'
 import type { Herd } from '../helpers/herd.ts'

@@ -2,7 +2,7 @@
 // code it was in, whatever kind of turn led there.
 import { join } from 'node:path'
 import t from 'tap'
-import { readBreadcrumb } from '../../src/supervisor/breadcrumb.ts'
+import { readBreadcrumb } from '../../src/herd/breadcrumb.ts'
 import { eventually } from '../helpers/events.ts'
 import { herdFolder, startHerd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'

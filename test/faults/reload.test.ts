@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { WorkerStatus } from '../../src/supervisor/status.ts'
+import type { WorkerStatus } from '../../src/herd/status.ts'
 import { startHerd } from '../helpers/herd.ts'
 import type { Herd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'

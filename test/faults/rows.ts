@@ -4,7 +4,7 @@
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Placement, WorkerConfig } from '../../src/config/types.ts'
-import type { SupervisorStatus, WorkerStatus } from '../../src/supervisor/status.ts'
+import type { SupervisorStatus, WorkerStatus } from '../../src/herd/status.ts'
 import { eventually } from '../helpers/events.ts'
 import { herdFolder, matches, show, startHerd } from '../helpers/herd.ts'
 import type { Herd, Match } from '../helpers/herd.ts'

@@ -324,7 +324,7 @@ export const run = (ctx) => runs++ > 0 ? stopped(ctx) : { get then() { throw new
   const error = new Error('forged')
   error.stack = 'Error: forged\\n    at settle (' + ctx.config.own + ':1:1)\\n    at file://' + ctx.config.own + ':2:2'
   setImmediate(() => { throw error })`,
-    config: { config: { own: new URL('../../src/supervisor/runner.js', import.meta.url).pathname } },
+    config: { config: { own: new URL('../../src/herd/runner.js', import.meta.url).pathname } },
     expect: stray(uncaught, 'forged', { stack: false }),
   },
   {

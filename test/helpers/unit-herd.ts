@@ -1,6 +1,6 @@
 // A herd in /srv/herd of a real systemd (helpers/systemd.ts), hosted by units/byre as a user without privileges.
 import type { HerdConfig } from '../../src/config/types.ts'
-import type { SupervisorStatus } from '../../src/supervisor/status.ts'
+import type { SupervisorStatus } from '../../src/herd/status.ts'
 import type { Exec, Systemd } from './systemd.ts'
 import { eventually } from './events.ts'
 import { PROJECT_ROOT, UNIT_MOUNT, UNIT_ROOT } from './systemd.ts'

@@ -1,4 +1,4 @@
-// A group over its memoryHigh asks memory back: collections, then idle processes and threads, then the fattest is named,
+// A group over its memoryHigh asks memory back: collections, then idle processes and threads, then the largest is named,
 // and moved out where its config says so; siblings go on. memoryHigh is 1 MiB here, so that it is always over.
 import t from 'tap'
 import { startHerd } from '../helpers/herd.ts'
@@ -42,13 +42,13 @@ t.test(
       },
     })
     await herd.line({ event: 'memory-watch', source: 'pss', highBytes: 1_048_576 })
-    for (const step of ['collect', 'sleep', 'fattest']) {
+    for (const step of ['collect', 'sleep', 'largest']) {
       const line = await herd.line({ event: 'memory-relief', step }, 0, 40_000)
       t.match(line, { beforeBytes: Number, afterBytes: Number, highBytes: 1_048_576, source: 'pss' })
     }
     t.match(herd.matching({ event: 'memory-sleepers' })[0], { workers: ['p', 't'] })
     t.match(await herd.worker('stays'), { state: 'running' }, 'its config never said that it may sleep')
-    const [named] = herd.matching({ event: 'memory-fattest' })
+    const [named] = herd.matching({ event: 'memory-largest' })
     t.match(named, {
       worker: 'leak',
       placement: 'shared',
@@ -91,10 +91,10 @@ t.test('nobody is blamed for memory that V8 does not see', async (t) => {
       workers: { buffers: { onLimit: 'eject' }, cache: { onLimit: 'eject' } },
     },
   })
-  const named = await herd.line({ event: 'memory-fattest' }, 0, 40_000)
+  const named = await herd.line({ event: 'memory-largest' }, 0, 40_000)
   t.match(named, { keptBytes: Number, grewBytes: Number, msg: /outside its V8 heap/ })
   t.notOk('worker' in named, 'the cache kept most of what V8 knows of, and next to nothing of what grew')
-  await herd.line({ event: 'memory-relief', step: 'fattest' })
+  await herd.line({ event: 'memory-relief', step: 'largest' })
   t.same(herd.matching({ event: 'moved' }), [])
   t.same(await herd.stop(), { code: 0, signal: null })
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { controllerPath, readCgroup } from '../../src/procfs/cgroup.ts'
 import { parseOomKills } from '../../src/procfs/oom-kills.ts'
-import { witnessOom } from '../../src/supervisor/placement/oom-witness.ts'
+import { witnessOom } from '../../src/placement/oom-witness.ts'
 import { startHerd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { statusTable } from '../../src/report/status-table.ts'
 import { printable, textTable } from '../../src/report/text-table.ts'
-import { supervisorStatus, worker } from '../supervisor/control/fake-target.ts'
+import { supervisorStatus, worker } from '../control/fake-target.ts'
 
 const now = 1_700_000_100_000
 

@@ -7,7 +7,7 @@ import t from 'tap'
 import { eventually, nextEvent, readLines } from '../helpers/events.ts'
 import type { Lines } from '../helpers/events.ts'
 import { childPids, leakGuard } from '../helpers/leak-guard.ts'
-import { socketFolder } from '../supervisor/control/raw-client.ts'
+import { socketFolder } from '../control/raw-client.ts'
 
 leakGuard(t)
 

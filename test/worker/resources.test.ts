@@ -6,7 +6,7 @@ import { createResourcePool } from '../../src/worker/resources.ts'
 import { fakeClock } from '../helpers/fake-clock.ts'
 
 const pool = (onDisposeError: (key: string, error: unknown) => void, clock: Clock = systemClock) =>
-  createResourcePool({ asNobody: (fn) => fn(), clock, onDisposeError })
+  createResourcePool({ runDetached: (fn) => fn(), clock, onDisposeError })
 
 t.test('one value for all, disposed after the last release', async (t) => {
   const disposed: number[] = []

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { systemClock } from '../../../dist/base/clock.js'
 import { openRedisBus } from '../../../dist/bus/redis.js'
-import { startFleetControl } from '../../../dist/supervisor/control/fleet.js'
-import { commandMessage, readReply } from '../../../dist/supervisor/control/fleet-message.js'
+import { startFleetControl } from '../../../dist/control/fleet.js'
+import { commandMessage, readReply } from '../../../dist/control/fleet-message.js'
 
 const [scenario, port, countText] = process.argv.slice(2)
 const count = Number(countText)

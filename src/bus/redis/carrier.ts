@@ -8,13 +8,13 @@ import type { Json } from '../../base/json.ts'
 import type { Redact } from '../../base/redact.ts'
 import { isInbox } from '../../base/topics.ts'
 import type { BusEvent, BusHealth, Gap, PublishOptions, RawDelivery, SystemPublishOptions } from '../bus.ts'
-import type { Carrier } from '../carrier.ts'
+import type { Carrier, PacketSubscription, PublishRights } from '../carrier.ts'
 import { decodeEnvelope, encodeEnvelope, encodePayload } from '../codec.ts'
 import { splitReplyTopic } from '../inbox.ts'
 import { assertPublishOptions } from '../options.ts'
 import type { Packet } from '../packet.ts'
 import { closedError, Router } from '../router.ts'
-import type { EmbeddedBusOptions, PacketSubscription, PublishRights } from '../router.ts'
+import type { EmbeddedBusOptions } from '../router.ts'
 import { assertPattern, assertTopic, isReserved, reserved } from '../topics.ts'
 import { channelPrefix } from './channels.ts'
 import { Inbound } from './inbound.ts'
@@ -68,7 +68,7 @@ export class RedisCarrier implements Carrier {
     this.#inbound = new Inbound({
       prefix: this.#prefix,
       redact,
-      onBell: (channel, text) => this.streams.ring(channel, text),
+      onDoorbell: (channel, text) => this.streams.ring(channel, text),
       onMessage: (topic, text) => this.#arrive(topic, text),
       onPassed: () => this.#outbox.pump(),
       onRefused: (pattern, reason) => this.#tell({ event: 'bus-refused', pattern, reason }),

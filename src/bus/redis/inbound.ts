@@ -12,7 +12,7 @@ export interface InboundOptions {
   readonly prefix: string
   readonly redact: Redact
   /** A message on a channel outside the prefix. */
-  readonly onBell: (channel: string, text: string) => void
+  readonly onDoorbell: (channel: string, text: string) => void
   /** A message on a channel of this herd, once, whatever number of subscriptions of ours it matched. */
   readonly onMessage: (topic: string, text: string) => void
   /** Acknowledgements came: `passed` may answer differently. */
@@ -172,9 +172,9 @@ export class Inbound {
    * included). The same text through the same subscription was published twice.
    */
   #arrive(via: string, channel: string, text: string): void {
-    const { prefix, onBell, onMessage } = this.#options
+    const { prefix, onDoorbell, onMessage } = this.#options
     if (channel !== this.#lastChannel) {
-      if (!channel.startsWith(prefix)) return onBell(channel, text)
+      if (!channel.startsWith(prefix)) return onDoorbell(channel, text)
       this.#lastChannel = channel
       this.#lastTopic = channel.slice(prefix.length)
     } else if (text === this.#lastText && via !== this.#firstVia && !this.#otherVias.includes(via)) {

@@ -13,7 +13,7 @@ export interface MembersOptions {
 }
 
 /** How often a process says that it is there, milliseconds. */
-const BEAT_MS = 10_000
+const HEALTH_MS = 10_000
 /** One that has not said so for that long is forgotten, milliseconds. */
 const FORGET_MS = 60_000
 
@@ -86,7 +86,7 @@ export class Members {
     this.#own.get(member)?.cancel()
     this.#own.set(
       member,
-      clock.setTimer(BEAT_MS, () => this.#beat(member)),
+      clock.setTimer(HEALTH_MS, () => this.#beat(member)),
     )
     const redis = client()
     // said again with the next beat, and with the next connection

@@ -4,7 +4,7 @@ import { ByreError } from '../../base/errors.ts'
 import { EXIT } from '../../base/exit-codes.ts'
 import { loadHerd } from '../../config/load.ts'
 import { explainHerd } from '../../report/explain.ts'
-import { hostedWorkers } from '../../supervisor/roster.ts'
+import { hostedWorkers } from '../../herd/worker-set.ts'
 import { columns, print } from '../io.ts'
 import type { SuperviseFlags } from './supervise.ts'
 

@@ -24,11 +24,12 @@ import { loadHerd } from '../../config/load.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../../config/types.ts'
 import { createHerdLog } from '../../log/herd-log.ts'
 import type { LogLevel } from '../../log/logger.ts'
-import { startControlServer } from '../../supervisor/control/server.ts'
-import type { ControlServerOptions } from '../../supervisor/control/server.ts'
-import type { Supervisor, SupervisorLog } from '../../supervisor/options.ts'
-import { hostedWorkers } from '../../supervisor/roster.ts'
-import type { ControlTarget } from '../../supervisor/status.ts'
+import { startControlServer } from '../../control/server.ts'
+import type { ControlServerOptions } from '../../control/server.ts'
+import type { SupervisorLog } from '../../log/herd-log.ts'
+import type { Supervisor } from '../../supervisor/options.ts'
+import { hostedWorkers } from '../../herd/worker-set.ts'
+import type { ControlTarget } from '../../herd/status.ts'
 import { createSupervisor } from '../../supervisor/supervisor.ts'
 import type { ServiceManager } from '../service-manager.ts'
 
@@ -150,7 +151,7 @@ async function listen(
 ): Promise<{ close(): Promise<void> }> {
   const control = await startControlServer(options)
   if (herd.http === undefined || hosting.mode === 'run') return control
-  const { openHttpListener } = await import('../../supervisor/control/http-listener.ts')
+  const { openHttpListener } = await import('../../control/http-listener.ts')
   const listener = await openHttpListener({ ...herd.http, ...options })
   return { close: async () => void (await Promise.all([control.close(), listener?.close()])) }
 }
@@ -230,7 +231,7 @@ async function refuseDoubles(
 ): Promise<void> {
   const { socketPath, target, log } = own
   const folder = herdDirectory(runDirectory(readPlaces()), herd.name)
-  const { markHerd } = await import('../../supervisor/control/herd-mark.ts')
+  const { markHerd } = await import('../../control/herd-mark.ts')
   const siblings = await markHerd({
     configFile: herd.file,
     herd: herd.name,
@@ -239,7 +240,7 @@ async function refuseDoubles(
     socketPath: resolve(socketPath),
   })
   if (siblings.length === 0 && listSockets(folder).every((path) => path === socketPath)) return
-  const { refuseLiveElsewhere } = await import('../../supervisor/control/live-elsewhere.ts')
+  const { refuseLiveElsewhere } = await import('../../control/live-elsewhere.ts')
   const workersOf = (other: string): string[] =>
     herd.workers
       .filter(({ name, group }) => other === '_all' || other === group || other === `run-${name}`)

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import type { Clock, Timer } from '../../../base/clock.ts'
 import type { BusEvent, LeaseEvents, LeaseHold } from '../../bus.ts'
 import type { ServerAddress } from '../locate.ts'
-import { BEAT_MS } from './protocol.ts'
+import { HEALTH_MS } from './protocol.ts'
 import type { FromThread, LeaseThreadData, ToThread } from './protocol.ts'
 
 export interface LeasesOptions {
@@ -133,7 +133,7 @@ export class Leases {
     Atomics.add(this.#beat, 0, 1)
     this.#timer?.cancel()
     if (!this.#closed)
-      this.#timer = this.#options.clock.setTimer(BEAT_MS, () => this.#move(), { unref: true })
+      this.#timer = this.#options.clock.setTimer(HEALTH_MS, () => this.#move(), { unref: true })
   }
 }
 

@@ -26,7 +26,7 @@ export type FromThread =
   | { readonly say: 'down'; readonly reason: string }
 
 /** The main loop moves its counter so often, milliseconds. */
-export const BEAT_MS = 500
+export const HEALTH_MS = 500
 /** A lease is renewed for a loop that has not turned for so many times its ttl; then the process counts as stuck. */
 export const STUCK_TTLS = 10
 /** The part of the ttl after which a holder that could not renew stops, so that it has the rest for stopping. */

@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../../../base/clock.ts'
 import { createRedactor } from '../../../base/redact.ts'
 import { LeaseKeeper } from './keeper.ts'
-import { BEAT_MS } from './protocol.ts'
+import { HEALTH_MS } from './protocol.ts'
 import type { LeaseThreadData, ToThread } from './protocol.ts'
 
 const { address, herd, token, beat } = workerData as LeaseThreadData
@@ -31,7 +31,7 @@ function look(): void {
   seen = now
   seenAt = systemClock.monotonic()
 }
-const watching = setInterval(look, BEAT_MS)
+const watching = setInterval(look, HEALTH_MS)
 
 parentPort?.on('message', (message: ToThread) => {
   if (message.do !== 'end') return keeper.hear(message)

@@ -17,7 +17,7 @@ export interface StreamDeps {
   readonly leave: (reason: string) => void
   readonly onEvent: (event: BusEvent) => void
   /** Runs `fn` in the async context of nobody. */
-  readonly asNobody: <R>(fn: () => R) => R
+  readonly runDetached: <R>(fn: () => R) => R
 }
 
 // Taken at import: the supervisor wraps the global one to attribute strays to workers.

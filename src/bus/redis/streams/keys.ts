@@ -27,7 +27,7 @@ export function keyPrefix(herd: string): string {
 }
 
 /** Where a stream's doorbell is rung: beside the herd's topics, so that no pattern of theirs covers it. */
-export function bellChannel(herd: string, stream: string): string {
+export function doorbellChannel(herd: string, stream: string): string {
   return `byre-bell:${herd}:${stream}`
 }
 

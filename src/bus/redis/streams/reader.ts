@@ -14,7 +14,7 @@ import { HeldJob } from './job.ts'
 import type { Entry } from './job.ts'
 import type { StreamKeys } from './keys.ts'
 import { giveBack, ringOthers } from './release.ts'
-import { runScript, TEND } from './scripts.ts'
+import { runScript, MAINTAIN } from './scripts.ts'
 import { Settlements } from './settlements.ts'
 
 export interface ReaderOptions {
@@ -57,9 +57,9 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   #closing: Promise<void> | undefined
   /** There may be undelivered jobs. */
   #more = true
-  #tendDue = true
+  #maintainDue = true
   /** Something is due, and there was no room for it. */
-  #tendWithRoom = false
+  #maintainWithRoom = false
   #trimmedAt = -Infinity
   #from = '-'
   #timer: Timer | undefined
@@ -75,7 +75,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
       ...options,
       done: (entry) => this.#forget(entry),
       retryIn: (delayMs) => this.#retryIn(delayMs),
-      bury: (entry, deliveries, reason) => this.#tellBuried(entry, deliveries, reason),
+      deadLetter: (entry, deliveries, reason) => this.#reportDeadLetter(entry, deliveries, reason),
     })
     const { signal } = options.reads
     if (signal !== undefined) this.#unlisten = onAbort(signal, () => this.end())
@@ -111,13 +111,13 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   /** The doorbell: there are jobs, or delayed ones that change what is due when. */
   ring(delayed: boolean): void {
     this.#more = true
-    if (delayed) this.#tendDue = true
+    if (delayed) this.#maintainDue = true
     this.#pump()
   }
 
   /** The command connection is there, again: what was under way when it broke is found by looking. */
   connected(): void {
-    this.#more = this.#tendDue = true
+    this.#more = this.#maintainDue = true
     this.#settlements.pump()
     this.#pump()
   }
@@ -150,7 +150,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   }
 
   #pump(): void {
-    if (!this.#pumping) this.#pumped = this.#deps.asNobody(() => this.#work())
+    if (!this.#pumping) this.#pumped = this.#deps.runDetached(() => this.#work())
   }
 
   async #work(): Promise<void> {
@@ -160,7 +160,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
         const client = this.#deps.client()
         if (client === undefined || this.#state === 'gone' || this.#state === 'failed') return
         if (!this.#grouped) await this.#makeGroup(client)
-        if (this.#tendDue || (this.#tendWithRoom && this.#room() > 0)) await this.#tend(client)
+        if (this.#maintainDue || (this.#maintainWithRoom && this.#room() > 0)) await this.#maintain(client)
         else if (this.#mayRead()) await this.#read(client)
         else return
       }
@@ -205,11 +205,11 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     this.#take(entries.map((entry) => new HeldJob(entry, 1, this)))
   }
 
-  async #tend(client: Redis): Promise<void> {
+  async #maintain(client: Redis): Promise<void> {
     const { keys, reads, consumer } = this.#options
     const { jobs, delayed, dead } = keys
     const periodMs = Math.min(POLL_MS, Math.floor(reads.claimAfterMs / 3))
-    this.#tendDue = this.#tendWithRoom = false
+    this.#maintainDue = this.#maintainWithRoom = false
     this.#wakeIn(periodMs)
     const now = this.#deps.clock.monotonic()
     this.#giveUpReadAhead(now)
@@ -224,20 +224,20 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
       this.#from,
     ]
     const args = [...settings, trim ? 1 : 0, ...this.#held.keys()]
-    const answer = await runScript(client, TEND, [jobs, delayed, keys.retry(reads.group), dead], args)
-    const [taken, buried, dueMs, from] = answer as [
+    const answer = await runScript(client, MAINTAIN, [jobs, delayed, keys.retry(reads.group), dead], args)
+    const [taken, deadLettered, dueMs, from] = answer as [
       [string, string[], number][],
       [string, number, string][],
       number,
       string,
     ]
     this.#from = from
-    for (const [entry, deliveries, reason] of buried) this.#tellBuried(entry, deliveries, reason)
+    for (const [entry, deliveries, reason] of deadLettered) this.#reportDeadLetter(entry, deliveries, reason)
     this.#take(taken.map(([entry, fields, deliveries]) => new HeldJob([entry, fields], deliveries, this)))
     this.#more = true // what was delayed may have become a job
     if (dueMs < 0) return
     if (this.#room() > 0) this.#wakeIn(Math.max(LEAST_WAIT_MS, dueMs))
-    else this.#tendWithRoom = true
+    else this.#maintainWithRoom = true
   }
 
   /** A worker that is busy for long keeps no job from others that are not. */
@@ -249,17 +249,17 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
 
   /** One timer, for the earliest wish. */
   #wakeIn(delayMs: number): void {
-    const { clock, asNobody } = this.#deps
+    const { clock, runDetached } = this.#deps
     if (this.over) return
     const at = clock.monotonic() + delayMs
     if (at >= this.#wakeAt && this.#timer !== undefined) return
     this.#timer?.cancel()
     this.#wakeAt = at
-    this.#timer = asNobody(() =>
+    this.#timer = runDetached(() =>
       clock.setTimer(delayMs, () => {
         this.#timer = undefined
         this.#wakeAt = Infinity
-        this.#tendDue = true
+        this.#maintainDue = true
         this.#pump()
       }),
     )
@@ -339,7 +339,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   #forget(entry: string): void {
     this.#held.delete(entry)
     if (this.#state === 'ended' && this.#held.size === 0) void this.close()
-    else if (this.#tendDue || this.#tendWithRoom || this.#mayRead()) this.#pump()
+    else if (this.#maintainDue || this.#maintainWithRoom || this.#mayRead()) this.#pump()
   }
 
   async #giveBack(jobs: readonly HeldJob[]): Promise<void> {
@@ -359,7 +359,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   #failed(error: unknown): void {
     if (!isRefusal(error) || this.#state === 'gone') return
     const reason = describeFailure(error, this.#deps.redact)
-    this.#more = this.#tendDue = true
+    this.#more = this.#maintainDue = true
     if (reason.startsWith('NOGROUP')) {
       this.#grouped = false // somebody removed it, or the whole stream
       this.#wakeIn(LEAST_WAIT_MS)
@@ -376,7 +376,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     this.#serve()
   }
 
-  #tellBuried(entry: string, deliveries: number, reason: string): void {
+  #reportDeadLetter(entry: string, deliveries: number, reason: string): void {
     const { stream, reads } = this.#options
     this.#deps.onEvent({
       event: 'bus-dead-letter',

@@ -2,15 +2,23 @@
 
 import type { Redis } from 'ioredis'
 import type { HeldJob } from './job.ts'
-import { bellChannel } from './keys.ts'
-import type { ReaderOptions } from './reader.ts'
+import { doorbellChannel } from './keys.ts'
+import type { StreamKeys } from './keys.ts'
 import { RELEASE, runScript } from './scripts.ts'
+
+/** The consumer that holds the jobs. */
+interface Holder {
+  readonly stream: string
+  readonly keys: StreamKeys
+  readonly consumer: string
+  readonly reads: { readonly group: string }
+}
 
 /** Those never handed out count as never delivered. With no jobs it only takes the consumer off. Never rejects. */
 export async function giveBack(
   client: Redis,
   herd: string,
-  { stream, keys, reads, consumer }: ReaderOptions,
+  { stream, keys, reads, consumer }: Holder,
   jobs: readonly HeldJob[],
 ): Promise<void> {
   const entries = jobs.flatMap((job) => [job.entry, job.state === 'waiting' ? 1 : 0])
@@ -24,5 +32,5 @@ export async function giveBack(
 /** There is something to claim, now or later. */
 export function ringOthers(client: Redis, herd: string, stream: string): void {
   // unheard, their slow poll finds it
-  client.publish(bellChannel(herd, stream), 'delayed').catch(() => {})
+  client.publish(doorbellChannel(herd, stream), 'delayed').catch(() => {})
 }

@@ -37,15 +37,15 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 const NOBODY = '-'
 
 /** `bury(id, count, reason)`: to the dead-letter stream, and out of the group. */
-const BURY = `
-local buried = {}
-local function bury(id, count, reason)
+const DEAD_LETTER = `
+local deadLettered = {}
+local function deadLetter(id, count, reason)
   local entry = redis.call('XRANGE', jobs, id, id)[1]
   if entry then
     local fields = {'g', group, 'r', reason, 'n', count, 'e', id}
     for _, part in ipairs(entry[2]) do fields[#fields + 1] = part end
     redis.call('XADD', dead, 'MAXLEN', '~', DEAD_MAX, '*', unpack(fields))
-    buried[#buried + 1] = {id, count, reason}
+    deadLettered[#deadLettered + 1] = {id, count, reason}
   end
   redis.call('XACK', jobs, group, id)
 end`
@@ -53,8 +53,8 @@ end`
 /** Newest entries a dead-letter stream keeps, about. */
 export const DEAD_MAX = 100_000
 
-function withBury(text: string): string {
-  return BURY.replace('DEAD_MAX', `${DEAD_MAX}`) + text
+function withDeadLetter(text: string): string {
+  return DEAD_LETTER.replace('DEAD_MAX', `${DEAD_MAX}`) + text
 }
 
 /**
@@ -112,11 +112,11 @@ end`
  * to look from next time. (XAUTOCLAIM would not tell how often an entry was delivered, nor spare one that waits for
  * its retry.)
  */
-export const TEND: Script = script(`${NOW}
+export const MAINTAIN: Script = script(`${NOW}
 local jobs, delayed, retry, dead = unpack(KEYS)
 local group, me, room, idle, max = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local from, trim, held, taken = ARGV[6], ARGV[7], {}, {}
-${withBury(PROMOTE)}
+${withDeadLetter(PROMOTE)}
 for i = 8, #ARGV do held[ARGV[i]] = true end
 for _, p in ipairs(redis.call('XPENDING', jobs, group, '-', '+', 4000, me)) do
   if held[p[1]] then
@@ -127,7 +127,7 @@ for _, p in ipairs(redis.call('XPENDING', jobs, group, '-', '+', 4000, me)) do
   end
 end
 local function take(id, count, reason)
-  if count >= max then return bury(id, count, reason) end
+  if count >= max then return deadLetter(id, count, reason) end
   local entry = redis.call('XCLAIM', jobs, group, me, 0, id)[1]
   if entry then taken[#taken + 1] = {entry[1], entry[2], count + 1} end
 end
@@ -168,7 +168,7 @@ if trim == '1' then
   end
 end
 ${DUE}
-return {taken, buried, due, from}`)
+return {taken, deadLettered, due, from}`)
 
 /**
  * KEYS: jobs, retry, dead. ARGV: group, consumer, entry, delay (ms), most deliveries, reason. Answers nil when the entry
@@ -177,11 +177,11 @@ return {taken, buried, due, from}`)
 export const NACK: Script = script(`${NOW}
 local jobs, retry, dead = unpack(KEYS)
 local group, id, max = ARGV[1], ARGV[3], tonumber(ARGV[5])
-${BURY.replace('DEAD_MAX', `${DEAD_MAX}`)}
+${DEAD_LETTER.replace('DEAD_MAX', `${DEAD_MAX}`)}
 local p = redis.call('XPENDING', jobs, group, id, id, 1)[1]
 if not p or p[2] ~= ARGV[2] then return false end
 if p[4] >= max then
-  bury(id, p[4], ARGV[6])
+  deadLetter(id, p[4], ARGV[6])
   return p[4]
 end
 redis.call('XCLAIM', jobs, group, '${NOBODY}', 0, id, 'JUSTID')

@@ -20,7 +20,7 @@ export interface SettlementOptions {
   /** The entry is off this reader's hands, one way or the other. */
   readonly done: (entry: string) => void
   readonly retryIn: (delayMs: number) => void
-  readonly bury: (entry: string, deliveries: number, reason: string) => void
+  readonly deadLetter: (entry: string, deliveries: number, reason: string) => void
 }
 
 /** How long an ack or nack waits for the server to be there again, milliseconds: longer than the heartbeat takes to
@@ -116,7 +116,7 @@ export class Settlements {
   }
 
   async #nack(client: Redis, item: Item): Promise<void> {
-    const { keys, reads, consumer, bury, retryIn } = this.#options
+    const { keys, reads, consumer, deadLetter, retryIn } = this.#options
     const { delayMs, reason, maxDeliveries } = item.nack as NonNullable<Item['nack']>
     const names = [keys.jobs, keys.retry(reads.group), keys.dead]
     const [entry = ''] = item.entries
@@ -125,7 +125,7 @@ export class Settlements {
       const deliveries = await runScript(client, NACK, names, args)
       this.#settle(item, () => item.told.resolve())
       if (deliveries === 0) retryIn(delayMs)
-      else if (typeof deliveries === 'number') bury(entry, deliveries, reason)
+      else if (typeof deliveries === 'number') deadLetter(entry, deliveries, reason)
     } catch (error) {
       this.#failed([item], error)
     }

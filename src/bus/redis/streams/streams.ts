@@ -10,12 +10,12 @@ import { encodePayload } from '../../codec.ts'
 import { closedError } from '../../router.ts'
 import { resolveEnqueueOptions, resolveStreamOptions } from '../../stream-options.ts'
 import type { StreamDeps } from './deps.ts'
-import { bellChannel, streamKeys } from './keys.ts'
+import { doorbellChannel, streamKeys } from './keys.ts'
 import { StreamReader } from './reader.ts'
 import { Watch } from './watch.ts'
 import { StreamWriter } from './writer.ts'
 
-export interface StreamsOptions extends Omit<StreamDeps, 'asNobody'> {
+export interface StreamsOptions extends Omit<StreamDeps, 'runDetached'> {
   readonly clock: Clock
   /** Differs between processes. */
   readonly token: string
@@ -40,7 +40,7 @@ export class Streams implements StreamSource {
 
   constructor(options: StreamsOptions) {
     this.#options = options
-    this.#deps = { ...options, asNobody: (fn) => this.#context.runInAsyncScope(fn) }
+    this.#deps = { ...options, runDetached: (fn) => this.#context.runInAsyncScope(fn) }
     this.#writer = new StreamWriter(this.#deps, `d-${options.token}-`)
   }
 
@@ -71,7 +71,7 @@ export class Streams implements StreamSource {
     if (this.#closed) throw closedError('read stream', stream)
     const keys = streamKeys(herd, stream)
     const consumer = `${hostname()}:${process.pid}:${token}:${++this.#lastReader}`
-    const onBell: Listener = (delayed) => reader.ring(delayed)
+    const onDoorbell: Listener = (delayed) => reader.ring(delayed)
     const reader: StreamReader = new StreamReader(this.#deps, {
       stream,
       keys,
@@ -80,24 +80,24 @@ export class Streams implements StreamSource {
       handing,
       onGone: () => {
         this.#readers.delete(reader)
-        this.#unhear(stream, onBell)
+        this.#unhear(stream, onDoorbell)
       },
     })
     this.#readers.add(reader)
-    this.#hear(stream, onBell)
+    this.#hear(stream, onDoorbell)
     return reader
   }
 
   watch(stream: string, group: string, wake: () => void): StreamWatch {
     const keys = streamKeys(this.#options.herd, stream)
-    const onBell: Listener = () => watch.ring()
+    const onDoorbell: Listener = () => watch.ring()
     const onReleased = (): void => {
       this.#watches.delete(watch)
-      this.#unhear(stream, onBell)
+      this.#unhear(stream, onDoorbell)
     }
     const watch: Watch = new Watch(this.#deps, { stream, group, keys, wake, onReleased })
     this.#watches.add(watch)
-    this.#hear(stream, onBell)
+    this.#hear(stream, onDoorbell)
     return watch
   }
 
@@ -130,7 +130,7 @@ export class Streams implements StreamSource {
   }
 
   #hear(stream: string, listener: Listener): void {
-    const channel = bellChannel(this.#options.herd, stream)
+    const channel = doorbellChannel(this.#options.herd, stream)
     const listeners = this.#listeners.get(channel) ?? new Set()
     this.#listeners.set(channel, listeners.add(listener))
     this.#options.listen(channel).then(
@@ -140,7 +140,7 @@ export class Streams implements StreamSource {
   }
 
   #unhear(stream: string, listener: Listener): void {
-    const channel = bellChannel(this.#options.herd, stream)
+    const channel = doorbellChannel(this.#options.herd, stream)
     const listeners = this.#listeners.get(channel)
     if (listeners?.delete(listener) !== true) return
     if (listeners.size === 0) this.#listeners.delete(channel)

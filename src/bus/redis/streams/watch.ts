@@ -45,7 +45,7 @@ export class Watch implements StreamWatch {
       this.#again = true
       return
     }
-    void this.#deps.asNobody(() => this.#look())
+    void this.#deps.runDetached(() => this.#look())
   }
 
   release(): void {

@@ -9,7 +9,7 @@ import { describeFailure, isMoved, isRefusal, refused, unavailable } from '../er
 import { MAX_UNSENT, MAX_UNSENT_LENGTH, MAX_WAIT_MS } from '../outbox.ts'
 import { oncePerTurn } from './deps.ts'
 import type { StreamDeps } from './deps.ts'
-import { bellChannel, streamKeys } from './keys.ts'
+import { doorbellChannel, streamKeys } from './keys.ts'
 import { ENQUEUE, runScript } from './scripts.ts'
 
 /** Most jobs in a stream, those done and not trimmed yet among them. */
@@ -103,7 +103,7 @@ export class StreamWriter {
     const added = runScript(redis, ENQUEUE, names, args)
     const delayed = items.some(({ options }) => options.delayMs > 0)
     // behind the script on the same connection: whoever hears it finds the jobs; unheard, their slow poll does
-    redis.publish(bellChannel(herd, stream), delayed ? 'delayed' : 'jobs').catch(() => {})
+    redis.publish(doorbellChannel(herd, stream), delayed ? 'delayed' : 'jobs').catch(() => {})
     try {
       const ids = (await added) as (string | null)[]
       items.forEach((item, n) => {

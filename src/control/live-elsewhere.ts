@@ -1,0 +1,130 @@
+// Two supervise processes of one herd must not host the same worker at once (hosted and `byre run`, or `--group batch`
+// beside all groups). The check is made after the own socket is listening and before any worker is started: then of
+// two processes that start at the same moment at least one sees the other.
+
+import { resolve } from 'node:path'
+import { ByreError } from '../base/errors.ts'
+import { listSockets } from '../base/places.ts'
+import type { ControlTarget, SupervisorStatus, WorkerStatus } from '../herd/status.ts'
+import type { Sibling } from './herd-mark.ts'
+import { survey } from './survey.ts'
+import type { Unreachable } from './survey.ts'
+
+/** A worker this process wants to host and another one hosts already. */
+export interface LiveElsewhere {
+  readonly worker: string
+  readonly pid: number
+  readonly group: string
+  readonly state: string
+  readonly socketPath: string
+}
+
+export interface SiblingOptions {
+  /** The herd's run directory. */
+  readonly folder: string
+  /** Those that left a mark on this host, wherever their sockets are. @default none */
+  readonly siblings?: readonly Sibling[]
+  /** The workers a process with this label hosts at most. @default none */
+  readonly workersOf?: (label: string) => readonly string[]
+  /** The own socket, listening already. */
+  readonly socketPath: string
+  /** This process; its workers are the ones it is about to host. Asked only when the herd has other sockets. */
+  readonly target: Pick<ControlTarget, 'status'>
+  /** For all siblings together. @default 1000 */
+  readonly timeoutMs?: number
+}
+
+const ANSWER_MS = 1000
+
+/**
+ * The workers that live in another process of the herd on this host, and the siblings that did not answer. A worker
+ * lives there unless it is stopped or quarantined; in a sibling that is itself still starting all its workers do,
+ * unless that sibling is younger than this process. Takes at most `timeoutMs` for 16 sockets.
+ */
+export async function findLiveElsewhere(
+  options: SiblingOptions,
+): Promise<{ readonly live: readonly LiveElsewhere[]; readonly unreachable: readonly Unreachable[] }> {
+  const own = resolve(options.socketPath)
+  const marked = (options.siblings ?? []).flatMap(({ socketPath }) => socketPath ?? [])
+  const known = [...listSockets(options.folder), ...marked].map((path) => resolve(path))
+  const others = [...new Set(known)].filter((path) => path !== own)
+  if (others.length === 0) return { live: [], unreachable: [] }
+  const mine = await options.target.status()
+  const { reached, unreachable } = await survey(others, options.timeoutMs ?? ANSWER_MS)
+  const wanted = new Set(mine.workers.map(({ name }) => name))
+  const live = reached.flatMap(({ socketPath, status }) => {
+    const { pid, group } = status
+    if (status.herd !== mine.herd) return []
+    return status.workers
+      .filter((worker) => wanted.has(worker.name) && livesIn(status, worker, mine))
+      .map((worker) => ({ worker: worker.name, pid, group, state: worker.state, socketPath }))
+  })
+  // The socket of a dead process is no reason for concern; its next start replaces it.
+  return { live, unreachable: unreachable.filter(({ code }) => code !== 'ECONNREFUSED' && code !== 'ENOENT') }
+}
+
+/** Rejects with BYRE_WORKER_DUPLICATE, naming every such worker and its pid; returns the siblings that did not answer. */
+export async function refuseLiveElsewhere(options: SiblingOptions): Promise<readonly Unreachable[]> {
+  const { live, unreachable } = await findLiveElsewhere(options)
+  if (live.length === 0) {
+    await refuseForeign(options, unreachable)
+    refuseSameState(options.siblings ?? [])
+    const mute = (options.siblings ?? []).filter(({ socketPath }) => socketPath === undefined)
+    return [...unreachable, ...mute.map(() => MUTE)]
+  }
+  const list = live.map(
+    ({ worker, pid, group, state }) => `'${worker}' is ${state} in pid ${pid} (group ${group})`,
+  )
+  throw new ByreError(
+    'BYRE_WORKER_DUPLICATE',
+    `Cannot start: a worker runs once per herd on a host, and ${list.join(', ')}. ` +
+      'Stop it there first (byre stop, or end that process), or host other workers with --group or --only.',
+    { details: { live } },
+  )
+}
+
+const MUTE: Unreachable = {
+  socketPath: '',
+  name: 'unknown',
+  code: 'timeout',
+  reason: 'Another process that hosts workers of this config did not answer within a second.',
+}
+
+/** A sibling of another user lives, and what it hosts cannot be asked: it counts as hosting all that it may. */
+async function refuseForeign(options: SiblingOptions, unreachable: readonly Unreachable[]): Promise<void> {
+  const closed = new Set(unreachable.filter(({ code }) => code === 'EACCES').map((u) => u.socketPath))
+  if (closed.size === 0) return
+  const mine = new Set((await options.target.status()).workers.map(({ name }) => name))
+  for (const { pid, label = '', socketPath = '' } of options.siblings ?? []) {
+    const shared = (options.workersOf?.(label) ?? []).find((name) => mine.has(name))
+    if (shared === undefined || !closed.has(resolve(socketPath))) continue
+    throw new ByreError(
+      'BYRE_WORKER_DUPLICATE',
+      `Cannot start: a worker runs once per herd on a host, and '${shared}' belongs to pid ${pid} (group ${label}), ` +
+        `whose socket ${socketPath} this user may not use. Stop it there first, or host other workers with --group or --only.`,
+      { details: { pid, group: label, socketPath } },
+    )
+  }
+}
+
+function refuseSameState(siblings: readonly Sibling[]): void {
+  const same = siblings.find(({ sameState }) => sameState)
+  if (same === undefined) return
+  const { pid, label, socketPath } = same
+  const who =
+    pid === undefined ? 'a process that does not answer' : `pid ${pid} (group ${label}, socket ${socketPath})`
+  throw new ByreError(
+    'BYRE_WORKER_DUPLICATE',
+    `Cannot start: ${who} keeps the same state files. End it first, or set STATE_DIRECTORY or XDG_STATE_HOME to another directory.`,
+    { details: { pid, group: label, socketPath } },
+  )
+}
+
+function livesIn(status: SupervisorStatus, worker: WorkerStatus, mine: SupervisorStatus): boolean {
+  if (status.phases?.readyMs === undefined) {
+    // Of two that are starting the younger one gives way; both compare the stamps of the same two statuses.
+    const ageOrder = status.startedAt - mine.startedAt || status.pid - mine.pid
+    return ageOrder <= 0
+  }
+  return worker.state !== 'stopped' && worker.state !== 'quarantined'
+}

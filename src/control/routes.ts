@@ -1,0 +1,308 @@
+// What the control server answers: requests in, JSON out. Loaded with node:http.
+
+import { parse, stringify } from '../base/json.ts'
+import { STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { isRecord } from '../base/check.ts'
+import { ByreError, describeThrown } from '../base/errors.ts'
+import type { ErrorCode } from '../base/errors.ts'
+import type { Logger } from '../log/logger.ts'
+import { STATUS_VERSION } from '../herd/status.ts'
+import type { ControlReply, ControlTarget, SupervisorStatus } from '../herd/status.ts'
+import type { Phase } from './connection.ts'
+import { MAX_EVENT_STREAMS } from './event-streams.ts'
+import type { EventStreams } from './event-streams.ts'
+import { MAX_WORKER_LENGTH, parseCommand, refuse } from './message.ts'
+import type { Refusal } from './message.ts'
+import { plainAnswer } from './raw-answer.ts'
+import type { RefusalKind, Refusals } from './refusals.ts'
+
+export interface RouteContext {
+  readonly target: ControlTarget
+  readonly log: Logger
+  readonly refusals: Refusals
+  readonly events: EventStreams
+  /** Tells the owner of the connection what its client is doing. */
+  readonly enter: (socket: Socket, phase: Phase) => void
+  /** Set on the HTTP listener, which is read-only. */
+  readonly listener: Listener | undefined
+}
+
+/** What anybody on this machine may reach, and not only the owner of the socket. */
+export interface Listener {
+  readonly admits: (hostHeader: string | undefined) => boolean
+}
+
+/** Longest body of a POST. */
+export const MAX_BODY_BYTES: number = 64 * 1024
+
+/** One request, its answer, and what the routes may reach. */
+interface Exchange extends RouteContext {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly status: () => Promise<SupervisorStatus>
+  /** Unique within this supervisor; the id of a command that brought none. */
+  readonly id: string
+}
+
+const ROUTES =
+  'GET /workers, GET /workers/<name>, POST /workers/<name>/<action>, GET /events, GET /metrics, GET /healthz, GET /readyz, POST /profile'
+/** Routes of one word. */
+const PLAIN: readonly string[] = ['events', 'metrics', 'healthz', 'readyz', 'profile']
+const BODY_KEYS: readonly string[] = ['v', 'id', 'by', 'args']
+const KIND_OF: Readonly<Record<number, RefusalKind>> = {
+  403: 'foreign-host',
+  404: 'not-found',
+  405: 'wrong-method',
+  409: 'refused-by-state',
+  413: 'body-too-large',
+  429: 'too-busy',
+}
+
+/** A handler for node:http. It answers every request it is given, whatever the target throws. */
+export function routeRequests(context: RouteContext): (req: IncomingMessage, res: ServerResponse) => void {
+  const status = shareCalls(() => context.target.status())
+  let requests = 0
+  return (req, res) => {
+    res.on('error', () => {}) // the client hung up; 'close' follows
+    const exchange: Exchange = { ...context, req, res, status, id: `socket-${++requests}` }
+    route(exchange).catch((error: unknown) => {
+      if (res.destroyed || error instanceof HungUp) return
+      context.log.error({ err: describeThrown(error) }, 'control: cannot answer a request')
+      if (res.headersSent) res.destroy()
+      else
+        send(
+          exchange,
+          500,
+          failure('BYRE_INTERNAL', `Cannot answer the request: ${describeThrown(error).message}`),
+        )
+    })
+  }
+}
+
+async function route(exchange: Exchange): Promise<void> {
+  const { req } = exchange
+  await Promise.resolve() // the parser calls us at the end of the head; let it see the end of what it has
+  if (exchange.listener?.admits(req.headers.host) === false) {
+    const fact = `the Host header must name this machine (localhost, 127.x.x.x, [::1]), got ${stringify(req.headers.host ?? '').slice(0, 80)}`
+    return refuseRequest(exchange, 403, 'BYRE_CONTROL_REFUSED', fact)
+  }
+  const parts = pathParts(req.url ?? '')
+  const [root, name, action] = parts
+  if (!(root === 'workers' && parts.length <= 3) && !(PLAIN.includes(root ?? '') && parts.length === 1))
+    return refuseRequest(
+      exchange,
+      404,
+      'BYRE_CONTROL_NOT_FOUND',
+      `there is no such route. The routes are ${ROUTES}`,
+    )
+  if (!methodFits(exchange, root === 'profile' ? root : action)) return
+  if (root === 'profile') return sendProfile(exchange)
+  if (name !== undefined && action !== undefined) return act(exchange, name, action)
+  enter(exchange, 'work')
+  if (root === 'events') return openEvents(exchange)
+  if (root === 'metrics') return sendMetrics(exchange)
+  if (root === 'healthz' || root === 'readyz') return sendProbe(exchange, root)
+  return name === undefined ? send(exchange, 200, await exchange.status()) : sendWorker(exchange, name)
+}
+
+/** Decoded segments of the path, without the query; none when a segment is no valid percent-encoding. */
+function pathParts(url: string): string[] {
+  try {
+    return url.split('?', 1)[0]!.replace(/^\//, '').split('/').map(decodeURIComponent)
+  } catch {
+    return []
+  }
+}
+
+/** Refuses any method but the one of the route; on the listener, which is read-only, that is always GET. */
+function methodFits(exchange: Exchange, action: string | undefined): boolean {
+  const { req, res, listener } = exchange
+  const method = action === undefined ? 'GET' : 'POST'
+  const readOnly = listener !== undefined && method === 'POST'
+  if (req.method === method && !readOnly) return true
+  res.setHeader('allow', readOnly ? 'GET' : method)
+  const rule = readOnly ? 'this listener is read-only; use the control socket' : `this route takes ${method}`
+  const fact = `${rule}, got ${req.method}. The routes are ${ROUTES}`
+  refuseRequest(exchange, 405, 'BYRE_CONTROL_NOT_FOUND', fact)
+  return false
+}
+
+async function sendMetrics(exchange: Exchange): Promise<void> {
+  const { METRICS_CONTENT_TYPE, renderMetrics } = await import('../watch/metrics/metrics.ts')
+  const text = await renderMetrics(await exchange.status(), { refused: exchange.refusals.counts() })
+  sendText(exchange, 200, text, METRICS_CONTENT_TYPE)
+}
+
+async function sendProfile(exchange: Exchange): Promise<void> {
+  const text = await readBody(exchange.req)
+  enter(exchange, 'work')
+  const { profile } = await import('./profile-route.ts')
+  try {
+    send(
+      exchange,
+      200,
+      await profile(text === undefined || text.trim() === '' ? {} : parse(text), exchange.target),
+    )
+  } catch (error) {
+    const busy = error instanceof ByreError && error.code === 'BYRE_CONTROL_BUSY'
+    const body = failure(
+      error instanceof ByreError ? error.code : 'BYRE_CONTROL_REFUSED',
+      describeThrown(error).message,
+    )
+    noteRefusal(exchange, busy ? 429 : 400, body.error.message)
+    send(exchange, busy ? 429 : 400, body)
+  }
+}
+
+async function sendProbe(exchange: Exchange, route: 'healthz' | 'readyz'): Promise<void> {
+  const { health, readiness } = await import('./probes.ts')
+  const { ok, lines } = route === 'healthz' ? health() : readiness(await exchange.status())
+  sendText(exchange, ok ? 200 : 503, `${lines.join('\n')}\n`, 'text/plain; charset=utf-8')
+}
+
+function openEvents(exchange: Exchange): void {
+  if (exchange.events.open(exchange.res)) return
+  const fact = `${MAX_EVENT_STREAMS} event streams are open already. Close one`
+  refuseRequest(exchange, 429, 'BYRE_CONTROL_BUSY', fact, 'too-many-event-streams')
+}
+
+async function sendWorker(exchange: Exchange, name: string): Promise<void> {
+  const { herd, group, workers } = await exchange.status()
+  const worker = workers.find((w) => w.name === name)
+  if (worker !== undefined) return send(exchange, 200, { version: STATUS_VERSION, herd, group, worker })
+  const fact = `there is no worker ${stringify(name.slice(0, MAX_WORKER_LENGTH))} in group '${group}'`
+  refuseRequest(exchange, 404, 'BYRE_WORKER_UNKNOWN', fact)
+}
+
+async function act(exchange: Exchange, worker: string, action: string): Promise<void> {
+  const body = await readBody(exchange.req)
+  enter(exchange, 'work')
+  const reply = body === undefined ? tooLarge() : decide(exchange, body, worker, action)
+  if (!reply.body.ok) noteRefusal(exchange, reply.status, reply.body.error.message)
+  send(exchange, reply.status, reply.body)
+}
+
+function tooLarge(): Refusal {
+  return refuse(413, '', `its body is longer than ${MAX_BODY_BYTES} bytes`, 'BYRE_CONTROL_TOO_LARGE')
+}
+
+/** The target is reached by a valid command and by nothing else. */
+function decide({ target, id }: Exchange, text: string, worker: string, action: string): ControlReply {
+  let body: unknown
+  try {
+    body = text.trim() === '' ? {} : parse(text)
+  } catch (error) {
+    return refuse(400, '', `the body is not JSON (${describeThrown(error).message.slice(0, 120)})`)
+  }
+  if (!isRecord(body)) return refuse(400, '', 'the body must be a JSON object {id?, by?, args?}')
+  const unknown = Object.keys(body).find((key) => !BODY_KEYS.includes(key))
+  if (unknown !== undefined)
+    return refuse(
+      400,
+      '',
+      `unknown key ${stringify(unknown.slice(0, 40))} in the body; known are id, by, args`,
+    )
+  const parsed = parseCommand({ v: 1, id, by: 'socket', ...body, worker, action })
+  return parsed.ok ? target.act(parsed.command) : parsed
+}
+
+class HungUp extends Error {}
+
+/** The body as text, or undefined as soon as it is known to be longer than MAX_BODY_BYTES. Rejects with HungUp. */
+function readBody(req: IncomingMessage): Promise<string | undefined> {
+  if (Number(req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return Promise.resolve(undefined)
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    req.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes <= MAX_BODY_BYTES) return void chunks.push(chunk)
+      chunks.length = 0
+      resolve(undefined)
+    })
+    req.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')))
+    req.once('error', () => reject(new HungUp()))
+    req.once('close', () => reject(new HungUp()))
+  })
+}
+
+function refuseRequest(
+  exchange: Exchange,
+  status: number,
+  code: ErrorCode,
+  fact: string,
+  kind?: RefusalKind,
+): void {
+  const body = failure(code, `Cannot answer the request: ${fact}.`)
+  noteRefusal(exchange, status, body.error.message, kind)
+  send(exchange, status, body)
+}
+
+function noteRefusal(
+  { refusals, req }: Exchange,
+  status: number,
+  why: string,
+  kind: RefusalKind = KIND_OF[status] ?? 'bad-message',
+): void {
+  refusals.note(kind, { status, method: req.method, url: req.url?.slice(0, 200), why })
+}
+
+function failure(code: ErrorCode, message: string): Refusal['body'] {
+  return { v: 1, id: '', ok: false, error: { code, message } }
+}
+
+/** One answer per connection: no idle keep-alive to guard, no pipelining, and the rest of a body is never read. */
+function send(exchange: Exchange, status: number, body: unknown): void {
+  sendText(exchange, status, `${stringify(body)}\n`, 'application/json')
+}
+
+function sendText(exchange: Exchange, status: number, text: string, type: string): void {
+  const { req, res } = exchange
+  const { socket } = res
+  if (!req.complete && socket !== null) {
+    // node:http would destroy the connection after the answer, under the write of a client that is still sending.
+    enter(exchange, 'linger')
+    req.removeAllListeners('data').resume()
+    return void socket.end(plainAnswer(`${status} ${STATUS_CODES[status]}`, text, type))
+  }
+  enter(exchange, 'answer')
+  res.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+    connection: 'close',
+  })
+  res.end(text, () => socket?.destroySoon())
+}
+
+function enter({ enter, res }: Exchange, phase: Phase): void {
+  if (res.socket !== null) enter(res.socket, phase)
+}
+
+/**
+ * Callers that come while a call is under way share the next one: a hundred clients cost two readings of smaps_rollup,
+ * and nobody is given a state from before he asked.
+ */
+function shareCalls<T>(call: () => Promise<T>): () => Promise<T> {
+  let running: Promise<void> | undefined
+  let next: Promise<T> | undefined
+  const start = (): Promise<T> => {
+    next = undefined
+    const result = call()
+    const settled = result.then(noop, noop)
+    running = settled
+    void settled.then(() => {
+      if (running === settled) running = undefined
+    })
+    return result
+  }
+  return () => {
+    if (running === undefined) return start()
+    next ??= running.then(start)
+    return next
+  }
+}
+
+function noop(): void {}

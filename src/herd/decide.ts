@@ -1,0 +1,39 @@
+// The rules one worker is supervised by, as the pure transition wants them.
+
+import type { Clock, Random } from '../base/clock.ts'
+import type { ResolvedWorker } from '../config/types.ts'
+import type { Leasing } from './leasing.ts'
+import type { Assignments } from './assignments.ts'
+import { transition } from './state.ts'
+import type { Step, Supervised, TransitionContext, WorkerEvent } from './state.ts'
+import type { LeaseEvent } from './lease-state.ts'
+
+interface RuleDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly assignments: Assignments
+  readonly leasing: Leasing | undefined
+}
+
+/** What `event` makes of a worker; one with a lease has more states than others. */
+export function decide(current: Supervised, event: LeaseEvent, spec: ResolvedWorker, deps: RuleDeps): Step {
+  const rules = rulesOf(spec, deps)
+  const { leasing } = deps
+  if (spec.lease !== undefined && leasing !== undefined) return leasing.transition(current, event, rules)
+  return transition(current, event as WorkerEvent, rules)
+}
+
+function rulesOf(spec: ResolvedWorker, { clock, random, assignments }: RuleDeps): TransitionContext {
+  const { restart, backoff, limit, onLimit, critical, activation } = spec
+  return {
+    restart,
+    backoff,
+    limit,
+    onLimit,
+    critical,
+    ejectable: assignments.of(spec) !== 'process',
+    lazy: activation.kind === 'lazy',
+    now: clock.monotonic(),
+    random,
+  }
+}

@@ -1,0 +1,34 @@
+// The bus of one run of a worker: what is kept for the worker is claimed from its inbox, what the run leaves unread goes back.
+
+import type { HostBus, RawDelivery, ScopedBus, ScopedBusOptions } from '../bus/bus.ts'
+import { noteEntry } from '../ownership/run-scope.ts'
+import type { RunScope } from '../ownership/run-scope.ts'
+import type { BusOwner } from './runner-host.ts'
+
+type RunOf = (worker: string) => RunScope | undefined
+
+/** `runOf`: the run of a worker in the shared loop, if it has one there. */
+export function openRunBus(bus: HostBus, owner: BusOwner, runOf: RunOf): ScopedBus {
+  return bus.scoped(owner.name, new RunBusOptions(owner, runOf))
+}
+
+/** A class and not closures: each loaded worker keeps one. */
+class RunBusOptions implements ScopedBusOptions {
+  readonly #owner: BusOwner
+  readonly #runOf: RunOf
+
+  constructor(owner: BusOwner, runOf: RunOf) {
+    this.#owner = owner
+    this.#runOf = runOf
+  }
+  claim(covers: (topic: string) => boolean): readonly RawDelivery[] {
+    return this.#owner.inbox.claim(covers)
+  }
+  returned(deliveries: readonly RawDelivery[]): void {
+    this.#owner.inbox.giveBack(deliveries, this.#owner.spec)
+  }
+  delivering(): void {
+    const scope = this.#runOf(this.#owner.name)
+    if (scope !== undefined) noteEntry(scope)
+  }
+}

@@ -1,0 +1,36 @@
+// The two moves every guard of the process makes: replacing a member of `process`, and telling who touched what.
+
+import { ByreError } from '../base/errors.ts'
+import type { RunScope } from './run-scope.ts'
+
+/** Tells the scope's runner, once per kind and run. */
+export function touch(scope: RunScope, kind: string, what: string): void {
+  const kinds = (scope.touchedKinds ??= new Set())
+  if (kinds.has(kind)) return
+  kinds.add(kind)
+  scope.sink.touched(kind, what)
+}
+
+/** Names it and returns the error to throw: `what` reads "change directory to '/'", `remedy` is a sentence. */
+export function refusal(scope: RunScope, kind: string, what: string, remedy: string): ByreError {
+  touch(scope, kind, `${kind.includes('.') ? kind : `process.${kind}`} refused`)
+  return new ByreError(
+    'BYRE_PROCESS_SHARED',
+    `Cannot ${what} in worker '${scope.worker}': it shares its process with others. ${remedy}`,
+  )
+}
+
+/** Replaces `process[name]`; returns the undo. */
+export function override(name: string, value: unknown): () => void {
+  return redefine(name, { value, configurable: true, writable: true, enumerable: true })
+}
+
+/** As `override`, with a descriptor. */
+export function redefine(name: string, descriptor: PropertyDescriptor): () => void {
+  const original = Object.getOwnPropertyDescriptor(process, name)
+  Object.defineProperty(process, name, descriptor)
+  return () => {
+    if (original === undefined) delete (process as unknown as Record<string, unknown>)[name]
+    else Object.defineProperty(process, name, original)
+  }
+}

@@ -1,0 +1,126 @@
+// Everything the supervisor installs on the process it owns, in one place, with one undo.
+
+import { captureOutput } from './capture-output.ts'
+import type { ExitGuardOptions } from './guard-exit.ts'
+import { guardProcess } from './guard-process.ts'
+import { eachTurn } from './note-entries.ts'
+import { override } from './override.ts'
+import { noteEntry, watchEntries } from './run-scope.ts'
+import type { EntryWatch, RunScope } from './run-scope.ts'
+import { ownerOfStack } from './stack.ts'
+import type { StackOwners } from './stack.ts'
+import { catchStrays, catchUnhandled } from './strays.ts'
+import type { StrayOptions } from './strays.ts'
+import { rememberListeners, wrapEvents } from './wrap-events.ts'
+import { rememberTimers, wrapMicrotasks } from './wrap-timers.ts'
+
+/** The note of whose code runs that the next start reads (herd/breadcrumb.ts). */
+export interface LastWords extends EntryWatch {
+  /** Synchronous. */
+  mark(state: 'abort', worker: string | undefined): void
+  /** From here on each entry into another worker's code is written. */
+  writeEntries(): void
+}
+
+export interface ProcessWideOptions {
+  readonly owners: () => StackOwners
+  readonly runOf: (worker: string) => RunScope | undefined
+  readonly breadcrumb: LastWords
+  /** Where V8's report goes when the heap runs out; read by the next start. */
+  readonly reportFolder: string
+  readonly reportName: string
+  readonly onUnattributed: (error: unknown, via: string) => void
+  readonly onInternal: (error: unknown, via: string) => void
+  /** The worker that has the process for itself (`byre run`): it handles its own errors first, and nothing is wrapped. */
+  readonly only: string | undefined
+  /** A handler of that worker took an error. */
+  readonly onHandled: (error: unknown, via: string) => void
+}
+
+/** Installs attribution and guards; returns their undo. Once per process. */
+export function takeProcess(options: ProcessWideOptions): () => void {
+  const { only } = options
+  const alone = only !== undefined
+  const undos = [
+    ...(alone ? [rememberListeners()] : [wrapEvents(), wrapMicrotasks()]),
+    rememberTimers(),
+    guardProcess(exitGuard(options), alone),
+    captureOutput(),
+    only === undefined
+      ? catchStrays(strays(options))
+      : catchUnhandled({ ...strays(options), only }, options.onHandled),
+    noteAddons(options.breadcrumb),
+    reportFatalErrors(options),
+  ]
+  watchEntries(options.breadcrumb)
+  return () => {
+    watchEntries(undefined)
+    for (const undo of undos.reverse()) undo()
+  }
+}
+
+function strays({ owners, runOf, onUnattributed, onInternal }: ProcessWideOptions): StrayOptions {
+  return { owners, runOf, onUnattributed, onInternal }
+}
+
+function exitGuard(options: ProcessWideOptions): ExitGuardOptions {
+  return {
+    ownerByStack: (error) => {
+      const owner = ownerOfStack(withoutOwnFrames(error.stack, options.owners().ownRoot), options.owners())
+      return owner.kind === 'worker' ? options.runOf(owner.worker) : undefined
+    },
+    onUnattributedExit: ({ how, stack }) =>
+      options.onUnattributed(
+        Object.assign(new Error(how), stack === undefined ? {} : { stack: `Error: ${how}\n${stack}` }),
+        'process.exit',
+      ),
+    beforeAbort: (scope) => options.breadcrumb.mark('abort', scope?.worker),
+  }
+}
+
+/** Native code of an addon can crash at any moment: from the first one on every turn is noted. */
+function noteAddons(breadcrumb: LastWords): () => void {
+  const original = process.dlopen.bind(process)
+  let end: (() => void) | undefined
+  const undo = override('dlopen', (...args: Parameters<typeof process.dlopen>) => {
+    if (end === undefined) {
+      breadcrumb.writeEntries()
+      end = eachTurn((scope) => scope !== undefined && noteEntry(scope))
+    }
+    original(...args)
+  })
+  return () => {
+    end?.()
+    undo()
+  }
+}
+
+/** The trap that built the error is the innermost frame; what matters is who called it. */
+function withoutOwnFrames(stack: string | undefined, ownRoot: string): string | undefined {
+  return stack
+    ?.split('\n')
+    .filter((line) => !line.includes(ownRoot))
+    .join('\n')
+}
+
+/** V8 writes a report with the JavaScript stack when the heap runs out: it costs nothing until then. */
+function reportFatalErrors(options: ProcessWideOptions): () => void {
+  const { report } = process
+  if (report === undefined) return () => {}
+  const saved = {
+    onFatalError: report.reportOnFatalError,
+    directory: report.directory,
+    filename: report.filename,
+    compact: report.compact,
+  }
+  report.directory = options.reportFolder
+  report.filename = options.reportName
+  report.compact = true
+  report.reportOnFatalError = true
+  return () => {
+    report.reportOnFatalError = saved.onFatalError
+    report.directory = saved.directory
+    report.filename = saved.filename
+    report.compact = saved.compact
+  }
+}

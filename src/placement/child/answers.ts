@@ -1,0 +1,60 @@
+// What the host asks any guest about its loop and its heap, whatever runs there: a module or an unmodified script.
+
+import { getHeapStatistics } from 'node:v8'
+import { systemClock } from '../../base/clock.ts'
+import { describeThrown } from '../../base/errors.ts'
+import type { HeapFigures } from '../../herd/status.ts'
+import type { ChildProfileRequest } from '../profiling.ts'
+import { line, packError } from '../wire/protocol.ts'
+import type { Init, WireLine } from '../wire/protocol.ts'
+
+/** Sends one line, which has no newline yet. */
+type Send = (text: string) => void
+
+/** Answers what the host said; false when it asks for something else. `init` is what it said first. */
+export function answer([tag, ...values]: WireLine, send: Send, init: Init): boolean {
+  if (tag === 'beat') send(line('beat', values[0]))
+  else if (tag === 'heap') send(line('heap', heapFigures()))
+  else if (tag === 'collect') void collect(send)
+  else if (tag === 'profile') void profile(values[0] as ChildProfileRequest, values[1], send, init)
+  else return false
+  return true
+}
+
+async function profile(
+  { folder, label, ...request }: ChildProfileRequest,
+  number: unknown,
+  send: Send,
+  { spec, ownRoot }: Init,
+): Promise<void> {
+  const members = [{ name: spec.name, modulePath: spec.source.path }]
+  try {
+    const { takeProfile } = await import('../../watch/profile/profile.ts')
+    const source = { members, folder, label: `${label}.${spec.name}`, ownRoot, clock: systemClock }
+    send(line('profile', number, await takeProfile(request, source)))
+  } catch (error) {
+    send(line('profile', number, null, packError(error)))
+  }
+}
+
+/** The group is short of memory. */
+async function collect(send: Send): Promise<void> {
+  try {
+    const { collectAll } = await import('../../watch/collect-garbage.ts')
+    await collectAll()
+    send(line('heap', heapFigures()))
+  } catch (error) {
+    const fields = { level: DEBUG, event: 'not-collected', ...describeThrown(error) }
+    send(line('log', { ...fields, msg: 'memory was not given back' }))
+  }
+}
+
+/** pino's number. */
+const DEBUG = 20
+
+/** Of this thread's own heap, as V8 counts it. */
+function heapFigures(): HeapFigures {
+  const { heapUsed, heapTotal, external } = process.memoryUsage()
+  const { heap_size_limit } = getHeapStatistics()
+  return { usedBytes: heapUsed, totalBytes: heapTotal, externalBytes: external, limitBytes: heap_size_limit }
+}

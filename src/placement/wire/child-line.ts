@@ -1,0 +1,92 @@
+// What a guest may say: a thread or process is only as trustworthy as the code in it, and that code reaches the wire too.
+// A line with values of another kind is not byre's, so it ends its guest, before it can fail something of the host's.
+
+import { isRecord } from '../../base/check.ts'
+import type { LoadNeeds } from '../../worker/load.ts'
+import type { Verdict } from '../../herd/status.ts'
+import type { WireLine } from './protocol.ts'
+
+type Values = readonly unknown[]
+
+/** Why the line cannot be from byre's own code in a guest; undefined when it can, or is about something unknown. */
+export function wrongOf([tag, ...values]: WireLine): string | undefined {
+  return CHECKS.get(tag)?.(values) === false
+    ? `a line '${tag}' has values that do not belong there`
+    : undefined
+}
+
+const isNumber = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value)
+/** JSON has no undefined: what was left out is null, at the end it is missing. */
+const isNumberOrNone = (value: unknown): boolean => value === undefined || value === null || isNumber(value)
+/** Of a subscription, a call, a message. */
+const isId = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+
+const VERDICTS: Readonly<Record<Verdict, true>> = {
+  done: true,
+  stopped: true,
+  failed: true,
+  'threw-stray': true,
+  stalled: true,
+  'oom-heap': true,
+  'oom-host': true,
+  killed: true,
+  'launch-failed': true,
+  unknown: true,
+}
+
+const NEEDS: readonly unknown[] = [undefined, 'new-code', 'new-process'] satisfies (LoadNeeds | undefined)[]
+
+function isExit(value: unknown): boolean {
+  return (
+    isRecord(value) &&
+    NEEDS.includes(value['needs']) &&
+    typeof value['verdict'] === 'string' &&
+    Object.hasOwn(VERDICTS, value['verdict']) &&
+    typeof value['text'] === 'string' &&
+    isRecord(value['evidence'])
+  )
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((text) => typeof text === 'string')
+}
+
+function isEnded(value: unknown): boolean {
+  if (!isRecord(value) || !isExit(value['exit']) || !isRecord(value['leftovers'])) return false
+  const { timers, listeners, servers } = value['leftovers']
+  return [timers, listeners, servers].every(isTexts)
+}
+
+function isLoad(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  const { ms, rssBytes, unavailable } = value
+  const reasons = unavailable === undefined || (isRecord(unavailable) && isTexts(Object.values(unavailable)))
+  return isNumberOrNone(ms) && isNumberOrNone(rssBytes) && reasons
+}
+
+function isHeap(value: unknown): boolean {
+  return isRecord(value) && HEAP_FIGURES.every((name) => isNumber(value[name]))
+}
+
+const HEAP_FIGURES = ['usedBytes', 'totalBytes', 'externalBytes', 'limitBytes']
+
+const isOfId = ([id]: Values): boolean => isId(id)
+const isOfMessage = ([id, number]: Values): boolean => isId(id) && isId(number)
+
+const CHECKS: ReadonlyMap<string, (values: Values) => boolean> = new Map([
+  ['hello', ([version, pid, tid]) => isNumber(version) && isNumber(pid) && isNumberOrNone(tid)],
+  ['loaded', ([figures]) => isLoad(figures)],
+  ['ended', ([ended]) => isEnded(ended)],
+  ['charged', ([exit]) => isExit(exit)],
+  ['fault', ([fault]) => isRecord(fault)],
+  ['log', ([record]) => isRecord(record)],
+  ['lvl', ([level]) => typeof level === 'string'],
+  ['heap', ([figures]) => isHeap(figures)],
+  ['beat', ([number]) => isNumber(number)],
+  ['s', ([id, pattern, options]) => isId(id) && typeof pattern === 'string' && isRecord(options)],
+  ['c', ([id, method]) => isId(id) && typeof method === 'string'],
+  ['g', isOfMessage],
+  ['l', isOfMessage],
+  ['u', isOfId],
+  ['a', isOfId],
+] as [string, (values: Values) => boolean][])

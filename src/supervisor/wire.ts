@@ -1,0 +1,130 @@
+// Wires the parts of a herd: each is given the few things it uses, in the order in which they depend on each other.
+
+import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import { createScheduler, type Scheduler } from '../base/scheduler.ts'
+import type { ResolvedWorker } from '../config/types.ts'
+import { createAdmission, type Admission } from '../herd/admission.ts'
+import { Assignments } from '../herd/assignments.ts'
+import { openRunBus } from '../herd/run-bus.ts'
+import type { Runner } from '../herd/runner.ts'
+import type { BusOwner, RunnerHost } from '../herd/runner-host.ts'
+import { hostedWorkers, WorkerSet } from '../herd/worker-set.ts'
+import { detached } from '../ownership/detached-clock.ts'
+import { runInScope } from '../ownership/run-scope.ts'
+import { createPlacements, type PlacementOf } from '../placement/placements.ts'
+import { createSharedPlacement, type SharedPlacement } from '../placement/shared.ts'
+import { openSharedResources } from '../placement/shared-resources.ts'
+import { createCaptures, type Captures } from '../placement/worker-output.ts'
+import { CodeWatch } from '../watch/code-watch.ts'
+import { createIdleCollector, type IdleCollector } from '../watch/collect-garbage.ts'
+import { createProcessFigures, type ProcessFigures } from '../watch/process-figures.ts'
+import { Watches } from '../watch/watches.ts'
+import { createOffloader, type Offloader } from '../worker/offload.ts'
+import type { ResourcePool } from '../worker/resources.ts'
+import type { SupervisorOptions } from './options.ts'
+
+/** The parts that the supervisor itself uses. */
+export interface Parts {
+  readonly clock: Clock
+  readonly scheduler: Scheduler
+  readonly figures: ProcessFigures
+  readonly offloader: Offloader
+  readonly resources: ResourcePool
+  readonly assignments: Assignments
+  readonly admission: Admission
+  readonly shared: SharedPlacement
+  readonly captures: Captures
+  readonly collector: IdleCollector
+  readonly codeWatch: CodeWatch
+  readonly watches: Watches
+  readonly workers: WorkerSet
+}
+
+/** What the parts report to the supervisor. */
+export type HerdEvents = Pick<RunnerHost, 'onTransition' | 'onEscalate'>
+
+export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
+  const { herd, log, bus, stateFolder, label, mode, random } = options
+  const clock = detached(options.clock)
+  const figures = createProcessFigures(clock)
+  const scheduler = createScheduler(clock, figures.lateBy)
+  const offloader = createOffloader((fn) => runInScope(undefined, fn))
+  const resources = openSharedResources(log.root, clock)
+  const captures = createCaptures((worker) => log.worker(worker), clock)
+  const collector = createIdleCollector({ scheduler, clock, log: log.root })
+  const codeWatch = new CodeWatch(clock.monotonic)
+  const watches = new Watches()
+  const file = join(stateFolder, `${label}.state.json`)
+  const assignments = new Assignments({ file, now: clock.now, log: log.root, alone: mode === 'run' })
+  const admission = createAdmission({ ...herd.admission, scheduler, placeOf: (spec) => assignments.of(spec) })
+
+  const logOf = (worker: string): ReturnType<typeof log.worker> => log.worker(worker)
+  const runnerOf = (worker: string): Runner => workers.get(worker) as Runner
+  const busOf = (worker: string): ReturnType<Runner['openBus']> => runnerOf(worker).openBus()
+  const output: Captures['write'] = (worker, stream, chunk) => captures.write(worker, stream, chunk)
+
+  const shared = createSharedPlacement({
+    monotonic: clock.monotonic,
+    random,
+    scheduler,
+    resources,
+    offloader,
+    logOf,
+    busOf,
+    output,
+    root: log.root,
+    reportGlobals: mode !== 'run',
+    loading: (module) => codeWatch.loading(module),
+    memoryShared: () => workers.memoryShared,
+  })
+  const placementOf: PlacementOf = createPlacements(
+    shared,
+    {
+      clock,
+      log: log.root,
+      logOf,
+      busOf,
+      giveBack: (worker, deliveries) => runnerOf(worker).inbox.giveBack(deliveries, runnerOf(worker).spec),
+      answer: (replyTo, payload, inReplyTo) => bus.publishSystem(replyTo, payload, { inReplyTo }),
+      offload: (moduleUrl, input, given) => offloader.run(moduleUrl, input, given),
+      output,
+      stalled: watches.stalled,
+      ejectStalled: (spec, why) => assignments.ejectStalled(spec, why),
+      limits: herd.limits,
+      ownRoot: options.ownRoot,
+      reportFolder: stateFolder,
+      label,
+    },
+    herd.sampler,
+  )
+  const host = {
+    clock,
+    random,
+    scheduler,
+    admission,
+    assignments,
+    placementOf: (spec: ResolvedWorker) => placementOf(codeWatch.launching(spec, assignments)),
+    logOf,
+    bufferCapacity: herd.limits.buffer,
+    openBus: (owner: BusOwner) => openRunBus(bus, owner, (worker) => shared.runOf(worker)),
+    leasing: options.leasing,
+    ...events,
+  }
+  const workers: WorkerSet = new WorkerSet(hostedWorkers(herd, options), host, { ...host, bus })
+  return {
+    clock,
+    scheduler,
+    figures,
+    offloader,
+    resources,
+    assignments,
+    admission,
+    shared,
+    captures,
+    collector,
+    codeWatch,
+    watches,
+    workers,
+  }
+}

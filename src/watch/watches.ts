@@ -1,0 +1,85 @@
+// Starts what watches a running herd once the herd is up: the thread that looks for stalls, and the memory of groups. Their
+// code is loaded when some worker or group first wants it.
+
+import { describeThrown } from '../base/errors.ts'
+import type { StallStatus } from '../herd/status.ts'
+import type { MemoryWatchDeps } from './memory/largest.ts'
+import type { MemoryWatch } from './memory/watch.ts'
+import type { Stall } from './stall/protocol.ts'
+import type { StallDeps, StallWatch } from './stall/watch.ts'
+
+export class Watches {
+  readonly #stalls = new Map<string, StallStatus>()
+  #watch: StallWatch | undefined
+  #memory: MemoryWatch | undefined
+  #stallDeps: StallDeps | undefined
+  #memoryDeps: MemoryWatchDeps | undefined
+  #begun = false
+  #closed = false
+
+  /** Starts those that some worker or group asks for. Without `memory` the memory of groups is not watched. */
+  begin(stalls: StallDeps, memory: MemoryWatchDeps | undefined): void {
+    this.#stallDeps = stalls
+    this.#memoryDeps = memory
+    this.#watchStalls(stalls)
+    if (memory !== undefined) this.#watchMemory(memory)
+  }
+
+  #watchMemory(deps: MemoryWatchDeps): void {
+    const groups = Object.values(deps.herd().groups)
+    if (this.#memory === undefined && !groups.some((group) => Object.keys(group).length > 0)) return
+    import('./memory/watch.ts').then(
+      ({ watchMemory }) => {
+        this.#memory?.close()
+        if (!this.#closed) this.#memory = watchMemory(deps)
+      },
+      (error: unknown) =>
+        deps.log.error(
+          { event: 'memory-watch-failed', ...describeThrown(error) },
+          'memory of the group is not watched: the code for it cannot be loaded',
+        ),
+    )
+  }
+
+  #watchStalls(deps: StallDeps): void {
+    if (this.#begun || ![...deps.workers.runners()].some(({ spec }) => spec.stall.detect)) return
+    this.#begun = true
+    const { root } = deps.log
+    // At a breakpoint the loop is blocked as well, and two debuggers would resume each other's pauses.
+    if (process.execArgv.some((flag) => flag.startsWith('--inspect'))) {
+      root.info({ event: 'stall-watch-off' }, 'stalls are not detected: this process is being debugged')
+      return
+    }
+    import('./stall/watch.ts').then(
+      ({ watchStalls }) => {
+        if (!this.#closed) this.#watch = watchStalls(deps, this.stalled)
+      },
+      (error: unknown) =>
+        root.error(
+          { event: 'stall-watch-failed', ...describeThrown(error) },
+          'stalls are not detected: the thread that watches the loop cannot be started',
+        ),
+    )
+  }
+
+  /** A stall is over: of the shared loop, or of a worker in a thread or process. */
+  readonly stalled = ({ worker, ...last }: Stall): void => {
+    if (worker === undefined || this.#stallDeps?.workers.get(worker) === undefined) return
+    this.#stalls.set(worker, { count: (this.#stalls.get(worker)?.count ?? 0) + 1, last })
+  }
+
+  herdChanged(): void {
+    if (this.#stallDeps !== undefined) this.begin(this.#stallDeps, this.#memoryDeps)
+    this.#watch?.herdChanged()
+  }
+  statusOf(worker: string): { readonly stalls?: StallStatus } {
+    const stalls = this.#stalls.get(worker)
+    return stalls === undefined ? {} : { stalls }
+  }
+  /** Bounded. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#memory?.close()
+    await this.#watch?.close()
+  }
+}

@@ -1,0 +1,49 @@
+// The figures of a load are its own, or absent with the reason.
+import t from 'tap'
+import { LoadMeter } from '../../src/placement/load-figures.ts'
+
+t.test('a load with the loop for itself has time and memory', async (t) => {
+  const meter = new LoadMeter(() => undefined)
+  const end = meter.begin('a', ['a'])
+  const kept = Buffer.alloc(20e6, 1)
+  const figures = end()
+  t.ok(figures.ms! >= 0 && figures.ms! < 10_000, `${figures.ms} ms`)
+  t.ok(figures.rssBytes! >= 15e6, `${figures.rssBytes} bytes of ${kept.length}`)
+  t.notOk('unavailable' in figures)
+})
+
+t.test('whatever else was in the loop is named, and there are no figures', async (t) => {
+  const why = (names: string): object => {
+    const reason = `${names} ran or loaded in the same loop meanwhile`
+    return { unavailable: { ms: reason, rssBytes: reason } }
+  }
+  const meter = new LoadMeter(() => undefined)
+  t.same(meter.begin('a', ['a', 'b'])(), why('b'), 'a run from before')
+  const first = meter.begin('a', ['a'])
+  meter.runs('a')
+  meter.runs('b')
+  t.same(first(), why('b'), 'a run that begins meanwhile')
+  const second = meter.begin('a', [])
+  meter.runs('c')
+  const third = meter.begin('c', ['a', 'c'])
+  t.same(third(), why('a'), 'a load that begins meanwhile, of which both know')
+  t.same(second(), why('c'))
+  t.same(meter.begin('a', ['b', 'c', 'd', 'e', 'f'])(), why('b, c, d and 2 more'), 'the first three')
+})
+
+t.test('memory of other loops of the process leaves the time', async (t) => {
+  let shared: string | undefined = 'x was in a thread'
+  const meter = new LoadMeter(() => shared)
+  const end = meter.begin('a', [])
+  shared = undefined
+  t.match(
+    end(),
+    { ms: Number, rssBytes: undefined, unavailable: { rssBytes: 'x was in a thread' } },
+    'at the begin',
+  )
+  const next = meter.begin('a', [])
+  shared = 'y was in a thread'
+  const { ms, ...rest } = next()
+  t.equal(typeof ms, 'number')
+  t.same(rest, { unavailable: { rssBytes: 'y was in a thread' } }, 'at the end')
+})
