@@ -20,7 +20,7 @@ export class SourcesUnavailable extends Error {
 }
 
 /** The first Debian mirror, `{uri, signedBy}`, named by files of sources: `[{name, text}]`. undefined: there is none. */
-export function findMirror(files) {
+function findMirror(files) {
   for (const { name, text } of files) {
     const entries = name.endsWith('.sources') ? parseStanzas(text) : parseLines(text)
     const entry = entries.find(({ uri }) => /^https?:\/\/.*\/debian\/?$/.test(uri))
@@ -61,7 +61,7 @@ function readSourcesFiles() {
 }
 
 /** `[{uri, name, hash}]` of what `apt-get source --print-uris` printed. */
-export function parseUris(text) {
+function parseUris(text) {
   return [...text.matchAll(/^'([^']+)' (\S+) \d+ (\S+)$/gm)].map(([, uri, name, hash]) => ({
     uri,
     name,

@@ -10,7 +10,7 @@ const SAVE_EVERY = 50
 const THREAD_BATCH = 20
 
 /** Both baselines in one; where both know a file, the entry with more runs wins, and of equal ones the second. Pure. */
-export function mergeBaselines(first, second) {
+function mergeBaselines(first, second) {
   const files = { ...first.files }
   for (const [file, entry] of Object.entries(second.files))
     if (runsOf(entry) >= runsOf(files[file])) files[file] = entry
@@ -21,7 +21,7 @@ const runsOf = (entry) =>
   entry === undefined ? -1 : entry.plain.length + (entry.thread === undefined ? 0 : 1)
 
 /** Whether a file passes on plain Node; undefined where more runs are needed to say. Pure. */
-export function passesPlainly(entry, placement) {
+function passesPlainly(entry, placement) {
   const plain = entry?.plain ?? []
   if (plain.some(({ ok }) => !ok)) return false
   if (plain.length < PLAIN_RUNS) return undefined
@@ -29,7 +29,7 @@ export function passesPlainly(entry, placement) {
 }
 
 /** What the slower of the plain runs took. Pure. */
-export const plainMs = (entry) => Math.max(...entry.plain.map(({ ms }) => ms))
+const plainMs = (entry) => Math.max(...entry.plain.map(({ ms }) => ms))
 
 /** The baseline of one Node version for one version of the tests, in `cache`. */
 export function openBaseline({ cache, version, node, nodeVersion, root, jobs, note }) {

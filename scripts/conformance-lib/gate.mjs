@@ -6,7 +6,7 @@ import { failureLine } from './run-command.mjs'
 /** The same files each time; nearly the same ones for each placement, so that few have to be run plainly first. */
 const SAMPLE = { list: 'all', sample: 60, seed: 'gate' }
 /** Least rates; they rise as hosting comes closer to plain Node. In a thread one file of the sample may fail. */
-export const FLOORS = { process: 0.95, thread: 0.98, shared: 0.88 }
+const FLOORS = { process: 0.95, thread: 0.98, shared: 0.88 }
 
 /** Prints TAP, one test for each placement; answers whether all of them hold. Without Debian's sources one is skipped. */
 export async function gateCommand(options, { print, note }) {
@@ -35,7 +35,7 @@ export async function gateCommand(options, { print, note }) {
 }
 
 /** The TAP line of a placement. Pure. */
-export function gateLine(number, placement, { passed, of, rate, seconds }, floor = FLOORS[placement]) {
+function gateLine(number, placement, { passed, of, rate, seconds }, floor = FLOORS[placement]) {
   const ok = rate >= floor
   const percent = (part) => `${(part * 100).toFixed(1)} %`
   const title = `Node's own tests in ${placement}: ${passed} of ${of}, ${percent(rate)}, at least ${percent(floor)}`
@@ -43,5 +43,5 @@ export function gateLine(number, placement, { passed, of, rate, seconds }, floor
 }
 
 /** One line, whatever the reason. Pure. */
-export const skippedLine = (why) =>
+const skippedLine = (why) =>
   `ok 1 - Node's own tests # SKIP their sources cannot be had: ${why.replace(/\s+/g, ' ').trim()}`

@@ -2,7 +2,7 @@
 import { explain } from './reasons.mjs'
 import { PLACEMENTS } from './placements.mjs'
 
-export const UNEXPLAINED = 'unexplained'
+const UNEXPLAINED = 'unexplained'
 
 /**
  * `node`: results of Node's own tests, one for each Node version, as saved (docs/perf/conformance-node<major>.json);

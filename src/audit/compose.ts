@@ -27,12 +27,12 @@ export interface Measured {
   readonly probed: { readonly result: ChildResult; readonly graph: ModuleGraph; readonly ms: number }
 }
 
-export function figureOf(values: readonly number[]): Figure {
+function figureOf(values: readonly number[]): Figure {
   const { median, min, max, n } = summarize(values)
   return { medianBytes: Math.round(median), spreadBytes: Math.round(max - min), runs: n }
 }
 
-export function composeFloor({ plain, empty, bare }: Measured): Floor {
+function composeFloor({ plain, empty, bare }: Measured): Floor {
   const of = (pick: (r: ChildResult) => number): Figure => figureOf(plain.map(pick))
   return {
     plain: {
@@ -48,7 +48,7 @@ export function composeFloor({ plain, empty, bare }: Measured): Floor {
 }
 
 /** All from the bare calibrated runs; each line is a difference of two measured figures. */
-export function composeParts({ bare, probed }: Measured): Parts {
+function composeParts({ bare, probed }: Measured): Parts {
   const floor = summarize(bare.map(gainedBytes)).median
   const modulesBytes = probed.graph.nodes.reduce((sum, n) => sum + n.selfBytes, 0)
   const { loaderBytes } = probed.graph
@@ -68,7 +68,7 @@ export function composeParts({ bare, probed }: Measured): Parts {
   }
 }
 
-export function composeModules(graph: ModuleGraph, labeller: Labeller): ModuleReport[] {
+function composeModules(graph: ModuleGraph, labeller: Labeller): ModuleReport[] {
   const tree = dominators(graph.graph, 0)
   const bytes = retained(
     tree,
@@ -85,7 +85,7 @@ export function composeModules(graph: ModuleGraph, labeller: Labeller): ModuleRe
   }))
 }
 
-export function composePackages(graph: ModuleGraph, labeller: Labeller, heavyBytes: number): PackageReport[] {
+function composePackages(graph: ModuleGraph, labeller: Labeller, heavyBytes: number): PackageReport[] {
   return packageCosts(graph).map((cost) => ({
     ...cost,
     selfBytes: Math.round(cost.selfBytes),
@@ -94,7 +94,7 @@ export function composePackages(graph: ModuleGraph, labeller: Labeller, heavyByt
   }))
 }
 
-export function composeEdge(graph: ModuleGraph, labeller: Labeller, e: number): EdgeReport {
+function composeEdge(graph: ModuleGraph, labeller: Labeller, e: number): EdgeReport {
   const edge = graph.edges[e]!
   const line = labeller.lineOf(edge)
   return {

@@ -51,7 +51,7 @@ export function guardFromEnvironment(
 }
 
 /** Hooks the loaders of this thread for good. */
-export function installGuard(options: GuardOptions): Guard {
+function installGuard(options: GuardOptions): Guard {
   const ready = new Int32Array(new SharedArrayBuffer(4))
   const seen = new Set<string>()
   const watch = createWatch(options.rules, options.cwd)

@@ -173,7 +173,7 @@ function kindOf(name: string, wrapper: boolean, trace: Trace): ModuleKind {
 const IN_PACKAGE = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/
 
 /** The package a URL belongs to: the innermost node_modules folder decides; '' for the program's own code. */
-export function packageOf(url: string): string {
+function packageOf(url: string): string {
   if (url.startsWith('node:')) return url.startsWith('node:internal/') ? 'node:internal' : url
   return decodeURIComponent(IN_PACKAGE.exec(url)?.[1] ?? '')
 }

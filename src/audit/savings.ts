@@ -25,12 +25,12 @@ export interface PackageCost {
 }
 
 /** Whether people can make this edge lazy: it is written in the program's own code, unless `everywhere`. */
-export function isCuttable(graph: ModuleGraph, edge: ImportEdge, everywhere: boolean): boolean {
+function isCuttable(graph: ModuleGraph, edge: ImportEdge, everywhere: boolean): boolean {
   if (edge.kind !== 'import' && edge.kind !== 'require') return false
   return everywhere || isFirstParty(graph.nodes[edge.from]!)
 }
 
-export function isFirstParty(node: ModuleNode): boolean {
+function isFirstParty(node: ModuleNode): boolean {
   return node.packageName === '' && node.kind !== 'program'
 }
 

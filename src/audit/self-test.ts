@@ -22,7 +22,7 @@ export interface SelfTestCase {
 }
 
 /** 20 MiB outside the heap, 10 MiB in it, 3 MB of source, a diamond, a cycle, CommonJS under ES modules, JSON. */
-export const SELF_TEST_CASES: readonly SelfTestCase[] = [
+const SELF_TEST_CASES: readonly SelfTestCase[] = [
   {
     file: 'main.mjs',
     source: `import './buffer.mjs'; import './doubles.cjs'; import './left.mjs'; import './right.mjs';

@@ -108,7 +108,7 @@ export function openSession(options: ResolvedAuditOptions): Session {
 
 /** How to sample on this runtime. Node 20 has no last-resort collection, and is right within 6 % (p90) at 128 KiB; the
  *  others need 64 KiB for programs of many small modules (rxjs on Node 24: 10.2 % off at 128, 1.1 at 64). */
-export function samplingFor(
+function samplingFor(
   nodeVersion: string,
   thresholdBytes: number,
 ): { readonly collection: 'strong' | 'plain'; readonly thresholdBytes: number } {

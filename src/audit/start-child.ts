@@ -71,7 +71,7 @@ export async function runChild(run: ChildRun): Promise<ChildResult> {
 }
 
 /** The command of a child without its environment, for reports and tests. */
-export function commandOf(run: ChildRun, jobPath: string): readonly string[] {
+function commandOf(run: ChildRun, jobPath: string): readonly string[] {
   const calibrated = run.mode === 'calibrated'
   return [
     ...(calibrated ? ['setarch', '-R'] : []),

@@ -16,9 +16,9 @@ export const MAX_DEPTH = 512
 /** Longest `id`, `type`, `headers.traceparent`, `replyTo` and `inReplyTo`, in characters. */
 export const MAX_FIELD_LENGTH = 256
 /** What an envelope may add to its payload, in characters: five fields of MAX_FIELD_LENGTH, all escaped, and the keys. */
-export const ENVELOPE_OVERHEAD = 8192
+const ENVELOPE_OVERHEAD = 8192
 /** The envelope version this byre writes and reads. */
-export const ENVELOPE_VERSION = 1
+const ENVELOPE_VERSION = 1
 
 /** The parts of an envelope before it is text; `body` is the payload, serialised already. */
 export interface EnvelopeParts {

@@ -15,9 +15,9 @@ import type {
 import { checkText } from './codec.ts'
 
 /** Most messages a subscription may hold for a slow consumer. */
-export const MAX_BUFFER = 1_000_000
+const MAX_BUFFER = 1_000_000
 /** How long `request` waits unless told otherwise, milliseconds. */
-export const DEFAULT_TIMEOUT_MS = 5000
+const DEFAULT_TIMEOUT_MS = 5000
 
 export interface ResolvedSubscribeOptions {
   readonly signal: AbortSignal | undefined

@@ -10,9 +10,9 @@ import { checkText } from './codec.ts'
 import { checkSignal, keysOf, shown } from './options.ts'
 
 /** Most jobs one reader works on at once. */
-export const MAX_CONCURRENCY = 1000
+const MAX_CONCURRENCY = 1000
 /** Longest delay of a job, milliseconds: 365 days. */
-export const MAX_DELAY_MS = 31_536_000_000
+const MAX_DELAY_MS = 31_536_000_000
 /** Longest reason of a nack, characters; more is cut. */
 const MAX_REASON_LENGTH = 1024
 

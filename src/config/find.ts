@@ -7,12 +7,7 @@ import { MAX_FILE_BYTES } from './defaults.ts'
 import { show } from './problems.ts'
 
 /** Looked for in this order; more than one is refused. */
-export const CONFIG_NAMES = [
-  'byre.config.js',
-  'byre.config.mjs',
-  'byre.config.json',
-  'byre.config.ts',
-] as const
+const CONFIG_NAMES = ['byre.config.js', 'byre.config.mjs', 'byre.config.json', 'byre.config.ts'] as const
 
 const EXTENSIONS = ['.js', '.mjs', '.cjs', '.json', '.ts', '.mts']
 

@@ -5,7 +5,7 @@ import type { Problem } from '../base/errors.ts'
 export type Path = readonly (string | number)[]
 
 /** Most problems one answer carries; the rest is counted in its last line. */
-export const MAX_PROBLEMS = 1000
+const MAX_PROBLEMS = 1000
 
 export interface Problems {
   add(path: Path, message: string): void
@@ -40,7 +40,7 @@ export function createProblems(): Problems {
 }
 
 /** `workers.webhook.after[0]`; a key that is not a plain word is quoted: `workers["a.b"].module`. */
-export function formatPath(path: Path): string {
+function formatPath(path: Path): string {
   let text = ''
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`

@@ -19,7 +19,7 @@ export interface Connection {
 
 /** For the request, from connect to the last byte of the body; and again for the client to take the answer. */
 export const PHASE_TIMEOUT_MS = 5000
-export const LINGER_MS = 1000
+const LINGER_MS = 1000
 
 /** Guards `socket` from now, in phase 'request'; a client over its deadline is counted as 'too-slow' and destroyed. */
 export function guardConnection(socket: Socket, clock: Clock, refusals: Refusals): Connection {

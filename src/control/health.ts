@@ -9,7 +9,7 @@ import type { Logger } from '../log/logger.ts'
 import type { Runner } from '../herd/runner.ts'
 import type { TransitionEvent } from '../herd/status.ts'
 
-export const HEALTH_MS = 10_000
+const HEALTH_MS = 10_000
 /** A beat may wait this long to share a wake-up with something else. */
 const HEALTH_SLACK_MS = 500
 

@@ -24,7 +24,7 @@ export interface HttpOptions {
 }
 
 /** Longest request line and headers together. */
-export const MAX_HEADER_BYTES: number = 8 * 1024
+const MAX_HEADER_BYTES: number = 8 * 1024
 
 /** An HTTP server that never listens itself: connections are given to it with `emit('connection', socket)`. */
 export function createHttpServer(options: HttpOptions): {

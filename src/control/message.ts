@@ -17,9 +17,9 @@ export interface Refusal {
 export type ParsedCommand = { readonly ok: true; readonly command: ControlCommand } | Refusal
 
 /** Longest `id` a message may carry; it comes back in the reply. */
-export const MAX_ID_LENGTH = 128
+const MAX_ID_LENGTH = 128
 /** Longest `by`; it goes to the log. */
-export const MAX_BY_LENGTH = 128
+const MAX_BY_LENGTH = 128
 /** Longest worker name a message may ask for; the config allows less. */
 export const MAX_WORKER_LENGTH = 128
 

@@ -5,7 +5,7 @@ import { ByreError, describeProblems } from '../base/errors.ts'
 import type { Problem } from '../base/errors.ts'
 import type { ControlTarget, ProfileReport, ProfileRequest, ProfileSource } from '../herd/status.ts'
 
-export const WINDOW_MS: readonly [min: number, max: number] = [100, 60_000]
+const WINDOW_MS: readonly [min: number, max: number] = [100, 60_000]
 
 let running = false
 

@@ -9,7 +9,7 @@ import type { LoadNeeds } from '../worker/load.ts'
 import type { StopKind } from '../worker/stop-reason.ts'
 import { decideRestart, NO_FAILURES } from './restart.ts'
 import type { FailureHistory, RestartPolicyInput } from './restart.ts'
-import type { Verdict, WorkerStateName } from './status.ts'
+import type { Verdict } from './status.ts'
 
 /** Where a worker goes once the run that is being stopped has ended. */
 export type AfterStop =
@@ -95,10 +95,6 @@ export interface Step {
   readonly effects: readonly Effect[]
   /** Why, in a few words; the `reason` of the transition event. */
   readonly reason: string
-}
-
-export function nameOf(state: WorkerState): WorkerStateName {
-  return state.kind
 }
 
 /** What `event` makes of `current`. An event that does not apply changes nothing and returns no effects. */

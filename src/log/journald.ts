@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
 
-export const JOURNAL_STDOUT_PATH = '/run/systemd/journal/stdout'
+const JOURNAL_STDOUT_PATH = '/run/systemd/journal/stdout'
 
 /** Bytes one stream holds while journald is slow; beyond that lines are dropped and counted. */
 const MAX_QUEUE_BYTES = 256 * 1024

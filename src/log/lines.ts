@@ -7,7 +7,7 @@ import type { Logger, LogLevel } from './logger.ts'
 import { unfolded } from './unfolded.ts'
 
 /** Longest line passed on, bytes of UTF-8, marker included. */
-export const MAX_CAPTURED_LINE_BYTES = 8192
+const MAX_CAPTURED_LINE_BYTES = 8192
 
 export interface LineSplitter {
   /** Takes any part of the stream; a character of UTF-8 may be torn between two chunks. */

@@ -35,7 +35,7 @@ export function readNetwork(path = '/proc/self/net/dev'): NetworkCounters | unde
 }
 
 /** The sums of proc_pid_net(5)'s `dev`: bytes received are the first column behind the name, bytes sent the ninth. */
-export function parseNetDev(text: string): NetworkCounters | undefined {
+function parseNetDev(text: string): NetworkCounters | undefined {
   const totals = { receivedBytes: 0, sentBytes: 0 }
   const rows = text.split('\n').filter((line) => line.includes(':'))
   for (const row of rows) {

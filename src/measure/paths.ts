@@ -83,7 +83,7 @@ export function sizeOf(path: string): Size | undefined {
 }
 
 /** Absolute paths of files that match; `**` is any number of folders. Hidden ones match only where the pattern names them. */
-export function glob(pattern: string, cwd: string): string[] {
+function glob(pattern: string, cwd: string): string[] {
   const full = resolve(cwd, pattern)
   const segments = full.split(sep)
   const wild = segments.findIndex((segment) => /[*?]/.test(segment))

@@ -11,7 +11,7 @@ export interface TimelineFile {
   readonly problem: string | undefined
 }
 
-export const TIMELINE_HEADER =
+const TIMELINE_HEADER =
   'lane,phase,run,elapsedMs,scope,name,pid,pssBytes,anonBytes,ussBytes,rssBytes,cpuMs,processes,currentBytes'
 const MOST_PROCESSES = 10
 
@@ -47,7 +47,7 @@ export function openTimelineFile(path: string): TimelineFile {
 }
 
 /** The rows of one sample, with their newlines. */
-export function timelineRows(
+function timelineRows(
   run: { readonly lane: string; readonly phase: string; readonly run: number },
   sample: TreeSample,
 ): string {

@@ -66,7 +66,7 @@ export interface GlobalChanges {
 }
 
 /** Remembers what the globals are now. */
-export function watchGlobals(): GlobalChanges {
+function watchGlobals(): GlobalChanges {
   const watched = watchedHosts().map(({ host, prefix }) => {
     const known = new Map<string, unknown>()
     const names = host === globalThis ? GLOBALS : Object.getOwnPropertyNames(host)

@@ -33,7 +33,7 @@ export type Charge =
  * A stack that ends in byre's own code is byre's only outside every worker: inside one it is misuse of byre's API, an
  * error from another process, or a forgery, and none of them may take the herd down.
  */
-export function charge(error: unknown, context: RunScope | undefined, options: StrayOptions): Charge {
+function charge(error: unknown, context: RunScope | undefined, options: StrayOptions): Charge {
   const owner = ownerOfStack(stackOf(error), options.owners())
   if (owner.kind === 'worker' && owner.worker !== context?.worker) {
     const scope = options.runOf(owner.worker)

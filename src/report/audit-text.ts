@@ -119,7 +119,7 @@ function savingLines(saving: SavingReport, options: AuditTextOptions): string[] 
 }
 
 /** `9.1 MB (predicted 9.0 MB)`; a prediction alone is never printed as a saving. */
-export function proofText(proof: Proof, predictedBytes?: number): string {
+function proofText(proof: Proof, predictedBytes?: number): string {
   const predicted = predictedBytes === undefined ? '' : ` (predicted ${formatMegabytes(predictedBytes)})`
   switch (proof.kind) {
     case 'proven':
@@ -131,7 +131,7 @@ export function proofText(proof: Proof, predictedBytes?: number): string {
   }
 }
 
-export function edgeText(edge: EdgeReport): string {
+function edgeText(edge: EdgeReport): string {
   return `${edge.from}${edge.line === undefined ? '' : `:${edge.line}`} -> ${edge.to}`
 }
 

@@ -67,7 +67,7 @@ export function proposeSplits(
 }
 
 /** Marks a worker that declares no network at all. */
-export const UNDECLARED = ' (declares nothing)'
+const UNDECLARED = ' (declares nothing)'
 
 function networkNeeds(
   { bus, http }: Pick<ResolvedHerd, 'bus' | 'http'>,

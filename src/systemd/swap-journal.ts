@@ -17,7 +17,7 @@ import { isRecord } from '../base/check.ts'
 import { ByreError } from '../base/errors.ts'
 
 /** Only root may write here: `byre swap` does as root what it reads. */
-export const SWAP_FOLDER = '/var/lib/byre-swap'
+const SWAP_FOLDER = '/var/lib/byre-swap'
 
 /** How a unit was before the swap; what a rollback restores. */
 export interface Before {

@@ -14,7 +14,7 @@ export interface LatenessGauge {
   p99(): number | undefined
 }
 
-export function createLatenessGauge(): LatenessGauge {
+function createLatenessGauge(): LatenessGauge {
   const samples: number[] = []
   let next = 0
   return {

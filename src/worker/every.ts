@@ -7,9 +7,9 @@ import type { Scheduler } from '../base/scheduler.ts'
 import { unknownKeys } from '../base/suggest.ts'
 import type { EveryOptions } from './contract.ts'
 
-export const MIN_PERIOD_MS = 10
+const MIN_PERIOD_MS = 10
 /** 365 d, the longest duration there is; the clock waits for long delays in slices. */
-export const MAX_PERIOD_MS: number = 365 * 86_400_000
+const MAX_PERIOD_MS: number = 365 * 86_400_000
 /** Share of a period by which a tick may wait for company, and its cap: fewer wake-ups of the loop. */
 const SLACK_RATIO = 0.05
 const SLACK_MAX_MS = 100

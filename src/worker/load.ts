@@ -34,7 +34,7 @@ export interface ModuleOfWorker {
 }
 
 /** The URL that `loadWorker` imports. */
-export function urlOf({ path, attempt }: ModuleOfWorker): string {
+function urlOf({ path, attempt }: ModuleOfWorker): string {
   const url = pathToFileURL(path)
   if (attempt > 0) url.search = `byre=${attempt}`
   return url.href

@@ -7,14 +7,11 @@ import { readLines, WAIT_MS } from '../helpers/events.ts'
 import type { Herd } from '../helpers/herd.ts'
 
 /** Period of every sibling's tick, ms. */
-export const TICK_MS = 50
+const TICK_MS = 50
 
-export const SIBLINGS: readonly string[] = Array.from(
-  { length: 16 },
-  (_, i) => `s${String(i + 1).padStart(2, '0')}`,
-)
+const SIBLINGS: readonly string[] = Array.from({ length: 16 }, (_, i) => `s${String(i + 1).padStart(2, '0')}`)
 /** Serves clerk.sock, ticks and answers like the others. */
-export const CLERK = 'clerk'
+const CLERK = 'clerk'
 export const HEALTHY: readonly string[] = [CLERK, ...SIBLINGS]
 
 /** Modules the workers of one herd share; s01 loads them all before any faulty worker does. */

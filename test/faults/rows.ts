@@ -1,7 +1,6 @@
 // A table of faults: one row is one faulty worker, what it does, and what must come of it. `runRows` hosts all rows of a
 // table in one process with 17 healthy siblings and sets them off one after the other; after each, only the row's own
 // worker may have changed.
-import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Placement, WorkerConfig } from '../../src/config/types.ts'
 import type { SupervisorStatus, WorkerStatus } from '../../src/herd/status.ts'
@@ -52,7 +51,7 @@ export interface Fault {
 }
 
 /** Where the faulty workers of a table live; elsewhere.test.ts runs the tables again with another. */
-export const PLACEMENT = (process.env['BYRE_TEST_PLACEMENT'] ?? 'shared') as Placement
+const PLACEMENT = (process.env['BYRE_TEST_PLACEMENT'] ?? 'shared') as Placement
 
 export interface World {
   readonly herd: Herd
@@ -109,7 +108,7 @@ export async function runRows(t: Test, rows: readonly Fault[]): Promise<void> {
   })
 }
 
-export async function hostRows(t: Test, rows: readonly Fault[], args: readonly string[] = []): Promise<Herd> {
+async function hostRows(t: Test, rows: readonly Fault[], args: readonly string[] = []): Promise<Herd> {
   const folder = herdFolder(t)
   const lazy = { activation: { topics: ['never'] } }
   const away = { ...lazy, placement: PLACEMENT }
@@ -228,9 +227,4 @@ async function checkOthers(
       !(state === 'running' && restarts + failures === 0 && census.book[name]?.runs === 1),
   )
   t.same(harmed, [], 'all 17 are in their first run')
-}
-
-/** The path of a row's module, as stacks show it. */
-export function modulePath(herd: Herd, row: Fault): string {
-  return join(herd.folder, 'workers', `${row.name}.mjs`)
 }

@@ -9,7 +9,7 @@ export const HERD_FOLDER = '/srv/herd'
 export const CONFIG: string = `${HERD_FOLDER}/byre.config.json`
 
 /** Workers that do one thing each; `held` holds the loop and `hog` takes memory when /srv/herd/NAME.go is there. */
-export const WORKERS: Readonly<Record<string, string>> = {
+const WORKERS: Readonly<Record<string, string>> = {
   steady:
     "export const run = ({ signal, log }) => { log.info('steady is up'); return new Promise((done) => signal.addEventListener('abort', done)) }",
   // told to fail by a file, so that a test decides when

@@ -19,7 +19,7 @@ export const SUBJECT = 'subject'
 
 /** A worker in the shared loop that prints a line every 20 ms, and what it prints. */
 export const SIBLING = 'sibling'
-export const SIBLING_LINE = { worker: SIBLING, msg: 'sibling prints', stream: 'stdout' }
+const SIBLING_LINE = { worker: SIBLING, msg: 'sibling prints', stream: 'stdout' }
 const SIBLING_SOURCE = `
 export async function run(ctx) {
   ctx.every('20ms', () => console.log('sibling prints'))

@@ -1,7 +1,7 @@
 // A measurement as plain data, for tests of what judges and prints it.
 import type { MeasureResult, RunResult } from '../../src/measure/result.ts'
 
-export const SAMPLING = {
+const SAMPLING = {
   samples: 5,
   readings: 5,
   cpuMs: 1,

@@ -23,7 +23,7 @@ export const notPassed = (runs) =>
   )
 
 /** Names of the tests that pass in every run. */
-export function passedInAll(runs) {
+function passedInAll(runs) {
   const [first, ...others] = runs
   return [...first.tests.keys()].filter((name) => [first, ...others].every((run) => passed(run, name)))
 }
@@ -50,7 +50,7 @@ function errorOf({ tests }, name) {
   return state === 'failed' ? shorten(error ?? 'failed without an error') : state
 }
 
-export const shorten = (text) => String(text).replace(/\s+/g, ' ').trim().slice(0, ERROR_CHARS)
+const shorten = (text) => String(text).replace(/\s+/g, ' ').trim().slice(0, ERROR_CHARS)
 
 /** Figures of a package from those of its files: a map file -> compareFile(). */
 export function sumUp(files) {

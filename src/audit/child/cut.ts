@@ -97,7 +97,7 @@ let shared: unknown
 
 /** A value that stands for any module or anything read from one. What is read from a stub is one shared stub: a barrel
  *  reads hundreds of names, and a stub that costs memory would hide part of the saving. */
-export function stubOf(names: readonly string[]): unknown {
+function stubOf(names: readonly string[]): unknown {
   if (names.length > 0) return createStub(new Set(names))
   shared ??= createStub(new Set())
   return shared

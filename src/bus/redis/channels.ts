@@ -23,6 +23,6 @@ export function upstreamOf(prefix: string, pattern: string): Upstream {
 }
 
 /** Text as a glob that matches it alone: Redis gives a meaning to `* ? [ ] ^ - \`, the last three inside brackets only. */
-export function escapeGlob(text: string): string {
+function escapeGlob(text: string): string {
   return text.replace(/[*?[\]\\]/g, String.raw`\$&`)
 }

@@ -27,7 +27,7 @@ export interface Loss {
 }
 
 /** A PING every so often, milliseconds; unanswered until the next one is due, the connection counts as lost. */
-export const HEARTBEAT_MS = 5000
+const HEARTBEAT_MS = 5000
 const FIRST_RETRY_MS = 50
 const LAST_RETRY_MS = 2000
 

@@ -138,6 +138,6 @@ async function masterOfSlot(connection: RespConnection, asked: Endpoint, slot: n
   throw new Error(`no node serves slot ${slot}`)
 }
 
-export function nameOf(endpoint: Endpoint): string {
+function nameOf(endpoint: Endpoint): string {
   return 'path' in endpoint ? endpoint.path : `${endpoint.host}:${endpoint.port}`
 }

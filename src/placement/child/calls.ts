@@ -7,7 +7,7 @@ import type { Link } from '../wire/link.ts'
 import { unpackError } from '../wire/protocol.ts'
 
 /** Most calls that may wait for their answer; a publish that is awaited never comes near. */
-export const CALLS_MAX = 100_000
+const CALLS_MAX = 100_000
 /** Most characters of calls that may wait for their answer, unless one alone is longer: all of them are with the host. */
 export const CALLS_LENGTH_MAX: number = 16 * 1024 * 1024
 

@@ -35,7 +35,7 @@ const ENDS_MS = 5000
 /** So close to memoryMax the kernel may kill before the next round. */
 const URGENT_SHARE = 0.95
 /** The shared loop among workers. */
-export const LOOP = ''
+const LOOP = ''
 
 /** Undefined: the groups hosted here have no limit, or none that can be watched, which the log says. */
 export function watchMemory(deps: MemoryWatchDeps): MemoryWatch | undefined {

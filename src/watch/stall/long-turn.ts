@@ -20,7 +20,7 @@ export interface LongTurn {
 
 /** The worker in whose context the main thread is, once it is in JavaScript; undefined outside every worker, or when the
  *  inspector refuses. Opens a session, which is closed before it resolves. */
-export async function askContext(): Promise<string | undefined> {
+async function askContext(): Promise<string | undefined> {
   const session = new Session()
   try {
     session.connectToMainThread()

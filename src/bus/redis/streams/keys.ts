@@ -31,4 +31,4 @@ export function doorbellChannel(herd: string, stream: string): string {
   return `byre-bell:${herd}:${stream}`
 }
 
-export const DEAD = '.dead'
+const DEAD = '.dead'

@@ -51,7 +51,7 @@ local function deadLetter(id, count, reason)
 end`
 
 /** Newest entries a dead-letter stream keeps, about. */
-export const DEAD_MAX = 100_000
+const DEAD_MAX = 100_000
 
 function withDeadLetter(text: string): string {
   return DEAD_LETTER.replace('DEAD_MAX', `${DEAD_MAX}`) + text

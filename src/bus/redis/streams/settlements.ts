@@ -25,7 +25,7 @@ export interface SettlementOptions {
 
 /** How long an ack or nack waits for the server to be there again, milliseconds: longer than the heartbeat takes to
  *  notice that it is not. */
-export const SETTLE_WAIT_MS = 30_000
+const SETTLE_WAIT_MS = 30_000
 
 /** One nack, or all acks of a turn of the loop: they are one command and end together. */
 interface Item {

@@ -13,9 +13,9 @@ import { doorbellChannel, streamKeys } from './keys.ts'
 import { ENQUEUE, runScript } from './scripts.ts'
 
 /** Most jobs in a stream, those done and not trimmed yet among them. */
-export const MAX_JOBS = 10_000_000
+const MAX_JOBS = 10_000_000
 /** How long a dedupeId is remembered, milliseconds. */
-export const DEDUPE_MS = 3_600_000
+const DEDUPE_MS = 3_600_000
 /** Jobs and characters in one script: what holds the server up for about a millisecond. */
 const BATCH_JOBS = 200
 const BATCH_LENGTH = 1024 * 1024
