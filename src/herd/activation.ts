@@ -1,4 +1,4 @@
-// Wakes lazy workers: byre subscribes to their topics and keeps their periods and crons on their behalf.
+// Wakes lazy workers: byre subscribes to their topics and runs their periods and cron schedules on their behalf.
 
 import type { Clock, Random, Timer } from '../base/clock.ts'
 import type { Scheduler } from '../base/scheduler.ts'
@@ -8,9 +8,9 @@ import { runInScope } from '../ownership/run-scope.ts'
 import type { Runner } from './runner.ts'
 
 const SYSTEM = 'system.'
-/** The wall clock is looked at this often while a date is awaited: timers do not hear of it being set, nor of a suspend. */
+/** While a date is awaited the wall clock is checked this often: a timer does not notice a clock change or a suspend. */
 const LOOK_MS = 60_000
-/** Looks may come this much earlier, so that those of all workers share one wake-up. */
+/** A check may run this much earlier, so that the checks of all workers share one wake-up. */
 const LOOK_SLACK_MS = 15_000
 
 export interface ActivationDeps {
@@ -20,14 +20,14 @@ export interface ActivationDeps {
   readonly random: Random
 }
 
-/** Arms the activation of a lazy worker; returns its release. croner is loaded only for a cron. */
+/** Arms the activation of a lazy worker; returns a function that disarms it. croner is loaded only for a cron schedule. */
 export async function armActivation(runner: Runner, deps: ActivationDeps): Promise<() => void> {
   const { activation } = runner.spec
   if (activation.kind === 'eager') return () => {}
   const releases = activation.topics.map((pattern) => {
     const asked = pattern.startsWith(SYSTEM)
     return deps.bus.tap(pattern, (delivery) => {
-      // `>` does not mean byre's own events: a worker would be woken by the news that it fell asleep.
+      // `>` does not match byre's own events: the event that a worker went to sleep would wake it again.
       if (!asked && delivery.topic.startsWith(SYSTEM)) return
       // The tap is called in the publisher's context; the woken worker must not inherit it.
       runInScope(undefined, () => runner.deliver(delivery))
@@ -55,13 +55,13 @@ export async function armActivation(runner: Runner, deps: ActivationDeps): Promi
   }
 }
 
-/** The jobs stay in the stream: a wake says only that there are some, and is not given twice for the same ones. */
+/** The jobs stay in the stream: a wake only reports that there are some, once for the same jobs. */
 function watchStream(runner: Runner, stream: string, deps: ActivationDeps): () => void {
   const watch = deps.bus.watchStream?.(stream, runner.name, () => {
     runInScope(undefined, () => {
       if (runner.state.kind !== 'dormant' || runner.pending) return
       runner.start({ by: 'stream', at: deps.clock.now() })
-      // what it leaves, or what came while it ended, wakes it again
+      // jobs that it leaves, or that arrive while it ends, wake it again
       void runner.whenDown().then(() => watch?.check())
     })
   })
@@ -74,12 +74,12 @@ async function startCron(
   deps: ActivationDeps,
 ): Promise<() => void> {
   const { Cron } = await import('croner')
-  // Paused: croner computes the times, the herd's one scheduler keeps them.
+  // Paused: croner computes the dates, the scheduler of the herd waits for them.
   const schedule = new Cron(cron.expression, { timezone: cron.timezone, paused: true })
   let timer: Timer | undefined
   const arm = (from: number): void => {
     const next = schedule.nextRun(new Date(from))
-    if (next !== null) awaitDate(next.getTime()) // null: an expression whose last date has passed
+    if (next !== null) awaitDate(next.getTime()) // null: the last date of the expression has passed
   }
   const awaitDate = (dueAt: number): void => {
     const leftMs = dueAt - deps.clock.now()
@@ -92,11 +92,11 @@ async function startCron(
   const look = (dueAt: number): void => {
     const now = deps.clock.now()
     if (now < dueAt) {
-      awaitDate(dueAt) // also when the wall clock was set back: it is the date that counts, not the interval
+      awaitDate(dueAt) // also after the wall clock was set back: the date counts, not the interval
       return
     }
     runner.tick()
-    arm(now) // several dates missed at once coalesce to this one tick
+    arm(now) // several missed dates coalesce to this one tick
   }
   arm(deps.clock.now())
   return () => {

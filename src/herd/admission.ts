@@ -1,9 +1,9 @@
-// Bounded, weighted admission: how many workers load at once, at start and at restarts alike; the rest wait in order. A
-// slow load gives its slot up after a while, so that a top-level await that never ends cannot hold the others back.
+// Weighted admission: bounds how many workers load at once, at start and at restarts alike; the rest wait in order. A slow
+// load releases its slot after a while, so that a top-level await that never resolves does not block the others.
 //
-// Without `admission.max` there are two queues. What loads in the shared loop overlaps its file reads only: one module is
-// evaluated at a time whatever is admitted, so 32 go at once. What loads in a thread or process computes and allocates
-// beside the others: as many as there are cores. With `admission.max` one queue of that weight has them all.
+// Without `admission.max` there are two queues. Loads in the shared loop overlap only their file reads, since one module is
+// evaluated at a time: 32 are admitted at once. Loads in threads and processes use CPU and memory in parallel: as many are
+// admitted as there are cores. With `admission.max` one queue of that weight holds both kinds.
 
 import { availableParallelism } from 'node:os'
 import type { Timer } from '../base/clock.ts'
@@ -11,55 +11,56 @@ import type { Scheduler } from '../base/scheduler.ts'
 import type { Placement, ResolvedWorker } from '../config/types.ts'
 
 export interface Ticket {
-  /** The load ended, or is not wanted any more. Idempotent. */
+  /** The load ended or was cancelled. Idempotent. */
   leave(): void
 }
 
 export interface Admission {
-  /** Calls `begin` now or when a slot is free. */
+  /** Calls `begin` at once or when a slot is free. */
   enter(spec: ResolvedWorker, begin: () => void): Ticket
   readonly status: { readonly loading: number; readonly waiting: number }
-  /** How many may wait before somebody who asks from outside for one more is refused; undefined while there is room. */
+  /** The limit on waiting loads once it is reached: commands that need another load are refused. Undefined below it. */
   readonly fullAt: number | undefined
 }
 
 export interface AdmissionOptions {
-  /** Weight that loads at once, all placements together. @default 32 in the shared loop, cores beside it */
+  /** Total weight that loads at once, over all placements. @default 32 in the shared loop, and one per core outside it */
   readonly max?: number
-  /** Starts that may wait before a command that wants another is refused. */
+  /** Loads that may wait before a command that needs another one is refused. */
   readonly queue: number
   readonly scheduler: Scheduler
   readonly placeOf: (spec: ResolvedWorker) => Placement
-  /** @default those this process may use */
+  /** @default the CPUs available to this process */
   readonly cores?: number
 }
 
-/** More than this gains nothing in one loop. */
+/** More parallel loads gain nothing in one loop. */
 const SHARED_AT_ONCE = 32
-/** A load keeps its slot at most this long. */
+/** A load keeps its slot this long at most. */
 const HOLD_SHARED_MS = 250
 const HOLD_OUTSIDE_MS = 10_000
 
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { max, queue, scheduler, placeOf, cores = availableParallelism() } = options
-  const shared = new Line(max ?? SHARED_AT_ONCE)
-  const outside = max === undefined ? new Line(cores) : shared
-  const lines = max === undefined ? [shared, outside] : [shared]
-  const sum = (count: (line: Line) => number): number => lines.reduce((all, line) => all + count(line), 0)
-  const waiting = (): number => sum((line) => line.waiting)
+  const { max, queue: queueMax, scheduler, placeOf, cores = availableParallelism() } = options
+  const shared = new LoadQueue(max ?? SHARED_AT_ONCE)
+  const outside = max === undefined ? new LoadQueue(cores) : shared
+  const queues = max === undefined ? [shared, outside] : [shared]
+  const sum = (count: (queue: LoadQueue) => number): number =>
+    queues.reduce((all, each) => all + count(each), 0)
+  const waiting = (): number => sum((each) => each.waiting)
   return {
     enter(spec, begin) {
       const inLoop = placeOf(spec) === 'shared'
-      const line = inLoop ? shared : outside
-      const entry = new Entry(line, spec.weight, begin)
-      line.add(entry, (leave) => scheduler.after(inLoop ? HOLD_SHARED_MS : HOLD_OUTSIDE_MS, leave))
+      const queue = inLoop ? shared : outside
+      const entry = new Entry(queue, spec.weight, begin)
+      queue.add(entry, (leave) => scheduler.after(inLoop ? HOLD_SHARED_MS : HOLD_OUTSIDE_MS, leave))
       return entry
     },
     get status() {
-      return { loading: sum((line) => line.loading), waiting: waiting() }
+      return { loading: sum((each) => each.loading), waiting: waiting() }
     },
     get fullAt() {
-      return waiting() >= queue ? queue : undefined
+      return waiting() >= queueMax ? queueMax : undefined
     },
   }
 }
@@ -68,13 +69,13 @@ type Hold = (leave: () => void) => Timer
 
 class Entry implements Ticket {
   readonly weight: number
-  readonly #line: Line
+  readonly #queue: LoadQueue
   #begin: (() => void) | undefined
   #timer: Timer | undefined
   state: 'waiting' | 'loading' | 'left' = 'waiting'
 
-  constructor(line: Line, weight: number, begin: () => void) {
-    this.#line = line
+  constructor(queue: LoadQueue, weight: number, begin: () => void) {
+    this.#queue = queue
     this.weight = weight
     this.#begin = begin
   }
@@ -94,12 +95,12 @@ class Entry implements Ticket {
     this.#begin = undefined
     this.#timer?.cancel()
     this.#timer = undefined
-    this.#line.left(this, state)
+    this.#queue.left(this, state)
   }
 }
 
-/** One queue: strictly in order, so that a heavy worker is not overtaken forever. */
-class Line {
+/** One queue, strictly in order: a heavy worker is never overtaken. */
+class LoadQueue {
   readonly #limit: number
   readonly #queue: { readonly entry: Entry; readonly hold: Hold }[] = []
   #weight = 0
@@ -122,7 +123,7 @@ class Line {
       return
     }
     this.loading--
-    // Weights are fractions: nobody loading is nothing, whatever the sum says.
+    // Weights are fractions: with no load in progress the weight is exactly 0, whatever rounding left.
     this.#weight = this.loading === 0 ? 0 : this.#weight - entry.weight
     this.#admit()
   }
@@ -141,7 +142,7 @@ class Line {
     }
   }
 
-  /** One that is heavier than the limit goes alone. */
+  /** An entry that is heavier than the limit loads alone. */
   #fits(weight: number): boolean {
     return this.loading === 0 || this.#weight + weight <= this.#limit + 1e-9
   }

@@ -11,11 +11,11 @@ import type { Logger } from '../log/logger.ts'
 import type { MovedStatus } from './status.ts'
 
 const STATE_VERSION = 1
-/** An ejected worker goes back to where its config wants it with the first start after this. */
+/** After this time the next start of an ejected worker uses the placement of its config again. */
 const EJECTED_FOR_MS = 24 * 3_600_000
 
 interface Move extends MovedStatus {
-  /** What the config said then; another word of it since is the newer decision. */
+  /** The placement in the config at that time; if the config has changed since, it is the newer decision. */
   readonly configured: Placement
 }
 
@@ -25,7 +25,7 @@ export interface AssignmentsOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number
   readonly log: Logger
-  /** A module that `byre run` hosts is alone already. */
+  /** `byre run`: a module is alone in its process already. */
   readonly alone: boolean
 }
 
@@ -38,12 +38,12 @@ export class Assignments {
     this.#moves = readMoves(options)
   }
 
-  /** Where `spec` lives, or is to be started. */
+  /** The placement in which `spec` runs, or will be started. */
   of(spec: ResolvedWorker): Placement {
     return this.#moves.get(spec.name)?.to ?? this.#configured(spec)
   }
 
-  /** Where `spec` is started now: a decision whose time is over, or that the config has overtaken, ends here. */
+  /** The placement in which `spec` is started now. Drops a move that has expired or that a newer config overrides. */
   start(spec: ResolvedWorker): Placement {
     const configured = this.#configured(spec)
     const move = this.#moves.get(spec.name)
@@ -52,13 +52,13 @@ export class Assignments {
     if (!over && move.configured === spec.placement) return move.to
     this.#options.log.info(
       { event: 'move-over', worker: spec.name, from: move.to, to: configured },
-      over ? 'the time of its eject is over' : 'its config changed since it was moved',
+      over ? 'the eject has expired' : 'its config changed after the move',
     )
     this.#forget(spec.name)
     return configured
   }
 
-  /** For the status: where it lives, and the decision behind that, if it is not the config's. */
+  /** For the status: the placement, and the move behind it if it is not the one of the config. */
   status(spec: ResolvedWorker): { readonly placement: Placement; readonly moved?: MovedStatus } {
     const placement = this.of(spec)
     const move = this.#moves.get(spec.name)
@@ -67,8 +67,8 @@ export class Assignments {
     return { placement, moved: { to, by, why, at, ...(until === undefined ? {} : { until }) } }
   }
 
-  /** As `onLimit: 'eject'`, or `onStall` after a stall, asks for a worker that took the process down; false when its
-   *  config does not, or it has one. */
+  /** Ejects a worker that ended the last process, if its config says so: `onLimit: 'eject'`, or `onStall: 'eject'` after a
+   *  stall. False if the config does not, or if the worker runs in a process already. */
   eject(spec: ResolvedWorker, why: string, stalled = false): boolean {
     const asked = spec.onLimit === 'eject' || (stalled && spec.onStall === 'eject')
     if (!asked || this.of(spec) === 'process') return false
@@ -76,12 +76,12 @@ export class Assignments {
     return true
   }
 
-  /** From its next run on `spec` lives in a process, if it does not. */
+  /** Moves `spec` to `process` from its next run on, unless it runs there already. */
   ejectStalled(spec: ResolvedWorker, why: string): void {
     if (this.of(spec) !== 'process') this.move(spec, 'process', 'eject', why)
   }
 
-  /** From its next run on `spec` lives in `to`; where the config wants it anyway, there is nothing to remember. */
+  /** Moves `spec` to `to` from its next run on. A move to the placement of the config is not recorded. */
   move(spec: ResolvedWorker, to: Placement, by: MovedStatus['by'], why: string): void {
     const at = this.#options.now()
     const from = this.of(spec)
@@ -106,7 +106,7 @@ export class Assignments {
     if (this.#moves.delete(worker)) this.#write()
   }
 
-  /** Atomically: a reader sees the file of before or of after. A disk that refuses costs the memory, not the move. */
+  /** Replaces the file atomically. If the disk refuses, the move still happens but is not remembered. */
   #write(): void {
     const { file, log } = this.#options
     try {
@@ -132,19 +132,19 @@ function readMoves({ file, log }: AssignmentsOptions): Map<string, Move> {
   try {
     text = readFileSync(file, 'utf8')
   } catch {
-    return new Map() // none was written
+    return new Map() // no move was written
   }
   try {
     const state: unknown = JSON.parse(text)
     if (!isRecord(state) || state['version'] !== STATE_VERSION || !isRecord(state['moves']))
-      throw new Error(`it is not a state file of version ${STATE_VERSION}`)
+      throw new Error(`not a state file of version ${STATE_VERSION}`)
     return new Map(
       Object.entries(state['moves']).filter((entry): entry is [string, Move] => isMove(entry[1])),
     )
   } catch (error) {
     log.error(
       { event: 'state-unreadable', file, ...describeThrown(error) },
-      'moves of workers are forgotten: the state file cannot be read',
+      'moves of workers are ignored: the state file cannot be read',
     )
     return new Map()
   }

@@ -1,9 +1,10 @@
-// A crash-safe note of whose code the loop is in, so that the next start can name the worker that took the process down
-// (law 1). One small file, overwritten in place with pwrite: the page cache keeps it when the process dies by any means.
+// The breadcrumb: a crash-safe record of the worker whose code the loop executes, from which the next start names the worker
+// that ended the process (law 1). One small file, overwritten in place with pwrite(2): the page cache survives every death
+// of the process.
 //
-// The loop itself writes while a module loads, and its last words. A turn that lasts is noted by the watching thread
-// (stall/long-turn.ts), which asks the held loop for its worker. Once native code of an addon may crash at any moment,
-// every entry into another worker's code is written: 512 bytes, 1.2 us.
+// The loop writes it while a module loads and when it knows its end. A long turn is recorded by the stall thread
+// (watch/stall/long-turn.ts), which asks the blocked loop for its worker. Once a native addon is loaded, which may crash at
+// any moment, each entry into the code of another worker is written: 512 bytes, 1.2 us.
 
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -17,13 +18,13 @@ import type { EntryWatch, RunScope } from '../ownership/run-scope.ts'
 
 const RECORD_BYTES = 512
 
-/** What the loop was doing when the note was last written. */
+/** What the loop was doing when the record was written. */
 export type CrumbState =
-  | 'idle' // in no worker's code, as far as it is known
+  | 'idle' // in no worker's code, as far as is known
   | 'in' // in a worker's code
   | 'abort' // a worker called process.abort
-  | 'clean' // the process ended as it should
-  | 'fatal' // byre saw the end coming and knows the worker
+  | 'clean' // the process ended normally
+  | 'fatal' // byre knew that the process was about to end, and the worker
 
 export interface Crumb {
   readonly v: 1
@@ -34,27 +35,27 @@ export interface Crumb {
   readonly worker?: string
   /** When the state was entered. */
   readonly at: number
-  /** A thread watched for stalls then: a loop held for long would have left a note of its own. */
+  /** The stall thread was running: a loop that was blocked for long would have left a stall note. */
   readonly watched?: true
 }
 
 export interface Breadcrumb extends EntryWatch {
   readonly path: string
   readonly startedAt: number
-  /** Synchronous; for last words. */
+  /** Synchronous; for the record of an end. */
   mark(state: CrumbState, worker?: string): void
   /** From here on each entry into another worker's code is written. */
   writeEntries(): void
-  /** Writes its own latest state again: the turn that another thread had noted is over. */
+  /** Writes the latest state again: the turn that the stall thread recorded is over. */
   restore(): void
-  /** Whether a thread watches for stalls from here on. */
+  /** Whether the stall thread runs from here on. */
   watched(on: boolean): void
-  /** `listener` is called before the last note is written. */
+  /** `listener` is called before the last record is written. */
   beforeClose(listener: () => void): void
   close(): void
 }
 
-/** While a module loads the note is renewed this often, so that its age tells a held loop from a kill. */
+/** While a module loads the record is rewritten this often: its age then distinguishes a blocked loop from a kill. */
 const RENEW_MS = 250
 
 /** Writes `crumb` over the whole record of the file open at `fd`. Throws what writeSync throws. */
@@ -66,7 +67,7 @@ export function writeCrumb(fd: number, crumb: Crumb): void {
 
 /**
  * Opens (and creates, with its folder 0700) the file and marks it idle. `startedAt` in ms since the epoch. A write that
- * fails ends the notes and is reported once: a full disk must not harm the workers.
+ * fails ends the recording and is reported once: a full disk must not affect the workers.
  */
 export function openBreadcrumb(
   path: string,
@@ -98,7 +99,7 @@ export function openBreadcrumb(
       onError(error)
     }
   }
-  /** No worker's code runs, but that of a module being loaded may at any time. */
+  /** No worker's code runs, but a module that is being loaded may run at any time. */
   const rest = (): void => {
     current = undefined
     const [first] = loading
@@ -109,7 +110,7 @@ export function openBreadcrumb(
     leaving = false
     if (current !== undefined) rest()
   }
-  // After every microtask of this turn: what a worker does after an await is part of the turn it was entered in.
+  // After all microtasks of this turn: they still belong to the worker that was entered.
   const afterTurn = (): void => host.nextTick(left)
 
   mark('idle')
@@ -122,7 +123,7 @@ export function openBreadcrumb(
       mark('in', scope.worker)
       if (leaving) return
       leaving = true
-      // Outside the worker's context: it would be noted as one more entry into its code.
+      // Outside the worker's context: in it, this would count as another entry into its code.
       runInScope(undefined, () => host.queueMicrotask(afterTurn))
     },
     loading(scope) {
@@ -151,7 +152,7 @@ export function openBreadcrumb(
     watched(on) {
       if (on === watched) return
       watched = on
-      write() // last words stay as they are
+      write() // the state itself is unchanged
     },
     beforeClose(listener) {
       closing = listener
@@ -167,12 +168,12 @@ export function openBreadcrumb(
   }
 }
 
-/** Reports that no more notes are written. */
+/** Reports once that recording has ended. */
 export function reportBreadcrumbFailed(log: Logger): (error: unknown) => void {
   return (error) =>
     log.error(
       { event: 'breadcrumb-failed', ...describeThrown(error) },
-      'cannot write the breadcrumb file: after a crash no worker will be named',
+      'the breadcrumb file cannot be written: after a crash no worker will be named',
     )
 }
 
@@ -184,7 +185,7 @@ const host = {
   setInterval: globalThis.setInterval,
 }
 
-/** The note of the last process, or undefined when there is none that can be read. */
+/** The record of the last process; undefined when there is none or it is unreadable. */
 export function readBreadcrumb(path: string): Crumb | undefined {
   try {
     const parsed: unknown = parse(readFileSync(path, 'utf8'))
@@ -192,6 +193,6 @@ export function readBreadcrumb(path: string): Crumb | undefined {
       ? (parsed as unknown as Crumb)
       : undefined
   } catch {
-    return undefined // absent on a first start; torn or foreign content proves nothing
+    return undefined // absent on a first start; a torn or foreign file proves nothing
   }
 }

@@ -1,15 +1,15 @@
-// A run that subscribed on a bus behind a network is not ready before the server knows: until then it would miss what
-// its readiness promises others it hears. Waiting is no
-// failure of the worker's: its start time-out begins anew. On the embedded bus nothing ever waits here.
+// A run that subscribed on a networked bus is ready only once the server has acknowledged its subscriptions: before that it
+// would miss messages that others send because it is ready. This wait is not charged to the worker: its start timeout is
+// extended. On the embedded bus nothing waits here.
 
 import type { ScopedBus } from '../bus/bus.ts'
 
-/** What a run waits for besides its gate, for status: `['bus']`, or nothing. */
+/** For the status: what a run waits for, the workers of its gate and `'bus'`. */
 export function awaited(gate: readonly string[], bus: ScopedBus | undefined): readonly string[] {
   return bus?.acknowledged === undefined ? gate : [...gate, 'bus']
 }
 
-/** Calls `ready` when the server acknowledged or refused what was subscribed so far; at once when nothing waits. */
+/** Calls `ready` when the server has acknowledged or refused the subscriptions made so far; at once if none is pending. */
 export function whenHeard(bus: ScopedBus | undefined, ready: () => void): void {
   const acknowledged = bus?.acknowledged
   if (acknowledged === undefined) ready()

@@ -1,4 +1,4 @@
-// The rules one worker is supervised by, as the pure transition wants them.
+// The restart rules of one worker, from its config, in the form that the pure transition takes.
 
 import type { Clock, Random } from '../base/clock.ts'
 import type { ResolvedWorker } from '../config/types.ts'
@@ -15,7 +15,7 @@ interface RuleDeps {
   readonly leasing: Leasing | undefined
 }
 
-/** What `event` makes of a worker; one with a lease has more states than others. */
+/** The step that `event` causes; a worker with a lease has more states. */
 export function decide(current: Supervised, event: LeaseEvent, spec: ResolvedWorker, deps: RuleDeps): Step {
   const rules = rulesOf(spec, deps)
   const { leasing } = deps

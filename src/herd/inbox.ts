@@ -1,5 +1,5 @@
-// The mailbox of one worker with what is said about it: made for the first message that has to wait, since most workers
-// never need one.
+// The mailbox of one worker and the log lines about it. The mailbox is created with the first message that has to wait: most
+// workers never need one.
 
 import type { RawDelivery } from '../bus/bus.ts'
 import { covers } from '../bus/topics.ts'
@@ -7,8 +7,7 @@ import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
 import { Mailbox } from './mailbox.ts'
 
-/** Those of `deliveries` that wake the worker and so wait for its next run; what else it had subscribed to ended with
- *  its subscription. */
+/** The deliveries that wake the worker, and so wait for its next run. Its other subscriptions ended with the run. */
 export function wakers(
   { activation }: ResolvedWorker,
   deliveries: readonly RawDelivery[],
@@ -19,13 +18,13 @@ export function wakers(
 
 export interface InboxHost {
   readonly logOf: (worker: string) => Logger
-  /** Messages kept for a worker at most. */
+  /** Most messages kept for a worker. */
   readonly bufferCapacity: number
 }
 
 export class Inbox {
   #mailbox: Mailbox | undefined
-  /** Holds open on it (hold.ts): what a run leaves unread waits for the next, whatever wakes the worker. */
+  /** Open holds (message-hold.ts): while there is one, all messages that a run leaves unread are kept for the next run. */
   holds = 0
   #last: RawDelivery | undefined
   readonly #worker: string
@@ -46,7 +45,7 @@ export class Inbox {
     return this.#mailbox?.unclaimed ?? 0
   }
 
-  /** The same delivery twice in a row is one that several taps saw. */
+  /** The same delivery twice in a row was seen by several taps. */
   keep(delivery: RawDelivery): void {
     if (delivery === this.#last) return
     this.#last = delivery
@@ -56,7 +55,7 @@ export class Inbox {
       .logOf(this.#worker)
       .warn(
         { event: 'mailbox-overflow', dropped: mailbox.dropped },
-        'kept messages overflowed: the oldest was dropped',
+        'the mailbox is full: the oldest message was dropped',
       )
   }
 
@@ -64,26 +63,26 @@ export class Inbox {
     return this.#mailbox?.claim(covers) ?? []
   }
 
-  /** Takes back what a run of `spec` had in hand: what would wake it, or all of it while it is held. */
+  /** Keeps unread messages of a run of `spec` for its next run: those that wake it, or all during a hold. */
   giveBack(deliveries: readonly RawDelivery[], spec: ResolvedWorker): void {
     const kept = this.holds > 0 ? deliveries : wakers(spec, deliveries)
     if (kept.length > 0) this.#made().giveBack(kept)
   }
 
-  /** A run is about to begin: what is here now is offered to it. */
+  /** A run is about to begin: the messages kept so far are offered to it. */
   offer(): void {
     this.#mailbox?.offer()
   }
 
-  /** The run ended: what it was offered and never claimed is dropped, counted and told; after a failure all is kept. */
-  settle(failed: boolean): void {
-    const count = this.#mailbox?.settle(failed) ?? 0
+  /** The run ended: messages that were offered and not claimed are dropped, counted and logged; after a failure all are kept. */
+  endRun(failed: boolean): void {
+    const count = this.#mailbox?.endRun(failed) ?? 0
     if (count > 0)
       this.#host
         .logOf(this.#worker)
         .warn(
           { event: 'unclaimed', count },
-          'kept messages that no subscription of the run covered were dropped',
+          'kept messages were dropped: no subscription of the run covered them',
         )
   }
 

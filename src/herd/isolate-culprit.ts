@@ -1,4 +1,4 @@
-// What the next start does about the worker that took the last process down: the siblings come up, the culprit does not.
+// Isolates the worker that ended the last process (law 1): the siblings start, the culprit is quarantined or ejected.
 
 import { uptime } from 'node:os'
 import { join } from 'node:path'
@@ -20,13 +20,13 @@ import type { ExitRecord } from './status.ts'
 
 export interface CulpritDeps {
   readonly stateFolder: string
-  /** As in the names of the files: the group, `_all`, or `run-<worker>`. */
+  /** The group, `_all`, or `run-<worker>`; part of the file names. */
   readonly label: string
   readonly log: Logger
   readonly owners: () => StackOwners
   /** Milliseconds since the epoch. */
   readonly now: number
-  /** Gives it a process of its own, if its config allows that (onLimit or onStall: 'eject'). */
+  /** Moves it to placement `process` if its config says so (onLimit or onStall: 'eject'). */
   readonly eject: (spec: ResolvedWorker, why: string, stalled: boolean) => boolean
   readonly runnerOf: (worker: string) => Isolable | undefined
 }
@@ -37,7 +37,7 @@ interface Isolable {
   readonly spec: ResolvedWorker
 }
 
-/** Names and isolates whom the note and V8's report of the last process prove; a mere suspect is only named. */
+/** Isolates the worker that the breadcrumb and V8's report of the last process prove to be the cause; a suspect is only logged. */
 export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): void {
   const report = takeFatalReport(join(deps.stateFolder, `${deps.label}.report.json`))
   const bootedAt = deps.now - uptime() * 1000
@@ -52,9 +52,12 @@ export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): voi
   })
   const runner = last === undefined ? undefined : deps.runnerOf(last.worker)
   if (last !== undefined && runner === undefined) {
-    // a shared resource, or a worker that the config has no more: nobody to quarantine
+    // a shared resource, or a worker that the config no longer has: nothing to quarantine
     const facts = { event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit }
-    deps.log.error(facts, `the last process ended inside ${last.worker}, which is no worker here`)
+    deps.log.error(
+      facts,
+      `the last process ended in the code of ${last.worker}, which is not a worker of this herd`,
+    )
     return
   }
   if (last === undefined || runner === undefined) {
@@ -66,19 +69,19 @@ export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): voi
   }
   const facts = { event: 'last-run', worker: last.worker, certain: last.certain, ...last.exit }
   if (!last.certain) {
-    deps.log.warn(facts, 'the last process died inside a worker, perhaps by chance')
+    deps.log.warn(facts, 'the last process ended in the code of a worker, possibly by chance')
     return
   }
-  deps.log.error(facts, 'the last process was taken down by a worker')
+  deps.log.error(facts, 'a worker ended the last process')
   runner.record.inherited(last.exit)
   if (deps.eject(runner.spec, last.exit.reason, last.exit.verdict === 'stalled')) return
   runner.isolate(`${last.exit.reason}. ${remedy(last.worker, deps.label)}`)
 }
 
-/** Where it was it would do it again. `byre run` hosts one worker, which is alone already. */
+/** In the same placement it would end the process again. Under `byre run` the worker is alone already. */
 function remedy(worker: string, label: string): string {
   const start = `byre start ${worker}`
   return label === `run-${worker}`
     ? `Start it with: ${start}`
-    : `Alone it harms nobody else: byre move ${worker} --to process, then ${start}`
+    : `In a separate process it affects no sibling: byre move ${worker} --to process, then ${start}`
 }

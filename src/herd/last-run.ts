@@ -1,5 +1,5 @@
-// How the last process of this group ended, read from its breadcrumb and V8's fatal report, and what the next start
-// does about it (law 1): the siblings come up, the culprit does not.
+// Determines how the last process of this group ended and which worker caused it (law 1), from the breadcrumb, V8's fatal
+// report, the stall note and the note of the unit.
 
 import { readFileSync, realpathSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -10,18 +10,18 @@ import type { StackOwners } from '../ownership/stack.ts'
 import type { Crumb } from './breadcrumb.ts'
 import type { ExitRecord, StallStatus } from './status.ts'
 
-/** Waiting for memory less than this is no reason to be told. */
+/** A smaller share of time spent waiting for memory is not mentioned. */
 const WAITED_PERCENT = 10
 
-/** A process that died inside a worker this long after entering it was held by it, not hit at random. */
+/** A process that died this long after entering a worker was blocked by it, not killed at random. */
 const HELD_MS = 1000
-/** When the unit's watchdog ended it, this much is enough: a loop that missed its ping was held for half of WatchdogSec=. */
+/** Enough if the unit's watchdog killed the process: a loop that missed its ping was blocked for half of WatchdogSec=. */
 const HELD_AT_WATCHDOG_MS = 250
 
 export interface LastRun {
   readonly worker: string
   readonly exit: ExitRecord
-  /** True: proven, isolate it now. False: it was inside when the process died, which kill -9 explains as well. */
+  /** True: proven to be the cause. False: its code was running when the process died, which kill -9 explains as well. */
   readonly certain: boolean
 }
 
@@ -32,28 +32,28 @@ export interface FatalReport {
   readonly heapLimitBytes?: number
 }
 
-/** What units/byre-stopped noted when the unit's main process had ended; a clean end leaves no note. */
+/** The note that units/byre-stopped writes when the main process of the unit has ended; a clean end leaves none. */
 export interface UnitResult {
   /** systemd's $SERVICE_RESULT: 'signal', 'watchdog', 'oom-kill', ... */
   readonly result: string
   /** $EXIT_STATUS: a number or the name of a signal. */
   readonly exitStatus: string
-  /** Processes of the unit the kernel killed for want of memory. */
+  /** Processes of the unit that the kernel's OOM killer ended. */
   readonly oomKills: number
-  /** Of the last 10 s, in which all of the unit waited for memory; absent on cgroup v1. */
+  /** Share of the last 10 s in which the whole unit waited for memory (PSI); absent on cgroup v1. */
   readonly waitedPercent?: number
-  /** Ms since the epoch: the end of the process, as near as systemd saw it. */
+  /** End of the process as systemd saw it; ms since the epoch. */
   readonly at: number
 }
 
-/** Where units/byre-stopped notes it. The templates in units/ do not know the herd of their config: they note it beside the
- *  folders of herds, and say so with $BYRE_STOPPED. */
+/** The file that units/byre-stopped writes. The unit templates do not know the herd of their config: they write to a
+ *  folder next to those of the herds and set $BYRE_STOPPED. */
 export function unitNoteFile(stateFolder: string, label: string): string {
   const folder = process.env['BYRE_STOPPED'] === '-' ? join(dirname(stateFolder), '-') : stateFolder
   return join(folder, `${label}.unit.json`)
 }
 
-/** Reads and removes the note; undefined when there is none that can be read. */
+/** Reads and removes the note; undefined if there is none or it is unreadable. */
 export function takeUnitResult(path: string): UnitResult | undefined {
   try {
     const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'))
@@ -63,11 +63,11 @@ export function takeUnitResult(path: string): UnitResult | undefined {
     const waited = typeof waitedPercent === 'number' ? { waitedPercent } : {}
     return { result, exitStatus: String(exitStatus), oomKills, ...waited, at }
   } catch {
-    return undefined // not under a unit of byre's, or the unit was stopped as it should
+    return undefined // no unit of byre, or a clean stop
   }
 }
 
-/** The verdict on the process, whoever was inside. */
+/** The verdict on the process. */
 export function verdictOfUnit({ result, oomKills }: UnitResult): ExitRecord['verdict'] {
   if (killedForMemory({ result, oomKills })) return 'oom-host'
   return result === 'watchdog' ? 'stalled' : 'unknown'
@@ -96,11 +96,11 @@ export function takeFatalReport(path: string): FatalReport | undefined {
       ...(heap?.memoryLimit === undefined ? {} : { heapLimitBytes: heap.memoryLimit }),
     }
   } catch {
-    return undefined // no report, or one cut short by the death it describes
+    return undefined // no report, or one truncated by the death it describes
   }
 }
 
-/** What the watching thread wrote while the loop was held (stall/note.ts). */
+/** The note that the stall thread writes while the loop is blocked (watch/stall). */
 export type StallNote = StallStatus['last'] & {
   readonly v: 1
   readonly pid: number
@@ -111,7 +111,7 @@ export function stallNoteFile(stateFolder: string, label: string): string {
   return join(stateFolder, `${label}.stall.json`)
 }
 
-/** Reads and removes it; undefined when there is none, or none that can be read. */
+/** Reads and removes the note; undefined if there is none or it is unreadable. */
 export function takeStallNote(file: string): StallNote | undefined {
   try {
     const text = readFileSync(file, 'utf8')
@@ -121,26 +121,25 @@ export function takeStallNote(file: string): StallNote | undefined {
       ? (parsed as unknown as StallNote)
       : undefined
   } catch {
-    return undefined // none was written, or only a part of one
+    return undefined // absent or incomplete
   }
 }
 
-/** What the next start knows of the end besides the breadcrumb. The times are ms since the epoch. */
+/** What the next start knows besides the breadcrumb. Times are ms since the epoch. */
 interface Circumstances {
   readonly now: number
   readonly bootedAt: number
   readonly unit?: UnitResult | undefined
   readonly stall?: StallNote | undefined
-  /** Whether a worker that holds the loop for long leaves a `stall`, if somebody watched: then none says that it did not.
-   *  @default no */
+  /** Whether `stall.detect` is on for a worker: if the stall thread ran, a missing stall note then proves that the worker
+   *  did not block the loop. @default false */
   readonly watched?: ((worker: string) => boolean) | undefined
 }
 
 /**
- * Who took the last process down, or undefined when it ended as it should or nothing names anybody. When a process died
- * is known to nobody after it but its unit: without a `unit` note, one older than HELD_MS may also be a kill in the
- * middle of a callback and a long pause before this start: no proof where a stall would have been noted. The times are
- * ms since the epoch.
+ * The worker that ended the last process; undefined if the process ended normally or nothing identifies a worker. Only the
+ * unit knows when a process died: without a `unit` note a breadcrumb older than HELD_MS may also mean a kill during a
+ * callback and a long pause before this start, which proves nothing if a stall would have left a note.
  */
 export function explainLastRun(
   crumb: Crumb | undefined,
@@ -165,10 +164,10 @@ export function explainLastRun(
   if (crumb.state === 'abort') {
     return last(crumb, 'killed', 'called process.abort(), which ended the whole process', evidence, true)
   }
-  if (crumb.at < bootedAt) return undefined // the machine went down, and everybody with it
+  if (crumb.at < bootedAt) return undefined // the machine went down
   const heldMs = (unit?.at ?? now) - crumb.at
   const enoughMs = unit?.result === 'watchdog' ? HELD_AT_WATCHDOG_MS : HELD_MS
-  // without the unit's word the time since is the pause before this start as well: no proof against whoever was watched
+  // without a unit note heldMs includes the pause before this start: no proof if a stall would have left a note
   const held = heldMs >= enoughMs && (unit !== undefined || crumb.watched !== true || !watched(crumb.worker))
   const certain = crumb.state === 'fatal' || held
   if (unit !== undefined) {
@@ -185,7 +184,7 @@ export function explainLastRun(
   )
 }
 
-/** This process has loaded nothing yet: the links of the config lead where they lead now. */
+/** Resolves symbolic links of the modules: this process has loaded nothing yet. */
 function throughLinks({ byModule, ownRoot }: StackOwners): StackOwners {
   const byFile = new Map<string, readonly string[]>()
   for (const [path, workers] of byModule) {
@@ -200,20 +199,20 @@ function realFile(path: string): string {
   try {
     return realpathSync.native(path)
   } catch {
-    return path // it is gone
+    return path // the file is gone
   }
 }
 
-/** One clause on how the unit saw its process end. */
+/** One clause: the end of the process as the unit saw it. */
 export function describeUnit(unit: UnitResult): string {
   const verdict = verdictOfUnit(unit)
   if (verdict === 'oom-host') return 'the kernel killed the process: its unit was over its memory limit'
   if (verdict === 'stalled')
-    return `the watchdog of the unit ended the process: its loop was held${describeWait(unit)}`
+    return `the watchdog of the unit killed the process: its loop was blocked${describeWait(unit)}`
   return `the process ended with ${unit.exitStatus} (${unit.result})`
 }
 
-/** Past memory.high the kernel holds whoever asks for memory, and with it the loop: that is not the worker's code alone. */
+/** Above memory.high the kernel throttles allocations, which blocks the loop: the worker's code is not the only cause. */
 function describeWait({ waitedPercent = 0 }: UnitResult): string {
   return waitedPercent < WAITED_PERCENT
     ? ''
@@ -227,7 +226,7 @@ function fromReport(worker: string, report: FatalReport, byStack: boolean, now: 
   return { worker, certain: true, exit: { verdict: oom ? 'oom-heap' : 'unknown', reason, evidence, at: now } }
 }
 
-/** The note is of the very process that ended, and nothing but the stall explains its end. */
+/** The note belongs to the process that ended, and only the stall explains the end. */
 function isOf(stall: StallNote, crumb: Crumb, bootedAt: number): boolean {
   if (crumb.state === 'abort') return false
   return stall.pid === crumb.pid && stall.at >= crumb.startedAt && stall.at >= bootedAt
@@ -236,13 +235,13 @@ function isOf(stall: StallNote, crumb: Crumb, bootedAt: number): boolean {
 function fromStall(worker: string, stall: StallNote, crumb: Crumb, unit: UnitResult | undefined): LastRun {
   const { v: _, worker: __, ...seen } = stall
   const where = stall.file === undefined ? '' : ` in ${stall.function} (${stall.file}:${stall.line})`
-  const reason = `it had held the loop for ${formatDurationMs(stall.blockedMs)}${where} when it was seen, and the process was ended before it gave it back${unit === undefined ? '' : describeWait(unit)}`
+  const reason = `it had blocked the loop for ${formatDurationMs(stall.blockedMs)}${where} when it was detected, and the process was killed before the loop continued${unit === undefined ? '' : describeWait(unit)}`
   const unavailable = {
     ...(unit === undefined ? { signal: 'not known to the next process' } : {}),
     ...(stall.file === undefined ? { function: 'native code cannot be paused' } : {}),
   }
   const evidence = { ...seen, enteredAt: crumb.at, ...(unit === undefined ? {} : { unit }), unavailable }
-  // A guess that the breadcrumb does not share is one.
+  // A guess counts as proof only if the breadcrumb names the same worker.
   const certain = stall.by !== 'entered' || crumb.worker === worker
   return { worker, certain, exit: { verdict: 'stalled', reason, evidence, at: stall.at } }
 }

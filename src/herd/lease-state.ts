@@ -1,5 +1,5 @@
-// The states of a worker that runs only while it holds its lease: between any wish to run and the load stands the lease,
-// and it is given back when nothing of the worker runs any more. Pure, around the transition every worker has.
+// The states of a worker that runs only under its lease: every start first acquires the lease, and the lease is released once
+// nothing of the worker runs. Pure; wraps the transition that every worker has.
 
 import { assertNever } from '../base/check.ts'
 import type { Wake } from '../worker/contract.ts'
@@ -8,11 +8,11 @@ import type { Effect, Step, Supervised, TransitionContext, WorkerEvent, WorkerSt
 
 export type LeaseEvent =
   | WorkerEvent
-  /** The lease it seeks is its own. */
+  /** The lease was acquired. */
   | { readonly type: 'lease-won' }
   | { readonly type: 'lease-lost'; readonly why: string }
 
-/** As transition, for a worker that needs a lease. */
+/** Like `transition`, for a worker that needs a lease. */
 export function supervise(current: Supervised, event: LeaseEvent, ctx: TransitionContext): Step {
   if (event.type === 'lease-won') return won(current)
   if (event.type === 'lease-lost') return lost(current, event.why)
@@ -23,15 +23,15 @@ function won(current: Supervised): Step {
   const { state } = current
   if (state.kind !== 'standby') return { next: current, effects: [], reason: '' }
   const effects: Effect[] = [{ type: 'arm-start-timeout' }, { type: 'load' }]
-  return at(current, { kind: 'loading', wake: state.wake }, effects, 'its lease is won')
+  return at(current, { kind: 'loading', wake: state.wake }, effects, 'lease acquired')
 }
 
-/** It stops at once, and stands by for the next time. */
+/** The run stops at once and the worker waits for the lease again. */
 function lost(current: Supervised, why: string): Step {
   const { state } = current
-  const reason = `its lease is lost: ${why}`
+  const reason = `lease lost: ${why}`
   switch (state.kind) {
-    case 'standby': // it had not heard yet that it was won
+    case 'standby': // the loss arrived before the acquisition
       return at(current, state, [{ type: 'seek-lease' }], reason)
     case 'loading':
       return standBy(current, state.wake, [{ type: 'disarm-start-timeout' }, { type: 'abandon' }], reason)
@@ -45,7 +45,7 @@ function lost(current: Supervised, why: string): Step {
       const { wake } = state
       return at(current, { kind: 'stopping', wake, after: { kind: 'start', wake }, upMs: 0 }, effects, reason)
     }
-    case 'dormant': // it is over, or ending
+    case 'dormant': // ended, or ending
     case 'stopped':
     case 'stopping':
     case 'backing-off':
@@ -72,7 +72,7 @@ function standBy(current: Supervised, wake: Wake, effects: readonly Effect[], wh
     current,
     { kind: 'standby', wake },
     [...effects, { type: 'seek-lease' }],
-    `${why}; it waits for its lease`,
+    `${why}; waiting for the lease`,
   )
 }
 
@@ -80,7 +80,7 @@ function at(current: Supervised, state: WorkerState, effects: readonly Effect[],
   return { next: { state, history: current.history }, effects, reason }
 }
 
-/** It has the lease, or seeks it. */
+/** The worker holds the lease or waits for it. */
 function holds(state: WorkerState): boolean {
   return isLive(state) || state.kind === 'standby'
 }

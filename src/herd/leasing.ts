@@ -1,4 +1,4 @@
-// Leases of the workers of one process. Loaded only where there is a shared bus: without one no worker has a lease.
+// Leases of the workers of one process. Loaded only with a Redis bus: without one no worker has a lease.
 
 import type { HostBus, LeaseHold } from '../bus/bus.ts'
 import type { ResolvedWorker } from '../config/types.ts'
@@ -21,10 +21,10 @@ export class Leasing {
     this.#bus = bus
   }
 
-  /** The transition of a worker that runs only under its lease. */
+  /** The transition of a worker that needs a lease. */
   readonly transition: typeof supervise = supervise
 
-  /** `apply` is called when the lease is won or lost. */
+  /** `apply` is called when the lease is acquired or lost. */
   perform(spec: ResolvedWorker, effect: Effect, apply: (event: LeaseEvent) => void): void {
     if (effect.type === 'seek-lease') this.#seek(spec, apply)
     else if (effect.type === 'drop-lease') {
@@ -33,7 +33,7 @@ export class Leasing {
     }
   }
 
-  /** The fence of the lease it holds. */
+  /** The fence of the lease that `worker` holds. */
   fenceOf(worker: string): number | undefined {
     return this.#leases.get(worker)?.fence
   }

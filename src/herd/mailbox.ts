@@ -1,29 +1,28 @@
-// Messages kept for a worker that is not there to receive them: in order, bounded, handed over to the first
-// subscription that covers them. Pure but for its own memory.
+// Messages kept for a worker that is not running: bounded, in order, handed to the first subscription that covers them.
 
 import type { RawDelivery } from '../bus/bus.ts'
 
-/** A message is offered to this many runs that read nothing of what they took; then it counts as unclaimed. */
+/** A message is offered to this many runs that read nothing; then it counts as unclaimed. */
 export const OFFERS_MAX = 3
 
 interface Kept {
   readonly delivery: RawDelivery
-  /** Runs that had it in hand. */
+  /** Runs that claimed it without reading it. */
   offers: number
-  /** Present when the current run started, and not taken since. */
+  /** Offered to the current run and not claimed since. */
   seen: boolean
 }
 
 export class Mailbox {
   #kept: Kept[] = []
   readonly #capacity: number
-  /** How often a claimed message has been in hand, for the day it comes back. */
+  /** Of claimed messages, how often they were offered, in case they come back. */
   readonly #offers = new WeakMap<RawDelivery, number>()
-  /** Of what the current run claimed, how much it has not given back. */
+  /** Messages that the current run claimed and has not given back. */
   #taken = 0
-  /** Dropped because the mailbox was full (oldest first). */
+  /** Messages dropped because the mailbox was full (oldest first). */
   dropped = 0
-  /** Offered to a whole run and claimed by none of its subscriptions. */
+  /** Messages offered to a run and claimed by none of its subscriptions. */
   unclaimed = 0
 
   constructor(capacity: number) {
@@ -34,13 +33,13 @@ export class Mailbox {
     return this.#kept.length
   }
 
-  /** Keeps a message at the end. False when that pushed the oldest out. */
+  /** Appends a message. False if that dropped the oldest one. */
   keep(delivery: RawDelivery): boolean {
     this.#kept.push({ delivery, offers: 0, seen: false })
     return this.#trim()
   }
 
-  /** Takes, in order, what `covers` accepts. */
+  /** Removes and returns, in order, the messages whose topic `covers` accepts. */
   claim(covers: (topic: string) => boolean): RawDelivery[] {
     const taken = this.#kept.filter((kept) => covers(kept.delivery.topic))
     if (taken.length > 0) {
@@ -51,10 +50,10 @@ export class Mailbox {
     return taken.map((kept) => kept.delivery)
   }
 
-  /** Puts back, in front and in order, what a subscription held unread when it closed. */
+  /** Puts back, in front and in order, the messages a subscription had not read when it closed. */
   giveBack(deliveries: readonly RawDelivery[]): void {
     const returned: Kept[] = []
-    // Two overlapping subscriptions of one run give the same message back twice.
+    // Two overlapping subscriptions of one run return the same message twice.
     const known = new Set(this.#kept.map((kept) => kept.delivery))
     for (const delivery of deliveries) {
       if (known.has(delivery)) continue
@@ -67,21 +66,21 @@ export class Mailbox {
     this.#trim()
   }
 
-  /** A run is about to begin: what is here now is offered to it. */
+  /** A run is about to begin: the messages kept so far are offered to it. */
   offer(): void {
     for (const kept of this.#kept) kept.seen = true
     this.#taken = 0
   }
 
   /**
-   * The run ended. What it was offered and never claimed is dropped and counted, and so is what came back from
-   * OFFERS_MAX runs in a row that read nothing. After a failure all is kept: the restart is to have it. Returns how
-   * many were dropped.
+   * The run ended. Messages that were offered and never claimed are dropped and counted, and so are those that OFFERS_MAX
+   * runs in a row returned without reading any. After a failure all messages are kept for the restart. Returns the number
+   * dropped.
    */
-  settle(failed = false): number {
+  endRun(failed = false): number {
     if (failed) return 0
     const before = this.#kept.length
-    if (this.#taken > 0) for (const kept of this.#kept) kept.offers = 0 // it reads, if only some at a time
+    if (this.#taken > 0) for (const kept of this.#kept) kept.offers = 0 // it does read, a few at a time
     this.#kept = this.#kept.filter((kept) => !kept.seen && kept.offers < OFFERS_MAX)
     const lost = before - this.#kept.length
     this.unclaimed += lost

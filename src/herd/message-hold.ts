@@ -1,4 +1,4 @@
-// Keeps the messages of a worker between two of its runs: for a move, and for a sleep from which they wake it.
+// Keeps the messages of a worker between two of its runs: during a move, and during a sleep from which they wake it.
 
 import type { Timer } from '../base/clock.ts'
 import type { Scheduler } from '../base/scheduler.ts'
@@ -6,12 +6,12 @@ import type { HostBus } from '../bus/bus.ts'
 import { runInScope } from '../ownership/run-scope.ts'
 import type { Runner } from './runner.ts'
 
-/** Beyond the time its stop and start may take. */
+/** Added to the time that a stop and a start may take. */
 const MARGIN_MS = 1000
 
 /**
- * Delivers what `runner` is subscribed to now to its mailbox whenever none of its subscriptions takes it: from here
- * until its next run covers all of it again, at most as long as a stop and a start may take.
+ * Keeps the messages of all current subscriptions of `runner` in its mailbox whenever no open subscription covers them, until
+ * its next run covers all of them again, at most for the time that a stop and a start may take.
  */
 export function holdMessages(runner: Runner, bus: HostBus, scheduler: Scheduler): void {
   const { run, patterns } = runner.listening
@@ -27,7 +27,7 @@ export function holdMessages(runner: Runner, bus: HostBus, scheduler: Scheduler)
     bus.tap(pattern, (delivery) =>
       runInScope(undefined, () => {
         const now = runner.listening
-        // The old run may still cover it all: only a later one ends the hold.
+        // The old run may still cover all patterns: only a later run ends the hold.
         if (now.run !== run && patterns.every((held) => now.patterns.includes(held))) release()
         runner.deliver(delivery)
       }),

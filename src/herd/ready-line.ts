@@ -1,4 +1,4 @@
-// The line that says that the herd is up, and without whom.
+// The log line that reports the herd ready, and the workers that are not.
 
 import type { Logger } from '../log/logger.ts'
 import type { WorkerSet } from './worker-set.ts'
@@ -14,6 +14,6 @@ export function logReady(
     .map((runner) => runner.name)
   log.info(
     { event: 'ready', ...times, workers: workers.size, eager: eager.length, notReady },
-    notReady.length === 0 ? 'herd is ready' : `herd is up, without ${notReady.join(', ')}`,
+    notReady.length === 0 ? 'herd is ready' : `herd is up; not ready: ${notReady.join(', ')}`,
   )
 }

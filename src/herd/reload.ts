@@ -1,4 +1,4 @@
-// What a reload changes, whether it may, and what is logged of it.
+// Plans a reload: what it changes and what it must refuse. Logs the result.
 
 import type { Problem } from '../base/errors.ts'
 import { diffHerd } from '../config/diff.ts'
@@ -8,10 +8,10 @@ import type { Logger } from '../log/logger.ts'
 
 const STOPPING: Problem = {
   path: '(herd)',
-  message: 'the herd is being stopped; start it with the new config',
+  message: 'the herd is stopping. Start it with the new config',
 }
 
-/** `refused` is empty when it may be done. */
+/** `refused` is empty if the reload is allowed. */
 export function planReload(before: ResolvedHerd, next: ResolvedHerd, isStopping: boolean): HerdDiff {
   const difference = diffHerd(before, next)
   return isStopping ? { ...difference, refused: [STOPPING] } : difference

@@ -1,14 +1,14 @@
-// Restart arithmetic: pure. Given a policy and what has happened, restart after n ms, rest, or give up.
-// The shape is systemd's (Restart=, StartLimitBurst/Interval) with exponential backoff and OTP's window of failures.
+// Restart arithmetic, pure: given a policy and a history of failures, restart after a delay, rest, or give up. Modelled on
+// systemd (Restart=, StartLimitBurst=, StartLimitIntervalSec=), with exponential backoff and OTP's window of failures.
 
 import type { Random } from '../base/clock.ts'
 import type { ResolvedBackoff, ResolvedLimit, RestartPolicy } from '../config/types.ts'
 
-/** What the arithmetic remembers of one worker: bounded by limit.failures stamps and two counters. */
+/** The history of one worker: at most limit.failures timestamps and two counters. */
 export interface FailureHistory {
-  /** Monotonic ms of failed (or, under 'always', ended) runs, oldest first; never more than limit.failures. */
+  /** Monotonic ms of failed (or, under 'always', ended) runs, oldest first; at most limit.failures. */
   readonly stamps: readonly number[]
-  /** Ends in a row without a run that stayed up for backoff.resetAfter. */
+  /** Consecutive ends without a run that stayed up for backoff.resetAfter. */
   readonly consecutive: number
 }
 
@@ -20,12 +20,12 @@ export interface RestartPolicyInput {
   readonly limit: ResolvedLimit
 }
 
-/** How a run ended, as far as restarting is concerned. */
+/** The end of a run, as far as a restart depends on it. */
 export interface RunEnd {
   readonly failed: boolean
   /** Monotonic ms. */
   readonly at: number
-  /** How long it was ready; 0 when it never was. */
+  /** How long the run was ready; 0 if it never was. */
   readonly upMs: number
 }
 
@@ -34,7 +34,7 @@ export type RestartDecision =
   | { readonly kind: 'rest'; readonly history: FailureHistory }
   | { readonly kind: 'limit'; readonly failures: number; readonly history: FailureHistory }
 
-/** Jitter multiplies by [1, 1 + JITTER): workers that failed together do not come back together. */
+/** Jitter multiplies the delay by [1, 1 + JITTER), so that workers that failed together do not restart together. */
 export const JITTER = 0.5
 
 /**
@@ -43,7 +43,7 @@ export const JITTER = 0.5
  */
 export function backoffDelayMs(backoff: ResolvedBackoff, attempt: number): number {
   if (attempt <= 1) return backoff.firstMs
-  // The exponent is bounded so that a factor of 1e6 after a thousand failures is max, not Infinity * 0.
+  // The exponent is bounded: a factor of 1e6 after a thousand failures gives max, not Infinity * 0.
   const raw = backoff.baseMs * backoff.factor ** Math.min(attempt - 2, 64)
   return Math.min(backoff.maxMs, raw)
 }
@@ -53,7 +53,7 @@ export function delaySeries(backoff: ResolvedBackoff, count: number): number[] {
   return Array.from({ length: count }, (_, i) => backoffDelayMs(backoff, i + 1))
 }
 
-/** Decides after a run ended by itself (never after a stop that was asked for). */
+/** Decides after a run ended by itself, not after a requested stop. */
 export function decideRestart(
   policy: RestartPolicyInput,
   history: FailureHistory,

@@ -1,4 +1,4 @@
-// The bus of one run of a worker: what is kept for the worker is claimed from its inbox, what the run leaves unread goes back.
+// The bus of one run of a worker: kept messages are claimed from the worker's inbox, unread ones are returned to it.
 
 import type { HostBus, RawDelivery, ScopedBus, ScopedBusOptions } from '../bus/bus.ts'
 import { noteEntry } from '../ownership/run-scope.ts'
@@ -7,12 +7,12 @@ import type { BusOwner } from './runner-host.ts'
 
 type RunOf = (worker: string) => RunScope | undefined
 
-/** `runOf`: the run of a worker in the shared loop, if it has one there. */
+/** `runOf` returns the run of a worker in the shared loop, if it has one. */
 export function openRunBus(bus: HostBus, owner: BusOwner, runOf: RunOf): ScopedBus {
   return bus.scoped(owner.name, new RunBusOptions(owner, runOf))
 }
 
-/** A class and not closures: each loaded worker keeps one. */
+/** A class and not closures, because each loaded worker keeps one. */
 class RunBusOptions implements ScopedBusOptions {
   readonly #owner: BusOwner
   readonly #runOf: RunOf

@@ -1,9 +1,9 @@
-// What one run of a worker reports, on its way to the runner: told with the number of the run, so that a run the runner
-// has moved on from is not heard. A class, because each loaded worker keeps one.
+// Passes the reports of one run to its runner with the number of the run, so that the runner can ignore a run it has
+// abandoned. A class, because each loaded worker keeps one.
 
 import type { Exit, InstanceEvents, LoadFigures } from './placement.ts'
 
-/** `run` is the number of the run that reports. */
+/** `run` is the number of the reporting run. */
 export interface RunListener {
   runLoaded(run: number, figures: LoadFigures | undefined): void
   runReady(run: number): void

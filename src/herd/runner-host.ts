@@ -1,4 +1,4 @@
-// What a runner uses of the herd it belongs to; one object for all runners of a herd.
+// The services of a herd that its runners use; one object for all runners.
 
 import type { Clock, Random } from '../base/clock.ts'
 import type { Scheduler } from '../base/scheduler.ts'
@@ -12,16 +12,16 @@ import type { Assignments } from './assignments.ts'
 import type { Inbox } from './inbox.ts'
 import type { TransitionEvent } from './status.ts'
 
-/** Whose bus it is: messages kept for the worker are claimed from its inbox and given back to it. */
+/** The worker that a bus belongs to: its kept messages are claimed from the inbox and returned to it. */
 export interface BusOwner {
   readonly name: string
   readonly spec: ResolvedWorker
   readonly inbox: Inbox
 }
 
-/** A worker whose start is held back by its gate. */
+/** A worker whose start waits for its gate. */
 export interface Waiting {
-  /** Starts it if its gate is open now. */
+  /** Starts the worker if its gate is open. */
   retryPending(): void
 }
 
@@ -34,14 +34,14 @@ export interface RunnerHost {
   readonly logOf: (worker: string) => Logger
   readonly bufferCapacity: number
   readonly openBus: (owner: BusOwner) => ScopedBus
-  /** What `after` and `requires` still wait for. */
+  /** Names of the workers that `after` and `requires` still wait for. */
   readonly gate: (spec: ResolvedWorker) => readonly string[]
-  /** Those that are held back by their gate. */
+  /** Workers whose start waits for their gate. */
   readonly waiting: Set<Waiting>
   readonly onTransition: (event: TransitionEvent) => void
-  /** A critical worker is lost: it takes the herd with it. */
+  /** A critical worker is lost: the herd stops. */
   readonly onEscalate: (worker: string, why: string) => void
   readonly assignments: Assignments
-  /** Where there is a shared bus. */
+  /** Undefined without a Redis bus. */
   readonly leasing: Leasing | undefined
 }

@@ -1,5 +1,5 @@
-// Drives one worker: feeds what happens to the pure transition, emits the transition, then performs its effects.
-// A class with prototype methods and late-made parts, because a thousand dormant workers are ordinary.
+// Supervises one worker: passes each event to the pure transition, emits the transition, then performs its effects.
+// A class with prototype methods whose parts are created late, because a herd may have a thousand dormant workers.
 
 import { assertNever } from '../base/check.ts'
 import type { Timer } from '../base/clock.ts'
@@ -25,33 +25,34 @@ import { isLive } from './state.ts'
 import type { AfterStop, Effect, Supervised, WorkerState } from './state.ts'
 import type { WorkerStatus } from './status.ts'
 
-/** How long the end of a killed process may take before the worker is named as unstopped. */
+/** A killed process that has not ended after this time makes its worker unstopped. */
 const KILL_GRACE_MS = 5000
 
 export class Runner implements RunListener {
   spec: ResolvedWorker
   readonly index: number
-  /** What is kept for it; its bus claims from it and gives back. */
+  /** Messages kept for the worker; the bus of a run claims from it and returns unread ones. */
   readonly inbox: Inbox
-  /** What is remembered of it. */
+  /** Counters, timestamps and the last exit, for the status. */
   readonly record: WorkerRecord = new WorkerRecord()
   readonly #host: RunnerHost
   #supervised: Supervised
   #instance: Instance | undefined
   #bus: ScopedBus | undefined
   #ticket: Ticket | undefined
-  /** The one time-out or backoff of its state; no state has two. */
+  /** The timeout or backoff of the current state; no state has two. */
   #timer: Timer | undefined
-  /** Asked to start, held back by its gate. */
+  /** The wake of a start that waits for the gate. */
   #pending: Wake | undefined
-  /** Verdict of the run being stopped, when the stop was caused by one. */
+  /** The exit that caused the stop in progress, if one did. */
   #cause: Exit | undefined
   #ignoredSignal = false
-  /** Its instance was ended because it did not stop. */
+  /** The instance was killed because it did not stop. */
   #killed = false
-  #settled: (() => void)[] | undefined
-  #told = false // to start or to stop
-  /** Its entry is being changed: wishes to start are noted. */
+  #downWaiters: (() => void)[] | undefined
+  /** A start or a stop has been requested. */
+  #requested = false
+  /** A reload is changing the entry: requests to start are deferred. */
   #held = false
 
   constructor(spec: ResolvedWorker, index: number, host: RunnerHost) {
@@ -74,24 +75,24 @@ export class Runner implements RunListener {
   get live(): boolean {
     return isLive(this.state)
   }
-  /** The number of its latest run, and what that is subscribed to now. */
+  /** The number of the latest run and its current subscriptions. */
   get listening(): { readonly run: number; readonly patterns: readonly string[] } {
     return { run: this.record.runs, patterns: this.#bus?.patterns ?? [] }
   }
-  /** Waiting for its gate. */
+  /** A start waits for the gate. */
   get pending(): boolean {
     return this.#pending !== undefined
   }
 
-  /** Nothing of it will run unless somebody asks: what `after` of others waits for, besides ready. */
-  get settledDown(): boolean {
+  /** Nothing runs and no start is pending: satisfies `after` of other workers, as being ready does. */
+  get atRest(): boolean {
     const { kind } = this.state
-    return (kind === 'stopped' && this.#told && !this.pending) || kind === 'quarantined'
+    return (kind === 'stopped' && this.#requested && !this.pending) || kind === 'quarantined'
   }
 
-  /** Starts it, or notes the wish until its gate opens. */
+  /** Starts the worker, or defers the start until its gate opens. */
   start(wake: Wake): void {
-    this.#told = true
+    this.#requested = true
     if (this.#held) return this.#wait(wake)
     if (!this.live && this.#host.gate(this.spec).length > 0) return this.#wait(this.#pending ?? wake)
     this.#wait(undefined)
@@ -104,13 +105,13 @@ export class Runner implements RunListener {
     else this.#host.waiting.add(this)
   }
 
-  /** The gate may have opened. */
+  /** Starts the worker if its gate has opened. */
   retryPending(): void {
     const wake = this.#pending
     if (wake !== undefined && this.#host.gate(this.spec).length === 0) this.start(wake)
   }
 
-  /** A period or cron has come; skipped and counted unless it rests. */
+  /** A period or cron date is due. Skipped and counted unless the worker is dormant. */
   tick(): void {
     if (this.state.kind === 'dormant' && this.#pending === undefined) this.start(this.#wake('tick'))
     else this.record.ticksSkipped++
@@ -120,11 +121,11 @@ export class Runner implements RunListener {
     return { by, at: this.#host.clock.now() }
   }
 
-  /** A message of its activation topics: kept unless one of its open subscriptions takes it. */
+  /** A message on an activation topic: kept unless an open subscription of the run covers it. */
   deliver(delivery: RawDelivery): void {
     const { kind } = this.state
     if (!this.#held && (kind === 'stopped' || kind === 'quarantined')) {
-      this.record.refused++ // it was stopped by hand or given up: nothing is accepted on its behalf
+      this.record.refused++ // stopped by hand or quarantined: no message is accepted on its behalf
       return
     }
     if (this.#bus?.covers(delivery.topic) === true) return
@@ -134,14 +135,14 @@ export class Runner implements RunListener {
 
   stop(reason: StopKind, after: AfterStop): void {
     if (this.#held && after.kind === 'start') return this.start(after.wake)
-    this.#told = true
+    this.#requested = true
     this.#wait(undefined)
     this.record.unstopped = false
     this.#apply({ type: 'stop', reason, after })
   }
 
-  /** Stops it for a change of its entry: until `free` nothing starts it, and what comes for it is kept. `wanted`: it shall
-   *  start again then. Resolves when nothing of it runs any more. */
+  /** Stops the worker for a change of its entry: until `free` nothing starts it and its messages are kept. `wanted`: it is
+   *  to start again afterwards. Resolves when nothing of it runs. */
   async hold(wanted: boolean): Promise<void> {
     this.stop('reload', { kind: 'rest' })
     this.#held = true
@@ -149,7 +150,7 @@ export class Runner implements RunListener {
     await this.whenDown()
   }
 
-  /** Takes a changed entry; for one that is held. A lazy one that is wanted waits for what wakes it, or for who asked. */
+  /** Replaces the entry of a held worker. A lazy worker that is to start again waits for its activation or a command. */
   reconfigure(spec: ResolvedWorker): void {
     const from = this.state
     this.spec = spec
@@ -159,7 +160,7 @@ export class Runner implements RunListener {
     if (from.kind !== this.state.kind) this.#moved(from, this.state, 'reload')
   }
 
-  /** Ends the hold: what was asked for or kept meanwhile counts now. */
+  /** Ends the hold: deferred starts and kept messages take effect. */
   free(): void {
     this.#held = false
     this.retryPending()
@@ -172,15 +173,15 @@ export class Runner implements RunListener {
     this.#apply({ type: 'isolate', why })
   }
 
-  /** What runs of it now, for what only its placement can do. */
+  /** The current run, for operations of its placement. */
   get instance(): Instance | undefined {
     return this.#instance
   }
 
-  /** Resolves when nothing of it runs any more. */
+  /** Resolves when nothing of the worker runs. */
   async whenDown(): Promise<void> {
     if (!this.live) return
-    await new Promise<void>((resolve) => void (this.#settled ??= []).push(resolve))
+    await new Promise<void>((resolve) => void (this.#downWaiters ??= []).push(resolve))
   }
 
   status(): WorkerStatus {
@@ -215,8 +216,8 @@ export class Runner implements RunListener {
 
   #afterMove(from: WorkerState): void {
     if (isLive(from) && !this.live) {
-      const waiting = this.#settled ?? []
-      this.#settled = undefined
+      const waiting = this.#downWaiters ?? []
+      this.#downWaiters = undefined
       for (const resolve of waiting) resolve()
     }
     this.#wakeForKept()
@@ -232,7 +233,7 @@ export class Runner implements RunListener {
         this.#launch()
         return
       case 'run':
-        this.inbox.offer() // with what came while it loaded
+        this.inbox.offer() // includes messages that arrived during the load
         this.#instance?.run()
         return
       case 'abort':
@@ -283,7 +284,7 @@ export class Runner implements RunListener {
     this.#ticket = this.#host.admission.enter(this.spec, () => {
       if (this.record.runs !== run || this.state.kind !== 'loading') return
       this.record.startedAt = this.#host.clock.now()
-      // From its turn on: what it waits for slow siblings is not its own time.
+      // From its admission on: time spent waiting for slow siblings does not count.
       this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
       this.#instance = this.#host.placementOf(this.spec).launch({
         spec: this.spec,
@@ -316,7 +317,7 @@ export class Runner implements RunListener {
     this.#ticket = undefined
   }
 
-  /** The placement calls it when the run wants a bus. */
+  /** Called by the placement when the run needs a bus. */
   openBus(): ScopedBus {
     return (this.#bus = this.#host.openBus(this))
   }
@@ -324,17 +325,17 @@ export class Runner implements RunListener {
   runEnded(run: number, exit: Exit): void {
     if (this.record.runs !== run) return
     this.#leave()
-    const told = this.#cause ?? exit
-    const failed = this.#note(told)
-    // A run that was cut short for the next one may have had no time to read: what it was offered is the next one's.
+    const final = this.#cause ?? exit
+    const failed = this.#note(final)
+    // A run that was stopped in favour of the next one may have had no time to read: its offered messages stay.
     const { state } = this
     this.#release(failed || (state.kind === 'stopping' && state.after.kind === 'start'))
-    this.#apply({ type: 'ended', ...told })
+    this.#apply({ type: 'ended', ...final })
   }
 
   runCharged(run: number, exit: Exit): void {
     if (this.record.runs !== run) return
-    // The first reason wins; what fails while it is being stopped is only logged.
+    // The first cause decides; errors during a stop are only logged.
     if (this.state.kind === 'stopping' || !this.live) {
       this.#log.warn({ event: 'error-while-stopping', verdict: exit.verdict, ...exit.evidence }, exit.text)
       return
@@ -346,8 +347,8 @@ export class Runner implements RunListener {
   }
 
   #startTimedOut(): void {
+    // A bus that does not acknowledge is not the worker's fault.
     if (this.#bus?.acknowledged !== undefined)
-      // not the worker's failure
       return this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
     const loading = this.state.kind === 'loading'
     this.#cause = startTimeoutExit(this.spec, loading)
@@ -356,7 +357,7 @@ export class Runner implements RunListener {
   }
 
   #stopTimedOut(): void {
-    // A thread or process can be ended; its end comes as the end of the run, unless the kernel is stuck as well.
+    // A thread or process can be killed. Its end arrives as the end of the run, unless the kernel is stuck too.
     if (this.#instance?.kill !== undefined && !this.#killed) {
       this.#killed = true
       this.#instance.kill()
@@ -368,10 +369,10 @@ export class Runner implements RunListener {
     this.#ignoredSignal = false
   }
 
-  /** Gives the run up: while it loads nothing of it runs yet; else it ignored its signal and is named. */
+  /** Abandons the run. If it was loading, nothing of it runs yet; otherwise it ignored its signal and is unstopped. */
   #abandon(): void {
     this.#leave()
-    this.record.runs++ // whatever it still reports is not heard
+    this.record.runs++ // later reports of the abandoned run are ignored
     if (this.#ignoredSignal) {
       const exit = unstoppedExit(this.spec, this.#cause)
       this.#note(exit)
@@ -391,9 +392,9 @@ export class Runner implements RunListener {
   #release(failed: boolean): void {
     const leftovers = this.#instance?.release(this.#cause)
     this.#instance = undefined
-    this.record.refused += this.#bus?.dropped ?? 0 // the count goes on when the run does not
+    this.record.refused += this.#bus?.dropped ?? 0 // the count outlives the run
     this.#bus = undefined
     if (leftovers !== undefined) reportLeftovers(this.#log, leftovers)
-    this.inbox.settle(failed)
+    this.inbox.endRun(failed)
   }
 }

@@ -1,5 +1,5 @@
-// The states of a worker and the one pure transition between them. Decide here, emit the transition, then act:
-// the runner interprets the returned effects and feeds what happens back as events.
+// The states of a worker and the one pure transition between them. Decided here; the runner emits the transition, performs
+// the returned effects and reports what happens as further events.
 
 import { assertNever } from '../base/check.ts'
 import type { Random } from '../base/clock.ts'
@@ -11,12 +11,12 @@ import { decideRestart, NO_FAILURES } from './restart.ts'
 import type { FailureHistory, RestartPolicyInput } from './restart.ts'
 import type { Verdict } from './status.ts'
 
-/** Where a worker goes once the run that is being stopped has ended. */
+/** What follows once the run that is being stopped has ended. */
 export type AfterStop =
   | { readonly kind: 'rest' }
-  /** Rest, and wake by itself if it is lazy. */
+  /** Rest; a lazy worker becomes dormant and can be woken. */
   | { readonly kind: 'sleep' }
-  /** Start again at once, with a clean slate. */
+  /** Start again at once, with an empty failure history. */
   | { readonly kind: 'start'; readonly wake: Wake }
   /** The stop was caused by a failure: the restart policy decides. */
   | { readonly kind: 'failed' }
@@ -42,9 +42,9 @@ export type WorkerEvent =
   | { readonly type: 'start'; readonly wake: Wake }
   | { readonly type: 'loaded' }
   | { readonly type: 'ready' }
-  /** run() settled, or the module could not be loaded. */
+  /** run() settled, or loading failed. */
   | { readonly type: 'ended'; readonly verdict: Verdict; readonly text: string; readonly needs?: LoadNeeds }
-  /** A stray error or process.exit was charged to it while it runs. */
+  /** A stray error or process.exit was charged to the current run. */
   | { readonly type: 'charged'; readonly verdict: Verdict; readonly text: string; readonly stop: StopKind }
   | { readonly type: 'start-timeout' }
   | { readonly type: 'stop'; readonly reason: StopKind; readonly after: AfterStop }
@@ -56,7 +56,7 @@ export type Effect =
   | { readonly type: 'load' }
   | { readonly type: 'run' }
   | { readonly type: 'abort'; readonly reason: StopKind }
-  /** Gives the current run up: closes its scope and ignores whatever it still does. */
+  /** Abandons the current run: closes its scope and ignores its later reports. */
   | { readonly type: 'abandon' }
   | { readonly type: 'arm-start-timeout' }
   | { readonly type: 'disarm-start-timeout' }
@@ -64,27 +64,27 @@ export type Effect =
   | { readonly type: 'disarm-stop-timeout' }
   | { readonly type: 'arm-backoff'; readonly delayMs: number }
   | { readonly type: 'disarm-backoff' }
-  /** The worker is lost and its config says that the herd goes with it. */
+  /** A critical worker is lost: the herd stops. */
   | { readonly type: 'escalate'; readonly why: string }
-  /** Waits for the one lease of the fleet (under-lease.ts). */
+  /** Requests the worker's lease (lease-state.ts). */
   | { readonly type: 'seek-lease' }
   | { readonly type: 'drop-lease' }
-  /** From now on it lives in a process of its own. */
+  /** Moves the worker to placement `process` from its next run on. */
   | { readonly type: 'eject'; readonly why: string }
 
 export interface TransitionContext extends RestartPolicyInput {
   readonly onLimit: OnLimit
   readonly critical: boolean
-  /** It can be given a process of its own, and has none. */
+  /** The worker can be ejected: it does not run in a process. */
   readonly ejectable: boolean
-  /** Rests as dormant instead of stopped. */
+  /** Rests in state dormant instead of stopped. */
   readonly lazy: boolean
   /** Monotonic ms. */
   readonly now: number
   readonly random: Random
 }
 
-/** The whole memory of one worker's supervision. */
+/** The complete supervision state of one worker. */
 export interface Supervised {
   readonly state: WorkerState
   readonly history: FailureHistory
@@ -93,11 +93,11 @@ export interface Supervised {
 export interface Step {
   readonly next: Supervised
   readonly effects: readonly Effect[]
-  /** Why, in a few words; the `reason` of the transition event. */
+  /** The `reason` of the transition event, in a few words. */
   readonly reason: string
 }
 
-/** What `event` makes of `current`. An event that does not apply changes nothing and returns no effects. */
+/** The step that `event` causes in `current`. An event that does not apply changes nothing and has no effects. */
 export function transition(current: Supervised, event: WorkerEvent, ctx: TransitionContext): Step {
   switch (event.type) {
     case 'start':
@@ -123,7 +123,7 @@ export function transition(current: Supervised, event: WorkerEvent, ctx: Transit
       return stop(current, event, ctx)
     case 'stop-timeout':
       if (current.state.kind !== 'stopping') return stay(current)
-      return settleStop(current, current.state, ctx, [{ type: 'abandon' }], 'unstopped')
+      return afterStop(current, current.state, ctx, [{ type: 'abandon' }], 'unstopped')
     case 'backoff-elapsed':
       if (current.state.kind !== 'backing-off') return stay(current)
       return launch(current, current.state.wake, 'backoff elapsed')
@@ -135,7 +135,7 @@ export function transition(current: Supervised, event: WorkerEvent, ctx: Transit
   }
 }
 
-/** A run of it exists: its module is loading or its run() has not settled. */
+/** A run exists: the module is loading or run() has not settled. */
 export function isLive(state: WorkerState): boolean {
   return (
     state.kind === 'loading' ||
@@ -163,15 +163,15 @@ function start(current: Supervised, wake: Wake): Step {
     case 'dormant':
     case 'stopped':
       return launch(current, wake, `woken by ${wake.by}`)
-    case 'backing-off': // only a person shortens a backoff; a message or tick waits for it
+    case 'backing-off': // only a manual start shortens a backoff; messages and ticks wait for it
       if (wake.by !== 'manual') return stay(current)
       return prepend([{ type: 'disarm-backoff' }], launch(clean(current), wake, 'woken by manual'))
-    case 'quarantined': // only a person ends a quarantine, and it wipes the slate
+    case 'quarantined': // only a manual start ends a quarantine; it clears the history
       return wake.by === 'manual' ? launch(clean(current), wake, 'quarantine ended by hand') : stay(current)
-    case 'stopping': // after a failure the restart policy decides, unless a person does
+    case 'stopping': // after a failure the restart policy decides, unless the start is manual
       if (state.after.kind === 'start' || (state.after.kind === 'failed' && wake.by !== 'manual'))
         return stay(current)
-      return to(current, { ...state, after: { kind: 'start', wake } }, [], 'start asked while stopping')
+      return to(current, { ...state, after: { kind: 'start', wake } }, [], 'start requested while stopping')
     case 'standby':
     case 'loading':
     case 'starting':
@@ -198,7 +198,7 @@ function ended(
   const { state } = current
   const disarm: Effect[] = [{ type: 'disarm-start-timeout' }]
   if (state.kind === 'stopping') {
-    return settleStop(current, state, ctx, [{ type: 'disarm-stop-timeout' }], state.verdict ?? event.verdict)
+    return afterStop(current, state, ctx, [{ type: 'disarm-stop-timeout' }], state.verdict ?? event.verdict)
   }
   if (state.kind !== 'loading' && state.kind !== 'starting' && state.kind !== 'running') return stay(current)
   const upMs = state.kind === 'running' ? ctx.now - state.readyAt : 0
@@ -219,7 +219,7 @@ interface End {
 
 /** A run ended by itself: the restart policy decides. */
 function rest(current: Supervised, end: End, ctx: TransitionContext): Step {
-  // A lazy worker that is done is dormant again whatever `restart` says: its next wake is its restart.
+  // A lazy worker that is done becomes dormant whatever `restart` says: its next wake is its restart.
   if (ctx.lazy && !end.failed) return to(clean(current), resting(ctx), [], end.text)
   const decision = decideRestart(
     ctx,
@@ -262,7 +262,7 @@ function charged(
 ): Step {
   const { state } = current
   if (state.kind === 'loading') {
-    // The import cannot be cancelled; what it still does is ignored.
+    // An import cannot be cancelled; its result is ignored.
     const failed = event.verdict !== 'done'
     const after = rest(current, { failed, upMs: 0, wake: state.wake, text: event.text }, ctx)
     return prepend([{ type: 'disarm-start-timeout' }, { type: 'abandon' }], after)
@@ -311,7 +311,7 @@ function stop(
   const then = (from: Supervised, effects: readonly Effect[]): Step => {
     if (event.after.kind === 'start')
       return prepend(effects, launch(clean(from), event.after.wake, event.reason))
-    // Asked to rest: a lazy worker that is put to sleep stays wakeable, one that is stopped does not.
+    // A lazy worker that was put to sleep can be woken; one that was stopped cannot.
     const rested: WorkerState = event.after.kind === 'sleep' ? resting(ctx) : { kind: 'stopped' }
     return rested.kind === state.kind ? stay(current) : to(from, rested, effects, event.reason)
   }
@@ -323,7 +323,7 @@ function stop(
       return then(current, [])
     case 'backing-off':
       return then(current, [{ type: 'disarm-backoff' }])
-    case 'loading': // nothing of it runs yet; the import goes on in the background and is ignored
+    case 'loading': // run() has not been called; the import continues in the background and is ignored
       return then(current, [{ type: 'disarm-start-timeout' }, { type: 'abandon' }])
     case 'starting':
     case 'running': {
@@ -336,14 +336,14 @@ function stop(
       ]
       return to(current, next, effects, event.reason)
     }
-    case 'stopping': // the later wish wins over what was to follow, the abort has been sent already
+    case 'stopping': // the later request decides what follows; the abort was sent already
       return to(current, { ...state, after: event.after }, [], event.reason)
     default:
       return assertNever(state)
   }
 }
 
-function settleStop(
+function afterStop(
   current: Supervised,
   state: Extract<WorkerState, { kind: 'stopping' }>,
   ctx: TransitionContext,

@@ -1,5 +1,5 @@
-// What `GET /workers`, `byre status --json` and SSE print: plain data, stable names. Bytes are integers named
-// ...Bytes, times ...Ms; what could not be measured is absent, with its reason in `unavailable`.
+// The data that `GET /workers`, `byre status --json` and SSE print; its names are stable. Bytes are integers named ...Bytes,
+// times are named ...Ms; a figure that could not be measured is absent, with its reason in `unavailable`.
 
 import type { Clock } from '../base/clock.ts'
 import type { BusHealth } from '../bus/bus.ts'
@@ -33,70 +33,70 @@ export type Verdict =
 
 export interface ExitRecord {
   readonly verdict: Verdict
-  /** One sentence for the user. */
+  /** One sentence. */
   readonly reason: string
-  /** Facts for the operator: error type, message, stack, code, what was not available. */
+  /** Error type, message, stack, code and other facts, and which of them were not available. */
   readonly evidence: Readonly<Record<string, unknown>>
   /** Milliseconds since the epoch. */
   readonly at: number
 }
 
-/** How often a worker held a loop, and how the last time looked. */
+/** How often a worker blocked its loop, and the last time it did. */
 export interface StallStatus {
   readonly count: number
   readonly last: {
-    /** Absent where the loop could not be paused. */
+    /** Absent if the loop could not be paused. */
     readonly kind?: 'javascript' | 'native'
-    /** At least this long. */
+    /** A lower bound. */
     readonly blockedMs: number
     /** Milliseconds since the epoch. */
     readonly at: number
-    /** What the name of the worker rests on. */
+    /** How the worker was identified. */
     readonly by?: 'placement' | 'stack' | 'context' | 'entered'
     readonly function?: string
     readonly file?: string
     readonly line?: number
-    /** The function of Node it called there. */
+    /** The function of Node that was called there. */
     readonly call?: string
   }
 }
 
-/** A worker that does not live where its config says. */
+/** A worker whose placement differs from its config. */
 export interface MovedStatus {
   readonly to: Placement
-  /** 'hand': byre move. 'eject': onLimit, onStall, or it took the last process down. */
+  /** 'hand': byre move. 'eject': onLimit, onStall, or the worker ended the last process. */
   readonly by: 'hand' | 'eject'
   readonly why: string
-  /** Milliseconds since the epoch; after `until` the next start is where the config says. */
+  /** Milliseconds since the epoch. After `until` the next start uses the placement of the config. */
   readonly at: number
   readonly until?: number
 }
 
-/** What V8 counts of one heap. */
+/** V8's figures of one heap. */
 export interface HeapFigures {
   readonly usedBytes: number
   readonly totalBytes: number
-  /** Buffers and what else hangs on the heap. */
+  /** Memory outside the heap that heap objects own, such as Buffers. */
   readonly externalBytes: number
-  /** Of the heap; V8 gives up beyond it. */
+  /** The heap limit: V8 aborts beyond it. */
   readonly limitBytes: number
 }
 
-/** The latest figures of a worker in a thread or process of its own, taken from outside; see `sampler` in the config. */
+/** The latest figures of a worker in a thread or process, sampled from outside; see `sampler` in the config. */
 export interface WorkerSample {
-  /** When RSS and CPU were read, ms since the epoch, and how long ago that was. */
+  /** When RSS and CPU were read: ms since the epoch, and ms ago. */
   readonly at?: number
   readonly ageMs?: number
-  /** CPU time since it began, and of the time since the sample before, 1.0 = one core. */
+  /** CPU time since the start, and the share of the time since the previous sample; 1.0 = one core. */
   readonly cpuMs?: number
   readonly cpuRatio?: number
   readonly cpuWindowMs?: number
-  /** Of its process. */
+  /** Of the process. */
   readonly rssBytes?: number
   readonly pssBytes?: number
   readonly anonBytes?: number
   readonly pssAgeMs?: number
-  /** Its own word, as its loop gave it. */
+  /** As reported by the worker's own loop. */
   readonly heap?: HeapFigures & { readonly source: 'v8'; readonly ageMs: number }
   /** metric name -> why it is absent. */
   readonly unavailable?: Readonly<Record<string, string>>
@@ -111,25 +111,25 @@ export interface WorkerStatus {
   readonly tid?: number
   readonly restarts: number
   readonly failures: number
-  /** The same by verdict; absent before the first. */
+  /** By verdict; absent before the first failure. */
   readonly failuresBy?: Readonly<Partial<Record<Verdict, number>>>
   readonly critical?: true
   readonly startedAt?: number
   readonly readyAt?: number
-  /** Next start, when backing off. */
+  /** Time of the next start; in state backing-off. */
   readonly retryAt?: number
-  /** What the worker waits for (`after`, `requires`, bus, lease), when it waits. */
+  /** What the worker waits for (`after`, `requires`, bus, lease), if it does. */
   readonly waitingFor?: readonly string[]
-  /** Of a worker with a lease: whether its run holds it, or it stands by. Absent while it does neither. */
+  /** For a worker with a lease: whether it holds the lease or waits for it. Absent while it does neither. */
   readonly lease?: { readonly held: boolean }
-  /** Of its last load, once it was loaded. Absent is what others had a part in, with the reason in `unavailable`. */
+  /** The last load. A figure that other workers contributed to is absent, with the reason in `unavailable`. */
   readonly load?: {
     readonly ms?: number
-    /** Growth of the RSS of its process. */
+    /** Growth of the RSS of the process. */
     readonly rssBytes?: number
     readonly unavailable?: Readonly<Record<string, string>>
   }
-  /** CPU ratio of its thread or process over the sampler's last window, 1.0 = one core. */
+  /** CPU share of the thread or process over the sampler's last window; 1.0 = one core. */
   readonly cpu?: number
   readonly rssBytes?: number
   readonly sample?: WorkerSample
@@ -138,12 +138,12 @@ export interface WorkerStatus {
   readonly lastWake?: { readonly by: string; readonly at: number }
   readonly ticksSkipped?: number
   readonly unclaimed?: number
-  /** Messages kept until it takes them. */
+  /** Messages kept for the worker. */
   readonly queued?: number
   readonly busDropped?: number
   readonly stalls?: StallStatus
   readonly lastExit?: ExitRecord
-  /** Why it is quarantined, in one sentence. */
+  /** The reason for the quarantine, in one sentence. */
   readonly quarantine?: string
   readonly moved?: MovedStatus
 }
@@ -156,19 +156,19 @@ export interface SupervisorStatus {
   readonly pid: number
   readonly startedAt: number
   readonly phase?: 'starting' | 'up' | 'draining' | 'down'
-  /** Workers that load now, and that wait for their turn to. */
+  /** Workers that are loading, and that wait for admission. */
   readonly admission?: { readonly loading: number; readonly waiting: number }
-  /** `connections` are those held upstream now; the rest is there with a bus behind a network. */
+  /** `connections`: open connections to the server. The other fields are present with a networked bus. */
   readonly bus: { readonly kind: 'embedded' | 'redis'; readonly connections: number } & Partial<BusHealth>
   readonly process: {
     readonly rssBytes?: number
-    /** PSS, USS and anonymous memory are of one walk of the page tables, at most 100 ms old. */
+    /** PSS, USS and anonymous memory come from one read of smaps_rollup, at most 100 ms old. */
     readonly pssBytes?: number
     readonly ussBytes?: number
     readonly anonBytes?: number
     readonly heapUsedBytes: number
     readonly loopDelayP99Ms?: number
-    /** CPU seconds per wall second since start, 1.0 = one core. */
+    /** CPU time per wall time since the start; 1.0 = one core. */
     readonly cpuRatio: number
     /** metric name -> why it is absent. */
     readonly unavailable?: Readonly<Record<string, string>>
@@ -183,7 +183,7 @@ export interface SupervisorStatus {
   readonly workers: readonly WorkerStatus[]
 }
 
-/** One state change; a pino line, a bus event (`system.<worker>.event`) and an SSE `transition`. */
+/** One state change: a log line, a bus event (`system.<worker>.event`) and an SSE `transition`. */
 export interface TransitionEvent {
   readonly v: 1
   readonly ts: number
@@ -205,12 +205,12 @@ export const CONTROL_ACTIONS = [
 ] as const
 export type ControlAction = (typeof CONTROL_ACTIONS)[number]
 
-/** A control message after validation; from the socket or from the bus. */
+/** A validated control message, from the socket or the bus. */
 export interface ControlCommand {
   readonly v: 1
   readonly id: string
   readonly action: ControlAction
-  /** Who asks; for the log. */
+  /** Name of the requester, for the log. */
   readonly by: string
   readonly worker: string
   readonly args?: { readonly level?: LogLevel; readonly to?: Placement }
@@ -222,7 +222,7 @@ export interface ControlOk {
   readonly ok: true
   readonly worker: string
   readonly state: WorkerStateName
-  /** Something the operator should know, e.g. changed code that a restart does not load. */
+  /** For the operator, e.g. that changed code is not loaded by a restart. */
   readonly warning?: string
 }
 export interface ControlRefused {
@@ -240,52 +240,52 @@ export interface ControlReply {
 export interface ProfileRequest {
   readonly kind: 'cpu' | 'heap'
   readonly windowMs: number
-  /** Of this worker's own thread or process, when it has one. @default the shared loop */
+  /** Profiles the thread or process of this worker, if it has one. @default the shared loop */
   readonly worker?: string
 }
 
-/** Who used what of the shared loop: `self` in microseconds (cpu) or bytes that still lived (heap). */
+/** Use of a loop by worker: `self` in microseconds (cpu) or in bytes still alive (heap). */
 export interface ProfileReport {
   readonly version: 1
   readonly kind: 'cpu' | 'heap'
   readonly windowMs: number
-  /** For Chrome DevTools and speedscope; on the machine of the supervisor. */
+  /** Path of the profile for Chrome DevTools and speedscope, on the supervisor's machine. */
   readonly file: string
-  /** Of everything that was not idle. */
+  /** Sum over everything that was not idle. */
   readonly total: number
   readonly idle: number
   readonly workers: readonly { readonly worker: string; readonly self: number }[]
-  /** byre's own work for nobody in particular. */
+  /** byre's own work that no worker caused. */
   readonly byre: number
-  /** V8 and Node themselves. */
+  /** V8 and Node. */
   readonly runtime: number
   readonly unattributed: number
   readonly places: readonly { readonly where: string; readonly self: number }[]
 }
 
-/** Takes the profile of one thread or process and keeps its file in `folder`, named after `label`. */
+/** Profiles one thread or process and writes the file to `folder`, named after `label`. */
 export type OutsideProfiler = (
   request: ProfileRequest & { readonly folder: string; readonly label: string },
 ) => Promise<ProfileReport>
 
-/** What a profile needs to know: who lives in the shared loop, and where files go. */
+/** Input of a profile: the workers of the shared loop, and where the file goes. */
 export interface ProfileSource {
   readonly members: readonly { readonly name: string; readonly modulePath: string }[]
   readonly folder: string
   readonly label: string
   readonly ownRoot: string
   readonly clock: Clock
-  /** The profiler of a worker with a loop of its own; 'shared' for one without, 'absent' when nothing of it runs or can be asked. */
+  /** The profiler of a worker in a thread or process; 'shared' for a worker of the shared loop, 'absent' if the worker does not run or cannot be profiled. */
   readonly outside: (worker: string) => OutsideProfiler | 'shared' | 'absent'
 }
 
-/** What the control surfaces (socket, HTTP listener, bus) are given; the supervisor implements it. */
+/** The supervisor, as the control socket, the HTTP listener and the fleet commands use it. */
 export interface ControlTarget {
   status(): Promise<SupervisorStatus>
-  /** Decides and starts the action; never throws, never waits for the worker. */
+  /** Decides and starts the action. Never throws, never waits for the worker. */
   act(command: ControlCommand): ControlReply
-  /** Absent where nothing can be profiled. */
+  /** Absent if profiles are not supported. */
   profileSource?(): ProfileSource
-  /** Every transition from now on. Returns its release. */
+  /** Calls `listener` for every transition. Returns a function that removes it. */
   onTransition(listener: (event: TransitionEvent) => void): () => void
 }

@@ -1,4 +1,4 @@
-// What is remembered about one worker for status: counters, stamps, the last exit. Nothing here decides anything.
+// The record of one worker for the status: counters, timestamps, the last exit. Makes no decisions.
 
 import type { ResolvedWorker } from '../config/types.ts'
 import type { Wake } from '../worker/contract.ts'
@@ -6,30 +6,30 @@ import type { Exit, LoadFigures, Whereabouts } from './placement.ts'
 import type { WorkerState } from './state.ts'
 import type { ExitRecord, Verdict, WorkerStatus } from './status.ts'
 
-/** What a status has besides what is remembered. */
+/** The parts of a status that only the runner knows. */
 export interface Current {
-  /** Of the run there is, when that is not the supervisor's own thread. */
+  /** Thread or process of the current run; undefined in the supervisor's own thread. */
   readonly where: Whereabouts | undefined
   readonly waitingFor: readonly string[]
   readonly inbox: { readonly unclaimed: number; readonly size: number; readonly dropped: number }
-  /** Of the run there is. */
+  /** Messages that the current run dropped. */
   readonly busDropped: number
 }
 
 export class WorkerRecord {
-  /** Runs begun (and abandoned ones, to tell their late reports apart). */
+  /** Number of the latest run; incremented as well when a run is abandoned, so that its late reports can be ignored. */
   runs = 0
   restarts = 0
   failures = 0
   failuresBy: Partial<Record<Verdict, number>> | undefined
   wakes = 0
   ticksSkipped = 0
-  /** Messages that came while it was stopped or quarantined. */
+  /** Messages that arrived while the worker was stopped or quarantined. */
   refused = 0
-  /** A stop ran into its time-out. */
+  /** The last stop timed out. */
   unstopped = false
   lastWake: Wake | undefined
-  /** Stamps in ms since the epoch. */
+  /** Timestamps in ms since the epoch. */
   startedAt: number | undefined
   readyAt: number | undefined
   retryAt: number | undefined
@@ -37,7 +37,7 @@ export class WorkerRecord {
   load: LoadFigures | undefined
   lastExit: ExitRecord | undefined
 
-  /** Notes a transition; `now` in ms since the epoch. */
+  /** Records a transition; `now` in ms since the epoch. */
   moved(from: WorkerState, to: WorkerState, now: number): void {
     if (to.kind === 'running') this.readyAt = now
     if (to.kind === 'backing-off') this.retryAt = now + Math.round(to.delayMs)
@@ -50,7 +50,7 @@ export class WorkerRecord {
     this.lastWake = wake
   }
 
-  /** A restart on the same module instance loads nothing: the figures of the real load stay. */
+  /** A restart on the same module instance loads nothing: the figures of the last real load are kept. */
   loaded(figures: LoadFigures | undefined, now: number): void {
     if (figures === undefined) return
     const { ms } = figures
@@ -58,7 +58,7 @@ export class WorkerRecord {
     this.loadedAt = now
   }
 
-  /** Returns whether it was a failure. */
+  /** Returns whether the exit is a failure. */
   exited(exit: Exit, now: number): boolean {
     const failed = exit.verdict !== 'done' && exit.verdict !== 'stopped'
     if (failed) this.failed(exit.verdict)
@@ -66,7 +66,7 @@ export class WorkerRecord {
     return failed
   }
 
-  /** A verdict from before this process, of the breadcrumb say. */
+  /** The exit of the last process, from the breadcrumb for example. */
   inherited(exit: ExitRecord): void {
     this.lastExit = exit
     this.failed(exit.verdict)
@@ -77,7 +77,7 @@ export class WorkerRecord {
     this.failuresBy = { ...this.failuresBy, [verdict]: (this.failuresBy?.[verdict] ?? 0) + 1 }
   }
 
-  /** `now` is what only its runner knows. */
+  /** `now`: the parts that only the runner knows. */
   status(spec: ResolvedWorker, state: WorkerState, now: Current): WorkerStatus {
     const { where, waitingFor } = now
     const { unclaimed, size: queued, dropped } = now.inbox
@@ -110,7 +110,7 @@ export class WorkerRecord {
   }
 }
 
-/** What is asked for most stands beside the state; the rest is in `sample`. */
+/** The figures most often needed, next to the state; the rest is in `sample`. */
 function placed(where: Whereabouts): Partial<WorkerStatus> {
   const { cpuRatio, rssBytes } = where.sample ?? {}
   return {
@@ -120,7 +120,7 @@ function placed(where: Whereabouts): Partial<WorkerStatus> {
   }
 }
 
-/** It runs under its lease alone. One that stops may have lost it, or hold it still. */
+/** A stopping worker may have lost its lease or still hold it: nothing is reported. */
 function leaseIn({ kind }: WorkerState): Pick<WorkerStatus, 'lease'> {
   if (kind === 'standby') return { lease: { held: false } }
   return kind === 'loading' || kind === 'starting' || kind === 'running' ? { lease: { held: true } } : {}

@@ -1,4 +1,4 @@
-// The workers of one process: who they are, what wakes them, who waits for whom, and how a reload changes them.
+// The workers of one process: their activations, their start order and gates, and how a reload changes them.
 
 import type { Clock } from '../base/clock.ts'
 import { ByreError, describeThrown } from '../base/errors.ts'
@@ -30,11 +30,11 @@ export class WorkerSet {
   readonly #activationDeps: ActivationDeps
   readonly #clock: Clock
   readonly #turns = new Map<string, Promise<void>>()
-  /** Removed by a reload, not gone yet. */
+  /** Being removed by a reload. */
   readonly #leaving = new Set<string>()
-  /** Asked to start, held back by their gates. */
+  /** Workers whose start waits for their gate. */
   readonly #waiting = new Set<Waiting>()
-  /** Eager workers that the start of the herd still waits for; each is forgotten once its first attempt has ended. */
+  /** Eager workers that the readiness of the herd waits for; each leaves the set once its first attempt has ended. */
   readonly #awaited = new Set<Runner>()
   #indexes = 0
   #closed = false
@@ -47,13 +47,13 @@ export class WorkerSet {
     this.#host = { ...host, gate: (spec) => this.gate(spec), waiting: this.#waiting }
     this.#activationDeps = activationDeps
     this.#clock = host.clock
-    for (const spec of specs) this.#adopt(spec)
+    for (const spec of specs) this.#create(spec)
   }
 
   get(worker: string): Runner | undefined {
     return this.#runners.get(worker)
   }
-  /** One that may be told what to do: not one that a reload removes. */
+  /** For commands: a worker that a reload is removing is not found. */
   commanded(worker: string): Runner | undefined {
     return this.#leaving.has(worker) ? undefined : this.get(worker)
   }
@@ -68,7 +68,7 @@ export class WorkerSet {
     return this.#runners.values()
   }
 
-  /** Why the memory of this process is also that of other loops now: the live workers in threads. */
+  /** Why memory of this process cannot be charged to the shared loop alone: a worker lives in a thread. Undefined if none does. */
   get memoryShared(): string | undefined {
     for (const { spec, live } of this.runners())
       if (live && this.#host.assignments.of(spec) === 'thread')
@@ -76,7 +76,7 @@ export class WorkerSet {
     return undefined
   }
 
-  /** Stops all in the reverse of their start order, each level bounded by its workers' stopTimeout. Resolves with the
+  /** Stops all workers in reverse start order, each level bounded by the stopTimeout of its workers. Resolves with the
    *  names of those that ignored their signal. */
   async stopAll(reason: StopKind): Promise<string[]> {
     const unstopped: string[] = []
@@ -93,7 +93,7 @@ export class WorkerSet {
     await Promise.all([...this.#runners.values()].map(async (runner) => this.#arm(runner)))
   }
 
-  /** Nothing wakes or starts anybody from here on, changes that are under way included. */
+  /** From here on no worker is woken or started, and reloads in progress have no effect. */
   disarm(): void {
     this.#closed = true
     for (const release of this.#activations.values()) release()
@@ -107,80 +107,80 @@ export class WorkerSet {
     for (const runner of this.#awaited) if (runner.state.kind === 'stopped') this.#startFresh(runner)
   }
 
-  /** Something changed: whoever waits at an open gate starts. */
+  /** Starts the waiting workers whose gate has opened. */
   retryWaiting(): void {
     for (const runner of this.#waiting) runner.retryPending()
   }
 
-  /** Every eager worker has had its start. Called with each transition, so what is known is not asked again. */
-  allHadTheirStart(): boolean {
+  /** The first attempt of every eager worker has ended. Called with each transition, so workers found done are not checked again. */
+  allAttempted(): boolean {
     for (const runner of this.#awaited) {
-      if (!this.hasHadItsStart(runner)) return false
+      if (!this.firstAttemptEnded(runner)) return false
       this.#awaited.delete(runner)
     }
     return true
   }
 
-  /** Start order by `after` and `requires`: each level may start once the ones before it are ready. */
+  /** Start order by `after` and `requires`: each level may start once all earlier levels are ready. */
   levels(): Runner[][] {
     const names = startOrder([...this.#runners.values()].map((runner) => runner.spec))
     return names.map((level) => level.map((name) => this.#runners.get(name) as Runner))
   }
 
-  /** Names of the workers that one with this entry still waits for. One hosted elsewhere is not waited for: that is unit ordering. */
+  /** Names of the workers that this entry still waits for. Workers of other groups are ordered by their units instead. */
   gate({ requires, after }: ResolvedWorker): readonly string[] {
-    if (requires.length === 0 && after.length === 0) return NOBODY
+    if (requires.length === 0 && after.length === 0) return NONE
     const waiting = requires.filter((name) => this.#blocks(name, true))
     return [...waiting, ...after.filter((name) => !waiting.includes(name) && this.#blocks(name, false))]
   }
 
-  /** Ready, given up, failing (its first attempt has ended), or waiting for one of those: nothing the herd's readiness
-   *  should wait for any longer. */
-  hasHadItsStart(runner: Runner, asked: ReadonlySet<Runner> = new Set()): boolean {
+  /** The worker is ready, given up or failing (its first attempt has ended), or waits for such a worker: the readiness of the
+   *  herd does not wait for it any longer. */
+  firstAttemptEnded(runner: Runner, asked: ReadonlySet<Runner> = new Set()): boolean {
     const { kind } = runner.state
-    if (HAD_ITS_START.has(kind) || runner.settledDown) return true
+    if (ATTEMPTED.has(kind) || runner.atRest) return true
     if (!runner.pending || asked.has(runner)) return false
     const seen = new Set(asked).add(runner)
     return this.gate(runner.spec).every((name) => {
       const other = this.#runners.get(name)
-      return other === undefined || (other.state.kind !== 'running' && this.hasHadItsStart(other, seen))
+      return other === undefined || (other.state.kind !== 'running' && this.firstAttemptEnded(other, seen))
     })
   }
 
   #blocks(name: string, needsSuccess: boolean): boolean {
     const other = this.#runners.get(name)
     if (other === undefined) return false
-    // one that stands by runs elsewhere in the fleet
+    // a worker in standby runs elsewhere in the fleet
     const ready = READY.has(other.state.kind)
-    const done = other.settledDown && (!needsSuccess || other.record.lastExit?.verdict === 'done')
+    const done = other.atRest && (!needsSuccess || other.record.lastExit?.verdict === 'done')
     return !ready && !done
   }
 
-  /** Applies a reload: removed workers are stopped, added ones started, changed ones restarted; nobody else is touched. */
+  /** Applies a reload: removed workers are stopped, added ones started, changed ones restarted, the others left alone. */
   apply(
     difference: Pick<HerdDiff, 'changed'>,
     after: readonly ResolvedWorker[],
   ): { added: string[]; removed: string[] } {
     const wanted = new Set(after.map((spec) => spec.name))
     const removed = this.names.filter((name) => !wanted.has(name))
-    // One that is still going away counts as added: it is enlisted again once it is gone.
+    // A worker that is still being removed counts as added: it is created again once it is gone.
     const added = after.filter((spec) => !this.#runners.has(spec.name) || this.#leaving.has(spec.name))
     for (const name of removed) this.#leaving.add(name)
     for (const spec of added) this.#leaving.delete(spec.name)
     const changed = new Set(difference.changed.map((change) => change.name))
-    for (const name of removed) this.#inTurn(name, async () => this.#retire(name))
+    for (const name of removed) this.#enqueue(name, async () => this.#remove(name))
     for (const spec of after) {
       const isNew = added.includes(spec)
       if (isNew || changed.has(spec.name))
-        this.#inTurn(spec.name, async () =>
-          this.#runners.has(spec.name) ? this.#reconfigure(spec) : this.#enlist(spec),
+        this.#enqueue(spec.name, async () =>
+          this.#runners.has(spec.name) ? this.#reconfigure(spec) : this.#add(spec),
         )
     }
     return { added: added.map((spec) => spec.name), removed }
   }
 
-  /** Changes of one worker happen one after the other, whatever reloads come meanwhile. */
-  #inTurn(name: string, change: () => Promise<void>): void {
+  /** Serialises the changes of one worker over several reloads. */
+  #enqueue(name: string, change: () => Promise<void>): void {
     const turn = (this.#turns.get(name) ?? Promise.resolve())
       .then(async () => (this.#closed ? undefined : change()))
       .catch((error: unknown) => this.#changeFailed(name, error))
@@ -190,20 +190,20 @@ export class WorkerSet {
     })
   }
 
-  /** Its entry asks for what cannot be had. What is no ByreError is an error of byre's own code. */
+  /** The entry cannot be applied. Anything but a ByreError is an error of byre's own code. */
   #changeFailed(name: string, error: unknown): void {
     if (!(error instanceof ByreError)) throw error
     this.#host.logOf(name).error({ event: 'reload-failed', ...describeThrown(error) }, error.message)
     this.#runners.get(name)?.isolate(`its entry could not be applied: ${error.message}`)
   }
 
-  async #enlist(spec: ResolvedWorker): Promise<void> {
-    const runner = this.#adopt(spec)
+  async #add(spec: ResolvedWorker): Promise<void> {
+    const runner = this.#create(spec)
     await this.#arm(runner)
     if (!runner.lazy) this.#startFresh(runner)
   }
 
-  #adopt(spec: ResolvedWorker): Runner {
+  #create(spec: ResolvedWorker): Runner {
     const runner = new Runner(spec, this.#indexes++, this.#host)
     this.#runners.set(spec.name, runner)
     return runner
@@ -219,12 +219,12 @@ export class WorkerSet {
     if (!this.#closed) runner.start({ by: 'start', at: this.#clock.now() })
   }
 
-  async #retire(name: string): Promise<void> {
+  async #remove(name: string): Promise<void> {
     const runner = this.#runners.get(name)
     this.#activations.get(name)?.()
     this.#activations.delete(name)
     await runner?.hold(false)
-    runner?.stop('reload', { kind: 'rest' }) // whoever asked for it meanwhile asked in vain
+    runner?.stop('reload', { kind: 'rest' }) // pending starts are dropped
     if (this.#runners.get(name) === runner) this.#runners.delete(name)
     if (runner !== undefined) this.#awaited.delete(runner)
     this.#leaving.delete(name)
@@ -233,7 +233,7 @@ export class WorkerSet {
   async #reconfigure(spec: ResolvedWorker): Promise<void> {
     const runner = this.#runners.get(spec.name)
     if (runner === undefined) return
-    // A person changed its entry: that ends a quarantine, but not a stop by hand, nor what had ended for good.
+    // An edited entry ends a quarantine, but not a manual stop, and does not restart a worker that was done.
     await runner.hold(runner.pending || runner.state.kind !== 'stopped')
     if (this.#closed) return
     this.#activations.get(spec.name)?.()
@@ -244,6 +244,6 @@ export class WorkerSet {
   }
 }
 
-const NOBODY: readonly string[] = []
+const NONE: readonly string[] = []
 const READY: ReadonlySet<string> = new Set(['running', 'dormant', 'standby'])
-const HAD_ITS_START: ReadonlySet<string> = new Set([...READY, 'backing-off'])
+const ATTEMPTED: ReadonlySet<string> = new Set([...READY, 'backing-off'])

@@ -1,4 +1,4 @@
-// What a supervisor is given, and what it offers. Everything with an effect comes in here, so that tests feed their own.
+// The options and the interface of a supervisor. Everything with an effect is an option, so that tests can replace it.
 
 import type { Clock, Random } from '../base/clock.ts'
 import type { ExitCode } from '../base/exit-codes.ts'
@@ -18,41 +18,42 @@ export interface SupervisorOptions {
   readonly herd: ResolvedHerd
   /** The group hosted, or undefined for all of them. */
   readonly group: string | undefined
-  /** Its name in file names and status: the group, `_all`, or `run-<worker>`. */
+  /** Used in file names and in the status: the group, `_all`, or `run-<worker>`. */
   readonly label: string
   /** Hosts only these workers of the group. */
   readonly only?: readonly string[]
-  /** 'run': one worker alone; the process ends when the worker does. */
+  /** 'run': hosts one worker; the process ends with it. */
   readonly mode: 'supervise' | 'run'
   readonly bus: HostBus
-  /** With a shared bus: what its leases are kept by. */
+  /** With a Redis bus: acquires the leases of workers. */
   readonly leasing?: Leasing | undefined
   readonly log: SupervisorLog
   readonly clock: Clock
   readonly random: Random
-  /** `<herd>/<group>` files live here: breadcrumb and state. */
+  /** Folder of the breadcrumb and the state file. */
   readonly stateFolder: string
-  /** byre's own code: frames below it are byre's (dist/). */
+  /** Folder of byre's own code (dist/): stack frames below it are byre's. */
   readonly ownRoot: string
   readonly phases: StartPhases
   /** Monotonic ms of process start, for readyMs. */
   readonly processStartedAt: number
-  /** Once, when the end begins, whatever brought it about. */
+  /** Called once, when the shutdown begins. */
   readonly onDraining?: (why: string) => void
 }
 
 export interface Supervisor {
-  /** Starts eager workers in order, arms the activation of the others. Resolves once every eager worker is ready or given up. */
+  /** Starts eager workers in order, arms the activation of the others. Resolves once every eager worker is ready or has failed its first start. */
   start(): Promise<void>
-  /** Resolves with the exit code once everything is down, whatever brought it down. */
+  /** Resolves with the exit code once the herd is down, for whatever reason. */
   readonly exited: Promise<ExitCode>
-  /** Graceful: reverse start order, each bounded by its stopTimeout; names the unstopped. */
+  /** Stops the herd: workers in reverse start order, each bounded by its stopTimeout. Logs the names of unstopped ones. */
   stop(by: string): Promise<void>
-  /** The process ends in this very turn, by a second signal: the next start is to blame nobody. */
+  /** The process exits within this turn, on a second signal: the next start must not blame a worker. */
   abandon(): void
-  /** Gives the process back: takes down guards and error handlers. Last of all, right before the process exits: until
-   *  then an error of an unstopped worker must not be what ends it. */
+  /** Removes guards and error handlers from the process. To be called last, right before the process exits: until then an
+   *  error of an unstopped worker must not end it. */
   release(): void
-  /** Applies a new config: only workers whose entry changed are touched. Returns what was refused (nothing is applied then). */
+  /** Applies a new config: only workers whose entry changed are affected. Returns the refused changes; if there are any,
+   *  nothing is applied. */
   reload(herd: ResolvedHerd): readonly { readonly path: string; readonly message: string }[]
 }

@@ -1,4 +1,4 @@
-// The facade: starts the parts of a herd in order, answers for them, and takes them down.
+// The facade of a herd: starts its parts in order, answers control commands and status requests, and shuts down.
 
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -41,9 +41,9 @@ import type { Watches } from '../watch/watches.ts'
 import type { Supervisor, SupervisorOptions } from './options.ts'
 import { wire, type Parts } from './wire.ts'
 
-/** Tear-down waits this long for the log and the bus. */
+/** The shutdown waits this long for the bus and the log. */
 const SINK_MS = 500
-/** How long a drain after an error of byre's own code may take. */
+/** Deadline of a shutdown after an error of byre's own code. */
 const INTERNAL_DRAIN_MS = 10_000
 
 export function createSupervisor(options: SupervisorOptions): Supervisor & ControlTarget {
@@ -58,14 +58,14 @@ class Herd implements Supervisor, ControlTarget {
   readonly exited: Promise<ExitCode> = this.#exited.promise
   readonly #ready = deferred()
   readonly #startedAt: number
-  #stopBeats: () => void = () => {}
+  #stopHealth: () => void = () => {}
   #undoProcess: () => void = () => {}
   #herd: ResolvedHerd
   #owners: StackOwners | undefined
   #breadcrumb: Breadcrumb | undefined
   #phase: 'new' | 'starting' | 'up' | 'draining' | 'down' = 'new'
   #readyMs: number | undefined
-  /** The first reason to end decides; an error of byre's own code overrides it. */
+  /** The first reason for the shutdown decides; an error of byre's own code overrides it. */
   #code: ExitCode | undefined
   #deadline: Timer | undefined
   #unattributed = 0
@@ -83,15 +83,15 @@ class Herd implements Supervisor, ControlTarget {
   async start(): Promise<void> {
     this.#phase = 'starting'
     this.#take()
-    this.#stopBeats = startHealth({
+    this.#stopHealth = startHealth({
       bus: this.#options.bus,
       clock: this.#parts.clock,
       scheduler: this.#parts.scheduler,
       runners: () => this.#parts.workers.runners(),
       onError: (error) =>
         this.#options.log.root.warn(
-          { event: 'beat-failed', ...describeThrown(error) },
-          'health beat not published',
+          { event: 'health-not-published', ...describeThrown(error) },
+          'a health message could not be published',
         ),
     })
     await this.#parts.workers.arm()
@@ -101,7 +101,7 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   async stop(by: string): Promise<void> {
-    await this.#shutDown(EXIT.ok, `asked by ${by}`)
+    await this.#shutDown(EXIT.ok, `requested by ${by}`)
   }
 
   abandon(): void {
@@ -226,7 +226,7 @@ class Herd implements Supervisor, ControlTarget {
     }
     publishTransition(bus, log.root, event)
     for (const listener of this.#listeners) listener(event)
-    // After the runner has acted on its own transition: others may start because of it, the herd may be ready or done.
+    // After the runner has performed the effects: other workers may start because of them, the herd may be ready or done.
     process.nextTick(() => this.#afterTransition(event.worker))
   }
 
@@ -244,7 +244,7 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   #checkReady(): void {
-    if (this.#phase !== 'starting' || !this.#parts.workers.allHadTheirStart()) return
+    if (this.#phase !== 'starting' || !this.#parts.workers.allAttempted()) return
     this.#phase = 'up'
     liftGuard()
     this.#parts.collector.loaded()
@@ -270,7 +270,7 @@ class Herd implements Supervisor, ControlTarget {
       profileSource: () => this.profileSource(),
     }
     const stalls = { ...herd, log, stateFolder, label, ownRoot, entries: this.#breadcrumb }
-    return [stalls, mode === 'run' ? undefined : memory] // the memory of one worker alone is no group's
+    return [stalls, mode === 'run' ? undefined : memory] // `byre run`: the limits of a group do not apply to one worker
   }
 
   #escalate(worker: string, why: string): void {
@@ -284,10 +284,10 @@ class Herd implements Supervisor, ControlTarget {
   #unattributedError(error: unknown, via: string): void {
     this.#options.log.root.error(
       { event: 'unattributed', via, count: ++this.#unattributed, ...describeThrown(error) },
-      'an error that belongs to no worker',
+      'an error could not be attributed to a worker',
     )
     if (this.#herd.onUnattributed === 'drain')
-      void this.#shutDown(EXIT.failed, 'an error that belongs to no worker')
+      void this.#shutDown(EXIT.failed, 'an error could not be attributed to a worker')
   }
 
   #internalError(error: unknown, via: string): void {
@@ -296,7 +296,7 @@ class Herd implements Supervisor, ControlTarget {
       "an error of byre's own code; please report it",
     )
     this.#code = EXIT.internal
-    // What is broken may be what the drain stands on: past the deadline the process ends all the same.
+    // The shutdown may depend on what is broken: after the deadline the process ends regardless.
     this.#deadline ??= this.#parts.clock.setTimer(INTERNAL_DRAIN_MS, () => this.#end(EXIT.internal))
     void this.#shutDown(EXIT.internal, "an error of byre's own code")
   }
@@ -311,7 +311,7 @@ class Herd implements Supervisor, ControlTarget {
     })
   }
 
-  /** Whoever waits for the start waits no longer either. */
+  /** Also ends a wait for the start. */
   #end(code: ExitCode): void {
     this.#ready.resolve()
     this.#exited.resolve(code)
@@ -334,7 +334,7 @@ class Herd implements Supervisor, ControlTarget {
       SINK_MS,
       Promise.allSettled([bus.close(), this.#parts.offloader.close(), watching]),
     )
-    this.#stopBeats()
+    this.#stopHealth()
     this.#parts.scheduler.close()
     this.#breadcrumb?.close()
     this.#phase = 'down'

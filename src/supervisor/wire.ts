@@ -1,4 +1,4 @@
-// Wires the parts of a herd: each is given the few things it uses, in the order in which they depend on each other.
+// Creates the parts of a herd in the order of their dependencies and gives each the few things it uses.
 
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'

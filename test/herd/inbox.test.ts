@@ -26,8 +26,8 @@ t.test('an overflow and what no subscription covered are told with their number'
   const { inbox, told } = open(2)
   for (let n = 0; n < 4; n++) inbox.keep(message('a', n))
   inbox.offer()
-  inbox.settle(false)
-  inbox.settle(false)
+  inbox.endRun(false)
+  inbox.endRun(false)
   t.same(told, [
     { worker: 'w', event: 'mailbox-overflow', dropped: 1 },
     { worker: 'w', event: 'mailbox-overflow', dropped: 2 },
@@ -40,7 +40,7 @@ t.test('after a failure nothing is dropped, and nothing told', async (t) => {
   const { inbox, told } = open()
   inbox.keep(message('a'))
   inbox.offer()
-  inbox.settle(true)
+  inbox.endRun(true)
   t.same([inbox.size, told], [1, []])
 })
 

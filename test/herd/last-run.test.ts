@@ -246,7 +246,7 @@ t.test('what the unit saw decides the verdict, and when the process died', async
   t.match(explain({ result: 'watchdog' }), { certain: true, exit: { verdict: 'stalled' } }, 'held for 500 ms')
   t.match(explain({ result: 'watchdog', at: NOW - 4900 }), { certain: false }, 'entered just before the end')
   const told = (waitedPercent: number) => explain({ result: 'watchdog', at: NOW, waitedPercent })?.exit.reason
-  t.match(told(55.4), /its loop was held, while the kernel let the unit wait for memory \(55\.4 % of/)
+  t.match(told(55.4), /its loop was blocked, while the kernel let the unit wait for memory \(55\.4 % of/)
   t.notMatch(told(9.9), /memory/)
   t.equal(verdictOfUnit(unit), 'unknown')
 })

@@ -33,7 +33,7 @@ t.test(
     box.keep(message('a', 0))
     box.offer()
     box.keep(message('a', 1))
-    t.equal(box.settle(), 1)
+    t.equal(box.endRun(), 1)
     t.equal(box.unclaimed, 1)
     t.equal(box.size, 1)
   },
@@ -47,7 +47,7 @@ t.test('what was claimed and came back unread is offered again, a bounded number
     const taken = box.claim(() => true)
     t.equal(taken.length, 1, `run ${run} gets it`)
     box.giveBack(taken)
-    box.settle()
+    box.endRun()
   }
   t.equal(box.size, 0)
   t.equal(box.unclaimed, 1)
@@ -62,7 +62,7 @@ t.test('runs that read some of what they took are given the rest, however many i
     const [first, ...unread] = box.claim(() => true)
     read.push(first!.envelope)
     box.giveBack(unread)
-    t.equal(box.settle(), 0)
+    t.equal(box.endRun(), 0)
   }
   t.same(
     read,
@@ -114,7 +114,7 @@ t.test('a run that failed drops nothing: its restart is offered all of it', asyn
   box.keep(message('a', 0))
   for (let run = 0; run < 10; run++) {
     box.offer()
-    t.equal(box.settle(true), 0)
+    t.equal(box.endRun(true), 0)
   }
   box.offer()
   t.equal(box.claim(() => true).length, 1)
@@ -130,7 +130,7 @@ t.test('property: nothing is lost or doubled without being counted', async () =>
       for (const name of ops) {
         if (name === 'keep-a' || name === 'keep-b') box.keep(message(name, kept++))
         else if (name === 'offer') box.offer()
-        else if (name === 'settle') box.settle()
+        else if (name === 'settle') box.endRun()
         else if (name === 'give-back') {
           box.giveBack(inHand)
           inHand = []

@@ -107,8 +107,10 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
     await ended('held', 'watchdog')
     await herd.stopGoing('held')
     await restarted('held')
-    const entries = await systemd.journalWith(/the last process was taken down by a worker/, '-t', 'byre')
-    const line = entries.find((entry) => /taken down by a worker/.test(entry['MESSAGE']!))!['MESSAGE']!
+    const entries = await systemd.journalWith(/a worker ended the last process/, '-t', 'byre')
+    const line = entries.find((entry) => /a worker ended the last process/.test(entry['MESSAGE']!))![
+      'MESSAGE'
+    ]!
     t.match(line, /^\[held\] /)
     t.match(line, /verdict=stalled/)
     const { workers } = await herd.status('held')
