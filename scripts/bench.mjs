@@ -18,7 +18,7 @@ const USAGE = `Usage: scripts/bench NAME [options]
 const EXIT = { ok: 0, failed: 1, usage: 2, broken: 3 }
 
 async function main(argv) {
-  if (!existsSync(join(ROOT, 'dist/measure/stats.js'))) {
+  if (!existsSync(join(ROOT, 'build/src/measure/stats.js'))) {
     process.stderr.write('Cannot run a bench: dist/ is missing. Run `npm install && npm run build` first.\n')
     return EXIT.failed
   }

@@ -1,208 +1,128 @@
-// Bundles the command line, from what tsc left in dist/: dist/bundle/bin.js with its chunks, and in dist/bundle/herd/ what
-// `byre supervise` and `byre run` load. In both, all that a start needs is one file: esbuild makes a chunk of its own of
-// everything that two entries share, and each late import is an entry, so a start would read 51 files. Likewise for
-// workers in processes and threads, in guest-process/ and guest-thread/.
+// Builds dist/, which the package ships: the programs and the library, bundled from src/, and the declarations of the public
+// entries. Every module is in exactly one file, so that an error class or a registry exists once in a process.
 //
-// Everything in a chunk believes to be where it was: import.meta.url is its unbundled file, so that children, threads
-// and package.json are found beside that. base/errors.js is not bundled, since ByreError is also what 'byre' exports.
-import { build } from 'esbuild'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+// A program loads few files and little that it does not use: modules that the same programs load at once share a chunk, and
+// small ones that a herd loads as well share one. Each file of a start costs some 40 KB of private memory: split
+// along its late imports alone, a start of `byre supervise` read 51 files. Chunks lie one folder below the root, as
+// base/own-files.ts expects.
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
 
-const DIST = fileURLToPath(new URL('../dist', import.meta.url))
-const OUT = join(DIST, 'bundle')
-const HERD = join(OUT, 'herd')
-const inDist = (path) => join(DIST, path)
-/** What the first line of a command needs. */
-const LINE_ENTRIES = ['cli/entry.js', 'cli/parse.js', 'cli/run-command.js', 'cli/exit.js'].map(inDist)
-/** What cli/entry.js fetches ahead for a herd. */
-const HERD_ENTRIES = ['cli/commands/supervise.js', 'config/resolve.js'].map(inDist)
-/** What a worker in a process or thread of its own starts with: who starts it, as it says it, and where it is from there. */
-const GUESTS = [
-  ['process', 'process-launch.js', 'child/process-entry.js'],
-  ['thread', 'thread.js', 'child/thread-entry.js'],
-].map(([kind, host, entry]) => ({
-  host: inDist(`placement/${host}`),
-  entry,
-  file: inDist(`placement/${entry}`),
-  folder: join(OUT, `guest-${kind}`),
-}))
-/** What a worker imports of byre: not from a bundle. */
-const WORKER_ENTRIES = ['index.js', 'worker.js', 'lazy.js', 'guard.js'].map(inDist)
-/** There may be two of these in a process: they have nothing but constants and functions without state. */
-const MAY_BE_TWICE = ['exit-codes', 'check', 'guard-signal', 'suggest'].map((name) =>
-  inDist(`base/${name}.js`),
-)
-const PUBLIC_CLASSES = inDist('base/errors.js')
-
-/** How a module asks where it is, and what it is told instead. `define` works on the syntax tree: texts that look the
- *  same, in the sources of fixtures say, stay as they are. */
-const define = {
-  'import.meta.url': '__url',
-  'import.meta.filename': '__filename',
-  'import.meta.dirname': '__dirname',
+const root = fileURLToPath(new URL('..', import.meta.url))
+const SRC = join(root, 'src')
+const DECLARATIONS = join(root, 'build/src')
+const OUT = join(root, 'dist')
+/** What `package.json` exports. */
+const LIBRARY = ['index', 'worker', 'audit', 'measure', 'lazy', 'guard', 'tap']
+/** Main modules of processes and threads, and what is loaded by its path. */
+const PROGRAMS = {
+  thread: ['placement/child/thread-entry'],
+  process: ['placement/child/process-entry'],
+  script: ['placement/child/script-preload', 'placement/child/script-child'],
+  stall: ['watch/stall/thread-entry'],
+  lease: ['bus/redis/lease/thread-entry'],
+  config: ['config/evaluate'],
+  probe: ['systemd/projection-probe'],
+  audited: ['audit/child/main', 'audit/child/witness-preload'],
+  guard: ['audit/guard-thread'],
 }
-/** The file of the chunk itself; not parsed, so not replaced. */
-const banner = { js: 'const __chunk = import.meta.url;' }
+/** What loads modules at once besides: parts of the command line, and what workers import of byre. */
+const LOADED = {
+  ...PROGRAMS,
+  line: ['bin', 'cli/parse', 'cli/run-command', 'cli/exit'],
+  herd: ['cli/commands/supervise', 'config/resolve'],
+  worker: ['index', 'worker', 'lazy', 'guard'],
+  auditing: ['audit'],
+  measuring: ['measure'],
+  tap: ['tap'],
+}
+const entries = ['bin', ...LIBRARY, ...Object.values(PROGRAMS).flat()]
 
-function whereabouts(file, source) {
-  const path = `process.getBuiltinModule('node:url').fileURLToPath(__url)`
-  return [
-    ['import.meta.', `const __url = new URL(${JSON.stringify(file)}, __chunk).href;`],
-    ['import.meta.filename', `const __filename = ${path};`],
-    ['import.meta.dirname', `const __dirname = ${path}.replace(/\\/[^/]*$/, '');`],
-  ]
-    .filter(([asked]) => source.includes(asked))
-    .map(([, answer]) => answer)
-    .join('')
+/** Names of those in LOADED that load a module at once, by its path. */
+function loadersOf(modules, importsOf) {
+  const loaders = new Map()
+  for (const [name, starts] of Object.entries(LOADED)) {
+    const seen = new Set(starts.flatMap((start) => matching(modules, start)))
+    for (const id of seen) for (const next of importsOf(id)) seen.add(next)
+    for (const id of seen) loaders.set(id, [...(loaders.get(id) ?? []), name])
+  }
+  return loaders
 }
 
-const asUnbundled = (outdir) => ({
-  name: 'as-unbundled',
-  setup({ onLoad, onResolve }) {
-    const external = (path) => ({ path: relative(outdir, path).replace(/^(?!\.)/, './'), external: true })
-    onResolve({ filter: /\.js$/ }, ({ path, resolveDir, kind }) => {
-      const file = join(resolveDir, path)
-      if (file === PUBLIC_CLASSES) return external(file)
-      if (outdir === OUT && kind === 'dynamic-import' && HERD_ENTRIES.includes(file))
-        return external(join(HERD, basename(file)))
-    })
-    onLoad({ filter: /\.js$/ }, ({ path }) => {
-      const source = withGuest(path, readFileSync(path, 'utf8'))
-      return { contents: whereabouts(relative(outdir, path), source) + source, loader: 'js' }
-    })
-  },
-})
-
-/** The one who starts a guest starts the bundled one. */
-function withGuest(path, source) {
-  const guest = GUESTS.find(({ host }) => host === path)
-  if (guest === undefined) return source
-  const bundled = relative(dirname(path), join(guest.folder, basename(guest.file)))
-  return replaceIn(path, source, `'${guest.entry}'`, `'${bundled}'`)
+function matching(modules, start) {
+  const path = join(SRC, `${start}.ts`)
+  if (!start.endsWith('*')) return [path]
+  const folder = path.slice(0, -'*.ts'.length)
+  return modules.filter((id) => id.startsWith(folder) && !id.endsWith('/supervise.ts'))
 }
 
-function replaceIn(path, text, what, by) {
-  if (!text.includes(what)) throw new Error(`${path} does not contain ${what} any more`)
-  return text.replace(what, by)
+/** A module that has, with all that it imports, at most this much source costs every program less than one more file. */
+const SMALL_LENGTH = 6000
+
+/** Length of a module's source and that of all it imports. */
+function closureLength(id, importsOf, lengthOf) {
+  const seen = new Set([id])
+  for (const each of seen) for (const next of importsOf(each)) seen.add(next)
+  return [...seen].reduce((sum, each) => sum + lengthOf(each), 0)
 }
 
-const common = {
-  bundle: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20.19',
-  packages: 'external',
-  logLevel: 'warning',
-  banner,
-}
-/** esbuild's account of what it read and wrote. */
-async function metafileOf(outdir, entryPoints, write = true) {
-  const { metafile } = await build({
-    ...common,
-    entryPoints,
-    outdir,
-    entryNames: '[name]',
-    chunkNames: '[name]-[hash]',
-    splitting: true,
-    metafile: true,
-    write,
-    define,
-    plugins: [asUnbundled(outdir)],
-  })
-  return metafile
-}
-
-/** Its account of what it wrote, by file name. */
-async function bundle(outdir, entryPoints) {
-  const { outputs } = await metafileOf(outdir, entryPoints)
-  return new Map(Object.entries(outputs).map(([path, output]) => [basename(path), output]))
-}
-
-const named = (entries) => entries.map((path) => basename(path))
-
-/** Names of the files `entries` load at once, from esbuild's account of a folder. */
-function loadedAtOnce(outputs, entries) {
-  const found = new Set(entries)
-  for (const name of found)
-    for (const { path, kind, external } of outputs.get(name).imports)
-      if (kind === 'import-statement' && !external) found.add(basename(path))
-  return [...found]
-}
-
-/** Makes one file of what `entries` load at once: the first of them. Each other file it was made of stays, and hands its
- *  names on: the late chunks ask for it by its old name, and get what the start has loaded. */
-async function joinStart(folder, outputs, entries) {
-  const parts = loadedAtOnce(outputs, entries)
-  const newName = (i, name) => (i === 0 ? name : `part${i}_${name}`)
-  const renamed = (i, as) => outputs.get(parts[i]).exports.map(as).join(', ')
-  const handOn = (part, i) =>
-    `export { ${renamed(i, (name) => `${name} as ${newName(i, name)}`)} } from './${part}';\n`
-  const { outputFiles } = await build({
-    ...common,
-    stdin: { contents: parts.map(handOn).join(''), resolveDir: folder },
-    write: false,
-    // So that no part that only acts is dropped.
-    ignoreAnnotations: true,
-    plugins: [partsOnly(parts)],
-  })
-  const [start] = parts
-  writeFileSync(join(folder, start), outputFiles[0].text)
-  for (const [i, part] of parts.entries())
-    if (i > 0)
-      writeFileSync(
-        join(folder, part),
-        `export { ${renamed(i, (name) => `${newName(i, name)} as ${name}`)} } from './${start}';\n`,
+let loaders = new Map()
+const small = new Set()
+const noteLoaders = {
+  name: 'note-loaders',
+  buildEnd() {
+    const modules = [...this.getModuleIds()].filter((id) => id.startsWith(SRC))
+    const importsOf = (id) => this.getModuleInfo(id).importedIds.filter((next) => next.startsWith(SRC))
+    const lengthOf = (id) => this.getModuleInfo(id).code.length
+    loaders = loadersOf(modules, importsOf)
+    for (const [id, names] of loaders)
+      if (
+        names.length > 1 &&
+        names.includes('herd') &&
+        closureLength(id, importsOf, lengthOf) <= SMALL_LENGTH
       )
-}
-
-const partsOnly = (parts) => ({
-  name: 'parts-only',
-  setup(joined) {
-    joined.onResolve({ filter: /^\./ }, ({ path, kind }) => {
-      const late = kind === 'dynamic-import' || !parts.includes(path.slice(2))
-      return late ? { path, external: true } : undefined
-    })
-    // The new file has the banner once.
-    joined.onLoad({ filter: /\.js$/ }, ({ path }) => ({
-      contents: replaceIn(path, readFileSync(path, 'utf8'), banner.js, ''),
-      loader: 'js',
-    }))
+        small.add(id)
   },
-})
-
-const inputsOf = (outputs, names = [...outputs.keys()]) =>
-  new Set(names.flatMap((name) => Object.keys(outputs.get(name).inputs)).map((path) => resolve(path)))
-
-/** All that a worker can load of byre by what it imports; errors.js, which it shares, is not among them. */
-async function inputsOfWorkers() {
-  const { inputs } = await metafileOf(OUT, WORKER_ENTRIES, false)
-  return new Set(Object.keys(inputs).map((path) => resolve(path)))
 }
 
-/** A module of which a process has two instances may have no state: two registries, each with half of it. */
-function refuseTwins(one, files, other, otherFiles) {
-  for (const file of files)
-    if (otherFiles.has(file) && !MAY_BE_TWICE.includes(file))
-      throw new Error(
-        `${file} is loaded for ${one} and again for ${other}: import it late in one of them, or see MAY_BE_TWICE`,
-      )
+const entryPaths = new Set(entries.map((entry) => join(SRC, `${entry}.ts`)))
+/** The chunk of a module; null leaves it to the bundler: an entry itself, or a module that is loaded late. */
+function chunkOf(id) {
+  const names = entryPaths.has(id) ? undefined : loaders.get(id)
+  if (names === undefined) return null
+  return small.has(id) ? 'common' : names.join('-')
 }
 
 rmSync(OUT, { recursive: true, force: true })
-const line = await bundle(OUT, LINE_ENTRIES)
-const herd = await bundle(HERD, HERD_ENTRIES)
-const ofWorkers = await inputsOfWorkers()
-const started = loadedAtOnce(line, named(LINE_ENTRIES))
-refuseTwins('the command line', inputsOf(line, started), 'the herd', inputsOf(herd))
-refuseTwins('the herd', inputsOf(herd), 'its workers', ofWorkers)
-await joinStart(OUT, line, named(LINE_ENTRIES))
-await joinStart(HERD, herd, named(HERD_ENTRIES))
-for (const { file, folder } of GUESTS) {
-  const guest = await bundle(folder, [file])
-  refuseTwins(basename(file), inputsOf(guest), 'its worker', ofWorkers)
-  await joinStart(folder, guest, named([file]))
+const bundle = await rolldown({
+  input: Object.fromEntries(entries.map((entry) => [entry, join(SRC, `${entry}.ts`)])),
+  external: (id) => !id.startsWith('.') && !id.startsWith('/'),
+  platform: 'node',
+  plugins: [noteLoaders],
+  // What two entries share is in a chunk, so no entry is extended (test/units/bundle compares their exports).
+  preserveEntrySignatures: 'allow-extension',
+})
+await bundle.write({
+  dir: OUT,
+  format: 'esm',
+  entryFileNames: '[name].js',
+  chunkFileNames: 'chunks/[name].js',
+  comments: false,
+  codeSplitting: {
+    groups: [{ name: chunkOf, debugName: 'by program' }],
+    includeDependenciesRecursively: false,
+  },
+})
+await bundle.close()
+
+const IMPORTED = /(?:from|import\()\s*['"](\.[^'"]+)\.(?:ts|js)['"]/g
+const declarations = new Set(LIBRARY.map((entry) => join(DECLARATIONS, `${entry}.d.ts`)))
+for (const path of declarations) {
+  for (const [, imported] of readFileSync(path, 'utf8').matchAll(IMPORTED))
+    declarations.add(`${resolve(dirname(path), imported)}.d.ts`)
+  const copy = join(OUT, relative(DECLARATIONS, path))
+  mkdirSync(dirname(copy), { recursive: true })
+  copyFileSync(path, copy)
 }
-const bin = inDist('bin.js')
-writeFileSync(join(OUT, 'bin.js'), replaceIn(bin, readFileSync(bin, 'utf8'), './cli/entry.js', './entry.js'))

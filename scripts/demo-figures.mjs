@@ -1,8 +1,8 @@
 // Figures for scripts/demo.mjs: reads the memory of process trees, and prints results side by side.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readProcessTable, selectTree } from '../dist/measure/process-tree.js'
-import { readMembersMemory } from '../dist/measure/tree-memory.js'
+import { readProcessTable, selectTree } from '../build/src/measure/process-tree.js'
+import { readMembersMemory } from '../build/src/measure/tree-memory.js'
 
 export const READINGS = 5
 const READING_GAP_MS = 100

@@ -2,7 +2,7 @@
 // a subscription and a scope cost in heap. Every run is a process of its own, bound to one core where taskset exists.
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { spawnClean } from '../../dist/measure/spawn-clean.js'
+import { spawnClean } from '../../build/src/measure/spawn-clean.js'
 import { buildResult, claim, figuresOf, tableOf } from './lib/result.mjs'
 
 const CHILD = fileURLToPath(new URL('hosts/bus-child.mjs', import.meta.url))

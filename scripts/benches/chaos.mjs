@@ -6,8 +6,8 @@
 // Before the run come three times as many faults of the same kinds, and everything five times as fast: V8 compiles what gets
 // hot, in 80 modules one after the other, and that is no leak (with --jitless nothing grows; see RELEASE.md). The claim
 // about memory is of the run after it; the growth since the herd was ready, warm-up and all, is printed beside it.
-import { mulberry32 } from '../../dist/measure/bootstrap.js'
-import { summarize } from '../../dist/measure/stats.js'
+import { mulberry32 } from '../../build/src/measure/bootstrap.js'
+import { summarize } from '../../build/src/measure/stats.js'
 import { createChaosFiles, NAMES, PROCESSES } from './chaos/files.mjs'
 import { growth, startGauge } from './chaos/gauge.mjs'
 import { openClerk, readStatus } from './chaos/clerk.mjs'

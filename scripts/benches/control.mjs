@@ -1,7 +1,7 @@
 // The control round trip over the local socket, with 18 workers hosted: a read and an action, over a kept-alive connection
 // and over a fresh one each time.
 import { Agent, request } from 'node:http'
-import { quantile } from '../../dist/measure/stats.js'
+import { quantile } from '../../build/src/measure/stats.js'
 import { createHerdFiles } from './lib/herd-files.mjs'
 import { startByre } from './lib/hosts.mjs'
 import { withHost } from './lib/lanes.mjs'

@@ -1,7 +1,7 @@
 // 18 idle workers over 30 s: voluntary context switches and CPU time, byre beside the hand-written host. The two of a pair
 // run at the same time, so that they see the same machine.
-import { readActivity } from '../../dist/measure/activity.js'
-import { readAuxv } from '../../dist/procfs/auxv.js'
+import { readActivity } from '../../build/src/measure/activity.js'
+import { readAuxv } from '../../build/src/procfs/auxv.js'
 import { createHerdFiles } from './lib/herd-files.mjs'
 import { startByHand, startByre } from './lib/hosts.mjs'
 import { sleep, withHost } from './lib/lanes.mjs'

@@ -7,13 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { spawnClean } from '../../dist/measure/spawn-clean.js'
-import { readSmapsRollup } from '../../dist/procfs/smaps-rollup.js'
+import { spawnClean } from '../../build/src/measure/spawn-clean.js'
+import { readSmapsRollup } from '../../build/src/procfs/smaps-rollup.js'
 import { MALLOC_ENV, V8_FLAGS } from './lib/flags.mjs'
 import { sleep } from './lib/lanes.mjs'
 import { buildResult, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
 
-const BYRE = fileURLToPath(new URL('../../dist/bundle/bin.js', import.meta.url))
+const BYRE = fileURLToPath(new URL('../../dist/bin.js', import.meta.url))
 const FLOOR = new URL('./herd/floor.mjs', import.meta.url).href
 
 export const describe = 'a process of its own: what lean: true saves and inside: true costs'

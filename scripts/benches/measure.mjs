@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { buildTwice } from './lib/build-twice.mjs'
 import { interleave } from './lib/lanes.mjs'
 import { buildResult, claim, figuresOf, tableOf } from './lib/result.mjs'
-import { readTreeMemory } from '../../dist/measure/tree-memory.js'
-import { spawnClean } from '../../dist/measure/spawn-clean.js'
+import { readTreeMemory } from '../../build/src/measure/tree-memory.js'
+import { spawnClean } from '../../build/src/measure/spawn-clean.js'
 
 const BYRE = fileURLToPath(new URL('../../dist/bin.js', import.meta.url))
 const TIMEOUT_MS = 120_000

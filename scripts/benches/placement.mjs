@@ -6,13 +6,13 @@ import { request } from 'node:http'
 import { createInterface } from 'node:readline'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { spawnClean } from '../../dist/measure/spawn-clean.js'
+import { spawnClean } from '../../build/src/measure/spawn-clean.js'
 import { MALLOC_ENV, V8_FLAGS } from './lib/flags.mjs'
 import { sleep } from './lib/lanes.mjs'
 import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
 import { fileURLToPath } from 'node:url'
 
-const BYRE = fileURLToPath(new URL('../../dist/bundle/bin.js', import.meta.url))
+const BYRE = fileURLToPath(new URL('../../dist/bin.js', import.meta.url))
 const FLOOR = new URL('./herd/floor.mjs', import.meta.url).href
 const MESSAGES = 300_000
 

@@ -1,7 +1,7 @@
 // The Redis bus beside hand-written ioredis, lane by lane in turn on the same server: messages to a handler, jobs from a
 // stream, a round trip. Publishers and consumers are processes of their own.
 import { fileURLToPath } from 'node:url'
-import { spawnClean } from '../../dist/measure/spawn-clean.js'
+import { spawnClean } from '../../build/src/measure/spawn-clean.js'
 import { interleave } from './lib/lanes.mjs'
 import { startServer } from './lib/redis-server.mjs'
 import { buildResult, claim, figuresOf, ratioOf, tableOf } from './lib/result.mjs'

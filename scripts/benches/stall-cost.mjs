@@ -1,8 +1,8 @@
 // What the watch for stalls costs an idle herd: memory and wake-ups. Apart from stall.mjs, which wants a quiet machine and
 // no minutes of rest.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { readActivity } from '../../dist/measure/activity.js'
-import { readAuxv } from '../../dist/procfs/auxv.js'
+import { readActivity } from '../../build/src/measure/activity.js'
+import { readAuxv } from '../../build/src/procfs/auxv.js'
 import { createHerdFiles } from './lib/herd-files.mjs'
 import { startByre } from './lib/hosts.mjs'
 import { sleep, withHost } from './lib/lanes.mjs'

@@ -6,6 +6,7 @@ import { dirname, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { isMainThread, MessageChannel } from 'node:worker_threads'
 import { ByreError } from '../base/errors.ts'
+import { ownFile } from '../base/own-files.ts'
 import { readFloorFile } from './floor-file.ts'
 import { createWatch, guardRules, type GuardRules, type Violation } from './guard-rules.ts'
 
@@ -115,7 +116,7 @@ function hookLoaders(
   const { port1, port2 } = new MessageChannel()
   port1.on('message', report)
   port1.unref()
-  register?.(new URL('./guard-thread.js', import.meta.url).href, {
+  register?.(ownFile('audit/guard-thread.js').href, {
     data: { rules: options.rules, cwd: options.cwd, warn: options.warn, ready, port: port2 },
     transferList: [port2],
   })

@@ -1,10 +1,10 @@
 // Starts one audited child: clean environment, fixed flags, job in a file, answer on fd 3.
 
-import { existsSync } from 'node:fs'
 import { writeFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ByreError } from '../base/errors.ts'
+import { ownFile } from '../base/own-files.ts'
 import { CLEAN_PATH, spawnClean } from '../measure/spawn-clean.ts'
 import { CHILD_PROTOCOL, type ChildJob, type ChildResult } from './child/job.ts'
 
@@ -78,14 +78,9 @@ function commandOf(run: ChildRun, jobPath: string): readonly string[] {
     run.nodePath,
     ...(calibrated ? CALIBRATED_FLAGS : []),
     ...run.nodeArguments,
-    childMain(),
+    fileURLToPath(ownFile('audit/child/main.js')),
     jobPath,
   ]
-}
-
-function childMain(): string {
-  const compiled = fileURLToPath(new URL('./child/main.js', import.meta.url))
-  return existsSync(compiled) ? compiled : fileURLToPath(new URL('./child/main.ts', import.meta.url))
 }
 
 function start(run: ChildRun, jobPath: string): Promise<ChildResult> {

@@ -1,11 +1,12 @@
 // Is a heavy package used, or only imported? The program runs once more under the witness (child/witness.ts), which is
 // never a run that is measured: while it loads, or for real until it is ready or would take its first message.
 
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { deferred } from '../base/deferred.ts'
 import { ByreError } from '../base/errors.ts'
+import { ownFile } from '../base/own-files.ts'
 import { spawnClean } from '../measure/spawn-clean.ts'
 import type { WitnessAnswer } from './child/witness-preload.ts'
 import type { Entry } from './entry.ts'
@@ -77,13 +78,13 @@ function runForReal(
   const program =
     worker === undefined
       ? [fileURLToPath(entry.url), ...options.arguments]
-      : [compiled('../bin'), 'run', worker.name, '--config', worker.configFile]
+      : [fileURLToPath(ownFile('bin.js')), 'run', worker.name, '--config', worker.configFile]
   const command = [
     options.nodePath,
     '--no-warnings',
     ...options.nodeArguments,
     '--import',
-    compiled('./child/witness-preload'),
+    fileURLToPath(ownFile('audit/child/witness-preload.js')),
     ...program,
   ]
   const { promise, resolve, reject } = deferred<WitnessAnswer>()
@@ -119,9 +120,4 @@ function neverReady(entry: Entry, until: string, end: string, stderr: string): B
       `markReady() of byre/guard), got its end by ${end}${stderr === '' ? '' : `; stderr: ${stderr.trim()}`}. ` +
       'Give it what it needs with --env, or audit without --until.',
   )
-}
-
-function compiled(path: string): string {
-  const file = fileURLToPath(new URL(`${path}.js`, import.meta.url))
-  return existsSync(file) ? file : fileURLToPath(new URL(`${path}.ts`, import.meta.url))
 }

@@ -3,10 +3,12 @@
 
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { isRecord } from '../base/check.ts'
 import { type Timer, systemClock } from '../base/clock.ts'
 import { formatDurationMs } from '../base/durations.ts'
 import { ByreError, type ErrorCode } from '../base/errors.ts'
+import { ownFile } from '../base/own-files.ts'
 import { DEFAULT_EVALUATE_MS, loadError } from './load-error.ts'
 import type { LoadOptions } from './load.ts'
 import { redact } from './problems.ts'
@@ -59,11 +61,15 @@ export async function loadHerdInChild(options: LoadInChildOptions): Promise<Reso
     ...(options.file === undefined ? {} : { file: options.file }),
   }
   const flags = process.execArgv.filter((flag) => KEPT_FLAGS.test(flag))
-  const child = spawn(process.execPath, [...flags, childEntry(), JSON.stringify(request)], {
-    cwd: options.cwd,
-    env,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    [...flags, fileURLToPath(ownFile('config/evaluate.js')), JSON.stringify(request)],
+    {
+      cwd: options.cwd,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    },
+  )
   const answer = await converse(child, evaluateMs + OVERHEAD_MS, options)
   if (answer.ok) return answer.herd
   throw new ByreError(
@@ -71,12 +77,6 @@ export async function loadHerdInChild(options: LoadInChildOptions): Promise<Reso
     answer.message,
     answer.details === undefined ? {} : { details: answer.details },
   )
-}
-
-/** evaluate.js beside this file; `new URL` strings are not rewritten when TypeScript is compiled. */
-function childEntry(): string {
-  const extension = import.meta.filename.endsWith('.ts') ? '.ts' : '.js'
-  return `${import.meta.dirname}/evaluate${extension}`
 }
 
 function converse(child: ChildProcess, limitMs: number, options: LoadInChildOptions): Promise<ChildAnswer> {

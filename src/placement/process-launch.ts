@@ -4,13 +4,14 @@
 import { fileURLToPath } from 'node:url'
 import { ByreError } from '../base/errors.ts'
 import { mallocSetting } from '../base/malloc.ts'
+import { ownFile } from '../base/own-files.ts'
 import type { ResolvedWorker } from '../config/types.ts'
 import { childEnvironment, heapLimitMiB } from './child-settings.ts'
 import { startNote } from './wire/start-note.ts'
 import type { StartNote } from './wire/start-note.ts'
 
-const ENTRY = fileURLToPath(new URL('child/process-entry.js', import.meta.url))
-const PRELOAD = fileURLToPath(new URL('child/script-preload.js', import.meta.url))
+const ENTRY = fileURLToPath(ownFile('placement/child/process-entry.js'))
+const PRELOAD = fileURLToPath(ownFile('placement/child/script-preload.js'))
 
 /** A wire to byre's code in the process is there: always for a module, for a script with `inside`. */
 export function isWired({ source, inside }: ResolvedWorker): boolean {

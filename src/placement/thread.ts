@@ -4,6 +4,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import type { WorkerOptions } from 'node:worker_threads'
 import { describeThrown } from '../base/errors.ts'
+import { ownFile } from '../base/own-files.ts'
 import type { ResolvedWorker } from '../config/types.ts'
 import { evidenceOf } from './exits.ts'
 import { childEnvironment, heapLimitMiB, heapRemedy } from './child-settings.ts'
@@ -12,7 +13,7 @@ import { createChildPlacement } from './child-run.ts'
 import type { ChildHost, ChildHandle, ChildEvents } from './child-handle.ts'
 import { portTransport } from './wire/port-transport.ts'
 
-const ENTRY = new URL('child/thread-entry.js', import.meta.url)
+const ENTRY = ownFile('placement/child/thread-entry.js')
 
 export function createThreadPlacement(parts: ChildHost): Placement {
   return createChildPlacement('thread', openThread, parts)

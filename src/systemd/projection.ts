@@ -6,6 +6,7 @@ import { statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { describeThrown } from '../base/errors.ts'
+import { ownFile } from '../base/own-files.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { spawnClean } from '../measure/spawn-clean.ts'
 import type { SideFigures } from './swap-journal.ts'
@@ -28,7 +29,7 @@ export interface ProbeAnswer {
 /** As units/byre starts a host. */
 const NODE_FLAGS = ['--max-semi-space-size=1', '--expose-gc', '--no-warnings']
 const MALLOC = { MALLOC_MMAP_THRESHOLD_: '32768' }
-const PROBE = fileURLToPath(new URL('projection-probe.js', import.meta.url))
+const PROBE = fileURLToPath(ownFile('systemd/projection-probe.js'))
 const TIMEOUT_MS = 60_000
 /** What a process wrote is read for so long after its end, milliseconds: a child of a module may hold its pipes open. */
 const DRAIN_MS = 250

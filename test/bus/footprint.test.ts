@@ -29,9 +29,9 @@ t.test(
     await import(process.argv[1])
     const loaded = process.moduleLoadList.filter((m) => !before.has(m) && m.startsWith('NativeModule '))
     console.log(JSON.stringify({ loaded, open: process.getActiveResourcesInfo().filter((r) => !/Wrap|FSReq|CloseReq/.test(r)) }))`
-    const built = resolve(root, 'dist/bus/embedded.js')
+    const built = resolve(root, 'build/src/bus/embedded.js')
     // the loader's own first use is not the bus's
-    const neighbour = resolve(root, 'dist/base/bytes.js')
+    const neighbour = resolve(root, 'build/src/base/bytes.js')
     const { stdout } = await runCleanNode(['--input-type=module', '-e', script, built, neighbour])
     const { loaded, open } = JSON.parse(stdout) as { loaded: string[]; open: string[] }
     t.same(

@@ -7,7 +7,7 @@ import { leakGuard } from '../helpers/leak-guard.ts'
 
 leakGuard(t)
 const file = (name: string): string => fileURLToPath(new URL(`../../../${name}`, import.meta.url))
-const skip = existsSync(file('dist/bundle/bin.js')) ? false : 'dist is missing: run `npm run build`'
+const skip = existsSync(file('dist/bin.js')) ? false : 'dist is missing: run `npm run build`'
 
 t.test('faults in 100 workers restart their victims only and lose nobody a message', { skip }, async (t) => {
   const args = [file('scripts/bench.mjs'), 'chaos', '--duration', '10s', '--json']

@@ -147,15 +147,6 @@ t.test(
   },
 )
 
-t.test('the bundle is run where there is one', async (t) => {
-  mkdirSync(join(root, 'dist', 'bundle'))
-  writeFileSync(join(root, 'dist', 'bundle', 'bin.js'), `console.log('{"argv":["bundled"]}')`)
-  t.teardown(() => rmSync(join(root, 'dist', 'bundle'), { recursive: true }))
-  const launched = launch([launcher, 'status'])
-  t.same((await told(launched)).argv, ['bundled'])
-  await launched.end
-})
-
 t.test('it becomes node: same pid, exit status and death by signal as node gives them', async (t) => {
   const launched = launch([launcher, 'supervise', 'exit', '78'])
   t.equal((await told(launched)).pid, launched.pid)

@@ -1,8 +1,8 @@
 // One measurement of the embedded bus in a process of its own: `node bus-child.mjs <scenario>` prints one JSON line.
 // Started by bus.mjs with an empty environment; works on dist/.
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { systemClock } from '../../../dist/base/clock.js'
-import { createEmbeddedBus } from '../../../dist/bus/embedded.js'
+import { systemClock } from '../../../build/src/base/clock.js'
+import { createEmbeddedBus } from '../../../build/src/bus/embedded.js'
 
 /** 100 bytes of JSON, of the kind a worker sends. */
 const PAYLOAD = {

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import pino from 'pino'
-import { systemClock } from '../../../dist/base/clock.js'
-import { createEmbeddedBus } from '../../../dist/bus/embedded.js'
+import { systemClock } from '../../../build/src/base/clock.js'
+import { createEmbeddedBus } from '../../../build/src/bus/embedded.js'
 
 const { workers } = JSON.parse(readFileSync(process.argv[2], 'utf8'))
 const log = pino()

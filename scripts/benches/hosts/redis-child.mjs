@@ -3,10 +3,10 @@ import { fork } from 'node:child_process'
 import { on } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
-import { systemClock } from '../../../dist/base/clock.js'
-import { openRedisBus } from '../../../dist/bus/redis.js'
-import { startFleetControl } from '../../../dist/control/fleet.js'
-import { commandMessage, readReply } from '../../../dist/control/fleet-message.js'
+import { systemClock } from '../../../build/src/base/clock.js'
+import { openRedisBus } from '../../../build/src/bus/redis.js'
+import { startFleetControl } from '../../../build/src/control/fleet.js'
+import { commandMessage, readReply } from '../../../build/src/control/fleet-message.js'
 
 const [scenario, port, countText] = process.argv.slice(2)
 const count = Number(countText)

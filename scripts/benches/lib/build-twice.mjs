@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { compare } from '../../../dist/measure/compare.js'
-import { seriesOf } from '../../../dist/measure/series-figures.js'
+import { compare } from '../../../build/src/measure/compare.js'
+import { seriesOf } from '../../../build/src/measure/series-figures.js'
 
 const SHOP = fileURLToPath(new URL('../fixtures/shop', import.meta.url))
 const MODULES = fileURLToPath(new URL('../../../node_modules', import.meta.url))

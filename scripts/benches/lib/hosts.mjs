@@ -3,12 +3,12 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { spawnClean } from '../../../dist/measure/spawn-clean.js'
+import { spawnClean } from '../../../build/src/measure/spawn-clean.js'
 import { CALIBRATED_FLAGS, MALLOC_ENV, V8_FLAGS } from './flags.mjs'
 
 const BY_HAND = fileURLToPath(new URL('../hosts/by-hand.mjs', import.meta.url))
 const BY_REDIS_HAND = fileURLToPath(new URL('../hosts/by-hand-redis.mjs', import.meta.url))
-const BYRE = fileURLToPath(new URL('../../../dist/bundle/bin.js', import.meta.url))
+const BYRE = fileURLToPath(new URL('../../../dist/bin.js', import.meta.url))
 const LOOP_DELAY = new URL('../preload/loop-delay.mjs', import.meta.url).href
 const COLLECT = new URL('../preload/collect.mjs', import.meta.url).href
 const READY_TIMEOUT_MS = 120_000

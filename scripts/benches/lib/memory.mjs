@@ -1,5 +1,5 @@
 // The memory of a host's whole tree, as one run's values.
-import { readTreeMemory } from '../../../dist/measure/tree-memory.js'
+import { readTreeMemory } from '../../../build/src/measure/tree-memory.js'
 
 export function memoryOf(host) {
   const { anonBytes, pssBytes, ussBytes, rssBytes, count, unreadable } = readTreeMemory(host.pid)

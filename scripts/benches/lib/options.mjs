@@ -1,7 +1,7 @@
 // The command line of scripts/bench, checked before anything starts.
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
-import { parseDurationMs } from '../../../dist/base/durations.js'
+import { parseDurationMs } from '../../../build/src/base/durations.js'
 
 const DEFAULT_RUNS = 5
 

@@ -1,6 +1,6 @@
 // From runs to figures: medians with spread, differences of interleaved pairs, claims with their limit, and the table.
 import { cpus, loadavg, release, totalmem } from 'node:os'
-import { summarize } from '../../../dist/measure/stats.js'
+import { summarize } from '../../../build/src/measure/stats.js'
 import { MALLOC_ENV, V8_FLAGS } from './flags.mjs'
 
 /** Figures of one lane: each key of the runs' values becomes one. Keys name their unit (…Bytes, …Ms, …Count). */

@@ -3,7 +3,7 @@
 // megabyte again.
 import { Session } from 'node:inspector'
 import { Socket } from 'node:net'
-import { readSmapsRollup } from '../../../dist/procfs/smaps-rollup.js'
+import { readSmapsRollup } from '../../../build/src/procfs/smaps-rollup.js'
 
 // Its workers' processes inherit the flag, and have another use for the descriptor.
 if (process.argv.includes('supervise')) {

@@ -5,6 +5,7 @@ import { readFileSync, writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { ownFile } from '../../base/own-files.ts'
 import { installCuts } from './cut.ts'
 import { loadInternals, type Internals } from './internals.ts'
 import { CHILD_PROTOCOL, type ChildJob, type ChildResult, type EntryJob, type Snapshot } from './job.ts'
@@ -13,7 +14,7 @@ import { createRecorder, type Recorder } from './recorder.ts'
 import { collectPlainly, monotonicMs, takeSettledSnapshot, takeSnapshot } from './snapshot.ts'
 
 const RESULT_FD = 3
-const own = new URL('.', import.meta.url).href
+const own = ownFile('').href
 const ignore = (url: string): boolean => url.startsWith(own)
 
 await run(readJob())

@@ -1,7 +1,7 @@
 // `byre audit`: measures entries, answers questions about them, and gates them on byre.floor.json.
 
 import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { audit as runAudit } from '../../audit/audit.ts'
 import { diffResults, type FloorDiff } from '../../audit/diff.ts'
@@ -12,6 +12,7 @@ import type { AuditOptions, AuditProgress } from '../../audit/options.ts'
 import type { AuditResult } from '../../audit/result.ts'
 import { ByreError } from '../../base/errors.ts'
 import { EXIT, type ExitCode } from '../../base/exit-codes.ts'
+import { ownFile } from '../../base/own-files.ts'
 import { auditText } from '../../report/audit-text.ts'
 import { diffText, gateAnnotations, gateMarkdown, gateText } from '../../report/audit-gate.ts'
 import { list, text, wholeNumber } from '../flag-values.ts'
@@ -95,7 +96,7 @@ function optionsOf(
 
 /** A file, a worker of the config, a package, a bin, or `byre`. */
 async function findEntry(name: string, cwd: string): Promise<Entry> {
-  if (name === 'byre') return entryOfFile(name, join(dirname(fileURLToPath(import.meta.url)), '../../bin.js'))
+  if (name === 'byre') return entryOfFile(name, fileURLToPath(ownFile('bin.js')))
   try {
     return resolveEntry(name, cwd)
   } catch (error) {

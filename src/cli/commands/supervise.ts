@@ -1,6 +1,6 @@
 // `byre supervise` and `byre run`: hosts workers until they are done or told to stop. Top to bottom is the start-up.
 
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../base/clock.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -17,6 +17,7 @@ import {
 } from '../../base/places.ts'
 import type { SocketOwner } from '../../base/places.ts'
 import { takeMallocSetting } from '../../base/malloc.ts'
+import { ownFile } from '../../base/own-files.ts'
 import { createEmbeddedBus } from '../../bus/embedded.ts'
 import type { HostBus } from '../../bus/bus.ts'
 import type { EmbeddedBusOptions } from '../../bus/router.ts'
@@ -83,7 +84,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     clock: systemClock,
     random: Math.random,
     stateFolder,
-    ownRoot: `${dirname(dirname(dirname(fileURLToPath(import.meta.url))))}/`,
+    ownRoot: fileURLToPath(ownFile('')),
     phases: { spawnMs, importsMs, configMs, busMs: elapsedSince(spawnMs + importsMs + configMs) },
     processStartedAt: 0,
     ...(manager === undefined ? {} : { onDraining: (why: string) => manager.stopping(why) }),

@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url'
 import { parseDurationMs } from '../../base/durations.ts'
 import { ByreError } from '../../base/errors.ts'
 import { EXIT } from '../../base/exit-codes.ts'
+import { ownFile } from '../../base/own-files.ts'
 import { loadHerd } from '../../config/load.ts'
 import type { ResolvedHerd } from '../../config/types.ts'
 import { explainUnits } from '../../report/units-explain.ts'
@@ -67,9 +68,9 @@ export async function units(flags: UnitsFlags): Promise<number> {
   return EXIT.ok
 }
 
-/** Beside dist/, in a checkout and in the package. */
+/** The folder units/ of the package, next to dist/. */
 export function unitsFolder(): string {
-  return fileURLToPath(new URL('../../../units', import.meta.url))
+  return fileURLToPath(ownFile('../units'))
 }
 
 function explained(herd: ResolvedHerd): object {

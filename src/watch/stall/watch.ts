@@ -6,6 +6,7 @@ import { describeThrown } from '../../base/errors.ts'
 import { watchLinks } from '../../base/module-path.ts'
 import type { Link } from '../../base/module-path.ts'
 import type { Scheduler } from '../../base/scheduler.ts'
+import { ownFile } from '../../base/own-files.ts'
 import { LEVEL_NUMBERS } from '../../log/levels.ts'
 import { wantsColour } from '../../log/pretty.ts'
 import { eachTurn } from '../../ownership/note-entries.ts'
@@ -45,7 +46,7 @@ export interface StallWatch {
   close(): Promise<void>
 }
 
-const ENTRY = new URL('thread-entry.js', import.meta.url)
+const ENTRY = ownFile('watch/stall/thread-entry.js')
 const LOG_FD = 1
 const CLOSE_STEP_MS = 20
 const CLOSE_MAX_MS = 400

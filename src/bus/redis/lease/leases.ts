@@ -2,6 +2,7 @@
 
 import { Worker } from 'node:worker_threads'
 import type { Clock, Timer } from '../../../base/clock.ts'
+import { ownFile } from '../../../base/own-files.ts'
 import type { BusEvent, LeaseEvents, LeaseHold } from '../../bus.ts'
 import type { ServerAddress } from '../locate.ts'
 import { HEALTH_MS } from './protocol.ts'
@@ -15,7 +16,7 @@ export interface LeasesOptions {
   readonly onEvent: (event: BusEvent) => void
 }
 
-const ENTRY = new URL('thread-entry.js', import.meta.url)
+const ENTRY = ownFile('bus/redis/lease/thread-entry.js')
 
 export class Leases {
   readonly #options: LeasesOptions
