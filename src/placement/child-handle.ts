@@ -1,7 +1,9 @@
-// What stands behind a worker in a thread or a process of its own, as the placement sees it: the seat, which starts and
-// ends the thread or process, and what it is given for that.
+// The thread or process that hosts one worker, as its run sees it: a handle that ends it, the events that it reports, and
+// the exits that only the supervisor can explain. And what such a run uses of the supervisor.
 
 import type { Clock } from '../base/clock.ts'
+import { describeThrown } from '../base/errors.ts'
+import type { ByreError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
 import type { RawDelivery, ScopedBus } from '../bus/bus.ts'
 import type { ResolvedWorker } from '../config/types.ts'
@@ -9,56 +11,89 @@ import type { Logger } from '../log/logger.ts'
 import type { Offloader } from '../worker/offload.ts'
 import type { Sampler } from '../watch/sampler/sampler.ts'
 import type { Stall } from '../watch/stall/protocol.ts'
-import type { Exit, LaunchRequest, Whereabouts } from '../herd/placement.ts'
+import type { Exit, Instance, InstanceEvents, LaunchRequest, Whereabouts } from '../herd/placement.ts'
+import { evidenceOf } from './exits.ts'
 import type { Transport } from './wire/link.ts'
 
-export interface ChildHost {
-  readonly clock: Clock
-  readonly log: Logger
-  readonly logOf: (worker: string) => Logger
-  /** A bus scoped to one run. */
-  readonly busOf: (worker: string) => ScopedBus
-  /** Puts messages the run had in hand back in front of what is kept for the worker. */
-  readonly giveBack: (worker: string, deliveries: readonly RawDelivery[]) => void
-  /** HostBus.publishSystem, for replies. */
-  readonly answer: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
-  /** On the supervisor's pool of threads, for the workers in threads. */
-  readonly offload: Offloader['run']
-  readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
-  readonly sampler: Sampler
-  /** A stall of a worker is over. */
-  readonly stalled: (stall: Stall) => void
-  /** From its next run on the worker lives in a process of its own; nothing for one that does. */
-  readonly ejectStalled: (spec: ResolvedWorker, why: string) => void
-  readonly limits: { readonly messageBytes: number; readonly buffer: number }
-  readonly ownRoot: string
-  /** Where V8's fatal reports go. */
-  readonly reportFolder: string
-  readonly label: string
-}
-
-/** What is heard of the thread or process. */
+/** What a thread or process reports to its run. */
 export interface ChildEvents {
-  /** It exists. */
+  /** It has started. */
   readonly up: (whereabouts: Whereabouts) => void
+  /** It wrote to stdout or stderr. */
+  readonly output: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void
+  /** Text arrived on the wire. */
   readonly text: (text: string) => void
-  /** A line that came by structured clone; of a thread. */
+  /** A line arrived by structured clone; from a thread only. */
   readonly posted: (line: unknown) => void
+  /** The child has caught up with what was written to the wire. */
   readonly drained: () => void
-  /** It is gone, for good; called once. `explain` is how that reads when the guest said nothing about it. */
+  /** It has ended; called once. `explain` returns the exit for a child that reported none itself. */
   readonly gone: (explain: () => Exit) => void
 }
 
-/** A thread or a process. */
 export interface ChildHandle {
-  /** Undefined for a script without byre's code inside. */
+  /** Undefined for a script that byre loads no code into. */
   readonly transport: Transport | undefined
-  /** Asks it to end, where that can be asked: SIGTERM. */
+  /** Requests the end with SIGTERM. Does nothing in a thread that hosts a module: the wire has already delivered the stop. */
   interrupt(): void
-  /** Ends it: SIGKILL, terminate(). Idempotent. */
+  /** Ends it with SIGKILL or terminate(). Idempotent. */
   kill(): void
-  /** No text will be heard any more: closes the wire. Idempotent. */
+  /** Closes the wire: no more text is received. Idempotent. */
   close(): void
 }
 
-export type SpawnChild = (request: LaunchRequest, parts: ChildHost, events: ChildEvents) => ChildHandle
+export type SpawnChild = (request: LaunchRequest, events: ChildEvents) => ChildHandle
+
+/** What a run in a thread or process uses of the supervisor. */
+export interface ChildServices {
+  readonly clock: Clock
+  readonly logOf: (worker: string) => Logger
+  readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: Uint8Array) => void
+  /** A bus scoped to one run. */
+  readonly busOf: (worker: string) => ScopedBus
+  /** Returns messages that the run has not taken to the front of the worker's mailbox. */
+  readonly giveBack: (worker: string, deliveries: readonly RawDelivery[]) => void
+  /** HostBus.publishSystem, for replies. */
+  readonly reply: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
+  /** Runs work on the supervisor's thread pool; for workers in threads. */
+  readonly offload: Offloader['run']
+  readonly sampler: Sampler
+  /** Called when a stall is over. */
+  readonly onStall: (stall: Stall) => void
+  /** Assigns the worker to a process from its next run on; does nothing for a worker that has one. */
+  readonly ejectStalled: (spec: ResolvedWorker, why: string) => void
+  readonly limits: { readonly messageBytes: number; readonly buffer: number }
+  /** byre's own code lies below this folder. */
+  readonly ownRoot: string
+}
+
+/** The run of a thread or process that could not even be requested (an argument that the kernel refuses, no memory for a
+ *  thread): it ends like one that fails later. */
+export function neverStarted(
+  kind: 'thread' | 'process',
+  events: Pick<InstanceEvents, 'ended'>,
+  error: unknown,
+): Instance {
+  const { type, message } = describeThrown(error)
+  const text = `its ${kind} could not be started: ${type}: ${message}`
+  process.nextTick(() =>
+    events.ended({ verdict: 'launch-failed', text, evidence: { ...describeThrown(error) } }),
+  )
+  return { run: () => {}, abort: () => {}, release: () => ({ timers: [], listeners: [], servers: [] }) }
+}
+
+/** The child wrote a line that byre's own code does not write. */
+export function brokeWire(kind: 'thread' | 'process', error: ByreError): Exit {
+  const text = `its ${kind} was ended because it wrote an invalid line to byre's wire: ${error.message}`
+  return { verdict: 'failed', text, evidence: { ...evidenceOf(error), ...error.details } }
+}
+
+/** byre's own code failed in the child, as reported by the child. Only this worker fails: the others are isolated from it. */
+export function childFault(kind: 'thread' | 'process', message: string, stack: string | undefined): Exit {
+  const text = `an error of byre's own code ended its ${kind}; please report it: ${message}`
+  return {
+    verdict: 'failed',
+    text,
+    evidence: { message, ...(stack === undefined ? {} : { stack }) },
+  }
+}

@@ -1,11 +1,12 @@
-// What placements thread and process have in common: a guest at the other end of a wire, seen by the runner as an
-// Instance like any other. The end of the thread or process is the end of the run, never the guest's word alone.
+// One run of a worker in a thread or process, seen from the supervisor. The run ends when the thread or process ends; the
+// child's own report only explains that end.
 
 import type { Timer } from '../base/clock.ts'
 import { formatDurationMs } from '../base/durations.ts'
+import { describeThrown } from '../base/errors.ts'
 import { levelOfNumber } from '../log/levels.ts'
 import { isLevel } from '../log/logger.ts'
-import type { LogLevel } from '../log/logger.ts'
+import type { Logger, LogLevel } from '../log/logger.ts'
 import type { StopReason } from '../worker/stop-reason.ts'
 import { runInScope } from '../ownership/run-scope.ts'
 import type { Watch } from '../watch/sampler/sampler.ts'
@@ -21,33 +22,34 @@ import type {
   Relief,
   Whereabouts,
 } from '../herd/placement.ts'
-import { neverBegan } from './exits.ts'
-import { brokeWire, childFault } from './wire-exits.ts'
-import { startHeartbeat } from './start-heartbeat.ts'
-import { startIdleWatch } from './idle-watch.ts'
-import { NOT_LOADED } from './load-figures.ts'
-import type { IdleWatch } from './idle-watch.ts'
-import { Profiling } from './profiling.ts'
+import { NOT_LOADED } from './loader.ts'
+import { ProfileRequests, startIdleWatch } from './child-requests.ts'
+import type { IdleWatch } from './child-requests.ts'
 import { Relay } from './relay.ts'
-import type { SpawnChild, ChildHost, ChildHandle } from './child-handle.ts'
-import { wrongOf } from './wire/child-line.ts'
+import { brokeWire, childFault, neverStarted } from './child-handle.ts'
+import type { ChildHandle, ChildServices, SpawnChild } from './child-handle.ts'
+import { whyInvalid } from './wire/validate.ts'
 import { Link } from './wire/link.ts'
-import { line, lineLimit, WIRE_VERSION } from './wire/protocol.ts'
+import { clip, line, lineLimit, WIRE_VERSION } from './wire/protocol.ts'
 import type { Ended, Init, WireLine } from './wire/protocol.ts'
 
-/** A guest that has said its last word may take this long to be gone. */
+/** A child that has reported its end is killed when it has not ended after this time. */
 const LEAVE_MS = 2000
 /** Share of stopTimeout after which a process that does not stop is sent SIGTERM. */
 const INTERRUPT_AFTER = 0.75
 
-export function createChildPlacement(kind: Init['kind'], open: SpawnChild, parts: ChildHost): Placement {
+export function createChildPlacement(
+  kind: Init['kind'],
+  spawn: SpawnChild,
+  services: ChildServices,
+): Placement {
   return {
     launch: (request) =>
       runInScope(undefined, () => {
         try {
-          return new ChildRun(kind, open, request, parts)
+          return new ChildRun(kind, spawn, request, services)
         } catch (error) {
-          return neverBegan(kind, request, error)
+          return neverStarted(kind, request.events, error)
         }
       }),
   }
@@ -55,20 +57,21 @@ export function createChildPlacement(kind: Init['kind'], open: SpawnChild, parts
 
 class ChildRun implements Instance {
   readonly #request: LaunchRequest
-  readonly #parts: ChildHost
+  readonly #services: ChildServices
   readonly #kind: Init['kind']
   /** An unmodified program: it runs from its first line, has no ctx, and is stopped by SIGTERM. */
   readonly #script: boolean
   readonly #launchedAt: number
-  readonly #seat: ChildHandle
+  readonly #handle: ChildHandle
   readonly #link: Link | undefined
-  readonly #profiling = new Profiling()
+  readonly #profiles = new ProfileRequests()
   #relay: Relay | undefined
   #timer: Timer | undefined
   #idle: IdleWatch | undefined
-  #heart: Heartbeat | undefined
-  #said: Ended | undefined
-  /** Byre's own code failed in it, or it is ended for what it said. */
+  #heartbeat: Heartbeat | undefined
+  /** The child's report of its end. */
+  #reported: Ended | undefined
+  /** byre's own code failed in the child, or the child wrote an invalid line. */
   #fault: Exit | undefined
   #stopping: StopReason | undefined
   #killed = false
@@ -76,24 +79,26 @@ class ChildRun implements Instance {
   #where: Whereabouts | undefined
   #watch: Watch | undefined
 
-  constructor(kind: Init['kind'], open: SpawnChild, request: LaunchRequest, parts: ChildHost) {
+  constructor(kind: Init['kind'], spawn: SpawnChild, request: LaunchRequest, services: ChildServices) {
+    const { name, source } = request.spec
     this.#request = request
-    this.#parts = parts
+    this.#services = services
     this.#kind = kind
-    this.#script = request.spec.source.kind === 'script'
-    this.#launchedAt = parts.clock.monotonic()
-    this.#seat = open(request, parts, {
+    this.#script = source.kind === 'script'
+    this.#launchedAt = services.clock.monotonic()
+    this.#handle = spawn(request, {
       up: (whereabouts) => this.#up(whereabouts),
+      output: (stream, chunk) => services.output(name, stream, chunk),
       text: (text) => this.#link?.receive(text),
       posted: (posted) => this.#link?.receivePosted(posted),
       drained: () => this.#link?.drained(),
       gone: (explain) => this.#gone(explain),
     })
-    const { transport } = this.#seat
+    const { transport } = this.#handle
     if (transport === undefined) return
-    this.#link = new Link(transport, lineLimit(parts.limits.messageBytes), {
-      wrong: wrongOf,
-      onLine: (heard) => this.#heard(heard),
+    this.#link = new Link(transport, lineLimit(services.limits.messageBytes), {
+      whyInvalid,
+      onLine: (received) => this.#receive(received),
       onBroken: (error) => this.#failed('wire-broken', brokeWire(kind, error), 0),
     })
     this.#link.send(line('init', this.#init(kind)))
@@ -112,13 +117,13 @@ class ChildRun implements Instance {
     }
     const { name } = this.#request.spec
     const relay = new Relay({
-      now: this.#parts.clock.monotonic,
+      now: this.#services.clock.monotonic,
       link: this.#link,
-      bus: this.#parts.busOf(name),
-      answer: this.#parts.answer,
-      // Work done here could end the supervisor, or fill its heap: a process keeps its own to itself.
-      ...(this.#kind === 'thread' ? { offload: this.#parts.offload } : {}),
-      giveBack: (deliveries) => this.#parts.giveBack(name, deliveries),
+      bus: this.#services.busOf(name),
+      reply: this.#services.reply,
+      // Work of a process could end the supervisor or fill its heap, so a process has a pool of its own.
+      ...(this.#kind === 'thread' ? { offload: this.#services.offload } : {}),
+      giveBack: (deliveries) => this.#services.giveBack(name, deliveries),
     })
     this.#relay = relay
     this.#link.send('["run"]')
@@ -127,32 +132,47 @@ class ChildRun implements Instance {
     void this.#startHeartbeat(this.#link)
   }
 
+  /** Detects stalls of the child's loop; not without stall.detect, or where the kernel's id of the thread is unknown. */
   async #startHeartbeat(link: Link): Promise<void> {
-    this.#heart = await startHeartbeat({
+    const { spec, events } = this.#request
+    const { pid, tid } = this.#where ?? {}
+    if (!spec.stall.detect || pid === undefined || tid === undefined) return
+    const { watchChildStalls } = await import('../watch/stall/child-stalls.ts')
+    if (this.#released || this.#reported !== undefined) return // ended while the code was loaded
+    const { clock, logOf, onStall, ejectStalled } = this.#services
+    this.#heartbeat = watchChildStalls({
+      clock,
+      spec,
       kind: this.#kind,
-      request: this.#request,
-      parts: this.#parts,
-      where: this.#where,
-      link,
-      over: () => this.#released || this.#said !== undefined,
+      pid,
+      tid,
+      log: logOf(spec.name),
+      ask(number) {
+        link.send(line('heartbeat', number))
+        link.flush()
+      },
+      onStalled: onStall,
+      eject: (why) => ejectStalled(spec, why),
+      charge: (exit) => events.charged(exit),
     })
   }
 
-  /** Only what a message or a tick wakes is put to sleep, and only whose config says that it may: work that nobody
-   *  awaits does not show on the wire. */
+  /** Only a worker that a message or a tick wakes sleeps, and only when its config permits it: work that is not awaited
+   *  does not show on the wire. */
   #watchIdle(relay: Relay): void {
     const { spec, events } = this.#request
     if (spec.sleepAfterMs === undefined) return
     if (spec.activation.kind === 'eager') {
-      this.#parts
-        .logOf(spec.name)
-        .warn({ event: 'never-sleeps' }, 'sleepAfter has no effect: it is eager, so nothing would wake it')
+      this.#log.warn(
+        { event: 'never-sleeps' },
+        'sleepAfter has no effect: an eager worker has nothing to wake it',
+      )
       return
     }
     this.#idle = startIdleWatch({
-      clock: this.#parts.clock,
+      clock: this.#services.clock,
       afterMs: spec.sleepAfterMs,
-      activeAt: () => (relay.inHand > 0 ? Number.POSITIVE_INFINITY : relay.activeAt),
+      activeAt: () => (relay.inFlight > 0 ? Number.POSITIVE_INFINITY : relay.activeAt),
       ask: () => this.#link?.send('["idle"]'),
       onIdle: () => events.idle(),
     })
@@ -162,23 +182,23 @@ class ChildRun implements Instance {
     if (this.#stopping !== undefined) return
     this.#stopping = reason
     if (this.#script) {
-      this.#seat.interrupt()
+      this.#handle.interrupt()
       return
     }
     this.#link?.send(line('abort', reason.kind, reason.by, reason.message))
     this.#link?.flush()
-    this.#after(this.#request.spec.stopTimeoutMs * INTERRUPT_AFTER, () => this.#seat.interrupt())
+    this.#after(this.#request.spec.stopTimeoutMs * INTERRUPT_AFTER, () => this.#handle.interrupt())
   }
 
   kill(): void {
     this.#killed = true
-    this.#seat.kill()
+    this.#handle.kill()
   }
 
   get profile(): Instance['profile'] {
     const link = this.#link
     const { name } = this.#request.spec
-    return link && (async (request) => this.#profiling.take(link, name, request, this.#parts.clock))
+    return link && (async (request) => this.#profiles.take(link, name, request, this.#services.clock))
   }
 
   relieve(how: Relief): void {
@@ -194,21 +214,25 @@ class ChildRun implements Instance {
     if (!this.#released) {
       this.#released = true
       this.#timer?.cancel()
-      this.#seat.kill()
+      this.#handle.kill()
       this.#close(false)
     }
-    return this.#said?.leftovers ?? { timers: [], listeners: [], servers: [] }
+    return this.#reported?.leftovers ?? { timers: [], listeners: [], servers: [] }
+  }
+
+  get #log(): Logger {
+    return this.#services.logOf(this.#request.spec.name)
   }
 
   #after(delayMs: number, fn: () => void): void {
     this.#timer?.cancel()
-    this.#timer = this.#parts.clock.setTimer(delayMs, fn, { unref: true })
+    this.#timer = this.#services.clock.setTimer(delayMs, fn, { unref: true })
   }
 
   #init(kind: Init['kind']): Init {
     const { spec, index, run, wake, fence } = this.#request
-    const { limits, ownRoot, logOf } = this.#parts
-    const { level } = logOf(spec.name)
+    const { limits, ownRoot } = this.#services
+    const { level } = this.#log
     return { v: WIRE_VERSION, kind, spec, index, run, wake, fence, level, ...limits, ownRoot }
   }
 
@@ -221,11 +245,10 @@ class ChildRun implements Instance {
   }
 
   #sample(where: Whereabouts): void {
-    const { spec } = this.#request
     const ask = this.#link === undefined ? {} : { ask: () => this.#link?.send('["heap"]') }
     this.#watch?.close()
-    this.#watch = this.#parts.sampler.watch({
-      worker: spec.name,
+    this.#watch = this.#services.sampler.watch({
+      worker: this.#request.spec.name,
       kind: this.#kind,
       launchedAt: this.#launchedAt,
       ...where,
@@ -233,10 +256,10 @@ class ChildRun implements Instance {
     })
   }
 
-  #heard(heard: WireLine): void {
-    if (this.#released || this.#relay?.heard(heard) === true) return
-    const [tag, first, second, third] = heard
-    const { events, spec } = this.#request
+  #receive(received: WireLine): void {
+    if (this.#released || this.#relay?.receive(received) === true) return
+    const [tag, first, second, third] = received
+    const { events } = this.#request
     switch (tag) {
       case 'hello':
         this.#greeted(first as number, second as number, third as number | null | undefined)
@@ -251,15 +274,15 @@ class ChildRun implements Instance {
         events.charged(first as Exit)
         return
       case 'ended':
-        this.#said = first as Ended
-        this.#seat.close() // it waits for this: its last word was read
-        this.#after(LEAVE_MS, () => this.#seat.kill())
+        this.#reported = first as Ended
+        this.#handle.close() // the child waits for this: its final record was read
+        this.#after(LEAVE_MS, () => this.#handle.kill())
         return
-      case 'beat':
-        this.#heart?.answered(first as number)
+      case 'heartbeat':
+        this.#heartbeat?.answered(first as number)
         return
       case 'profile':
-        this.#profiling.answered(first, second, third)
+        this.#profiles.answered(first, second, third)
         return
       case 'idle':
         this.#idle?.answered(first === true)
@@ -268,18 +291,16 @@ class ChildRun implements Instance {
         this.#watch?.heap(first as HeapFigures)
         return
       case 'fault':
-        this.#failed('internal-error', childFault(this.#kind, first as object), LEAVE_MS)
+        this.#faulted(first as { readonly stack?: unknown })
         return
       case 'log':
-        this.#log(first as Record<string, unknown>)
+        this.#writeLog(first as Record<string, unknown>)
         return
       case 'lvl':
-        if (isLevel(first)) this.#parts.logOf(spec.name).level = first
+        if (isLevel(first)) this.#log.level = first
         return
       default:
-        this.#parts
-          .logOf(spec.name)
-          .warn({ event: 'wire-unknown', tag }, 'a guest said what nobody understands')
+        this.#log.warn({ event: 'wire-unknown', tag }, 'ignored a line of the child with an unknown tag')
     }
   }
 
@@ -287,71 +308,72 @@ class ChildRun implements Instance {
     const known = this.#where?.tid !== undefined
     if (typeof tid === 'number') this.#where = { pid, tid }
     if (this.#where !== undefined && this.#kind === 'thread') this.#sample(this.#where)
-    if (version !== WIRE_VERSION) this.#seat.kill()
-    // Not before: what a script does until its first turn is over, such as loading, is no stall.
+    if (version !== WIRE_VERSION) this.#handle.kill()
+    // Not earlier: the first turn of a script, in which it loads, is no stall.
     else if (this.#script && !known && this.#link !== undefined) void this.#startHeartbeat(this.#link)
+  }
+
+  #faulted(said: { readonly stack?: unknown }): void {
+    const stack = typeof said.stack === 'string' ? clip(said.stack) : undefined
+    this.#failed('internal-error', childFault(this.#kind, describeThrown(said).message, stack), LEAVE_MS)
   }
 
   #failed(event: string, fault: Exit, leaveMs: number): void {
     this.#fault = fault
-    this.#after(leaveMs, () => this.#seat.kill())
-    this.#parts.logOf(this.#request.spec.name).error({ event, ...fault.evidence }, fault.text)
+    this.#after(leaveMs, () => this.#handle.kill())
+    this.#log.error({ event, ...fault.evidence }, fault.text)
   }
 
-  #log(record: Record<string, unknown>): void {
+  #writeLog(record: Record<string, unknown>): void {
     const { level, time: _time, worker: _worker, msg, ...fields } = record
-    const logger = this.#parts.logOf(this.#request.spec.name)
-    logger[levelOfNumber(Number(level))](fields, msg as string | undefined)
+    this.#log[levelOfNumber(Number(level))](fields, msg as string | undefined)
   }
 
   #gone(explain: () => Exit): void {
     this.#timer?.cancel()
     if (this.#released) return
     const exit = this.#withLastSample(this.#explain(explain))
-    const lost = this.#close(this.#said !== undefined)
+    const lost = this.#close(this.#reported !== undefined)
     this.#request.events.ended(
       lost === 0 ? exit : { ...exit, evidence: { ...exit.evidence, lostInHand: lost } },
     )
   }
 
-  /** The figures from before its end: what it used when nobody could ask it any more. */
+  /** Adds the last figures from before its end: afterwards none can be read. */
   #withLastSample(exit: Exit): Exit {
     if (exit.verdict === 'done' || exit.verdict === 'stopped') return exit
     const lastSample = this.#watch?.last()
     return lastSample === undefined ? exit : { ...exit, evidence: { ...exit.evidence, lastSample } }
   }
 
-  /** What the guest said of its end counts; then what was done to it; then what the kernel says. */
+  /** The child's own report comes first, then what the supervisor did to it, then what the kernel reports. */
   #explain(explain: () => Exit): Exit {
-    if (this.#said !== undefined) return this.#said.exit
+    if (this.#reported !== undefined) return this.#reported.exit
     const exit = this.#fault ?? explain()
     if (this.#fault !== undefined || this.#stopping === undefined) return exit
-    const { stopTimeoutMs, name } = this.#request.spec
+    const { stopTimeoutMs } = this.#request.spec
     const evidence = { ...exit.evidence, stopTimeoutMs }
     if (!this.#killed) return { verdict: 'stopped', text: 'ended with its signal', evidence }
     const text = `ignored its signal for ${formatDurationMs(stopTimeoutMs)}: its ${this.#kind} was ended`
-    this.#parts.logOf(name).warn({ event: 'killed', stopTimeoutMs }, text)
+    this.#log.warn({ event: 'killed', stopTimeoutMs }, text)
     return { verdict: 'stopped', text, evidence: { ...evidence, killed: true } }
   }
 
-  /** Lets go of wire and bus. Returns how many messages were lost with the guest. */
+  /** Closes the wire and the bus. Returns how many messages were lost with the child. */
   #close(inOrder: boolean): number {
-    const { name } = this.#request.spec
-    this.#profiling.close(name)
+    this.#profiles.close(this.#request.spec.name)
     this.#idle?.close()
-    this.#heart?.close()
+    this.#heartbeat?.close()
     this.#watch?.close()
     const lost = this.#relay?.close(inOrder) ?? 0
     this.#relay = undefined
     this.#link?.close()
-    this.#seat.close()
+    this.#handle.close()
     if (lost > 0)
-      this.#parts
-        .logOf(name)
-        .warn(
-          { event: 'lost-in-hand', count: lost },
-          `up to ${lost} messages it had in hand were lost with its ${this.#kind}`,
-        )
+      this.#log.warn(
+        { event: 'lost-in-hand', count: lost },
+        `up to ${lost} messages that it had not acknowledged were lost with its ${this.#kind}`,
+      )
     return lost
   }
 }

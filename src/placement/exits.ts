@@ -1,13 +1,14 @@
-// How a run ended, told as an Exit: the verdict, one sentence, and the evidence. Whatever was thrown may be hostile.
+// How a run ended, as an Exit: the verdict, one sentence and the evidence. A thrown value may be hostile, so reading it must
+// never throw.
 
 import { describeThrown } from '../base/errors.ts'
 import { LoadError } from '../worker/load.ts'
 import type { ExitCall } from '../ownership/run-scope.ts'
-import type { Exit, Instance, LaunchRequest } from '../herd/placement.ts'
+import type { Exit } from '../herd/placement.ts'
 
 export const DONE: Exit = { verdict: 'done', text: 'run() resolved', evidence: {} }
 
-/** An error of the run that nobody caught. */
+/** An error of the run that was not caught. */
 export function strayExit(error: unknown, via: string, run: number): Exit {
   const { type, message } = describeThrown(error)
   const text = `${whatStrayed(via)}: ${type}: ${message}`
@@ -19,7 +20,7 @@ function whatStrayed(via: string): string {
   return via === 'uncaughtException' ? 'stray throw' : `stray throw in ${via}`
 }
 
-/** run() rejected or threw; after the abort, with the signal's reason or an AbortError, it is a stop. */
+/** run() rejected or threw. After the abort, a rejection with the signal's reason or an AbortError counts as a stop. */
 export function rejectedExit(error: unknown, signal: AbortSignal): Exit {
   if (signal.aborted && (error === signal.reason || isAbort(error)))
     return { verdict: 'stopped', text: 'run() ended with its signal', evidence: {} }
@@ -27,11 +28,11 @@ export function rejectedExit(error: unknown, signal: AbortSignal): Exit {
   return { verdict: 'failed', text: `run() rejected: ${type}: ${message}`, evidence: evidenceOf(error) }
 }
 
-/** The module could not be loaded. The evidence is that of what was thrown, not of byre's sentence about it. */
+/** The module could not be loaded. The evidence describes the error that the module threw, not byre's error about it. */
 export function loadExit(error: unknown): Exit {
   const { stack, ...evidence } = evidenceOf(causeOf(error) ?? error)
   const { code, needs } = error instanceof LoadError ? error : { code: undefined, needs: undefined }
-  // A module without run() is the user's to mend; where byre noticed helps nobody.
+  // A module without run() is an error of the user: the stack would only show byre's own frames.
   const misshapen = code === 'BYRE_WORKER_SHAPE'
   return {
     verdict: 'launch-failed',
@@ -41,7 +42,7 @@ export function loadExit(error: unknown): Exit {
   }
 }
 
-/** It called process.exit, or sent itself a signal. */
+/** The worker called process.exit, or sent a signal to its own process. */
 export function exitCalled({ code, how, stack }: ExitCall): Exit {
   const evidence = { code, call: how, ...(stack === undefined ? {} : { stack }) }
   return { verdict: code === 0 ? 'done' : 'failed', text: `it called ${how}`, evidence }
@@ -50,7 +51,7 @@ export function exitCalled({ code, how, stack }: ExitCall): Exit {
 const CAUSES_MAX = 5
 const CODE_LENGTH = 128
 
-/** Type, message, stack, code and the chain of causes (at most 5); hostile values are named instead of read. */
+/** Type, message, stack, code and the chain of causes (at most 5). A value that cannot be read is replaced by a note. */
 export function evidenceOf(error: unknown): Record<string, unknown> {
   const seen: unknown[] = [error]
   for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) {
@@ -78,7 +79,7 @@ export function causeOf(error: unknown): unknown {
   }
 }
 
-/** What Node and most libraries put on an Error to tell it from others. */
+/** The `code` that Node and most libraries set on an Error. */
 function codeOf(error: unknown): string | number | undefined {
   try {
     const code = (error as { code?: unknown } | null | undefined)?.code
@@ -95,14 +96,4 @@ function isAbort(error: unknown): boolean {
   } catch {
     return false
   }
-}
-
-/** What cannot even be asked for (an argument the kernel refuses, no memory for a thread) ends like what fails later. */
-export function neverBegan(kind: 'thread' | 'process', request: LaunchRequest, error: unknown): Instance {
-  const { type, message } = describeThrown(error)
-  const text = `its ${kind} could not be started: ${type}: ${message}`
-  process.nextTick(() =>
-    request.events.ended({ verdict: 'launch-failed', text, evidence: { ...describeThrown(error) } }),
-  )
-  return { run: () => {}, abort: () => {}, release: () => ({ timers: [], listeners: [], servers: [] }) }
 }

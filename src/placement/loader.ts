@@ -1,4 +1,5 @@
-// The modules of the workers of one loop: each is loaded once, and again after a load that failed.
+// Loads the modules of the workers of one loop, each once and again after a load that failed, and measures the loads: time
+// and memory are a module's own only when no other worker ran in the loop meanwhile.
 
 import { describeThrown } from '../base/errors.ts'
 import { noteLoaded } from '../base/module-path.ts'
@@ -10,22 +11,16 @@ import type { LoadingModule } from '../watch/code-watch.ts'
 
 export interface LoadedWorker {
   readonly run: WorkerModule['run']
-  /** Of its load; undefined once they were taken. */
+  /** Figures of its load; undefined after they were taken once. */
   readonly figures: LoadFigures | undefined
 }
 
-/** What becomes of a load, or became of an earlier one; one of the two is called, once, also after the end of the run. */
+/** The outcome of a load, or of the earlier one that is reused. One of the two is called once, possibly after the run has
+ *  ended. */
 export interface LoadOutcome {
   moduleLoaded(): void
-  /** What it has set up is not to go on, and what it still does is not either. */
+  /** What the module has set up must be closed, and so must what it still sets up. */
   moduleFailed(): void
-}
-
-export interface LoaderDeps {
-  /** Is called before a module is loaded. */
-  readonly loading: ((module: LoadingModule) => void) | undefined
-  /** The load of a worker's module begins; the result is called at its end. */
-  readonly measure: (worker: string) => () => LoadFigures
 }
 
 interface PendingLoad {
@@ -33,24 +28,31 @@ interface PendingLoad {
   readonly outcome: LoadOutcome
 }
 
-/** One module instance per worker and process: restarts call run() of the same one; failed loads get a fresh URL. */
+/** One module instance per worker and process: a restart calls run() of the same instance. A failed load is repeated under a
+ *  fresh URL. */
 export class Loader {
   readonly #loaded = new Map<string, LoadedWorker>()
   readonly #pending = new Map<string, PendingLoad>()
   readonly #failed = new Map<string, { readonly count: number; readonly cause: unknown }>()
-  /** What failed loads threw, in this process. */
+  /** Errors that failed loads threw in this process. */
   readonly #thrown = new WeakSet()
-  /** Loads under way in which such an error came up again. */
+  /** Pending loads in which such an error surfaced again. */
   readonly #hollow = new Map<string, unknown>()
-  readonly #deps: LoaderDeps
+  readonly #onLoad: ((module: LoadingModule) => void) | undefined
+  readonly #measure: (worker: string) => () => LoadFigures
 
-  constructor(deps: LoaderDeps) {
-    this.#deps = deps
+  /** `onLoad` is called before each load. `measure` begins to measure a load; call its result at the end. */
+  constructor(
+    onLoad: ((module: LoadingModule) => void) | undefined,
+    measure: (worker: string) => () => LoadFigures,
+  ) {
+    this.#onLoad = onLoad
+    this.#measure = measure
   }
 
   /**
-   * Resolves once `take` gives the module. A load that is under way is joined: true when it was not begun by this call.
-   * `outcome` is of a load that this call begins.
+   * `done` resolves once `take` can return the module. `joined`: the load was already pending. `outcome` is called only for a
+   * load that this call begins, and for a module that is loaded already.
    */
   load(
     spec: ResolvedWorker,
@@ -61,14 +63,14 @@ export class Loader {
       outcome.moduleLoaded()
       return { done: Promise.resolve(), joined: false }
     }
-    const under = this.#pending.get(key)
-    if (under !== undefined) return { done: under.done, joined: true }
+    const pending = this.#pending.get(key)
+    if (pending !== undefined) return { done: pending.done, joined: true }
     const done = this.#import(spec, key, () => this.#pending.get(key)?.done === done)
     this.#pending.set(key, { done, outcome })
     return { done, joined: false }
   }
 
-  /** With the figures for the first run that takes it: for the runs after it was not loaded. */
+  /** Returns the loaded module; with its figures for the first run only, since later runs do not load it. */
   take(spec: ResolvedWorker): LoadedWorker {
     const key = keyOf(spec)
     const loaded = this.#loaded.get(key) as LoadedWorker
@@ -76,18 +78,18 @@ export class Loader {
     return loaded
   }
 
-  /** The load under way has failed, whatever becomes of it: it hangs, or threw on the side. The next one is a new one. */
+  /** Counts the pending load as failed, because it hangs or has thrown outside its evaluation. The next call begins a new load. */
   giveUp(spec: ResolvedWorker): void {
     const key = keyOf(spec)
     if (this.#pending.has(key)) this.#fail(key, this.#failed.get(key)?.cause)
   }
 
   /**
-   * An error that nobody handled came up while the module of `spec` is loaded. True when a load threw it, now or earlier:
-   * it is reported there. Node rejects a promise of its own with it when a CommonJS module fails that an ES module imports,
-   * and does so again at the next import of that module, which then succeeds with exports that are all undefined.
+   * An unhandled error surfaced while the module of `spec` is loaded. Returns true when a load threw it, now or earlier: that
+   * load reports it. When a CommonJS module that an ES module imports fails, Node rejects an internal promise with the error;
+   * it does so again at the next import of that module, which then succeeds with all exports undefined.
    */
-  cameUp(spec: ResolvedWorker, error: unknown): boolean {
+  surfaced(spec: ResolvedWorker, error: unknown): boolean {
     if (!isObject(error) || !this.#thrown.has(error)) return false
     const key = keyOf(spec)
     if (this.#pending.has(key)) this.#hollow.set(key, error)
@@ -99,7 +101,7 @@ export class Loader {
     this.#hollow.delete(key)
     try {
       const loaded = await this.#loadNow(spec, before?.count ?? 0)
-      if (this.#failed.size > 0) await nextTurn() // by then unhandled rejections have come up
+      if (this.#failed.size > 0) await nextTurn() // by then unhandled rejections have surfaced
       if (!current()) return
       const cause = this.#hollow.get(key)
       if (cause !== undefined) throw hollow(spec, cause)
@@ -108,7 +110,7 @@ export class Loader {
     } catch (error) {
       const cause = error instanceof Error ? error.cause : undefined
       if (current()) this.#fail(key, cause)
-      // The same error object from a fresh URL can only come from a dependency's cache.
+      // The same error object under a fresh URL can only come from the module cache of a dependency.
       const cached = isObject(cause) && before?.cause === cause
       throw cached ? needsNewProcess(error as Error, spec.name) : error
     }
@@ -117,8 +119,8 @@ export class Loader {
   async #loadNow({ name, source: { path } }: ResolvedWorker, attempt: number): Promise<LoadedWorker> {
     const file = fileOf(path)
     noteLoaded([path, file])
-    this.#deps.loading?.({ path, file, again: attempt > 0 })
-    const end = this.#deps.measure(name)
+    this.#onLoad?.({ path, file, again: attempt > 0 })
+    const end = this.#measure(name)
     let figures: LoadFigures | undefined
     const run = await loadWorker({ name, path, attempt }).finally(() => (figures = end()))
     return { run, figures }
@@ -142,7 +144,7 @@ function keyOf({ name, source }: ResolvedWorker): string {
 }
 
 function needsNewProcess({ message, cause }: Error, name: string): LoadError {
-  const why = 'thrown by a dependency that stays failed: needs a new process'
+  const why = 'thrown by a dependency that Node does not load again: needs a new process'
   return new LoadError('BYRE_WORKER_LOAD', `${message} (${why}). ${newProcess(name)}`, {
     needs: 'new-process',
     cause,
@@ -151,7 +153,7 @@ function needsNewProcess({ message, cause }: Error, name: string): LoadError {
 
 function hollow({ name, source: { path } }: ResolvedWorker, cause: unknown): LoadError {
   const { type, message } = describeThrown(cause)
-  const fact = `Cannot load worker '${name}' from ${path}: a CommonJS module that it imports has failed before (${type}: ${message})`
+  const fact = `Cannot load worker '${name}' from ${path}: a CommonJS module that it imports failed earlier (${type}: ${message})`
   const why = 'Node would leave all its exports undefined: needs a new process'
   return new LoadError('BYRE_WORKER_LOAD', `${fact} and ${why}. ${newProcess(name)}`, {
     needs: 'new-process',
@@ -169,4 +171,76 @@ function isObject(value: unknown): value is object {
 
 async function nextTurn(): Promise<void> {
   await new Promise<void>((resolve) => void setImmediate(resolve))
+}
+
+/** Figures of a program that byre does not load itself. */
+export const NOT_LOADED: LoadFigures = {
+  unavailable: {
+    ms: 'a script runs from its first line: the end of its load cannot be observed',
+    rssBytes: 'a script runs from its first line: see sample for the memory of its process',
+  },
+}
+
+/** Why the load of a worker in a thread has no memory figure. */
+export const IN_A_THREAD = 'a thread has no memory of its own: it shares that of its process'
+
+const NAMES_MAX = 3
+
+interface Load {
+  readonly worker: string
+  readonly startedAt: number
+  readonly rssBytes: number
+  /** Other workers whose code may have run in the same loop during the load. */
+  readonly others: Set<string>
+  /** Why other loops share the memory of the process; undefined when none does. */
+  readonly memoryShared: string | undefined
+}
+
+/** Measures the loads of one loop. */
+export class LoadMeter {
+  readonly #memoryShared: () => string | undefined
+  readonly #loads = new Set<Load>()
+
+  /** `memoryShared` returns why another loop shares the memory of the process now; undefined when none does. */
+  constructor(memoryShared: () => string | undefined) {
+    this.#memoryShared = memoryShared
+  }
+
+  /** A run of `worker` begins in the loop. */
+  runs(worker: string): void {
+    for (const load of this.#loads) if (load.worker !== worker) load.others.add(worker)
+  }
+
+  /** Begins to measure the load of `worker`'s module, while runs of `others` are in the loop. Call the result at its end. */
+  begin(worker: string, others: Iterable<string>): () => LoadFigures {
+    const load: Load = {
+      worker,
+      others: new Set(others),
+      memoryShared: this.#memoryShared(),
+      rssBytes: process.memoryUsage.rss(),
+      startedAt: performance.now(),
+    }
+    load.others.delete(worker)
+    this.#loads.add(load)
+    return () => {
+      const ms = performance.now() - load.startedAt
+      this.#loads.delete(load)
+      return this.#figures(load, ms)
+    }
+  }
+
+  #figures({ others, memoryShared, rssBytes }: Load, ms: number): LoadFigures {
+    if (others.size > 0) {
+      const why = `${namesOf([...others])} ran or loaded in the same loop meanwhile`
+      return { unavailable: { ms: why, rssBytes: why } }
+    }
+    const shared = memoryShared ?? this.#memoryShared()
+    if (shared !== undefined) return { ms, unavailable: { rssBytes: shared } }
+    return { ms, rssBytes: Math.max(0, process.memoryUsage.rss() - rssBytes) }
+  }
+}
+
+function namesOf(workers: readonly string[]): string {
+  const more = workers.length - NAMES_MAX
+  return `${workers.slice(0, NAMES_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }

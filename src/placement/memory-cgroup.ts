@@ -1,9 +1,9 @@
-// A memory cgroup of its own for a worker's process, where byre may make one: the kernel then holds the process, and what it
-// starts, to `memoryMax`, and says so when it kills. Loaded with the first process.
+// A separate memory cgroup for a worker's process, where byre may create one: the kernel then limits the process and its
+// descendants to `memoryMax`, and counts the kills. Loaded with the first process.
 //
-// Whether a cgroup is byre's to divide cannot be seen by root, who may write them all: systemd marks a delegated one for
-// itself alone. So for root the unit says it (Delegate=memory and Environment=BYRE_CGROUP=own); for anybody else a cgroup
-// that can be written is one that was delegated.
+// Root may write every cgroup, and systemd marks a delegated one for itself only, so root cannot see which cgroup is
+// delegated. Under root the unit must state it (Delegate=memory and Environment=BYRE_CGROUP=own); for any other user a
+// writable cgroup is a delegated one.
 
 import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,19 +24,19 @@ import { readStat } from '../procfs/stat.ts'
 export interface CgroupMemory {
   readonly path: string
   readonly limitBytes: number
-  /** Page cache included; stops at the limit. */
+  /** Includes the page cache; at most the limit. */
   readonly peakBytes?: number
 }
 
 export interface MemoryCgroup {
-  /** Moves the process in; what it allocated before stays where it was charged. */
+  /** Moves the process in; memory that it allocated before stays charged to the previous cgroup. */
   add(pid: number): void
-  /** What was counted; removes the cgroup. Once, when the process is gone. */
+  /** Removes the cgroup and returns what was counted. Call once, when the process has ended. */
   end(): CgroupMemory
 }
 
 export interface MemoryCgroups {
-  /** Undefined where none can be made; the log says so once. */
+  /** Undefined where none can be created, which is logged once. */
   open(worker: string, limitBytes: number): MemoryCgroup | undefined
 }
 
@@ -48,33 +48,33 @@ const FILES = {
 export function createMemoryCgroups(log: Logger): MemoryCgroups {
   let base: MemoryPlace | string | undefined
   let runs = 0
-  const mayMake = (): MemoryPlace | undefined => {
+  const usableBase = (): MemoryPlace | undefined => {
     if (base !== undefined) return typeof base === 'string' ? undefined : base
     base = prepare()
     if (typeof base === 'string') {
       log.info(
         { event: 'no-memory-cgroup', why: base },
-        `memoryMax bounds the V8 heap of processes, and nothing else of them: ${base}`,
+        `memoryMax limits only the V8 heap of processes: ${base}`,
       )
       return undefined
     }
     log.info(
       { event: 'memory-cgroup', version: base.version, folder: base.folder },
-      'memoryMax bounds processes by cgroup',
+      'memoryMax limits processes by cgroup',
     )
     sweepCgroups(base.folder, 'byre-')
     return base
   }
   return {
     open(worker, limitBytes) {
-      const made = mayMake()
-      if (made === undefined) return undefined
+      const parent = usableBase()
+      if (parent === undefined) return undefined
       try {
-        return openCgroup(made, `byre-${process.pid}-${worker}-${++runs}`, limitBytes, log)
+        return openCgroup(parent, `byre-${process.pid}-${worker}-${++runs}`, limitBytes, log)
       } catch (error) {
         log.warn(
           { event: 'memory-cgroup-failed', worker, ...describeThrown(error) },
-          `no cgroup for '${worker}'`,
+          `cannot create a cgroup for '${worker}'`,
         )
         return undefined
       }
@@ -82,13 +82,13 @@ export function createMemoryCgroups(log: Logger): MemoryCgroups {
   }
 }
 
-/** Where workers' cgroups are made, or why nowhere. */
+/** Where workers' cgroups are created, or the reason why they cannot be. */
 function prepare(): MemoryPlace | string {
   const own = ownCgroup()
   if (own === undefined) return 'there is no memory controller'
-  const asked = process.env['BYRE_CGROUP']
-  if (process.geteuid?.() === 0 && asked !== 'own')
-    return 'as root, BYRE_CGROUP=own must say that the cgroup is delegated to this unit'
+  const declared = process.env['BYRE_CGROUP']
+  if (process.geteuid?.() === 0 && declared !== 'own')
+    return 'as root, BYRE_CGROUP=own must declare that the cgroup is delegated to this unit'
   try {
     accessSync(own.folder, constants.W_OK)
     if (own.version === 2) divide(own.folder)
@@ -109,17 +109,18 @@ function ownCgroup(): MemoryPlace | undefined {
   return has ? place.value : undefined
 }
 
-/** A process may come into the cgroup while its members are moved. */
+/** A process may enter the cgroup while its members are moved. */
 const MOVES_MAX = 3
 
-/** v2 gives controllers to the children of a cgroup only when no process is in it: the supervisor moves into a child, and
- *  with it what it started before, such as a process without memoryMax. */
+/** cgroup v2 enables controllers for children only while the parent has no processes: the supervisor moves into a child
+ *  cgroup, with the processes that it has already started, such as one without memoryMax. */
 function divide(folder: string): void {
   if (handsDownMemory(folder)) return
   const leaf = join(folder, 'byre-supervisor')
   for (let moves = 0; moves < MOVES_MAX; moves++) {
     const { own, foreign } = sortMembers(readText(join(folder, 'cgroup.procs')) ?? '', process.pid, parentOf)
-    if (foreign.length > 0) throw new Error(`processes that are not byre's are in it: ${foreign.join(', ')}`)
+    if (foreign.length > 0)
+      throw new Error(`it contains processes that byre did not start: ${foreign.join(', ')}`)
     if (own.length === 0) break
     mkdirSync(leaf, { recursive: true })
     for (const pid of own) moveInto(leaf, pid)
@@ -136,11 +137,11 @@ function moveInto(leaf: string, pid: number): void {
   try {
     writeFileSync(join(leaf, 'cgroup.procs'), String(pid))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // it has ended
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // ESRCH: it has ended
   }
 }
 
-/** The members in a text of cgroup.procs: `self` and its descendants, and others. Who has ended meanwhile is neither. */
+/** Splits the text of cgroup.procs into `self` with its descendants, and others. Processes that have ended are left out. */
 export function sortMembers(
   procs: string,
   self: number,
@@ -174,7 +175,7 @@ function openCgroup(
       } catch (error) {
         log.warn(
           { event: 'memory-cgroup-failed', path, pid, ...describeThrown(error) },
-          'a process is not bounded',
+          'a process has no memory limit',
         )
       }
     },

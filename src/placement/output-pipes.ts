@@ -1,6 +1,6 @@
-// stdout and stderr of a child as pipes, which a program may open again by path: `echo > /dev/stderr`,
-// writeFileSync('/dev/stdout'). Node's own 'pipe' is a socket pair, where open(2) fails with ENXIO, and Node cannot make a
-// pipe. A FIFO that both sides have opened is one; its name is removed at once.
+// stdout and stderr of a child process as pipes, which a program can open again by path: `echo > /dev/stderr`,
+// writeFileSync('/dev/stdout'). Node's 'pipe' is a socket pair, on which open(2) fails with ENXIO, and Node cannot create a
+// pipe. A FIFO that both sides have opened is equivalent; its name is removed at once.
 
 import { spawnSync } from 'node:child_process'
 import { closeSync, constants, openSync, rmSync } from 'node:fs'
@@ -14,14 +14,14 @@ export interface OutputPipes {
   readonly stderr: Socket
   /** The writing ends of both, for the `stdio` of the child. */
   readonly childFds: readonly [stdout: number, stderr: number]
-  /** Once the child is spawned, or could not be. */
+  /** Call once the child is spawned or could not be spawned. */
   closeChildFds(): void
 }
 
-/** Gives undefined where none can be made; the log says so once, and none is tried again. Never throws. */
+/** Returns undefined where no pipe can be created; that is logged once, and not tried again. Never throws. */
 export type OpenOutputPipes = () => OutputPipes | undefined
 
-/** `folder` must exist. A call holds the loop for about 2 ms: one run of mkfifo. */
+/** `folder` must exist. A call blocks the loop for about 2 ms: it runs mkfifo. */
 export function createOutputPipes(folder: string, log: Logger): OpenOutputPipes {
   let count = 0
   let usable = true
@@ -62,7 +62,7 @@ function openFifos(paths: readonly [string, string]): OutputPipes {
     return fd
   }
   try {
-    // The reading ends first: opened like this they do not wait for the writing ends, which find them then.
+    // Reading ends first: with O_NONBLOCK they do not wait for a writer, and the writing ends then find their reader.
     const [out, err] = each(paths, (path) => open(path, constants.O_RDONLY | constants.O_NONBLOCK))
     const childFds = each(paths, (path) => open(path, constants.O_WRONLY))
     const [stdout, stderr] = each([out, err], (fd) => new Socket({ fd, readable: true, writable: false }))

@@ -1,34 +1,45 @@
-// From the `placement` of a worker to the code that does it. Threads and processes are loaded with the first worker that
-// lives in one: most herds have none, and node:worker_threads and node:child_process are not free.
+// Maps a worker's `placement` to its code. The code of threads and processes is loaded with the first worker that has one:
+// most herds have none, and node:worker_threads and node:child_process cost memory.
 
 import { describeThrown } from '../base/errors.ts'
 import { lazyModule } from '../base/lazy.ts'
 import type { Placement as PlacementName } from '../config/types.ts'
+import type { Logger } from '../log/logger.ts'
 import type { Instance, LaunchRequest, Placement } from '../herd/placement.ts'
 import type { SamplerSettings } from '../watch/sampler/sampler.ts'
-import type { ChildHost } from './child-handle.ts'
+import type { ChildServices } from './child-handle.ts'
+import type { ReportFiles } from './process.ts'
 
 export type PlacementOf = (name: PlacementName) => Placement
 
-/** `host`: what threads and processes use of the supervisor. */
+/** `services`: what threads and processes use of the supervisor; `log` is that of the herd. */
 export function createPlacements(
   shared: Placement,
-  host: Omit<ChildHost, 'sampler'>,
+  services: Omit<ChildServices, 'sampler'>,
   samplerSettings: SamplerSettings,
+  log: Logger,
+  reports: ReportFiles,
 ): PlacementOf {
-  const children = lazyModule(async (): Promise<ChildHost> => {
+  const children = lazyModule(async (): Promise<ChildServices> => {
     const { createSampler } = await import('../watch/sampler/sampler.ts')
-    return { ...host, sampler: createSampler({ ...samplerSettings, clock: host.clock, log: host.log }) }
+    return { ...services, sampler: createSampler({ ...samplerSettings, clock: services.clock, log }) }
   })
-  const thread = late(async () => (await import('./thread.ts')).createThreadPlacement(await children.load()))
-  const separate = late(async () =>
-    (await import('./process.ts')).createProcessPlacement(await children.load()),
-  )
+  const thread = late(async () => {
+    const { createChildPlacement } = await import('./child-run.ts')
+    const { spawnThread } = await import('./thread.ts')
+    return createChildPlacement('thread', spawnThread, await children.load())
+  })
+  const separate = late(async () => {
+    const { createChildPlacement } = await import('./child-run.ts')
+    const { createProcessSpawner } = await import('./process.ts')
+    const spawnProcess = createProcessSpawner(services.clock, log, reports)
+    return createChildPlacement('process', spawnProcess, await children.load())
+  })
   const table: Readonly<Record<PlacementName, Placement>> = { shared, thread, process: separate }
   return (name) => table[name]
 }
 
-/** A placement whose code comes with its first launch. */
+/** A placement whose code is loaded with its first launch. */
 function late(load: () => Promise<Placement>): Placement {
   const placement = lazyModule(load)
   return {
@@ -37,7 +48,7 @@ function late(load: () => Promise<Placement>): Placement {
   }
 }
 
-/** Until the code is there, an instance of which nothing exists yet. */
+/** An instance that stands in until the code of its placement is loaded. */
 function launchLate(request: LaunchRequest, load: () => Promise<Placement>): Instance {
   let inner: Instance | undefined
   let released = false

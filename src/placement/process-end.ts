@@ -1,11 +1,13 @@
-// How a process ended, told from outside: its exit code or signal, the tail of its stderr, V8's fatal report, its cgroup.
+// How a process ended, seen from outside: its exit code or signal, the end of its stderr, V8's fatal report, the memory and
+// the OOM kills of its cgroup.
 
 import { constants } from 'node:os'
 import type { ResolvedWorker } from '../config/types.ts'
 import type { FatalReport } from '../herd/last-run.ts'
-import { heapLimitMiB, heapRemedy } from './child-settings.ts'
+import { heapLimitMiB, heapRemedy } from './launch-settings.ts'
 import type { CgroupMemory } from './memory-cgroup.ts'
-import type { OomFinding } from './oom-witness.ts'
+import { findOomFile, readOomKills } from '../procfs/oom-kills.ts'
+import type { ProcFailure } from '../procfs/read.ts'
 import type { Exit } from '../herd/placement.ts'
 
 export interface ProcessEnd {
@@ -15,11 +17,11 @@ export interface ProcessEnd {
 }
 
 export interface Death extends ProcessEnd {
-  /** Of its stderr. */
+  /** The end of its stderr. */
   readonly tail: string
   readonly report?: FatalReport
   readonly oom: OomFinding | undefined
-  /** Where it had one of its own. */
+  /** Of a process with a cgroup of its own. */
   readonly cgroup?: CgroupMemory
 }
 
@@ -55,18 +57,18 @@ export function explainEnd(spec: ResolvedWorker, end: Death): Exit {
       ? { verdict: 'done', text: 'the script ended', evidence: { code: 0 } }
       : {
           verdict: 'unknown',
-          text: 'its process ended without a word',
+          text: 'its process ended without reporting an exit',
           evidence: {
             ...evidence,
-            unavailable: { reason: 'it left with code 0 past process.exit', report: 'V8 wrote none' },
+            unavailable: { reason: 'it ended with code 0 without process.exit', report: 'V8 wrote none' },
           },
         }
   return { verdict: 'failed', text: `its process ended with code ${end.code}`, evidence }
 }
 
-const NO_SENDER = 'the kernel does not tell who sent a signal'
+const NO_SENDER = 'the kernel does not report the sender of a signal'
 
-/** SIGKILL: the kernel's, when its cgroup counts a kill for want of memory, or somebody's. */
+/** SIGKILL came from the kernel when its cgroup counts an OOM kill, otherwise from another process. */
 function killed({ oom, cgroup }: Death, evidence: Readonly<Record<string, unknown>>): Exit {
   const text = 'its process was killed by SIGKILL'
   if (oom === undefined || 'unavailable' in oom) {
@@ -74,29 +76,29 @@ function killed({ oom, cgroup }: Death, evidence: Readonly<Record<string, unknow
     const unavailable = { sender: NO_SENDER, oomKills: reason }
     return {
       verdict: 'killed',
-      text: `${text}: somebody sent it, or the kernel wanted memory`,
+      text: `${text}: sent by another process, or by the kernel for lack of memory`,
       evidence: { ...evidence, unavailable },
     }
   }
   const { oomKills, file, shared } = oom
-  const seen = { ...evidence, oomKills, cgroupFile: file }
+  const facts = { ...evidence, oomKills, cgroupFile: file }
   if (oomKills === 0)
     return {
       verdict: 'killed',
-      text: `${text}: somebody sent it, the kernel killed nothing for want of memory`,
-      evidence: { ...seen, unavailable: { sender: NO_SENDER } },
+      text: `${text}: sent by another process; the kernel counted no OOM kill`,
+      evidence: { ...facts, unavailable: { sender: NO_SENDER } },
     }
   return {
     verdict: 'oom-host',
-    text: `the kernel killed its process for want of memory${remedyFor(cgroup)}`,
-    evidence: { ...seen, confidence: shared ? 'likely' : 'certain' },
+    text: `the kernel killed its process for lack of memory${remedyFor(cgroup)}`,
+    evidence: { ...facts, confidence: shared ? 'likely' : 'certain' },
   }
 }
 
 function remedyFor(cgroup: CgroupMemory | undefined): string {
   return cgroup === undefined
     ? '. Raise the limit of its unit or container, or bound it with memoryMax'
-    : ` (limit ${Math.floor(cgroup.limitBytes / 1_048_576)} MiB, from memoryMax). Raise it, or find what it keeps`
+    : ` (limit ${Math.floor(cgroup.limitBytes / 1_048_576)} MiB, from memoryMax). Raise it, or find what it retains`
 }
 
 function outOfHeap(spec: ResolvedWorker, report: FatalReport | undefined): string {
@@ -106,9 +108,38 @@ function outOfHeap(spec: ResolvedWorker, report: FatalReport | undefined): strin
   return `V8 heap out of memory${used}${heapRemedy(spec.name, limit)}`
 }
 
-/** A shell or a wrapper between reports a signal as 128 + n. */
+/** A shell or wrapper in between reports a signal as 128 + n. */
 function signalOfCode(code: number | null): string | null {
   if (code === null || code <= 128 || code > 192) return null
   const found = Object.entries(constants.signals).find(([, number]) => number === code - 128)
   return found?.[0] ?? null
+}
+
+export type OomFinding =
+  | {
+      /** OOM kills in its cgroup while it ran. */
+      readonly oomKills: number
+      readonly file: string
+      /** The supervisor is in the same cgroup: the kill may have been that of another process. */
+      readonly shared: boolean
+    }
+  | { readonly unavailable: string }
+
+/** Begins to count the OOM kills of the cgroup of `pid`, which is running. Call the result once the process has ended. */
+export function witnessOom(pid: number): () => OomFinding {
+  const file = findOomFile(pid)
+  if (!file.ok) return () => ({ unavailable: reasonOf(file) })
+  const before = readOomKills(file.value)
+  const own = findOomFile('self')
+  return () => {
+    const after = readOomKills(file.value)
+    if (!before.ok) return { unavailable: reasonOf(before) }
+    if (!after.ok) return { unavailable: reasonOf(after) }
+    const shared = own.ok && own.value === file.value
+    return { oomKills: after.value - before.value, file: file.value, shared }
+  }
+}
+
+function reasonOf({ path, reason }: ProcFailure): string {
+  return `${path} is ${reason}`
 }

@@ -1,6 +1,6 @@
-// Placement `process`: the worker in a child with V8 limits of its own. A module has a wire to the supervisor, and so has a
-// script with `inside`: descriptor 3, or the first one after the sockets that systemd opened, which keep their numbers. Any
-// other script is `node script` and is watched from outside.
+// Placement `process`: the worker runs in a child process with separate V8 limits. A module has a wire to the supervisor,
+// and so has a script with `inside`: descriptor 3, or the first one after the sockets that systemd opened, which keep their
+// numbers. Any other script is `node script` and is watched from outside.
 
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -8,65 +8,71 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { takeFatalReport } from '../herd/last-run.ts'
-import { inheritedSockets } from './child-settings.ts'
-import type { LaunchRequest, Placement } from '../herd/placement.ts'
+import type { Clock } from '../base/clock.ts'
+import type { ResolvedWorker } from '../config/types.ts'
+import type { Logger } from '../log/logger.ts'
 import { createMemoryCgroups } from './memory-cgroup.ts'
 import type { MemoryCgroups } from './memory-cgroup.ts'
 import { createOutputPipes } from './output-pipes.ts'
 import type { OpenOutputPipes } from './output-pipes.ts'
-import { explainEnd } from './process-end.ts'
-import type { ProcessEnd } from './process-end.ts'
-import { commandLine, environment, isWired } from './process-launch.ts'
+import { explainEnd, witnessOom } from './process-end.ts'
+import type { OomFinding, ProcessEnd } from './process-end.ts'
+import { commandLine, environment, inheritedSockets, isWired } from './launch-settings.ts'
 import { createReaper } from './reaper.ts'
 import type { Reaper } from './reaper.ts'
-import { witnessOom } from './oom-witness.ts'
-import type { OomFinding } from './oom-witness.ts'
-import { createChildPlacement } from './child-run.ts'
-import type { SpawnChild, ChildHost, ChildHandle, ChildEvents } from './child-handle.ts'
-import { socketTransport } from './wire/socket-transport.ts'
+import type { ChildEvents, ChildHandle, SpawnChild } from './child-handle.ts'
+import { socketTransport } from './wire/transports.ts'
 import type { StartNote } from './wire/start-note.ts'
 
-/** What is kept of stderr, to explain an end nobody else explains; characters. */
+/** How much of the end of stderr is kept to explain an unreported end; characters. */
 const TAIL_LENGTH = 4096
 
-/** What all processes of the herd have in common. */
-interface Host {
+/** Where V8 writes the fatal reports of the processes, and the prefix of their names. */
+export interface ReportFiles {
+  readonly folder: string
+  readonly prefix: string
+}
+
+/** What all processes of the herd share. */
+interface ProcessHost {
+  readonly clock: Clock
+  readonly reports: ReportFiles
   readonly cgroups: MemoryCgroups
   readonly reaper: Reaper
   readonly openPipes: OpenOutputPipes
 }
 
-export function createProcessPlacement(parts: ChildHost): Placement {
-  const { log, clock, reportFolder } = parts
-  const host: Host = {
+export function createProcessSpawner(clock: Clock, log: Logger, reports: ReportFiles): SpawnChild {
+  const host: ProcessHost = {
+    clock,
+    reports,
     cgroups: createMemoryCgroups(log),
     reaper: createReaper(log, clock),
-    openPipes: createOutputPipes(reportFolder, log),
+    openPipes: createOutputPipes(reports.folder, log),
   }
-  const open: SpawnChild = (request, given, events) => openProcess(request, given, events, host)
-  return createChildPlacement('process', open, parts)
+  return ({ spec }, events) => spawnProcess(spec, events, host)
 }
 
-function openProcess(request: LaunchRequest, parts: ChildHost, events: ChildEvents, host: Host): ChildHandle {
-  const { spec } = request
+function spawnProcess(spec: ResolvedWorker, events: ChildEvents, host: ProcessHost): ChildHandle {
   const { name, memoryMaxBytes } = spec
-  const own = memoryMaxBytes === undefined ? undefined : host.cgroups.open(name, memoryMaxBytes)
-  const report = { folder: parts.reportFolder, name: `${parts.label}.${name}.report.json` }
-  const { child, outputs, wire } = start(request, report, host.openPipes)
-  const tail = collect(outputs, (stream, chunk) => parts.output(name, stream, chunk))
-  if (child.pid !== undefined) own?.add(child.pid)
+  const { clock, reports, cgroups, reaper, openPipes } = host
+  const ownCgroup = memoryMaxBytes === undefined ? undefined : cgroups.open(name, memoryMaxBytes)
+  const report = { folder: reports.folder, name: `${reports.prefix}.${name}.report.json` }
+  const { child, outputs, wire } = start(spec, report, openPipes)
+  const tail = forwardOutput(outputs, events.output)
+  if (child.pid !== undefined) ownCgroup?.add(child.pid)
   let oom: (() => OomFinding) | undefined
   let reaped = (): void => {}
   child.once('spawn', () => {
     const pid = child.pid as number
     oom = witnessOom(pid)
-    reaped = host.reaper.watch({ pid, graceMs: spec.stopTimeoutMs, ask: spec.source.kind === 'script' })
+    reaped = reaper.watch({ pid, graceMs: spec.stopTimeoutMs, terminate: spec.source.kind === 'script' })
     events.up({ pid })
   })
-  onceGone(child, outputs, parts, (end) => {
+  onceGone(child, outputs, clock, (end) => {
     reaped()
-    const finding = oom?.() // before its cgroup goes
-    const cgroup = own?.end()
+    const finding = oom?.() // before its cgroup is removed
+    const cgroup = ownCgroup?.end()
     events.gone(() => {
       const fatal = takeFatalReport(join(report.folder, report.name))
       return explainEnd(spec, {
@@ -88,7 +94,7 @@ function openProcess(request: LaunchRequest, parts: ChildHost, events: ChildEven
   }
 }
 
-/** After stdin, stdout and stderr. */
+/** The first descriptor after stdin, stdout and stderr. */
 const FIRST_FD = 3
 
 interface Outputs {
@@ -102,7 +108,7 @@ interface Started {
   readonly wire: Socket | undefined
 }
 
-function start({ spec }: LaunchRequest, report: StartNote['report'], openPipes: OpenOutputPipes): Started {
+function start(spec: ResolvedWorker, report: StartNote['report'], openPipes: OpenOutputPipes): Started {
   const sockets = Array.from({ length: inheritedSockets() }, (_, i) => FIRST_FD + i)
   const fd = FIRST_FD + sockets.length
   const wired = isWired(spec)
@@ -125,8 +131,8 @@ function start({ spec }: LaunchRequest, report: StartNote['report'], openPipes: 
   }
 }
 
-/** Hands on what is written. The returned function gives the last of stderr. */
-function collect(
+/** Passes on what is written. The returned function returns the end of stderr. */
+function forwardOutput(
   { stdout, stderr }: Outputs,
   output: (stream: 'stdout' | 'stderr', chunk: Buffer) => void,
 ): () => string {
@@ -139,14 +145,14 @@ function collect(
   return () => tail
 }
 
-/** What a child left behind may hold its output open: its end is not waited for longer than this. */
+/** Processes that the child started may keep its output open: the end of the output is awaited for this long at most. */
 const DRAIN_MS = 250
 
-/** Calls `then` once: at the end of the child and of its output, or when it never began. */
+/** Calls `then` once: when the child and its output have ended, or when it could not be started. */
 function onceGone(
   child: ChildProcess,
   { stdout, stderr }: Outputs,
-  parts: ChildHost,
+  clock: Clock,
   then: (end: ProcessEnd) => void,
 ): void {
   let over = false
@@ -161,7 +167,7 @@ function onceGone(
   child.once('exit', (code, signal) => {
     const open = [stdout, stderr].filter((stream) => stream !== null && !stream.closed)
     if (open.length === 0) return finish({ code, signal })
-    const timer = parts.clock.setTimer(DRAIN_MS, () => finish({ code, signal }))
+    const timer = clock.setTimer(DRAIN_MS, () => finish({ code, signal }))
     let left = open.length
     for (const stream of open)
       stream?.once('close', () => {

@@ -1,8 +1,8 @@
-// Ends workers' processes whose supervisor is gone: a script has nothing of byre's inside that could notice, a loop that is
-// held does not see the end of its wire, and Node cannot ask the kernel for a signal at its parent's end. One shell for the
-// whole herd reads from a pipe who there is; at the end of the pipe scripts are sent SIGTERM, and each process has its
-// stopTimeout left. It costs 0.12 MB (Anonymous of dash with 18 workers, n = 5: 116 to 124 kB) and never wakes before that.
-// Loaded with the first process.
+// Ends workers' processes when the supervisor is gone: a script contains no code of byre that could notice it, a blocked loop
+// does not see the end of its wire, and Node cannot request a signal at the end of the parent (PR_SET_PDEATHSIG). One shell
+// for the whole herd reads the list of processes from a pipe. At the end of the pipe it sends SIGTERM to scripts, and SIGKILL
+// to each process after its stopTimeout. It costs 0.12 MB (Anonymous of dash with 18 workers, n = 5: 116 to 124 kB) and wakes
+// only for changes of the list. Loaded with the first process.
 
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -13,21 +13,21 @@ import type { Logger } from '../log/logger.ts'
 import { readStat } from '../procfs/stat.ts'
 
 export interface Reaper {
-  /** It runs. Returns what is to be called when it is gone. */
+  /** Adds a running process to the list. Call the result when it has ended. */
   watch(orphan: Orphan): () => void
 }
 
-/** What becomes of a process once the supervisor is gone. */
+/** How a process is ended once the supervisor is gone. */
 export interface Orphan {
   readonly pid: number
-  /** How long it may take to end before SIGKILL; rounded up to seconds, and one more. */
+  /** Time before SIGKILL, ms; rounded up to seconds, plus one second. */
   readonly graceMs: number
-  /** It is sent SIGTERM first. */
-  readonly ask: boolean
+  /** Sends SIGTERM first. */
+  readonly terminate: boolean
 }
 
-/** Entries are pid:start:signal:seconds, signal 0 being none. A pid that is used again has another start time (field 22 of
- *  stat) and is left alone. */
+/** Entries are pid:start:signal:seconds; signal 0 sends none. A reused pid has another start time (field 22 of stat) and is
+ *  left alone. */
 const SCRIPT = `
 trap '' HUP INT QUIT TERM
 list=
@@ -60,12 +60,12 @@ while [ -n "$list" ]; do
 done
 `
 
-/** A shell that failed is started again after this long, doubled each time, at most the second. */
+/** A failed shell is restarted after this delay, which doubles each time up to the maximum. */
 const RETRY_MS = 10_000
 const RETRY_MAX_MS = 600_000
 
 export function createReaper(log: Logger, clock: Clock): Reaper {
-  /** What the shell was told of each, by pid. */
+  /** The line written to the shell for each process, by pid. */
   const watched = new Map<number, string>()
   let pipe: Writable | undefined
   let retry: Timer | undefined
@@ -75,7 +75,7 @@ export function createReaper(log: Logger, clock: Clock): Reaper {
       pipe = undefined
       log.warn(
         { event: 'reaper-failed', why, retryMs },
-        'a worker that holds its loop in a process of its own would outlive a supervisor that is killed',
+        'until it runs again, a process with a blocked loop outlives a supervisor that is killed',
       )
       retry ??= clock.setTimer(retryMs, again, { unref: true })
       retryMs = Math.min(RETRY_MAX_MS, retryMs * 2)
@@ -87,11 +87,11 @@ export function createReaper(log: Logger, clock: Clock): Reaper {
     if (watched.size > 0) open()
   }
   return {
-    watch({ pid, graceMs, ask }) {
+    watch({ pid, graceMs, terminate }) {
       const stat = readStat(pid)
-      if (!stat.ok) return () => {} // gone already, or nothing to know it by
-      // Its own time first: whoever does notice stops in order.
-      const signal = ask ? 'TERM' : 0
+      if (!stat.ok) return () => {} // it has ended, or cannot be identified
+      // SIGKILL comes after the stopTimeout, because a process that notices the end stops in order.
+      const signal = terminate ? 'TERM' : 0
       const entry = `+ ${pid} ${stat.value.startTicks}:${signal}:${Math.ceil(graceMs / 1000) + 1}\n`
       watched.set(pid, entry)
       if (pipe !== undefined) pipe.write(entry)
@@ -104,7 +104,7 @@ export function createReaper(log: Logger, clock: Clock): Reaper {
   }
 }
 
-/** `onGone` is told once why it failed, or that it is gone; maybe before this returns. */
+/** Calls `onGone` once, with the reason why the shell failed or ended; possibly before this returns. */
 function startShell(onGone: (why: string) => void): Writable | undefined {
   let gone = false
   const failed = (why: string): void => {
@@ -127,8 +127,8 @@ function startShell(onGone: (why: string) => void): Writable | undefined {
   shell.once('exit', (code, signal) => failed(`it ended with ${String(code ?? signal)}`))
   shell.unref()
   const { stdin } = shell
-  if (stdin === null || stdin === undefined) return undefined // EMFILE, ENFILE: 'error' tells it
-  stdin.on('error', () => {}) // its end is told by 'exit'
+  if (stdin === null || stdin === undefined) return undefined // EMFILE, ENFILE: 'error' follows
+  stdin.on('error', () => {}) // 'exit' reports the end
   if ('unref' in stdin && typeof stdin.unref === 'function') stdin.unref()
   return stdin
 }

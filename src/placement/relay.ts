@@ -1,5 +1,5 @@
-// The host's half of a guest's bus: subscribes and publishes on the guest's behalf, and keeps what the guest has in hand
-// until it says that it took it, so that what it leaves unread goes back where it came from.
+// The supervisor's end of a child's bus: subscribes and publishes for the child, and keeps each message until the child
+// acknowledges it, so that unread messages return to the worker's mailbox.
 
 import type { Json } from '../base/json.ts'
 import { isInbox } from '../base/topics.ts'
@@ -16,7 +16,6 @@ import { MAX_FIELD_LENGTH } from '../bus/codec.ts'
 import { isReserved } from '../bus/topics.ts'
 import type { Offloader } from '../worker/offload.ts'
 import type { Offloaded } from './child/bus.ts'
-import { InHand } from './wire/in-hand.ts'
 import type { Link } from './wire/link.ts'
 import { line, packError } from './wire/protocol.ts'
 import type { WireLine } from './wire/protocol.ts'
@@ -26,22 +25,22 @@ export interface RelayOptions {
   readonly now: () => number
   readonly link: Link
   readonly bus: ScopedBus
-  /** Answers a request whose message was relayed: HostBus.publishSystem. */
-  readonly answer: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
-  /** The supervisor's pool of threads; absent for a process, which has its own. */
+  /** Replies to a request whose message was relayed: HostBus.publishSystem. */
+  readonly reply: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
+  /** Runs work on the supervisor's thread pool; absent for a process, which has a pool of its own. */
   readonly offload?: Offloader['run']
-  /** Takes back, in order and in front, what the guest had in hand. */
+  /** Takes unread messages back, in order, to the front of the mailbox. */
   readonly giveBack: (deliveries: readonly RawDelivery[]) => void
 }
 
 interface Relayed {
   readonly subscription: RawSubscription
-  readonly inHand: InHand<RawDelivery>
+  readonly inFlight: InFlight<RawDelivery>
 }
 
 interface Pulled {
   readonly iterator: AsyncIterator<Job>
-  /** Handed to the guest and not settled. */
+  /** Sent to the child and neither acked nor nacked. */
   readonly jobs: Map<string, Job>
 }
 
@@ -59,32 +58,32 @@ export class Relay {
     this.activeAt = options.now()
   }
 
-  /** Messages sent and not known to be taken. */
-  get inHand(): number {
+  /** Number of messages sent and not acknowledged. */
+  get inFlight(): number {
     let count = 0
-    for (const { inHand } of this.#relayed.values()) count += inHand.size
+    for (const { inFlight } of this.#relayed.values()) count += inFlight.size
     return count
   }
 
-  /** Takes a line of the child that is about the bus; false when it is about something else. */
-  heard(heard: WireLine): boolean {
-    const known = this.#heard(heard)
+  /** Handles a line of the child that is about the bus; returns false for any other line. */
+  receive(received: WireLine): boolean {
+    const known = this.#handle(received)
     if (known) this.activeAt = this.#options.now()
     return known
   }
 
-  #heard(heard: WireLine): boolean {
-    const [tag, id, value, ...rest] = heard
+  #handle(received: WireLine): boolean {
+    const [tag, id, value, ...rest] = received
     switch (tag) {
       case 'c':
         if (value === 'offload') void this.#offload(id as number, String(rest[0]), rest[1])
         else void this.#answer(id as number, String(value), rest)
         return true
       case 'g':
-        this.#relayed.get(id as number)?.inHand.gone(value as number)
+        this.#relayed.get(id as number)?.inFlight.taken(value as number)
         return true
       case 'l':
-        this.#relayed.get(id as number)?.inHand.lost(value as number)
+        this.#relayed.get(id as number)?.inFlight.lost(value as number)
         return true
       case 's':
         this.#subscribe(id as number, String(value), rest[0] as SubscribeOptions)
@@ -100,12 +99,12 @@ export class Relay {
     }
   }
 
-  /** The guest is gone. What it had in hand is given back when it went in order; else it may have taken it. Returns how
-   *  many messages were lost with it. */
+  /** The child has ended. Unacknowledged messages are given back when it ended in order; otherwise it may have taken them, and
+   *  they are lost. Returns the number of lost messages. */
   close(inOrder: boolean): number {
-    const lost = inOrder ? 0 : this.inHand
-    for (const [id, { inHand }] of this.#relayed) {
-      if (!inOrder) inHand.drain()
+    const lost = inOrder ? 0 : this.inFlight
+    for (const [id, { inFlight }] of this.#relayed) {
+      if (!inOrder) inFlight.drain()
       this.#unsubscribe(id)
     }
     for (const request of this.#requests.values()) request.abort()
@@ -124,7 +123,7 @@ export class Relay {
       link.send(line('s', id, packError(error)))
       return
     }
-    const relayed = { subscription, inHand: new InHand<RawDelivery>() }
+    const relayed = { subscription, inFlight: new InFlight<RawDelivery>() }
     this.#relayed.set(id, relayed)
     subscription.onGap((gap) => link.send(line('g', id, gap)))
     subscription.ready.then(
@@ -134,35 +133,35 @@ export class Relay {
     void this.#pump(id, relayed, subscription.queued)
   }
 
-  /** `kept` messages at the front were claimed: they take no room in the guest's buffer. */
-  async #pump(id: number, { subscription, inHand }: Relayed, kept: number): Promise<void> {
+  /** The first `kept` messages were claimed from the mailbox: they take no room in the child's buffer. */
+  async #pump(id: number, { subscription, inFlight }: Relayed, kept: number): Promise<void> {
     const { link } = this.#options
     let left = kept
-    let told = 0
+    let reported = 0
     try {
       for await (const delivery of subscription) {
         if (!this.#relayed.has(id)) {
-          this.#options.giveBack([delivery]) // it was on its way out of the queue when the guest closed
+          this.#options.giveBack([delivery]) // it was leaving the queue when the child closed
           return
         }
-        inHand.add(delivery)
+        inFlight.add(delivery)
         this.activeAt = this.#options.now()
         const tag = left-- > 0 ? 'k' : 'm'
         link.send(`["${tag}",${id},${JSON.stringify(delivery.topic)},${oneLine(delivery.envelope)}]`)
-        if (subscription.dropped !== told) told = this.#tellDropped(id, subscription, told)
+        if (subscription.dropped !== reported) reported = this.#sendDropped(id, subscription, reported)
         if (!link.writable) await link.whenWritable()
       }
     } catch {
-      // The policy is 'fail': told as a loss, it ends the subscription on the other side as well, when all is read.
-      this.#tellDropped(id, subscription, told)
+      // The policy is 'fail': the reported loss ends the child's subscription too, once everything is read.
+      this.#sendDropped(id, subscription, reported)
       return
     }
-    if (subscription.dropped !== told) this.#tellDropped(id, subscription, told)
+    if (subscription.dropped !== reported) this.#sendDropped(id, subscription, reported)
     link.send(`["e",${id}]`)
   }
 
-  #tellDropped(id: number, subscription: RawSubscription, told: number): number {
-    this.#options.link.send(`["o",${id},${subscription.dropped - told}]`)
+  #sendDropped(id: number, subscription: RawSubscription, reported: number): number {
+    this.#options.link.send(`["o",${id},${subscription.dropped - reported}]`)
     return subscription.dropped
   }
 
@@ -170,9 +169,9 @@ export class Relay {
     const relayed = this.#relayed.get(id)
     if (relayed === undefined) return
     this.#relayed.delete(id)
-    // First what waited here, then in front of it what the guest had in hand.
+    // Closing returns the queued messages first; the unacknowledged ones then go in front of them.
     relayed.subscription.close()
-    const unread = relayed.inHand.drain()
+    const unread = relayed.inFlight.drain()
     if (unread.length > 0) this.#options.giveBack(unread)
   }
 
@@ -218,7 +217,7 @@ export class Relay {
     }
   }
 
-  /** A value and what was thrown go back as they are, by structured clone; what has no clone is refused. */
+  /** Returns the value, or the thrown value, by structured clone; a value that cannot be cloned is refused. */
   async #offload(id: number, moduleUrl: string, input: unknown): Promise<void> {
     const { link } = this.#options
     try {
@@ -230,7 +229,7 @@ export class Relay {
 
   async #offloaded(id: number, moduleUrl: string, input: unknown): Promise<Offloaded> {
     const { offload } = this.#options
-    if (offload === undefined) throw new Error('work is offloaded to the supervisor by its threads only')
+    if (offload === undefined) throw new Error('only a thread can offload work to the supervisor')
     const abort = new AbortController()
     this.#requests.set(id, abort)
     try {
@@ -243,11 +242,11 @@ export class Relay {
   }
 
   async #reply(replyTo: string, payload: Json, options: { inReplyTo?: unknown } | undefined): Promise<void> {
-    // A guest's word: it may answer requests and publish to nothing else of byre's.
+    // Not trusted: a child may reply to requests, and publish to no other reserved topic.
     if (isReserved(replyTo) && !isInbox(replyTo)) return
     const id = options?.inReplyTo
     const known = typeof id === 'string' && id.length <= MAX_FIELD_LENGTH
-    await this.#options.answer(replyTo, payload, known ? id : undefined)
+    await this.#options.reply(replyTo, payload, known ? id : undefined)
   }
 
   async #stream(method: string, values: readonly unknown[]): Promise<unknown> {
@@ -255,7 +254,7 @@ export class Relay {
     if (method === 'stream-next') return this.#pull(id, values[1] as string, values[2] as StreamOptions)
     const pulled = this.#streams.get(id)
     if (method === 'stream-close') {
-      // what it has in hand may still be settled
+      // the child may still ack or nack the jobs that it was sent
       if (pulled?.jobs.size === 0) this.#streams.delete(id)
       await pulled?.iterator.return?.()
       return undefined
@@ -284,7 +283,62 @@ export class Relay {
   }
 }
 
-/** JSON text of another's making may be laid out over several lines; inside strings there is no raw newline. */
+/** JSON from another publisher may span several lines; a JSON string contains no raw newline. */
 function oneLine(envelope: string): string {
   return envelope.includes('\n') ? envelope.replaceAll('\n', ' ') : envelope
+}
+
+/** Messages sent to a child's subscription and not acknowledged, by number: 0, 1, 2, ... Every operation except `drain` is
+ *  O(1), amortised, per message. */
+export class InFlight<T extends object> {
+  #items: (T | undefined)[] = []
+  /** All entries before it are removed. Moving the rest down at each `taken` would cost the length of a backlog every turn. */
+  #head = 0
+  /** Number of `#items[#head]`. */
+  #base = 0
+  /** Removed entries from `#head` on. */
+  #holes = 0
+
+  /** Number of messages left. */
+  get size(): number {
+    return this.#items.length - this.#head - this.#holes
+  }
+
+  add(item: T): void {
+    this.#items.push(item)
+  }
+
+  /** Removes all up to and including number `last`. */
+  taken(last: number): void {
+    const count = Math.min(last - this.#base + 1, this.#items.length - this.#head)
+    if (count <= 0) return
+    const end = this.#head + count
+    for (let i = this.#head; i < end; i++) {
+      if (this.#items[i] === undefined) this.#holes--
+      this.#items[i] = undefined
+    }
+    this.#base += count
+    this.#head = end
+    if (end * 2 < this.#items.length) return
+    this.#items = this.#items.slice(end)
+    this.#head = 0
+  }
+
+  /** Removes this one only. */
+  lost(number: number): void {
+    const index = number - this.#base + this.#head
+    if (index < this.#head || index >= this.#items.length || this.#items[index] === undefined) return
+    this.#items[index] = undefined
+    this.#holes++
+  }
+
+  /** Removes and returns all that are left, in order. */
+  drain(): T[] {
+    const left = this.#items.filter((item): item is T => item !== undefined)
+    this.#base += this.#items.length - this.#head
+    this.#items = []
+    this.#head = 0
+    this.#holes = 0
+    return left
+  }
 }

@@ -1,5 +1,5 @@
-// The resources that workers of the shared loop share, and the context they run in: they belong to all who use them, so
-// their background errors are charged to no worker and drain no herd; they are logged.
+// Resources that workers of the shared loop share, and the async context in which they run. They belong to all their users,
+// so an error in their background work is logged; it is charged to no worker and does not stop the herd.
 
 import type { Clock } from '../base/clock.ts'
 import { describeThrown } from '../base/errors.ts'
@@ -10,7 +10,7 @@ import { createRunScope, enter } from '../ownership/run-scope.ts'
 import { createResourcePool } from '../worker/resources.ts'
 import type { ResourcePool } from '../worker/resources.ts'
 
-/** No worker can have this name (src/config). */
+/** Not a valid name of a worker (src/config). */
 const NAME = '(shared resources)'
 
 export function openSharedResources(log: Logger, clock: Clock): ResourcePool {
@@ -20,7 +20,7 @@ export function openSharedResources(log: Logger, clock: Clock): ResourcePool {
     onDisposeError: (key, error) =>
       log.error(
         { event: 'dispose-failed', resource: key, ...describeThrown(error) },
-        'a shared resource was not disposed',
+        'disposing a shared resource failed',
       ),
   })
 }
@@ -34,7 +34,7 @@ function createSharedScope(log: Logger): <R>(fn: () => R) => R {
         'a shared resource threw in the background',
       ),
     exitCalled: ({ code }) =>
-      log.error({ event: 'resource-exit', code }, 'a shared resource called process.exit; ignored'),
+      log.error({ event: 'resource-exit', code }, 'ignored process.exit of a shared resource'),
     touched: (kind, what) => log.warn({ event: 'process-touched', kind }, `a shared resource: ${what}`),
     output(stream, chunk) {
       printed ??= createCapture(log.child({ resource: NAME }))

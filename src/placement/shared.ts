@@ -1,4 +1,5 @@
-// Placement `shared`: the worker lives in the supervisor's own event loop, told apart by async context.
+// Placement `shared`: workers run in one event loop, that of the supervisor, and async context tells them apart. A child
+// uses it too, for its only worker.
 
 import { describeThrown } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
@@ -17,47 +18,51 @@ import { GlobalReports } from '../ownership/global-changes.ts'
 import { closeSetUp, keepSetUp } from '../ownership/set-up.ts'
 import { reportClosedSetUp } from '../herd/leftovers.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
-import { LoadMeter } from './load-figures.ts'
-import { Loader } from './loader.ts'
+import { Loader, LoadMeter } from './loader.ts'
 import type { LoadedWorker, LoadOutcome } from './loader.ts'
 import type { LoadingModule } from '../watch/code-watch.ts'
 import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from '../herd/placement.ts'
 
-export interface SharedParts extends ContextHost {
+/** What a run in the shared loop uses of its process. */
+export interface SharedServices {
+  /** For the workers' ctx. */
+  readonly context: ContextHost
   readonly logOf: (worker: string) => Logger
   /** A bus scoped to one run; kept deliveries are claimed from and returned to the worker's mailbox. */
   readonly busOf: (worker: string) => ScopedBus
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
-  /** For what no worker is known to have done. */
-  readonly root: Pick<Logger, 'warn'>
-  /** Globals that a worker replaces are named; not where a worker is alone in its process or thread. */
-  readonly reportGlobals: boolean
-  /** Is called before a module is loaded. */
-  readonly loading?: (module: LoadingModule) => void
-  /** Why the memory of the process is also that of another loop now; undefined when it is not. */
-  readonly memoryShared: () => string | undefined
 }
 
-/** What the supervisor needs besides: the current run of a worker, for attribution by stack. */
+export interface SharedOptions {
+  /** Why another loop shares the memory of the process now; undefined when none does. */
+  readonly memoryShared: () => string | undefined
+  /** Called before a module is loaded. */
+  readonly onLoad?: (module: LoadingModule) => void
+  /** Logs replaced globals of which the worker is unknown. Absent where a worker has the process or thread to itself: there
+   *  replaced globals are not reported. */
+  readonly globalsLog?: Pick<Logger, 'warn'> | undefined
+}
+
 export interface SharedPlacement extends Placement {
+  /** The current run of a worker, for attribution by stack. */
   runOf(worker: string): RunScope | undefined
 }
 
 const LEFTOVERS_NAMED_MAX = 20
 
-export function createSharedPlacement(parts: SharedParts): SharedPlacement {
+export function createSharedPlacement(
+  services: SharedServices,
+  { memoryShared, onLoad, globalsLog }: SharedOptions,
+): SharedPlacement {
   const current = new Map<string, RunScope>()
-  const meter = new LoadMeter(parts.memoryShared)
+  const meter = new LoadMeter(memoryShared)
   const host: SharedHost = {
-    parts,
-    loader: new Loader({
-      loading: parts.loading,
-      measure: (worker) => meter.begin(worker, current.keys()),
-    }),
+    services,
+    loader: new Loader(onLoad, (worker) => meter.begin(worker, current.keys())),
     meter,
     current,
     moduleEnvs: new Map(),
-    globals: parts.reportGlobals ? new GlobalReports(parts.root) : undefined,
+    globals: globalsLog === undefined ? undefined : new GlobalReports(globalsLog),
   }
   return {
     runOf: (worker) => host.current.get(worker),
@@ -69,18 +74,19 @@ export function createSharedPlacement(parts: SharedParts): SharedPlacement {
   }
 }
 
-/** What all runs of one process share. */
+/** What all runs of one loop share. */
 interface SharedHost {
-  readonly parts: SharedParts
+  readonly services: SharedServices
   readonly loader: Loader
   readonly meter: LoadMeter
   readonly current: Map<string, RunScope>
+  /** What each worker's module wrote to process.env while it was loaded. */
   readonly moduleEnvs: Map<string, Environment>
   readonly globals: GlobalReports | undefined
 }
 
-/** One run of one worker: its instance, what its scope reports to, and what its ctx asks. One object with methods and
- *  not a bundle of closures, because a thousand loaded workers have one each. */
+/** One run of one worker: its instance, the sink of its scope and the owner of its ctx. One object with methods instead of a
+ *  set of closures, because each of a thousand loaded workers has one. */
 class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   readonly #request: LaunchRequest
   readonly #host: SharedHost
@@ -90,7 +96,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   #bus: ScopedBus | undefined
   #module: LoadedWorker | undefined
   #loading: { done(): void } | undefined
-  /** Set once it was let go of. */
+  /** Set by release(). */
   #leftovers: Leftovers | undefined
 
   constructor(request: LaunchRequest, host: SharedHost) {
@@ -117,14 +123,14 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
           this.#module = loader.take(spec)
           events.loaded(this.#module.figures)
         }),
-      (error: unknown) => this.#outside(() => events.ended(this.#settled(error) ?? loadExit(error))),
+      (error: unknown) => this.#outside(() => events.ended(this.#exitOf(error) ?? loadExit(error))),
     )
   }
 
-  /* What becomes of the load that it has begun. */
+  /* LoadOutcome: the load that this run has begun. */
 
   moduleLoaded(): void {
-    belongsToModule(this.#scope, this.#host.moduleEnvs)
+    keepForModule(this.#scope, this.#host.moduleEnvs)
   }
 
   moduleFailed(): void {
@@ -133,26 +139,26 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
 
   run(): void {
     const { spec, events } = this.#request
-    this.#bus = this.#host.parts.busOf(spec.name)
+    this.#bus = this.#host.services.busOf(spec.name)
     const ctx = createContext(this)
     const run = this.#module?.run
     const { globals } = this.#host
     globals?.codeBegins()
-    const result = settle(this.#scope, () => run?.(ctx))
+    const result = call(this.#scope, () => run?.(ctx))
     globals?.codeRan(this.#scope, 'by its run()')
     if (spec.ready === 'start' && !result.threw) this.onReady()
     void result.promise.then(
-      () => this.#outside(() => events.ended(this.#settled(undefined) ?? DONE)),
+      () => this.#outside(() => events.ended(this.#exitOf(undefined) ?? DONE)),
       (error: unknown) =>
-        this.#outside(() => events.ended(this.#settled(error) ?? rejectedExit(error, this.signal))),
+        this.#outside(() => events.ended(this.#exitOf(error) ?? rejectedExit(error, this.signal))),
     )
   }
 
-  // An abort listener that throws reaches uncaughtException with the context of this call: the worker's own.
+  // What an abort listener throws reaches 'uncaughtException' with the context of this call, which is the worker's.
   abort(reason: StopReason): void {
     if (this.signal.aborted) return
     enter(this.#scope, () => this.#abort.abort(reason))
-    // Its loops over messages end with the signal, whether or not they were given it.
+    // Loops over messages end with the signal even when they were not passed it.
     this.#bus?.closeSubscriptions()
   }
 
@@ -168,31 +174,31 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     this.#leftovers = scope.loading ? NOTHING_LEFT : collectLeftovers(scope)
     scope.ended = true
     const { exit } = scope
-    // What a promise chain rejects with is told by Node only after the microtasks, so it is asked for a turn later.
-    if (exit !== undefined) setImmediate(() => this.#tellSwallowed(exit))
+    // Node reports the rejection of a promise chain only after the microtasks, so check one turn later.
+    if (exit !== undefined) setImmediate(() => this.#warnSwallowed(exit))
     const { current } = this.#host
     if (current.get(scope.worker) === scope) current.delete(scope.worker)
     return this.#leftovers
   }
 
-  /* What its scope reports. */
+  /* ScopeSink: reports of its scope. */
 
   stray(error: unknown, via: string): void {
-    if (this.#scope.loading && this.#host.loader.cameUp(this.#request.spec, error)) return
+    if (this.#scope.loading && this.#host.loader.surfaced(this.#request.spec, error)) return
     if (this.#leftovers === undefined) {
       this.#outside(() => this.#request.events.charged(strayExit(error, via, this.#request.run)))
       return
     }
     this.log.warn(
       { event: 'late-error', via, ...describeThrown(error) },
-      'error of a run that has ended already',
+      'error of a run that has already ended',
     )
   }
 
   exitCalled(call: ExitCall, earlier: ExitCall | undefined): void {
     if (this.#leftovers !== undefined)
-      this.log.warn({ event: 'late-exit', code: call.code }, 'process.exit of a run that has ended already')
-    else if (earlier !== undefined) this.#tellSwallowed(earlier)
+      this.log.warn({ event: 'late-exit', code: call.code }, 'process.exit of a run that has already ended')
+    else if (earlier !== undefined) this.#warnSwallowed(earlier)
     else this.#outside(() => this.#request.events.charged(exitCalled(call)))
   }
 
@@ -201,10 +207,10 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   }
 
   output(stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void {
-    this.#host.parts.output(this.name, stream, chunk)
+    this.#host.services.output(this.name, stream, chunk)
   }
 
-  /* What its ctx asks. */
+  /* ContextOwner: values of its ctx. */
 
   get name(): string {
     return this.#request.spec.name
@@ -219,7 +225,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     return this.#abort.signal
   }
   get log(): Logger {
-    return this.#host.parts.logOf(this.name)
+    return this.#host.services.logOf(this.name)
   }
   get fence(): number | undefined {
     return this.#request.fence
@@ -231,7 +237,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     return this.#bus as ScopedBus
   }
   get host(): ContextHost {
-    return this.#host.parts
+    return this.#host.services.context
   }
 
   onReady(): void {
@@ -239,7 +245,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   }
 
   onEnd(release: () => void): void {
-    if (this.#leftovers !== undefined) return release() // it ended while code for it was loaded
+    if (this.#leftovers !== undefined) return release() // the run ended while a part of its ctx was loaded
     this.#releases ??= []
     this.#releases.push(release)
   }
@@ -253,7 +259,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   }
 
   #outside(fn: () => void): void {
-    // A run that was let go of is not heard any more; the runner has moved on.
+    // A released run reports nothing: its runner has moved on.
     if (this.#leftovers === undefined) runInScope(undefined, fn)
   }
 
@@ -264,20 +270,20 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     this.#host.globals?.loadEnds(this.#scope)
   }
 
-  /** The exit of a run that called process.exit, whatever it settled with. */
-  #settled(error: unknown): Exit | undefined {
+  /** The exit of a run that called process.exit, whether its promise resolved or rejected. */
+  #exitOf(error: unknown): Exit | undefined {
     const trap = asExitTrap(error) ?? asExitTrap(causeOf(error))
     if (trap !== undefined) trap.call.surfaced = true
     const { exit } = this.#scope
     return exit === undefined ? undefined : exitCalled(exit)
   }
 
-  #tellSwallowed(call: ExitCall): void {
+  #warnSwallowed(call: ExitCall): void {
     if (call.surfaced) return
     call.surfaced = true
     this.log.warn(
       { event: 'exit-swallowed', code: call.code },
-      'what process.exit threw was swallowed; the worker was ended all the same',
+      'the worker caught the error that process.exit threw; it was ended all the same',
     )
   }
 }
@@ -288,27 +294,27 @@ function copyOf(env: Environment | undefined): Map<string, string | undefined> |
   return env === undefined ? undefined : new Map(env)
 }
 
-/** What the module set up while it loaded is not evaluated again for the next run, so it does not end with this one. */
-function belongsToModule(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
+/** The module is not evaluated again for the next run, so what it set up during its load does not end with this run. */
+function keepForModule(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
   scope.loading = false
   keepSetUp(scope.module)
   scope.foreignListeners = undefined
   if (scope.env !== undefined) moduleEnvs.set(scope.worker, new Map(scope.env))
 }
 
-/** The module was loaded in the scope of an earlier run. */
+/** For a run whose module was loaded in the scope of an earlier run. */
 function inherit(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
   scope.loading = false
   scope.env = copyOf(moduleEnvs.get(scope.worker))
 }
 
-/** Calls `fn` in the scope, telling a synchronous throw apart from a rejection. */
-function settle(
+/** Calls `fn` in the scope. `threw`: it threw synchronously instead of returning a promise that rejects. */
+function call(
   scope: RunScope,
   fn: () => unknown,
 ): { readonly promise: Promise<unknown>; readonly threw: boolean } {
   try {
-    // Resolved inside: a thenable that run() returned is called as the worker, not as nobody.
+    // Resolved inside the scope: `then` of a thenable that run() returned is called in the worker's context.
     return { promise: enter(scope, () => Promise.resolve(fn())), threw: false }
   } catch (error) {
     return { promise: Promise.reject(error), threw: true }

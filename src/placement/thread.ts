@@ -1,5 +1,5 @@
-// Placement `thread`: the worker in a worker thread with heap limits of its own. Node takes the whole process down when
-// a thread allocates past them too fast; only `process` bounds memory.
+// Placement `thread`: the worker runs in a worker thread with separate heap limits. Node ends the whole process when a
+// thread exceeds them too fast; only placement `process` bounds memory.
 
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import type { WorkerOptions } from 'node:worker_threads'
@@ -7,32 +7,26 @@ import { describeThrown } from '../base/errors.ts'
 import { ownFile } from '../base/own-files.ts'
 import type { ResolvedWorker } from '../config/types.ts'
 import { evidenceOf } from './exits.ts'
-import { childEnvironment, heapLimitMiB, heapRemedy } from './child-settings.ts'
-import type { Exit, LaunchRequest, Placement } from '../herd/placement.ts'
-import { createChildPlacement } from './child-run.ts'
-import type { ChildHost, ChildHandle, ChildEvents } from './child-handle.ts'
-import { portTransport } from './wire/port-transport.ts'
+import { childEnvironment, heapLimitMiB, heapRemedy } from './launch-settings.ts'
+import type { Exit } from '../herd/placement.ts'
+import type { SpawnChild } from './child-handle.ts'
+import { portTransport } from './wire/transports.ts'
 
 const ENTRY = ownFile('placement/child/thread-entry.js')
 
-export function createThreadPlacement(parts: ChildHost): Placement {
-  return createChildPlacement('thread', openThread, parts)
-}
-
-function openThread(request: LaunchRequest, parts: ChildHost, events: ChildEvents): ChildHandle {
-  const { spec } = request
-  const { port1: port, port2: theirs } = new MessageChannel()
+export const spawnThread: SpawnChild = ({ spec }, events) => {
+  const { port1: port, port2: childPort } = new MessageChannel()
   const script = spec.source.kind === 'script'
   const worker = new Worker(script ? spec.source.path : ENTRY, {
     ...settings(spec),
-    // A script has none of the supervisor's flags of node, as in `node script`.
+    // A script gets none of the supervisor's Node flags, as with `node script`.
     ...(spec.source.kind === 'script' ? { argv: [...spec.source.args], execArgv: [] } : {}),
-    ...(script ? {} : { workerData: { port: theirs }, transferList: [theirs] }),
+    ...(script ? {} : { workerData: { port: childPort }, transferList: [childPort] }),
   })
   let failure: { readonly error: unknown } | undefined
   let ending = false
-  worker.stdout.on('data', (chunk: Buffer) => parts.output(spec.name, 'stdout', chunk))
-  worker.stderr.on('data', (chunk: Buffer) => parts.output(spec.name, 'stderr', chunk))
+  worker.stdout.on('data', (chunk: Buffer) => events.output('stdout', chunk))
+  worker.stderr.on('data', (chunk: Buffer) => events.output('stderr', chunk))
   worker.once('online', () => events.up({ pid: process.pid }))
   worker.on('error', (error) => (failure ??= { error }))
   const transport = portTransport(port)
@@ -41,7 +35,7 @@ function openThread(request: LaunchRequest, parts: ChildHost, events: ChildEvent
     events.gone(() => explainEnd(spec, code, failure))
   })
   transport.listen({ text: events.text, posted: events.posted, drained: events.drained })
-  /** The thread may be gone before its last words were read. */
+  /** Reads what is left in the port: the thread may end before its final record was read. */
   const drain = (): void => {
     for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
       if (typeof next.message === 'string') events.text(next.message)
@@ -53,7 +47,7 @@ function openThread(request: LaunchRequest, parts: ChildHost, events: ChildEvent
   }
   return {
     transport: script ? undefined : transport,
-    // A thread has no signals: a script in one cannot be asked, a module has been.
+    // A thread receives no signals. A script cannot be stopped otherwise; a module was sent the stop over the wire.
     interrupt: () => script && end(),
     kill: end,
     close: () => port.close(),
@@ -92,8 +86,8 @@ function explainEnd(
       ? { verdict: 'done', text: 'the script ended', evidence: { code } }
       : {
           verdict: 'unknown',
-          text: 'its thread ended without a word',
-          evidence: { code, unavailable: { reason: 'Node tells no more of a thread than its exit code' } },
+          text: 'its thread ended without reporting an exit',
+          evidence: { code, unavailable: { reason: 'Node reports only the exit code of a thread' } },
         }
   return { verdict: 'failed', text: `its thread ended with code ${code}`, evidence: { code } }
 }

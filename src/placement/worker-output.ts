@@ -1,4 +1,4 @@
-// Output of workers in the shared loop, one bounded line splitter per worker that prints anything.
+// Writes what workers print to their log, with one bounded line splitter per worker that prints.
 
 import type { Clock } from '../base/clock.ts'
 import { createCapture } from '../log/lines.ts'
@@ -7,7 +7,7 @@ import type { Logger } from '../log/logger.ts'
 
 export interface Captures {
   write(worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void
-  /** Its run ended: what is left of a line is told, and the splitter is let go. */
+  /** Its run ended: logs the rest of an unfinished line and drops the splitter. */
   end(worker: string): void
 }
 

@@ -64,39 +64,37 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
   const busOf = (worker: string): ReturnType<Runner['openBus']> => runnerOf(worker).openBus()
   const output: Captures['write'] = (worker, stream, chunk) => captures.write(worker, stream, chunk)
 
-  const shared = createSharedPlacement({
-    monotonic: clock.monotonic,
-    random,
-    scheduler,
-    resources,
-    offloader,
-    logOf,
-    busOf,
-    output,
-    root: log.root,
-    reportGlobals: mode !== 'run',
-    loading: (module) => codeWatch.loading(module),
-    memoryShared: () => workers.memoryShared,
-  })
+  const shared = createSharedPlacement(
+    {
+      context: { monotonic: clock.monotonic, random, scheduler, resources, offloader },
+      logOf,
+      busOf,
+      output,
+    },
+    {
+      memoryShared: () => workers.memoryShared,
+      onLoad: (module) => codeWatch.loading(module),
+      globalsLog: mode === 'run' ? undefined : log.root,
+    },
+  )
   const placementOf: PlacementOf = createPlacements(
     shared,
     {
       clock,
-      log: log.root,
       logOf,
       busOf,
       giveBack: (worker, deliveries) => runnerOf(worker).inbox.giveBack(deliveries, runnerOf(worker).spec),
-      answer: (replyTo, payload, inReplyTo) => bus.publishSystem(replyTo, payload, { inReplyTo }),
+      reply: (replyTo, payload, inReplyTo) => bus.publishSystem(replyTo, payload, { inReplyTo }),
       offload: (moduleUrl, input, given) => offloader.run(moduleUrl, input, given),
       output,
-      stalled: watches.stalled,
+      onStall: watches.stalled,
       ejectStalled: (spec, why) => assignments.ejectStalled(spec, why),
       limits: herd.limits,
       ownRoot: options.ownRoot,
-      reportFolder: stateFolder,
-      label,
     },
     herd.sampler,
+    log.root,
+    { folder: stateFolder, prefix: label },
   )
   const host = {
     clock,

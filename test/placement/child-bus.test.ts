@@ -1,5 +1,5 @@
-// The bus as a guest sees it keeps the contract of every bus: each scope is a guest of its own, behind a wire that
-// carries text and nothing else.
+// The bus of a child keeps the contract of every bus: each scope is a separate child, at the other end of a wire that
+// carries text only.
 import t from 'tap'
 import type { Test } from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
@@ -23,12 +23,12 @@ leakGuard(t)
 interface Joined {
   readonly bus: ChildBus
   readonly relay: Relay
-  /** What the host's transport says about the guest: false, and it lags. */
+  /** What the supervisor's transport reports about the child; false: it lags. */
   keepsUp: boolean
-  readonly host: Link
+  readonly supervisor: Link
 }
 
-/** A guest of `embedded` in the same process, text between them. */
+/** A child of `embedded` in the same process, with text between them. */
 function join(embedded: HostBus, owner: string, options: ScopedBusOptions = {}): Joined {
   let relay: Relay | undefined
   let bus: ChildBus | undefined
@@ -36,43 +36,47 @@ function join(embedded: HostBus, owner: string, options: ScopedBusOptions = {}):
     throw error
   }
   const joined = { keepsUp: true } as { -readonly [K in keyof Joined]: Joined[K] }
-  const host: Link = new Link(
-    { write: (text) => (setImmediate(() => guest.receive(text)), joined.keepsUp) },
+  const supervisor: Link = new Link(
+    { write: (text) => (setImmediate(() => child.receive(text)), joined.keepsUp) },
     1e6,
-    { onLine: (line) => relay?.heard(line), onBroken: fail },
+    { onLine: (line) => relay?.receive(line), onBroken: fail },
   )
-  const guest: Link = new Link({ write: (text) => (setImmediate(() => host.receive(text)), true) }, 1e6, {
-    onLine: (line) => bus?.heard(line),
-    onBroken: fail,
-    beforeFlush: () => bus?.tellTaken(),
-  })
-  bus = new ChildBus(guest, {
+  const child: Link = new Link(
+    { write: (text) => (setImmediate(() => supervisor.receive(text)), true) },
+    1e6,
+    {
+      onLine: (line) => bus?.receive(line),
+      onBroken: fail,
+      beforeFlush: () => bus?.acknowledgeTaken(),
+    },
+  )
+  bus = new ChildBus(child, {
     ...CONTRACT_LIMITS,
     ...(options.delivering === undefined ? {} : { delivering: options.delivering }),
   })
   relay = new Relay({
     offload: () => Promise.reject(new Error('nothing is offloaded here')),
-    link: host,
+    link: supervisor,
     now: systemClock.monotonic,
     bus: embedded.scoped(owner, options),
-    answer: (replyTo, payload, inReplyTo) => embedded.publishSystem(replyTo, payload, { inReplyTo }),
+    reply: (replyTo, payload, inReplyTo) => embedded.publishSystem(replyTo, payload, { inReplyTo }),
     giveBack: (deliveries) => options.returned?.(deliveries),
   })
-  return Object.assign(joined, { bus, relay, host })
+  return Object.assign(joined, { bus, relay, supervisor })
 }
 
-/** Long enough for lines to go both ways and for what they cause to come back. */
+/** Waits long enough for lines to go both ways and for the answers to arrive. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 8; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** A HostBus whose workers, and whose own calls, live in guests. */
-function throughGuests(): HostBus {
+/** A HostBus whose workers, and whose own calls, use a child's bus. */
+function throughChildren(): HostBus {
   const embedded = createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock })
-  const guests: Joined[] = []
+  const children: Joined[] = []
   const enter = (owner: string, options?: ScopedBusOptions): ChildBus => {
     const joined = join(embedded, owner, options)
-    guests.push(joined)
+    children.push(joined)
     return joined.bus
   }
   const own = enter('host')
@@ -93,15 +97,15 @@ function throughGuests(): HostBus {
       return enter(owner, options)
     },
     async close() {
-      for (const { bus } of guests) bus.closeAll()
+      for (const { bus } of children) bus.closeAll()
       await embedded.close()
       await settle()
-      for (const { relay } of guests) relay.close(true)
+      for (const { relay } of children) relay.close(true)
     },
   }
 }
 
-/** Laws about the same turn of the loop, which a wire cannot keep; their asynchronous form is below. */
+/** Laws about one turn of the loop, which a wire cannot keep; their asynchronous form is below. */
 const SAME_TURN = new Set([
   'what a closing subscription held unread is given back, in order, claimed deliveries as the same objects',
 ])
@@ -110,8 +114,8 @@ function lawsOf(t: Test): void {
   for (const laws of [deliveryLaws, overflowLaws, refusalLaws, requestLaws, scopeLaws]) {
     for (const [title, law] of Object.entries(laws) as [string, Law][]) {
       if (SAME_TURN.has(title)) continue
-      t.test(`guest: ${title}`, async (t) => {
-        const bus = throughGuests()
+      t.test(`child: ${title}`, async (t) => {
+        const bus = throughChildren()
         t.teardown(() => bus.close())
         await law(t, bus)
       })
@@ -121,7 +125,7 @@ function lawsOf(t: Test): void {
 lawsOf(t)
 
 t.test(
-  'what a guest leaves unread comes back in order, claimed deliveries as the same objects',
+  'messages that a child leaves unread are returned in order, claimed deliveries as the same objects',
   async (t) => {
     const embedded = createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock })
     const kept: RawDelivery[] = []
@@ -148,7 +152,7 @@ t.test(
 )
 
 t.test(
-  'a guest that does not read costs a bounded number of messages, dropped by the policy and counted',
+  'for a child that does not read, a bounded number of messages is kept; the policy drops the rest, counted',
   async (t) => {
     const embedded = createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock })
     const joined = join(embedded, 'worker')
@@ -156,18 +160,18 @@ t.test(
     joined.keepsUp = false
     for (let n = 0; n < 100; n++) await embedded.publish('flood', n)
     await settle()
-    t.ok(joined.relay.inHand <= 5, `${joined.relay.inHand} on their way`)
+    t.ok(joined.relay.inFlight <= 5, `${joined.relay.inFlight} in flight`)
     joined.keepsUp = true
-    joined.host.drained()
+    joined.supervisor.drained()
     await settle()
     t.equal(sub.queued, 4)
     t.same(payloads(await take(4)), [96, 97, 98, 99], 'the newest')
-    t.equal(sub.dropped, 96, 'every loss is counted, on whichever side')
+    t.equal(sub.dropped, 96, 'every loss is counted, at either end')
     t.equal(joined.bus.dropped, 96)
   },
 )
 
-t.test('fail while the guest lags: what was queued, then one rejection', async (t) => {
+t.test("'fail' while the child lags: the queued messages, then one rejection", async (t) => {
   const embedded = createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock })
   const joined = join(embedded, 'worker')
   const { next } = await listen(joined.bus, 'flood', { buffer: 2, overflow: 'fail' })
@@ -177,7 +181,7 @@ t.test('fail while the guest lags: what was queued, then one rejection', async (
   const first = read()
   for (let n = 0; n < 6; n++) await embedded.publish('flood', n)
   await settle()
-  joined.host.drained()
+  joined.supervisor.drained()
   t.equal(await first, 0)
   t.equal(await read(), 1)
   await t.rejects(
@@ -188,21 +192,21 @@ t.test('fail while the guest lags: what was queued, then one rejection', async (
   )
 })
 
-t.test('what a guest sends without waiting is bounded by its length as well', async (t) => {
+t.test('unanswered calls of a child are also bounded by their length', async (t) => {
   const link = new Link({ write: () => true }, 1e9, { onLine: () => {}, onBroken: () => {} })
   const bus = new ChildBus(link, { messageBytes: 32 * 1024 * 1024, buffer: 10 })
   const longest = bus.publish('big', 'x'.repeat(CALLS_LENGTH_MAX + 1))
   await t.rejects(bus.publish('small', 1), { code: 'BYRE_BUS_OVERFLOW', details: { waiting: 1 } })
-  bus.heard(['r', 1, null])
+  bus.receive(['r', 1, null])
   await longest
   const many = Array.from({ length: 20 }, async () => bus.publish('half', 'x'.repeat(1024 * 1024)))
   const settled = Promise.allSettled(many)
-  bus.closeAll() // what was sent is with the host
+  bus.closeAll() // sent calls have reached the supervisor
   const refused = (await settled).filter(({ status }) => status === 'rejected').length
-  t.equal(refused, 5, '15 of a mebibyte and some characters fit into 16')
+  t.equal(refused, 5, '15 calls of just over 1 MiB fit into 16 MiB')
 })
 
-t.test('messages in the hand of a guest that is gone are counted', async (t) => {
+t.test('messages that a child had not acknowledged when it ended are counted as lost', async (t) => {
   const embedded = createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock })
   const returned: RawDelivery[] = []
   const joined = join(embedded, 'worker', { returned: (deliveries) => returned.push(...deliveries) })
@@ -212,21 +216,21 @@ t.test('messages in the hand of a guest that is gone are counted', async (t) => 
   await take(1)
   await settle()
   t.equal(joined.relay.close(false), 2)
-  t.same(returned, [], 'it may have taken them')
+  t.same(returned, [], 'the child may have taken them')
 })
 
-t.test('a guest answers requests and publishes nothing else of byre', async (t) => {
+t.test('a child can reply to requests and publish to no other reserved topic', async (t) => {
   const embedded = createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock })
   const { relay } = join(embedded, 'worker')
-  const heard: unknown[] = []
-  embedded.tap('system.>', (delivery) => heard.push(delivery.topic))
-  relay.heard(['c', 1, 'reply', 'system.x', 1])
-  relay.heard(['c', 2, 'publish', 'system.x', 1])
+  const published: unknown[] = []
+  embedded.tap('system.>', (delivery) => published.push(delivery.topic))
+  relay.receive(['c', 1, 'reply', 'system.x', 1])
+  relay.receive(['c', 2, 'publish', 'system.x', 1])
   await settle()
-  t.same(heard, [])
+  t.same(published, [])
 })
 
-t.test('the reply of a guest says which request it answers', async (t) => {
+t.test('the reply of a child names the request that it answers', async (t) => {
   const embedded = createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock })
   const published: unknown[] = []
   const publishSystem: HostBus['publishSystem'] = async (...call) => void published.push(call)

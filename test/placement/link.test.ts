@@ -1,30 +1,30 @@
-// The wire: whole lines whatever the cuts, batches, bounds, and what a guest has in hand.
+// The wire: whole lines wherever the text is split, batches, bounds, and the messages in flight to a child.
 import fc from 'fast-check'
 import t from 'tap'
 import { clipExit, line, packError, unpackError } from '../../src/placement/wire/protocol.ts'
-import { InHand } from '../../src/placement/wire/in-hand.ts'
+import { InFlight } from '../../src/placement/relay.ts'
 import { Link } from '../../src/placement/wire/link.ts'
 import type { WireLine } from '../../src/placement/wire/protocol.ts'
 import { ByreError } from '../../src/base/errors.ts'
 
-function listening(lineMax = 1e6): { link: Link; heard: WireLine[]; broken: string[]; written: string[] } {
-  const heard: WireLine[] = []
+function listening(lineMax = 1e6): { link: Link; received: WireLine[]; broken: string[]; written: string[] } {
+  const received: WireLine[] = []
   const broken: string[] = []
   const written: string[] = []
   const link = new Link({ write: (text) => (written.push(text), true) }, lineMax, {
-    onLine: (line) => heard.push(line),
+    onLine: (line) => received.push(line),
     onBroken: (error) => broken.push(error.message),
   })
-  return { link, heard, broken, written }
+  return { link, received, broken, written }
 }
 
-t.test('whatever the cuts, the same lines arrive', async (t) => {
+t.test('the same lines arrive wherever the text is split', async (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.string(), fc.jsonValue()), { maxLength: 8 }),
       fc.array(fc.nat(200)),
       (lines, cuts) => {
-        const { link, heard } = listening()
+        const { link, received } = listening()
         const text = lines.map(([tag, value]) => `${line(tag, value)}\n`).join('')
         let at = 0
         for (const cut of [...cuts, text.length]) {
@@ -32,7 +32,7 @@ t.test('whatever the cuts, the same lines arrive', async (t) => {
           at += cut
         }
         t.same(
-          heard,
+          received,
           lines.map(([tag, value]) => JSON.parse(line(tag, value)) as WireLine),
         )
       },
@@ -41,19 +41,19 @@ t.test('whatever the cuts, the same lines arrive', async (t) => {
   )
 })
 
-t.test('what is no line of the wire breaks it, once, and nothing after it is heard', async (t) => {
+t.test('an invalid line breaks the wire, once, and nothing after it is read', async (t) => {
   for (const text of ['{}', '[]', '[1]', 'x', '["a"', '', 'null', `["${'x'.repeat(200)}"]`]) {
-    const { link, heard, broken } = listening(100)
+    const { link, received, broken } = listening(100)
     link.receive(`["ok",1]\n${text}\n["late"]\n`)
-    t.same(heard, [['ok', 1]])
+    t.same(received, [['ok', 1]])
     t.equal(broken.length, 1, text.slice(0, 20))
   }
   const { link, broken } = listening(100)
   link.receive('x'.repeat(101))
-  t.equal(broken.length, 1, 'a line that never ends is not waited for')
+  t.equal(broken.length, 1, 'a line without an end is not awaited')
 })
 
-t.test('lines of one turn go out in one write', async (t) => {
+t.test('lines of one turn are sent in one write', async (t) => {
   const { link, written } = listening()
   for (let n = 0; n < 100; n++) link.send(`[${n}]`)
   t.same(written, [])
@@ -62,22 +62,22 @@ t.test('lines of one turn go out in one write', async (t) => {
   link.close()
   link.send('["late"]')
   link.flush()
-  t.equal(written.length, 1, 'a closed link is silent')
+  t.equal(written.length, 1, 'a closed link sends nothing')
 })
 
-t.test('a full batch goes out once, with what is worth one line per turn', async (t) => {
+t.test('a full batch is written once, with the lines that are sent once per turn', async (t) => {
   const written: string[] = []
-  let asked = 0
+  let flushes = 0
   const link: Link = new Link({ write: (text) => (written.push(text), true) }, 1e6, {
     onLine: () => {},
     onBroken: () => {},
     beforeFlush: () => {
-      asked++
+      flushes++
       link.send('["taken"]')
     },
   })
   link.send(`["${'x'.repeat(70_000)}"]`)
-  t.equal(asked, 1)
+  t.equal(flushes, 1)
   t.equal(written.length, 1)
   t.match(written[0], /x"\]\n\["taken"\]\n$/)
   link.send('["next"]')
@@ -86,25 +86,25 @@ t.test('a full batch goes out once, with what is worth one line per turn', async
   link.close()
 })
 
-t.test('in hand: gone in order, lost one by one, the rest comes back', async (t) => {
+t.test('in flight: messages are taken in order, lost one by one, and the rest is returned', async (t) => {
   const item = (n: number): { n: number } => ({ n })
-  const hand = new InHand<{ n: number }>()
-  for (let n = 0; n < 6; n++) hand.add(item(n))
-  hand.gone(1)
-  hand.lost(4)
-  hand.lost(4)
-  hand.lost(0)
-  t.equal(hand.size, 3)
-  hand.gone(0)
-  t.same(hand.drain(), [2, 3, 5].map(item))
-  t.equal(hand.size, 0)
-  hand.add(item(6))
-  hand.gone(6)
-  t.same(hand.drain(), [])
+  const inFlight = new InFlight<{ n: number }>()
+  for (let n = 0; n < 6; n++) inFlight.add(item(n))
+  inFlight.taken(1)
+  inFlight.lost(4)
+  inFlight.lost(4)
+  inFlight.lost(0)
+  t.equal(inFlight.size, 3)
+  inFlight.taken(0)
+  t.same(inFlight.drain(), [2, 3, 5].map(item))
+  t.equal(inFlight.size, 0)
+  inFlight.add(item(6))
+  inFlight.taken(6)
+  t.same(inFlight.drain(), [])
 })
 
 t.test(
-  "byre's errors keep their code on the way, all errors what they say, and no exit is too long",
+  "on the wire byre's errors keep their code, all errors their message, and no exit is too long",
   async (t) => {
     const refused = new ByreError('BYRE_BUS_CLOSED', 'closed', { details: { topic: 'x' } })
     t.match(unpackError(JSON.parse(JSON.stringify(packError(refused)))), {

@@ -1,4 +1,4 @@
-// Who is in a cgroup that is to be divided (v2: nobody may stay in it): what byre may move, and what it must leave alone.
+// The members of a cgroup that is to be divided (v2: it must become empty): which ones byre may move, and which it must not.
 import t from 'tap'
 import { sortMembers } from '../../src/placement/memory-cgroup.ts'
 
@@ -11,7 +11,7 @@ const PARENTS = new Map([
   [31, 30],
 ])
 
-t.test('the supervisor and what it started are its own, however deep; others are named', async (t) => {
+t.test('the supervisor and its descendants are its own; others are foreign', async (t) => {
   const members = sortMembers('20\n21\n22\n31\n40\n', 20, (pid) => PARENTS.get(pid))
   t.same(members, { own: [20, 21, 22], foreign: [31] })
 })

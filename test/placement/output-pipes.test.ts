@@ -1,4 +1,4 @@
-// stdout and stderr of a process are pipes: they can be opened again by path, and end with their last writer.
+// stdout and stderr of a process are pipes: they can be opened again by path, and they end with their last writer.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -20,25 +20,25 @@ const logged: object[] = []
 const log = { info: (fields: object) => void logged.push(fields) } as unknown as Logger
 
 t.test(
-  'what a child writes by descriptor and by path arrives, and the end after its last writer',
+  'output written by descriptor and by path arrives, and the pipe ends after its last writer',
   async (t) => {
     const pipes = createOutputPipes(folder, log)()
     if (pipes === undefined) throw new Error('no pipes')
     t.same(readdirSync(folder), [], 'no name is left')
-    // What it leaves behind holds both until it has read a line.
+    // The background process keeps both open until it has read a line.
     const script = `echo one; echo two > /dev/stdout; echo three > /dev/stderr; (read -r _ <&3; echo last) &`
     const child = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', ...pipes.childFds, 'pipe'] })
     pipes.closeChildFds()
     const [out, err] = [text(pipes.stdout), text(pipes.stderr)]
     t.same(await once(child, 'exit'), [0, null])
-    t.notOk(pipes.stdout.closed, 'a process that the child left behind may still write')
+    t.notOk(pipes.stdout.closed, 'a process started by the child may still write')
     ;(child.stdio[3] as Writable).end('go\n')
     t.equal(await out, 'one\ntwo\nlast\n')
     t.equal(await err, 'three\n')
   },
 )
 
-t.test('without mkfifo there are none, and the log says so once', async (t) => {
+t.test('without mkfifo there are no pipes, and that is logged once', async (t) => {
   const { PATH } = process.env
   process.env['PATH'] = folder
   t.teardown(() => (process.env['PATH'] = PATH))
@@ -49,7 +49,7 @@ t.test('without mkfifo there are none, and the log says so once', async (t) => {
   t.equal(logged.length, 1)
 })
 
-t.test('where the folder is missing there are none', async (t) => {
+t.test('without the folder there are no pipes', async (t) => {
   t.equal(createOutputPipes(join(folder, 'nope'), log)(), undefined)
   t.match(logged.at(-1), { event: 'no-output-pipes', why: /mkfifo ended with code 1/ })
 })

@@ -1,4 +1,4 @@
-// The shell that ends orphans is a help: where it cannot be started, the log says so and the herd goes on.
+// The shell that ends orphaned processes is optional: if it cannot be started, that is logged and the herd keeps running.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
@@ -10,7 +10,7 @@ const REAPER = new URL('../../src/placement/reaper.js', import.meta.url)
 
 const CLOCK = new URL('../../src/base/clock.js', import.meta.url)
 
-/** Of a process that has no descriptor left: what its log was told. */
+/** Prints what a process without free descriptors logs. */
 const PROBE = `
 import { closeSync, openSync } from 'node:fs'
 import { createReaper } from '${REAPER.href}'
@@ -20,13 +20,13 @@ const reaper = createReaper({ warn: (fields) => warned.push(fields) }, systemClo
 const held = []
 try { for (;;) held.push(openSync('/dev/null')) } catch {}
 closeSync(held.pop()) // for what watch() reads in /proc
-const gone = reaper.watch({ pid: process.pid, graceMs: 1000, ask: false })
+const remove = reaper.watch({ pid: process.pid, graceMs: 1000, terminate: false })
 for (const fd of held) closeSync(fd)
-gone()
+remove()
 setImmediate(() => process.stdout.write(JSON.stringify(warned)))
 `
 
-t.test('without a descriptor for its pipe it warns and throws nothing', async (t) => {
+t.test('without a descriptor for its pipe it logs a warning and does not throw', async (t) => {
   const script = `ulimit -n 64; exec ${process.execPath} --input-type=module -e "$PROBE"`
   const child = spawn('/usr/bin/env', ['-i', `PROBE=${PROBE}`, '/bin/sh', '-c', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -38,7 +38,7 @@ t.test('without a descriptor for its pipe it warns and throws nothing', async (t
   t.match(JSON.parse(out), [{ event: 'reaper-failed', why: /EMFILE/ }])
 })
 
-/** Watches process VICTIM, ends its own shell, and goes once there is another. */
+/** Watches process VICTIM, ends its own shell, and ends when another shell runs. */
 const SURVIVOR = `
 import { readdirSync, readFileSync } from 'node:fs'
 import { createReaper } from '${REAPER.href}'
@@ -48,19 +48,19 @@ const warned = []
 const shells = () => readdirSync('/proc').map(Number).filter((pid) => {
   try { return readFileSync('/proc/' + pid + '/stat', 'latin1').split(') ')[1]?.split(' ')[1] === String(process.pid) } catch { return false }
 })
-createReaper({ warn: (fields) => warned.push(fields) }, clock).watch({ pid: Number(process.env.VICTIM), graceMs: 0, ask: false })
+createReaper({ warn: (fields) => warned.push(fields) }, clock).watch({ pid: Number(process.env.VICTIM), graceMs: 0, terminate: false })
 const [first] = shells()
 process.kill(first, 'SIGKILL')
-const look = setInterval(() => {
+const poll = setInterval(() => {
   const [now] = shells().filter((pid) => pid !== first)
   if (now === undefined || warned.length === 0) return
-  clearInterval(look)
+  clearInterval(poll)
   process.stdout.write(JSON.stringify(warned))
   process.exitCode = 0
 }, 5)
 `
 
-t.test('a shell that was ended is started again, and watches whom the first one did', async (t) => {
+t.test('a shell that was killed is restarted and watches the same processes', async (t) => {
   const victim = spawn('/bin/sh', ['-c', 'read -r _'], { stdio: ['pipe', 'ignore', 'ignore'] })
   const ended = once(victim, 'exit')
   const child = spawn(

@@ -113,7 +113,7 @@ const ATTACKS: readonly Attack[] = [
     law: 'values of another kind break the wire',
     in: ['process'],
     code: `raw('["log",null]\\n'); await forever`,
-    ...broken(/a line 'log' has values that do not belong there/),
+    ...broken(/a line 'log' has invalid values/),
   },
   {
     law: 'a last word of another kind breaks the wire',

@@ -79,7 +79,7 @@ t.test('the kernel ends the worker that goes past its memoryMax, and nobody else
   t.match(lastExit, {
     verdict: 'oom-host',
     reason:
-      'the kernel killed its process for want of memory (limit 120 MiB, from memoryMax). Raise it, or find what it keeps',
+      'the kernel killed its process for lack of memory (limit 120 MiB, from memoryMax). Raise it, or find what it retains',
     evidence: {
       signal: 'SIGKILL',
       oomKills: 1,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { controllerPath, readCgroup } from '../../src/procfs/cgroup.ts'
 import { parseOomKills } from '../../src/procfs/oom-kills.ts'
-import { witnessOom } from '../../src/placement/oom-witness.ts'
+import { witnessOom } from '../../src/placement/process-end.ts'
 import { startHerd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 
@@ -85,7 +85,7 @@ export async function run(ctx) { await ctx.bus.publish('go', null) }
     const second = await herd.untilWorker('hoarder', (w) => w.lastExit?.verdict !== 'killed', 60_000)
     t.match(second.lastExit, {
       verdict: 'oom-host',
-      reason: /kernel killed its process for want of memory/,
+      reason: /kernel killed its process for lack of memory/,
       evidence: { signal: 'SIGKILL', oomKills: 1, cgroupFile: /memory.oom_control$/, confidence: 'likely' },
     })
     t.match(await herd.worker('publisher'), { failures: 0 })

@@ -32,7 +32,7 @@ t.test('memory', { skip: systemdMissing() }, async (t) => {
   t.test(`a group that bounds a process: it alone is killed, in a cgroup delegated to ${USER}`, async (t) => {
     await systemd.must(['systemctl', 'start', BOUNDED])
     t.equal(await systemd.property(BOUNDED, 'Delegate'), 'yes')
-    await systemd.journalWith(/memoryMax bounds processes by cgroup/, '-t', 'byre', '-u', BOUNDED)
+    await systemd.journalWith(/memoryMax limits processes by cgroup/, '-t', 'byre', '-u', BOUNDED)
     const main = await systemd.property(BOUNDED, 'MainPID')
     const lines = (await systemd.must(['cat', `/proc/${main}/cgroup`])).split('\n')
     // on v2 no process may be where controllers are handed on: byre is in a leaf

@@ -1,19 +1,19 @@
-// What the host asks any guest about its loop and its heap, whatever runs there: a module or an unmodified script.
+// Answers the supervisor's requests about loop and heap, in a child that hosts a module and in one that hosts a script. A
+// separate file because the process of a script loads nothing else of a child.
 
 import { getHeapStatistics } from 'node:v8'
 import { systemClock } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
 import type { HeapFigures } from '../../herd/status.ts'
-import type { ChildProfileRequest } from '../profiling.ts'
 import { line, packError } from '../wire/protocol.ts'
-import type { Init, WireLine } from '../wire/protocol.ts'
+import type { ChildProfileRequest, Init, WireLine } from '../wire/protocol.ts'
 
-/** Sends one line, which has no newline yet. */
+/** Sends one line; `text` has no newline. */
 type Send = (text: string) => void
 
-/** Answers what the host said; false when it asks for something else. `init` is what it said first. */
+/** Answers a line of the supervisor; returns false for a line that is no such request. `init` is the supervisor's first line. */
 export function answer([tag, ...values]: WireLine, send: Send, init: Init): boolean {
-  if (tag === 'beat') send(line('beat', values[0]))
+  if (tag === 'heartbeat') send(line('heartbeat', values[0]))
   else if (tag === 'heap') send(line('heap', heapFigures()))
   else if (tag === 'collect') void collect(send)
   else if (tag === 'profile') void profile(values[0] as ChildProfileRequest, values[1], send, init)
@@ -45,14 +45,14 @@ async function collect(send: Send): Promise<void> {
     send(line('heap', heapFigures()))
   } catch (error) {
     const fields = { level: DEBUG, event: 'not-collected', ...describeThrown(error) }
-    send(line('log', { ...fields, msg: 'memory was not given back' }))
+    send(line('log', { ...fields, msg: 'garbage collection on request failed' }))
   }
 }
 
-/** pino's number. */
+/** pino's number of the level. */
 const DEBUG = 20
 
-/** Of this thread's own heap, as V8 counts it. */
+/** Figures of this thread's heap, as V8 counts them. */
 function heapFigures(): HeapFigures {
   const { heapUsed, heapTotal, external } = process.memoryUsage()
   const { heap_size_limit } = getHeapStatistics()

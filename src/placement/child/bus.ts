@@ -1,6 +1,6 @@
-// The bus as a worker in a thread or a process of its own sees it. What can be checked is checked here, inside the call,
-// as in the supervisor's process; subscriptions have their buffer and their overflow policy here, and the host holds a
-// second one of the same size for the time this loop is blocked.
+// The bus of a worker in a thread or process. Arguments are checked here, inside the call, as in the supervisor's process.
+// Subscriptions have their buffer and overflow policy here; the supervisor keeps a second buffer of the same size for the
+// time during which this loop is blocked.
 
 import { stringify } from '../../base/json.ts'
 import { deferred } from '../../base/deferred.ts'
@@ -35,17 +35,16 @@ import { assertPattern, assertTopic, covers, isReserved, reserved } from '../../
 import type { Link } from '../wire/link.ts'
 import { unpackError } from '../wire/protocol.ts'
 import type { WireLine } from '../wire/protocol.ts'
-import { Calls } from './calls.ts'
-import { childStream } from './stream.ts'
+import { Calls, childStream } from './calls.ts'
 
-/** A message on this side, numbered by the host per subscription. */
+/** A received message, numbered by the supervisor per subscription. */
 interface Item {
   readonly number: number
   readonly topic: string
   readonly envelope: Envelope
 }
 
-/** The host's answer to ctx.offload: a value, or what the module threw. */
+/** The supervisor's answer to ctx.offload: a value, or the value that the module threw. */
 export interface Offloaded {
   readonly value?: unknown
   readonly thrown?: unknown
@@ -54,7 +53,7 @@ export interface Offloaded {
 export interface ChildBusOptions {
   readonly messageBytes: number
   readonly buffer: number
-  /** A message is about to be handed to the worker's code. */
+  /** Called right before a message is passed to the worker's code. */
   readonly delivering?: () => void
 }
 
@@ -65,8 +64,8 @@ export class ChildBus implements ScopedBus {
   readonly #options: ChildBusOptions
   readonly #calls: Calls
   readonly #open = new Map<number, ChildSubscription>()
-  /** Those that took messages since the last flush. */
-  readonly #moved = new Set<ChildSubscription>()
+  /** Subscriptions that took messages since the last flush. */
+  readonly #unacknowledged = new Set<ChildSubscription>()
   readonly #ending = new AbortController()
   #dropped = 0
   #last = 0
@@ -88,7 +87,7 @@ export class ChildBus implements ScopedBus {
     return this.#dropped
   }
 
-  /** Every consumer waits for its next message, at least one does, and nothing was asked for. */
+  /** There are consumers, all of them wait for their next message, and no call is pending. */
   get idle(): boolean {
     if (this.#open.size === 0 || this.#calls.size > 0) return false
     for (const { subscription } of this.#open.values()) if (subscription?.waiting !== true) return false
@@ -137,7 +136,7 @@ export class ChildBus implements ScopedBus {
     }
   }
 
-  /** CPU work on the host's threads, from a thread of the same process. */
+  /** Runs CPU work on the supervisor's thread pool; for a thread of the supervisor's process. */
   offload(moduleUrl: string, input: unknown, signal?: AbortSignal): Promise<Offloaded> {
     if (signal?.aborted === true) return Promise.reject(signal.reason)
     return this.#calls.post('offload', [moduleUrl, input], signal) as Promise<Offloaded>
@@ -168,7 +167,7 @@ export class ChildBus implements ScopedBus {
     return subscription as unknown as Subscription<P>
   }
 
-  /** Nothing is relayed further from here. */
+  /** A child relays nothing. */
   subscribeRaw(pattern: string): RawSubscription {
     throw closedError('relay', pattern)
   }
@@ -191,14 +190,14 @@ export class ChildBus implements ScopedBus {
     this.#calls.close((method) => closedError('await the answer to', method))
   }
 
-  /** For the link's beforeFlush: one line for each subscription that took something. */
-  tellTaken(): void {
-    for (const own of this.#moved) this.#link.send(`["g",${own.id},${own.gone}]`)
-    this.#moved.clear()
+  /** For the link's beforeFlush: one line for each subscription that took messages. */
+  acknowledgeTaken(): void {
+    for (const own of this.#unacknowledged) this.#link.send(`["g",${own.id},${own.lastTaken}]`)
+    this.#unacknowledged.clear()
   }
 
-  /** Takes a line of the host that is about the bus; false when it is about something else. */
-  heard(line: WireLine): boolean {
+  /** Handles a line of the supervisor that is about the bus; returns false for any other line. */
+  receive(line: WireLine): boolean {
     const [tag, id, value, rest] = line
     switch (tag) {
       case 'm':
@@ -229,14 +228,14 @@ export class ChildBus implements ScopedBus {
     }
   }
 
-  /* What its subscriptions call. */
+  /* Called by its subscriptions. */
 
   handing(): void {
     this.#options.delivering?.()
   }
-  moved(own: ChildSubscription): void {
-    if (this.#moved.size === 0) this.#link.touch()
-    this.#moved.add(own)
+  took(own: ChildSubscription): void {
+    if (this.#unacknowledged.size === 0) this.#link.touch()
+    this.#unacknowledged.add(own)
   }
   lost(own: ChildSubscription, number: number): void {
     this.#dropped++
@@ -244,7 +243,7 @@ export class ChildBus implements ScopedBus {
   }
   ended(own: ChildSubscription): void {
     if (!this.#open.delete(own.id)) return
-    if (this.#moved.delete(own)) this.#link.send(`["g",${own.id},${own.gone}]`)
+    if (this.#unacknowledged.delete(own)) this.#link.send(`["g",${own.id},${own.lastTaken}]`)
     this.#link.send(`["u",${own.id}]`)
   }
   async reply(topic: string, replyTo: string, inReplyTo: string, payload: Json): Promise<void> {
@@ -254,13 +253,13 @@ export class ChildBus implements ScopedBus {
   }
 }
 
-/** One subscription's connection to the host. */
+/** The connection of one subscription to the supervisor. */
 class ChildSubscription implements SubscriptionOwner<Item> {
   readonly id: number
   readonly #bus: ChildBus
   subscription: ItemSubscription | undefined
-  /** Number of the last message that was taken or pushed out. */
-  gone = -1
+  /** Number of the last message that was taken or pushed out; -1 before the first. */
+  lastTaken = -1
   #next = 0
   #ready: Deferred<void> | undefined
 
@@ -289,8 +288,8 @@ class ChildSubscription implements SubscriptionOwner<Item> {
   }
 
   open({ number, topic, envelope }: Item): Message {
-    this.gone = number
-    this.#bus.moved(this)
+    this.lastTaken = number
+    this.#bus.took(this)
     const { id, ts, payload, type, headers, replyTo } = envelope
     return {
       id,
@@ -314,7 +313,7 @@ class ChildSubscription implements SubscriptionOwner<Item> {
     this.#bus.ended(this)
   }
 
-  /** The host has them in hand and gives them back. */
+  /** The supervisor still has unread messages and gives them back. */
   unread(): void {}
 
   handing(): void {

@@ -1,19 +1,23 @@
-// What a guest asks its host for and waits for: numbered calls, answered in any order.
+// Calls of a child to the supervisor: numbered, answered in any order. A durable stream is read by such calls: it pulls, so
+// the supervisor reads no further than the child has requested.
 
 import { ByreError } from '../../base/errors.ts'
+import { stringify } from '../../base/json.ts'
 import type { Json } from '../../base/json.ts'
 import { onAbort } from '../../bus/abort.ts'
+import type { Job, StreamOptions } from '../../bus/bus.ts'
+import { resolveNackOptions } from '../../bus/stream-options.ts'
 import type { Link } from '../wire/link.ts'
 import { unpackError } from '../wire/protocol.ts'
 
-/** Most calls that may wait for their answer; a publish that is awaited never comes near. */
+/** Maximum of unanswered calls; awaited publishes stay far below it. */
 const CALLS_MAX = 100_000
-/** Most characters of calls that may wait for their answer, unless one alone is longer: all of them are with the host. */
+/** Maximum length of all unanswered calls, characters; a single call may be longer. */
 export const CALLS_LENGTH_MAX: number = 16 * 1024 * 1024
 
 interface Waiting {
   readonly method: string
-  /** Characters of its arguments; 0 for what is posted, or bounded elsewhere. */
+  /** Characters of its arguments; 0 for a call that is posted or bounded elsewhere. */
   readonly length: number
   resolve(value: unknown): void
   reject(error: unknown): void
@@ -33,8 +37,8 @@ export class Calls {
     return this.#waiting.size
   }
 
-  /** `values` is JSON text: the arguments, comma-separated; `length` is what it counts for. Rejects BYRE_BUS_OVERFLOW
-   *  beyond CALLS_MAX and CALLS_LENGTH_MAX. */
+  /** `values` is JSON text: the arguments, comma-separated; `length` counts against CALLS_LENGTH_MAX. Rejects with
+   *  BYRE_BUS_OVERFLOW beyond CALLS_MAX or CALLS_LENGTH_MAX. */
   ask(method: string, values: string, signal?: AbortSignal, length: number = values.length): Promise<Json> {
     return this.#ask(
       method,
@@ -44,7 +48,7 @@ export class Calls {
     ) as Promise<Json>
   }
 
-  /** For values that are no JSON; only from a thread. Rejects with DataCloneError for what has no clone. */
+  /** For values that JSON cannot represent; from a thread only. Rejects with DataCloneError if a value cannot be cloned. */
   post(method: string, values: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
     return this.#ask(method, 0, (id) => this.#link.post(['c', id, method, ...values]), signal)
   }
@@ -79,7 +83,7 @@ export class Calls {
     })
   }
 
-  /** The worker's bus is closed: what was sent is with the host, what was asked for is not awaited any more. */
+  /** The worker's bus is closed: sent messages have reached the supervisor, other calls are no longer awaited. */
   close(error: (method: string) => ByreError): void {
     for (const waiting of this.#waiting.values()) {
       if (waiting.method === 'publish' || waiting.method === 'reply') waiting.resolve(undefined)
@@ -107,8 +111,85 @@ export class Calls {
     const waiting = this.#waiting.size
     return new ByreError(
       'BYRE_BUS_OVERFLOW',
-      `Cannot ${method}: ${waiting} calls of this worker to the bus, of ${this.#length} characters, wait for their answer already (at most ${CALLS_MAX} and ${CALLS_LENGTH_MAX}). Await them before sending more.`,
+      `Cannot ${method}: ${waiting} calls of this worker to the bus, of ${this.#length} characters, are still unanswered (at most ${CALLS_MAX} and ${CALLS_LENGTH_MAX}). Await them before sending more.`,
       { details: { waiting, limit: CALLS_MAX, length: this.#length, lengthLimit: CALLS_LENGTH_MAX } },
     )
+  }
+}
+
+/** The supervisor's answer to a pull: a job, or null at the end. */
+interface PulledJob {
+  readonly id: string
+  readonly payload: Json
+  readonly deliveries: number
+  readonly dead?: NonNullable<Job['dead']>
+}
+
+/** The jobs of `stream`, until the options' signal or `ending` aborts, or a pull fails. The first pull opens it. */
+export function childStream<P>(
+  calls: Pick<Calls, 'ask'>,
+  id: number,
+  stream: string,
+  options: StreamOptions | undefined,
+  ending: AbortSignal,
+): AsyncIterable<Job<P>> {
+  const { signal, ...rest } = options ?? {}
+  const settings = stringify(rest)
+  const ends = signal === undefined ? [ending] : [signal, ending]
+  let over = false
+  let releases: (() => void)[] | undefined
+  const finish = (): void => {
+    over = true
+    for (const release of releases ?? []) release()
+  }
+  const close = (): void => {
+    if (over) return
+    finish()
+    if (releases === undefined) return // not opened
+    calls.ask('stream-close', String(id)).catch(() => {}) // the supervisor closes it with the child at the latest
+  }
+  const pull = async (): Promise<PulledJob | null> => {
+    releases ??= ends.map((end) => onAbort(end, close))
+    try {
+      return (await calls.ask(
+        'stream-next',
+        `${id},${stringify(stream)},${settings}`,
+      )) as unknown as PulledJob
+    } catch (error) {
+      close() // `for await` does not continue after a rejection
+      throw error
+    }
+  }
+  const acknowledge = async (method: string, job: string, options?: object): Promise<void> => {
+    await calls.ask(method, `${id},${stringify(job)},${stringify(options ?? null)}`)
+  }
+  const next = async (): Promise<IteratorResult<Job<P>, undefined>> => {
+    // A listener of the user may pull, or stop the event, before byre's listener is called.
+    if (ends.some(({ aborted }) => aborted)) close()
+    if (over) return { value: undefined, done: true }
+    const answer = await pull()
+    if (answer === null || over) {
+      finish()
+      return { value: undefined, done: true }
+    }
+    const value: Job<P> = {
+      ...answer,
+      payload: answer.payload as P,
+      ack: () => acknowledge('stream-ack', answer.id),
+      nack: async (how) => {
+        resolveNackOptions(stream, how) // the supervisor drops the job with the call
+        await acknowledge('stream-nack', answer.id, how)
+      },
+    }
+    return { value, done: false }
+  }
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next,
+      return: async () => {
+        close()
+        return { value: undefined, done: true }
+      },
+    }),
   }
 }

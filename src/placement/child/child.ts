@@ -1,14 +1,18 @@
-// A worker's half of placements thread and process: the same launch as in the supervisor's own loop, with a bus and a
-// log that speak to the host. Nobody else lives here, so every error nobody caught is the worker's, or byre's own.
+// The code in a thread or process that hosts one worker: it launches the worker in its own shared loop, with a bus, a log
+// and an offloader that use the wire. The worker is alone there, so each uncaught error is the worker's or byre's own.
 
 import { readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import { systemClock } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
 import { liftGuard } from '../../base/guard-signal.ts'
+import { stringify } from '../../base/json.ts'
 import { createScheduler } from '../../base/scheduler.ts'
-import type { LogLevel } from '../../log/logger.ts'
+import { createLineLogger, limitLine } from '../../log/line-logger.ts'
+import type { Logger, LogLevel } from '../../log/logger.ts'
+import type { OffloadOptions } from '../../worker/contract.ts'
 import { createOffloader } from '../../worker/offload.ts'
+import type { Offloader } from '../../worker/offload.ts'
 import { createResourcePool } from '../../worker/resources.ts'
 import type { ResourcePool } from '../../worker/resources.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
@@ -21,7 +25,7 @@ import { rememberListeners } from '../../ownership/wrap-events.ts'
 import { rememberTimers } from '../../ownership/wrap-timers.ts'
 import { exitCalled, strayExit } from '../exits.ts'
 import type { Exit, Instance } from '../../herd/placement.ts'
-import { IN_A_THREAD } from '../load-figures.ts'
+import { IN_A_THREAD } from '../loader.ts'
 import { createSharedPlacement } from '../shared.ts'
 import type { SharedPlacement } from '../shared.ts'
 import { Link } from '../wire/link.ts'
@@ -30,23 +34,12 @@ import { clip, clipExit, line, packError, WIRE_VERSION } from '../wire/protocol.
 import type { Init, WireLine } from '../wire/protocol.ts'
 import { answer } from './answers.ts'
 import { ChildBus } from './bus.ts'
-import { createChildLog } from './log.ts'
-import type { ChildLog } from './log.ts'
-import { counted, offloadToHost } from './offload.ts'
-import type { CountedOffloader } from './offload.ts'
-
-/** What the thread or process gives its guest. */
-export interface ChildTransport {
-  readonly transport: Transport
-  /** Ends the thread or process once everything written has been read, or a second has passed. */
-  leave(code: number): void
-}
 
 const EXIT_INTERNAL = 70
 
 export class Child {
   readonly link: Link
-  readonly #seat: ChildTransport
+  readonly #leave: (code: number) => void
   #init: Init | undefined
   #log: ChildLog | undefined
   #bus: ChildBus | undefined
@@ -56,16 +49,17 @@ export class Child {
   #aborted = false
   #left = false
 
-  constructor(seat: ChildTransport) {
-    this.#seat = seat
-    this.link = new Link(seat.transport, Number.POSITIVE_INFINITY, {
-      onLine: (heard) => this.#heard(heard),
+  /** `leave` ends the thread or process once everything written has been read, or after a second. */
+  constructor(transport: Transport, leave: (code: number) => void) {
+    this.#leave = leave
+    this.link = new Link(transport, Number.POSITIVE_INFINITY, {
+      onLine: (received) => this.#receive(received),
       onBroken: (error) => this.#fault(error),
-      beforeFlush: () => this.#bus?.tellTaken(),
+      beforeFlush: () => this.#bus?.acknowledgeTaken(),
     })
   }
 
-  /** Milliseconds the worker may take to stop; 0 before it is known. */
+  /** The worker's stopTimeout; 0 before it is known. */
   get stopTimeoutMs(): number {
     return this.#init?.spec.stopTimeoutMs ?? 0
   }
@@ -76,12 +70,12 @@ export class Child {
   abort(reason: StopReason): void {
     this.#aborted = true
     this.#instance?.abort(reason)
-    if (this.#instance === undefined) this.#seat.leave(0)
+    if (this.#instance === undefined) this.#leave(0)
   }
 
-  #heard(heard: WireLine): void {
-    if (this.#bus?.heard(heard) === true) return
-    const [tag, ...values] = heard
+  #receive(received: WireLine): void {
+    if (this.#bus?.receive(received) === true) return
+    const [tag, ...values] = received
     if (tag === 'init') this.#begin(values[0] as Init)
     else if (tag === 'run') this.#instance?.run()
     else if (tag === 'abort')
@@ -89,19 +83,19 @@ export class Child {
     else if (tag === 'idle')
       this.link.send(line('idle', this.#bus?.idle === true && this.#ownPool?.busy !== true))
     else if (tag === 'level') this.#log?.setLevel(values[0] as LogLevel | 'silent')
-    else if (this.#init !== undefined) answer(heard, (text) => this.link.send(text), this.#init)
+    else if (this.#init !== undefined) answer(received, (text) => this.link.send(text), this.#init)
   }
 
   #begin(init: Init): void {
     this.link.send(line('hello', WIRE_VERSION, process.pid, threadId()))
     if (init.v !== WIRE_VERSION) {
-      this.#seat.leave(EXIT_INTERNAL)
+      this.#leave(EXIT_INTERNAL)
       return
     }
     this.#init = init
     this.#log = createChildLog(this.link, init.spec.name, init.level, systemClock.now)
     this.#bus = new ChildBus(this.link, init)
-    const placement = this.#placement(this.#bus, this.#log, init.kind)
+    const placement = this.#placement(this.#bus, this.#log.logger, init.kind)
     this.#install(init, placement)
     this.#instance = placement.launch({
       spec: init.spec,
@@ -122,32 +116,35 @@ export class Child {
     })
   }
 
-  #placement(bus: ChildBus, log: ChildLog, kind: Init['kind']): SharedPlacement {
+  #placement(bus: ChildBus, log: Logger, kind: Init['kind']): SharedPlacement {
     const runDetached = <R>(fn: () => R): R => runInScope(undefined, fn)
-    if (kind === 'process') this.#ownPool = counted(createOffloader(runDetached))
-    return createSharedPlacement({
+    if (kind === 'process') this.#ownPool = countRunning(createOffloader(runDetached))
+    const context = {
       monotonic: systemClock.monotonic,
       random: Math.random,
       scheduler: createScheduler(systemClock),
       resources: this.#openResources(log),
-      offloader: this.#ownPool ?? offloadToHost(bus),
-      logOf: () => log.logger,
-      busOf: () => bus,
-      output: (_worker, stream, chunk) => void process[stream].write(chunk),
-      root: log.logger,
-      reportGlobals: false,
-      memoryShared: () => (kind === 'thread' ? IN_A_THREAD : undefined),
-    })
+      offloader: this.#ownPool ?? offloadToSupervisor(bus),
+    }
+    return createSharedPlacement(
+      {
+        context,
+        logOf: () => log,
+        busOf: () => bus,
+        output: (_worker, stream, chunk) => void process[stream].write(chunk),
+      },
+      { memoryShared: () => (kind === 'thread' ? IN_A_THREAD : undefined) },
+    )
   }
 
-  #openResources(log: ChildLog): ResourcePool {
+  #openResources(log: Logger): ResourcePool {
     this.#resources = createResourcePool({
       runDetached: (fn) => runInScope(undefined, fn),
       clock: systemClock,
       onDisposeError: (key, error) =>
-        log.logger.error(
+        log.error(
           { event: 'dispose-failed', resource: key, ...describeThrown(error) },
-          'a resource was not disposed',
+          'disposing a resource failed',
         ),
     })
     return this.#resources
@@ -181,23 +178,23 @@ export class Child {
 
   #ended(exit: Exit): void {
     const leftovers = this.#instance?.release() ?? { timers: [], listeners: [], servers: [] }
-    // The end of the thread or process must not cut off what the last release disposes of.
+    // Wait for what the last release disposes of: the end of the thread or process would cut it off.
     void (this.#resources?.whenIdle() ?? Promise.resolve()).then(() =>
-      this.#say(line('ended', { exit: clipExit(exit), leftovers }), 0),
+      this.#sendFinal(line('ended', { exit: clipExit(exit), leftovers }), 0),
     )
   }
 
   #fault(error: unknown): void {
     const { stack } = describeThrown(error)
-    this.#say(line('fault', { ...packError(error), stack: clip(stack ?? '') }), EXIT_INTERNAL)
+    this.#sendFinal(line('fault', { ...packError(error), stack: clip(stack ?? '') }), EXIT_INTERNAL)
   }
 
-  #say(last: string, code: number): void {
+  #sendFinal(text: string, code: number): void {
     if (this.#left) return
     this.#left = true
-    this.link.send(last)
+    this.link.send(text)
     this.link.flush()
-    this.#seat.leave(code)
+    this.#leave(code)
   }
 }
 
@@ -207,5 +204,86 @@ function threadId(): number | undefined {
     return Number(basename(readlinkSync('/proc/thread-self')))
   } catch {
     return undefined
+  }
+}
+
+interface ChildLog {
+  readonly logger: Logger
+  /** The herd has set another level. */
+  setLevel(level: LogLevel | 'silent'): void
+}
+
+/** ctx.log: lines are built here, at the level that the herd has set, and written by the supervisor. While the supervisor
+ *  lags, lines are dropped and counted; the next line that goes out is preceded by the count. */
+function createChildLog(link: Link, worker: string, level: LogLevel | 'silent', now: () => number): ChildLog {
+  let dropped = 0
+  let fromSupervisor = false
+  const logger = createLineLogger({
+    level,
+    now,
+    bindings: { worker }, // user fields cannot replace members of the line, so the supervisor can take it apart
+    write: (text, number) => {
+      if (!link.writable) {
+        dropped++
+        return
+      }
+      if (dropped > 0) {
+        const count = dropped
+        dropped = 0
+        logger.warn(
+          { event: 'log-dropped', dropped: count },
+          `dropped ${count} log lines: the supervisor lagged`,
+        )
+      }
+      link.send(`["log",${limitLine(text, number, now(), worker).trimEnd()}]`)
+    },
+    onLevel: (next) => {
+      if (!fromSupervisor) link.send(stringify(['lvl', next]))
+    },
+  })
+  return {
+    logger,
+    setLevel(next) {
+      fromSupervisor = true
+      logger.level = next
+      fromSupervisor = false
+    },
+  }
+}
+
+/** ctx.offload in a thread: it shares the process of the supervisor, and therefore the supervisor's pool. */
+function offloadToSupervisor(bus: ChildBus): Offloader {
+  return {
+    async run<T>(moduleUrl: string | URL, input: unknown, options: OffloadOptions = {}): Promise<T> {
+      const answered = await bus.offload(String(moduleUrl), input, options.signal)
+      if ('thrown' in answered) throw answered.thrown
+      return answered.value as T
+    },
+    close: async () => {},
+  }
+}
+
+interface CountedOffloader extends Offloader {
+  /** Some of its work is not done, so its worker must not be put to sleep. */
+  readonly busy: boolean
+}
+
+/** ctx.offload in a process: a pool of its own, so that a module that crashes, or returns more than memory holds, ends no
+ *  other worker. */
+function countRunning(pool: Offloader): CountedOffloader {
+  let running = 0
+  return {
+    get busy() {
+      return running > 0
+    },
+    async run<T>(moduleUrl: string | URL, input: unknown, options?: OffloadOptions): Promise<T> {
+      running++
+      try {
+        return await pool.run<T>(moduleUrl, input, options)
+      } finally {
+        running--
+      }
+    },
+    close: () => pool.close(),
   }
 }

@@ -1,29 +1,29 @@
-// The wire of a script with `inside: true`: it answers what the host asks about the loop and the heap, keeps nothing alive,
-// and does nothing before it is asked. What becomes of the script is seen from outside, as without it; so is the end of the
-// supervisor.
+// The child's end of the wire in a script with `inside: true`: it answers requests about the loop and the heap, does nothing
+// without a request, and does not keep the process alive. The end of the script is observed from outside, as without
+// `inside`; so is the end of the supervisor.
 
 import { Socket } from 'node:net'
 import { Link } from '../wire/link.ts'
 import { line, WIRE_VERSION } from '../wire/protocol.ts'
 import type { Init, WireLine } from '../wire/protocol.ts'
-import { socketTransport } from '../wire/socket-transport.ts'
+import { socketTransport } from '../wire/transports.ts'
 import { answer } from './answers.ts'
 
 /** `fd`: the descriptor of the wire. */
 export function openScriptChild(fd: number): void {
   const socket = new Socket({ fd, readable: true, writable: true })
   const transport = socketTransport(socket)
-  // Not over the link, whose batches take a turn of the script's loop.
+  // Not through the link: its batches would take a turn of the script's loop.
   const send = (text: string): void => void transport.write(`${text}\n`)
   let init: Init | undefined
-  const heard = (said: WireLine): void => {
-    if (said[0] === 'init') {
-      init = said[1] as Init
+  const receive = (received: WireLine): void => {
+    if (received[0] === 'init') {
+      init = received[1] as Init
       send(line('hello', WIRE_VERSION, process.pid, process.pid)) // the main thread has the id of its process
-    } else if (init !== undefined) answer(said, send, init)
+    } else if (init !== undefined) answer(received, send, init)
   }
   const link = new Link(transport, Number.POSITIVE_INFINITY, {
-    onLine: heard,
+    onLine: receive,
     onBroken: () => socket.destroy(),
   })
   transport.listen({
@@ -31,7 +31,7 @@ export function openScriptChild(fd: number): void {
       try {
         link.receive(text)
       } catch {
-        socket.destroy() // the script changed what this code needs of the language; it is not to fail for that
+        socket.destroy() // the script replaced a builtin that this code needs; that must not end the script
       }
     },
     drained: () => {},

@@ -1,6 +1,6 @@
-// byre's code in the process of a script with `inside: true`, loaded by --require before the script. It takes away what the
-// script could notice or hand on: the flag, the variable, the entry of the module cache. Node loads it in every thread of
-// the script as well, where there is no note: it is small, and imports as little.
+// byre's code in the process of a script with `inside: true`, loaded by --require before the script. It removes what the
+// script could notice or pass on: the flag, the variable, the entry in the module cache. Node also loads it in every thread
+// of the script, where there is no note, so this file is small and imports little.
 
 import type Module from 'node:module'
 import { takeStartNote } from '../wire/start-note.ts'
@@ -15,12 +15,12 @@ delete loaded[import.meta.filename]
 
 const note = takeStartNote(process.env)
 if (note !== undefined) {
-  // At once, not by import(): what is made here is there before any async hook, fake timer or changed builtin of the script.
+  // Synchronously, not by import(): before the script installs async hooks or fake timers, or replaces builtins.
   const require = createRequire(import.meta.url)
   const file = require.resolve('./script-child.js')
   const { openScriptChild } = require(file) as typeof ScriptChild
   delete loaded[file]
   openScriptChild(note.fd)
-  // What the socket has put off until the next tick, which would be one of the script's.
+  // Runs what the socket has deferred to the next tick, which would otherwise be a tick of the script.
   ;(process as { _tickCallback?: () => void })._tickCallback?.()
 }

@@ -1,35 +1,34 @@
-// One end of the wire: lines out in batches, one write per turn of the loop; text in, whole lines out of it. Who sends
-// much asks `writable` first: the transport says when the other side does not keep up.
+// One end of the wire. It writes lines in batches, one write per turn of the loop, and assembles received text into lines. A
+// sender of many lines checks `writable` first: it is false while the other end lags.
 
 import { parse } from '../../base/json.ts'
 import { ByreError, describeThrown } from '../../base/errors.ts'
 import type { WireLine } from './protocol.ts'
 
-/** What carries the text. Made by the thread or process side; both ends look alike. */
+/** Carries the text of one end. */
 export interface Transport {
-  /** Takes whole lines, each with its newline. False: the other side lags, wait for `drained`. Never throws. */
+  /** Accepts whole lines, each with its newline. Returns false when the other end lags: wait for `drained`. Never throws. */
   write(text: string): boolean
-  /** Sends a line by structured clone, for values that are no JSON; absent where nothing but text passes. Throws
-   *  DataCloneError for what has no clone. */
+  /** Sends a line by structured clone, for values that JSON cannot represent; absent where only text can be sent. Throws
+   *  DataCloneError if a value cannot be cloned. */
   post?(line: WireLine): void
 }
 
 export interface LinkHandlers {
   readonly onLine: (line: WireLine) => void
-  /** Why a line is not to be taken; for the side that does not trust the other. */
-  readonly wrong?: (line: WireLine) => string | undefined
-  /** The other side sent what it must not: no JSON array, a line longer than the limit, or a wrong one. Nothing more
-   *  is read. */
+  /** Why a line is refused, if it is; for the end that does not trust the other. */
+  readonly whyInvalid?: (line: WireLine) => string | undefined
+  /** The other end sent a line that is no JSON array, is longer than the limit, or is invalid. Nothing more is read. */
   readonly onBroken: (error: ByreError) => void
-  /** Called right before a batch goes out, for what is worth one line per turn. */
+  /** Called right before a batch is written, for lines that are sent once per turn. */
   readonly beforeFlush?: () => void
 }
 
-/** A batch of this size goes out at once instead of at the end of the turn. */
+/** A batch of this size is written at once instead of at the end of the turn. */
 const BATCH_LENGTH = 65_536
 
 // Taken at import: the supervisor wraps timers while it hosts workers.
-const { setImmediate: hostSetImmediate } = globalThis
+const { setImmediate: nodeSetImmediate } = globalThis
 
 export class Link {
   readonly #transport: Transport
@@ -49,12 +48,12 @@ export class Link {
     this.#handlers = handlers
   }
 
-  /** False: the other side lags; what is sent all the same is kept. */
+  /** False while the other end lags; lines sent meanwhile are buffered. */
   get writable(): boolean {
     return this.#writable
   }
 
-  /** Resolves once writable, and when closed. */
+  /** Resolves when writable or closed. */
   async whenWritable(): Promise<void> {
     if (this.#writable || this.#closed) return
     await new Promise<void>((resolve) => this.#waiting.push(resolve))
@@ -69,28 +68,28 @@ export class Link {
     else this.touch()
   }
 
-  /** Sends a line whose values are no JSON, in its place among the others. Throws DataCloneError for what has no clone. */
+  /** Sends a line by structured clone, in order with the other lines. Throws DataCloneError if a value cannot be cloned. */
   post(values: WireLine): void {
     if (this.#closed) return
-    if (this.#transport.post === undefined) throw new Error('only text passes this wire')
+    if (this.#transport.post === undefined) throw new Error('this wire carries text only')
     this.flush()
     this.#transport.post(values)
   }
 
-  /** Sees to it that a flush, and with it `beforeFlush`, happens at the end of this turn. */
+  /** Schedules a flush, and with it `beforeFlush`, for the end of this turn. */
   touch(): void {
     if (this.#scheduled || this.#closed) return
     this.#scheduled = true
-    hostSetImmediate(() => {
+    nodeSetImmediate(() => {
       this.#scheduled = false
       this.flush()
     })
   }
 
-  /** Writes what waits. */
+  /** Writes the batch. */
   flush(): void {
     if (this.#closed || this.#flushing) return
-    this.#flushing = true // what beforeFlush sends is of this batch, however long that is
+    this.#flushing = true // lines sent by beforeFlush belong to this batch, whatever its length
     this.#handlers.beforeFlush?.()
     this.#flushing = false
     const text = this.#batch
@@ -99,7 +98,7 @@ export class Link {
     if (!this.#transport.write(text)) this.#writable = false
   }
 
-  /** For the transport: the other side caught up. */
+  /** Called by the transport: the other end has caught up. */
   drained(): void {
     this.#writable = true
     const waiting = this.#waiting
@@ -107,10 +106,10 @@ export class Link {
     for (const resolve of waiting) resolve()
   }
 
-  /** For the transport: text has arrived, cut anywhere. */
+  /** Called by the transport: text has arrived, split anywhere. */
   receive(text: string): void {
     if (this.#closed) return
-    // a long line is put together once, at its end, and not looked through again with each piece
+    // a long line is assembled once, at its end, and not searched again with each piece
     const whole = text.includes('\n')
     const lines = whole ? (this.#rest + text).split('\n') : []
     this.#rest = whole ? (lines.pop() ?? '') : this.#rest + text
@@ -121,12 +120,12 @@ export class Link {
     for (const text of lines) if (!this.#take(text)) return
   }
 
-  /** For the transport: a posted line has arrived. */
+  /** Called by the transport: a posted line has arrived. */
   receivePosted(posted: unknown): void {
     if (!this.#closed) this.#use(posted)
   }
 
-  /** Nothing is sent or heard any more. Idempotent. */
+  /** Nothing is sent or received any more. Idempotent. */
   close(): void {
     this.#closed = true
     this.#batch = this.#rest = ''
@@ -149,8 +148,8 @@ export class Link {
     if (!Array.isArray(parsed) || typeof parsed[0] !== 'string')
       return this.#break('a line is not an array with a tag')
     const read = parsed as unknown as WireLine
-    const wrong = this.#handlers.wrong?.(read)
-    if (wrong !== undefined) return this.#break(wrong)
+    const invalid = this.#handlers.whyInvalid?.(read)
+    if (invalid !== undefined) return this.#break(invalid)
     this.#handlers.onLine(read)
     return true
   }
@@ -158,7 +157,7 @@ export class Link {
   #break(why: string): false {
     this.close()
     this.#handlers.onBroken(
-      new ByreError('BYRE_CODEC_INVALID', `Cannot read what the other side of the wire sent: ${why}.`),
+      new ByreError('BYRE_CODEC_INVALID', `Cannot read from the other end of the wire: ${why}.`),
     )
     return false
   }

@@ -1,8 +1,10 @@
-// What a supervisor and a worker in a thread or a process of its own say to each other: lines of JSON, each an array
-// whose first element is a tag. Messages of the bus travel as the JSON they are, so that each side parses a line once.
+// The protocol between the supervisor and a child (a thread or process that hosts one worker): lines of JSON, each an array
+// whose first element is a tag. A message of the bus is embedded as the JSON that it is, so each end parses a line once.
 //
-// host to guest: init run abort level idle? heap? collect profile? beat? | s(ubscribed) m(essage) k(ept message) o(verflow) e(nd) g(ap) | r(esult) x (error)
-// guest to host: hello loaded ready ended charged fault log lvl idle heap profile beat | s(ubscribe) u(nsubscribe) g(one) l(ost) | c(all) a(bort call)
+// supervisor to child: init run abort level idle? heap? collect profile? heartbeat? | s(ubscribed) m(essage) k(ept message)
+//   o(verflow) e(nd) g(ap) | r(esult) x (error)
+// child to supervisor: hello loaded ready ended charged fault log lvl idle heap profile heartbeat | s(ubscribe)
+//   u(nsubscribe) g(ot: acknowledges all up to a number) l(ost) | c(all) a(bort call)
 
 import { stringify } from '../../base/json.ts'
 import { isRecord } from '../../base/check.ts'
@@ -12,14 +14,15 @@ import type { ResolvedWorker } from '../../config/types.ts'
 import type { LogLevel } from '../../log/logger.ts'
 import type { Wake } from '../../worker/contract.ts'
 import type { Exit, Leftovers } from '../../herd/placement.ts'
+import type { ProfileRequest, ProfileSource } from '../../herd/status.ts'
 
-/** Both ends come from one installation; a guest of another version (files replaced while the herd runs) is refused. */
+/** Both ends come from one installation; a child of another version (files replaced while the herd runs) is refused. */
 export const WIRE_VERSION = 1
 
 /** A line of the wire, parsed: its tag, then its values. */
 export type WireLine = readonly [tag: string, ...values: unknown[]]
 
-/** What a guest is told first. */
+/** The first line that a child receives. */
 export interface Init {
   readonly v: typeof WIRE_VERSION
   readonly kind: 'thread' | 'process'
@@ -35,13 +38,16 @@ export interface Init {
   readonly ownRoot: string
 }
 
-/** What a guest says last. */
+/** The request for a profile, with where the file is written. */
+export type ChildProfileRequest = ProfileRequest & Pick<ProfileSource, 'folder' | 'label'>
+
+/** The final record of a child. */
 export interface Ended {
   readonly exit: Exit
   readonly leftovers: Leftovers
 }
 
-/** Longest line a side takes, characters: a message with its envelope, or a log line with room to spare. */
+/** Maximum length of a line, characters: a message with its envelope, or a log line, with some room. */
 export function lineLimit(messageBytes: number): number {
   return Math.max(messageBytes + 32_768, 524_288)
 }
@@ -51,7 +57,7 @@ export function line(tag: string, ...values: unknown[]): string {
   return stringify([tag, ...values])
 }
 
-/** An error that crosses: byre's keep their code and details, of others name and message stay. */
+/** An error on the wire: an error of byre keeps code and details, any other keeps name and message. */
 export interface PackedError {
   readonly code?: string
   readonly name: string
@@ -68,7 +74,7 @@ export function packError(error: unknown): PackedError {
 
 export function unpackError(value: unknown): Error {
   const packed = (isRecord(value) ? value : {}) as Partial<PackedError>
-  const message = String(packed.message ?? 'an error that did not say what it was')
+  const message = String(packed.message ?? 'an error without a message')
   if (typeof packed.code === 'string')
     return new ByreError(
       packed.code as ErrorCode,
@@ -80,7 +86,7 @@ export function unpackError(value: unknown): Error {
 
 const TEXT_MAX = 16_384
 
-/** A worker may throw an error with a message of any size; what it says of its end must fit into a line. */
+/** Shortens a text so that it fits into a line: a worker may throw an error with a message of any size. */
 export function clip(text: string): string {
   return text.length <= TEXT_MAX ? text : `${text.slice(0, TEXT_MAX)}… (${text.length} characters)`
 }

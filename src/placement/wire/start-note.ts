@@ -1,21 +1,22 @@
-// What byre's code in a worker's process must know before the wire says anything: a variable has it, and is taken out of
-// the environment before the worker's code looks, so that it reaches no child of the worker. Flags of node would.
+// What byre's code in a worker's process must know before the first line of the wire. It is passed in an environment variable,
+// which is removed before the worker's code runs; Node flags would be inherited by the worker's own child processes. A
+// separate file because script-preload.ts loads nothing else at once.
 
-const VARIABLE = 'BYRE_GUEST'
+const VARIABLE = 'BYRE_CHILD'
 
 export interface StartNote {
-  /** The descriptor of the wire. */
+  /** File descriptor of the wire. */
   readonly fd: number
-  /** Where V8's fatal report goes. */
+  /** Where V8 writes its fatal report. */
   readonly report: { readonly folder: string; readonly name: string }
 }
 
-/** For the environment of the child. */
+/** The note as a variable of the child's environment. */
 export function startNote(note: StartNote): Record<string, string> {
   return { [VARIABLE]: JSON.stringify(note) }
 }
 
-/** In the child, once: removes the variable from `env` and has V8 write its fatal report. Undefined where there is none. */
+/** Call once, in the child: removes the variable from `env` and turns on V8's fatal report. Undefined where there is no note. */
 export function takeStartNote(env: NodeJS.ProcessEnv): StartNote | undefined {
   const text = env[VARIABLE]
   if (text === undefined) return undefined

@@ -1,13 +1,13 @@
-// What a guest may say, and what ends it.
+// Which lines of a child are valid, and which end it.
 import t from 'tap'
-import { wrongOf } from '../../src/placement/wire/child-line.ts'
+import { whyInvalid } from '../../src/placement/wire/validate.ts'
 import { parse } from '../../src/base/json.ts'
 import type { WireLine } from '../../src/placement/wire/protocol.ts'
 
 const EXIT = '{"verdict":"done","text":"","evidence":{}}'
 const LEFT = '{"timers":[],"listeners":["exit"],"servers":[]}'
 
-t.test('what byre says passes', async (t) => {
+t.test('lines of byre are valid', async (t) => {
   for (const text of [
     '["hello",1,42]',
     '["hello",1,42,43]',
@@ -22,7 +22,7 @@ t.test('what byre says passes', async (t) => {
     '["lvl","debug"]',
     '["idle",true]',
     '["heap",{"usedBytes":1,"totalBytes":2,"externalBytes":0,"limitBytes":4}]',
-    '["beat",7]',
+    '["heartbeat",7]',
     '["profile",1,{}]',
     '["s",1,"orders.>",{"buffer":1,"overflow":"fail"}]',
     '["u",1]',
@@ -32,10 +32,10 @@ t.test('what byre says passes', async (t) => {
     '["c",1,"publish","topic",{"any":[null]}]',
     '["something new",null]',
   ])
-    t.equal(wrongOf(parse(text) as WireLine), undefined, text)
+    t.equal(whyInvalid(parse(text) as WireLine), undefined, text)
 })
 
-t.test('values of another kind do not', async (t) => {
+t.test('values of another type are invalid', async (t) => {
   for (const text of [
     '["hello"]',
     '["hello","1",42]',
@@ -60,7 +60,7 @@ t.test('values of another kind do not', async (t) => {
     '["lvl",30]',
     '["heap",null]',
     '["heap",{"usedBytes":1}]',
-    '["beat",{}]',
+    '["heartbeat",{}]',
     '["s",1]',
     '["s",{},">",{}]',
     '["s",1,">",null]',
@@ -72,14 +72,14 @@ t.test('values of another kind do not', async (t) => {
     '["c",1]',
     '["c","1","publish"]',
   ])
-    t.match(wrongOf(parse(text) as WireLine), /^a line '.*' has values that do not belong there$/, text)
+    t.match(whyInvalid(parse(text) as WireLine), /^a line '.*' has invalid values$/, text)
 })
 
-t.test('numbers that are none do not pass by structured clone either', async (t) => {
+t.test('invalid numbers that arrive by structured clone are invalid too', async (t) => {
   for (const posted of [
-    ['beat', Number.NaN],
+    ['heartbeat', Number.NaN],
     ['g', 1, Number.POSITIVE_INFINITY],
     ['loaded', 1n],
   ])
-    t.type(wrongOf(posted as unknown as WireLine), 'string')
+    t.type(whyInvalid(posted as unknown as WireLine), 'string')
 })

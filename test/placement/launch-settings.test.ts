@@ -1,5 +1,5 @@
 import t from 'tap'
-import { inheritedFlags } from '../../src/placement/process-launch.ts'
+import { inheritedFlags } from '../../src/placement/launch-settings.ts'
 
 const FLAGS = [
   '--import',
@@ -15,20 +15,20 @@ const MODULE = { kind: 'module', path: '/w.js' } as const
 const SCRIPT = { kind: 'script', path: '/w.js', args: [] } as const
 
 for (const { title, source, lean, flags } of [
-  { title: 'a script has none', source: SCRIPT, flags: [] },
+  { title: 'a script inherits no flags', source: SCRIPT, flags: [] },
   {
-    title: 'a lean script has those of code and of memory',
+    title: 'a lean script inherits the flags of code and of memory',
     source: SCRIPT,
     lean: true,
     flags: ['--import', './g.js', '-r', 'x', '--max-semi-space-size=1', '--no-warnings'],
   },
   {
-    title: 'a module has those of code, which it has in the shared loop as well',
+    title: 'a module inherits the flags of code, which also apply in the shared loop',
     source: MODULE,
     flags: ['--import', './g.js', '-r', 'x', '--no-warnings'],
   },
   {
-    title: 'a lean module has those of memory besides',
+    title: 'a lean module also inherits the flags of memory',
     source: MODULE,
     lean: true,
     flags: ['--import', './g.js', '-r', 'x', '--max-semi-space-size=1', '--no-warnings'],

@@ -1,5 +1,6 @@
-// What a guest may say: a thread or process is only as trustworthy as the code in it, and that code reaches the wire too.
-// A line with values of another kind is not byre's, so it ends its guest, before it can fail something of the host's.
+// Validates the lines of a child. The worker's code can reach the wire too, so a child is only as trustworthy as that code. A
+// line with invalid values was not written by byre: it ends the child before it can make the supervisor fail. A separate
+// file because only the supervisor loads it.
 
 import { isRecord } from '../../base/check.ts'
 import type { LoadNeeds } from '../../worker/load.ts'
@@ -8,17 +9,15 @@ import type { WireLine } from './protocol.ts'
 
 type Values = readonly unknown[]
 
-/** Why the line cannot be from byre's own code in a guest; undefined when it can, or is about something unknown. */
-export function wrongOf([tag, ...values]: WireLine): string | undefined {
-  return CHECKS.get(tag)?.(values) === false
-    ? `a line '${tag}' has values that do not belong there`
-    : undefined
+/** Why byre's own code in a child cannot have written the line; undefined for a valid line and for an unknown tag. */
+export function whyInvalid([tag, ...values]: WireLine): string | undefined {
+  return CHECKS.get(tag)?.(values) === false ? `a line '${tag}' has invalid values` : undefined
 }
 
 const isNumber = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value)
-/** JSON has no undefined: what was left out is null, at the end it is missing. */
+/** JSON has no undefined: an omitted value is null, and absent at the end of the line. */
 const isNumberOrNone = (value: unknown): boolean => value === undefined || value === null || isNumber(value)
-/** Of a subscription, a call, a message. */
+/** Id of a subscription, call or message. */
 const isId = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 
 const VERDICTS: Readonly<Record<Verdict, true>> = {
@@ -82,7 +81,7 @@ const CHECKS: ReadonlyMap<string, (values: Values) => boolean> = new Map([
   ['log', ([record]) => isRecord(record)],
   ['lvl', ([level]) => typeof level === 'string'],
   ['heap', ([figures]) => isHeap(figures)],
-  ['beat', ([number]) => isNumber(number)],
+  ['heartbeat', ([number]) => isNumber(number)],
   ['s', ([id, pattern, options]) => isId(id) && typeof pattern === 'string' && isRecord(options)],
   ['c', ([id, method]) => isId(id) && typeof method === 'string'],
   ['g', isOfMessage],
