@@ -119,7 +119,7 @@ const ATTACKS: readonly Attack[] = [
     law: 'a last word of another kind breaks the wire',
     in: ['process'],
     code: `raw('["ended",{}]\\n'); await forever`,
-    ...broken(/a line 'ended' has values/),
+    ...broken(/a line 'ended' has invalid values/),
   },
   {
     law: 'who says that byre failed ends itself',
