@@ -1,5 +1,5 @@
-// What a worker writes to stdout, stderr or console becomes its log lines. process.stdout of a worker is a stream of its own;
-// the global console, which is shared, finds it by async context.
+// Turns a worker's output on stdout, stderr and console into lines of its log. Each worker has separate streams as
+// process.stdout and process.stderr; the global console, which is shared, finds them by async context.
 
 import { Writable } from 'node:stream'
 import { currentScope } from './run-scope.ts'
@@ -9,8 +9,8 @@ type Name = 'stdout' | 'stderr'
 type Callback = (error?: Error | null) => void
 type Write = (...args: unknown[]) => boolean
 
-/** Replaces process.stdout, process.stderr and the streams of the global console; returns the undo. The streams of the
- *  process itself are not created before they are asked for outside every worker. */
+/** Replaces process.stdout, process.stderr and the streams of the global console; returns the undo. The real streams of the
+ *  process are created only when they are read outside every worker. */
 export function captureOutput(): () => void {
   const undos = (['stdout', 'stderr'] as const).flatMap((name) => [capture(name), divertConsole(name)])
   return () => {
@@ -44,7 +44,7 @@ function capture(name: Name): () => void {
   }
 }
 
-/** A worker may have got hold of the stream of the process. */
+/** A worker may have a reference to the real stream of the process. */
 function divertWrites(stream: NodeJS.WriteStream, name: Name): () => void {
   const host = stream as unknown as { write: Write }
   const { write } = host
@@ -59,7 +59,8 @@ function divertWrites(stream: NodeJS.WriteStream, name: Name): () => void {
   }
 }
 
-/** The global console keeps the stream that it finds at its first line: that of whichever worker prints first. */
+/** The global console keeps the stream that it finds at its first line, which would be that of the worker that prints
+ *  first. */
 function divertConsole(name: Name): () => void {
   const host = console as unknown as Record<string, unknown>
   const property = `_${name}`
@@ -94,7 +95,7 @@ class ConsoleOutput extends Writable {
     const callback = rest.find((argument) => typeof argument === 'function') as Callback | undefined
     const encoding = rest.find((argument) => typeof argument === 'string') as BufferEncoding | undefined
     return stream.write(chunk as string, encoding, (error) => {
-      // As console does with its stream: an error of what it prints is nobody's. Node emits it after this.
+      // Ignores errors of the stream, as console does. Node emits the error after this call.
       if (error instanceof Error && stream.listenerCount('error') === 0) stream.once('error', ignored)
       callback?.(error)
     })
@@ -109,7 +110,7 @@ function streamOf(scope: RunScope, name: Name): Writable {
   return scope.streams[name]
 }
 
-/** As Node's own for a pipe: destroy() alone closes nothing (dummyDestroy in lib/internal/bootstrap/switches). */
+/** Like Node's stream for a pipe: destroy() closes nothing (dummyDestroy in lib/internal/bootstrap/switches). */
 class WorkerOutput extends Writable {
   readonly fd: number
   readonly #scope: RunScope
@@ -124,7 +125,7 @@ class WorkerOutput extends Writable {
 
   override _write(chunk: string | Uint8Array, encoding: BufferEncoding, done: () => void): void {
     const plain = typeof chunk !== 'string' || /^utf-?8$/i.test(encoding)
-    // A sibling may have got hold of it, through a console that was built on it.
+    // Another worker may have a reference to this stream, through a console that was built on it.
     const scope = currentScope() ?? this.#scope
     scope.sink.output(this.#name, plain ? chunk : Buffer.from(chunk, encoding))
     done()

@@ -1,10 +1,10 @@
-// Closes servers, sockets, child processes, threads and watchers of code that must not go on.
+// Closes servers, sockets, child processes, threads and watchers of code that must not continue.
 
 import { EventEmitter } from 'node:events'
 import { describeThrown } from '../base/errors.ts'
 import type { Closed } from './set-up.ts'
 
-/** What those of Node have, as far as it tells them apart and says whether they are open. */
+/** Properties of Node's handles that tell them apart and show whether they are open. */
 interface Handle {
   readonly _handle?: object | null
   readonly fd?: unknown
@@ -18,13 +18,13 @@ interface Handle {
 }
 type Ends = Record<string, unknown> & Handle
 
-/** Node's own ways to end one, the most thorough first. */
+/** Methods of Node that end a handle, the most thorough first. */
 const ENDS = ['destroy', 'terminate', 'close', 'stop', 'kill'] as const
 
 /**
- * Closes what `emitter` holds open, if it is one of Node's handles, and names it. Connections that an HTTP client pools are
- * left to it: other workers send their requests over them. `late`: made by code that is to make nothing more, so it hears
- * nothing of the end, or it would begin again.
+ * Closes `emitter` if it is an open handle of Node, and returns its name. Connections in the pool of an HTTP client are left
+ * open: other workers send their requests over them. `late`: the code that made it must set up nothing more, so its listeners
+ * are removed first; otherwise they could react to the end and begin again.
  */
 export function closeHandle(emitter: object, late: boolean): Closed | undefined {
   const handle = emitter as Ends
@@ -56,12 +56,12 @@ function isHeld({ _handle }: Handle): boolean {
   return typeof _handle === 'object' && _handle !== null
 }
 
-/** net.Socket, and what extends it. */
+/** net.Socket and its subclasses. */
 function isSocket(handle: Ends): boolean {
   return typeof handle['destroySoon'] === 'function'
 }
 
-/** Its `_handle` is deprecated and warns. */
+/** Does not read `_handle`: it is deprecated and prints a warning. */
 function isDatagramSocket(handle: Ends): boolean {
   return typeof handle['setMulticastTTL'] === 'function'
 }
@@ -74,12 +74,12 @@ function isBound(handle: Ends): boolean {
   }
 }
 
-/** Made at its first use, by whichever worker that is, and everybody's. */
+/** Made at first use, by any worker, and shared by all. */
 function isStandardStream({ fd }: Handle): boolean {
   return fd === 0 || fd === 1 || fd === 2
 }
 
-/** Of an agent of node:http and node:https, or of undici, which is fetch. */
+/** In the pool of an agent of node:http or node:https, or of undici (fetch). */
 function isPooled(handle: Ends): boolean {
   const emitter = handle as unknown as EventEmitter
   if (emitter.listenerCount('agentRemove') > 0) return true

@@ -1,10 +1,10 @@
-// The clock of the supervisor itself: its timers belong to nobody, whoever's code armed them.
+// The supervisor's clock: its timers run outside every worker's context, even when a worker's callback starts them.
 
 import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { runInScope } from './run-scope.ts'
 
-/** Timers armed from a worker's callback must not carry its async context into byre's own. */
+/** A timer that is started in a worker's callback must not carry that worker's async context into byre's code. */
 export function detached(clock: Clock): Clock {
   return {
     ...clock,

@@ -1,5 +1,5 @@
-// Globals that a worker replaces are replaced for every worker of the process. Nothing keeps it from that (an accessor on
-// JSON or Date would cost each use of it); what was replaced is found by comparison, and named.
+// Finds the globals that a worker has replaced, for every worker of the process, by comparison, and reports them. Replacement
+// is not prevented: an accessor on JSON or Date would slow down each use.
 
 import { EventEmitter } from 'node:events'
 import type { Logger } from '../log/logger.ts'
@@ -8,7 +8,7 @@ import type { RunScope } from './run-scope.ts'
 
 interface Watched {
   readonly host: object
-  /** Before the name of a property, as it is written. */
+  /** Written before the name of a property. */
   readonly prefix: string
 }
 
@@ -43,8 +43,8 @@ function watchedHosts(): readonly Watched[] {
 }
 
 /**
- * Those of globalThis that are looked at from the start, besides what workers add to it. Not all of them: on Node 22 and later
- * to look at FormData, Response and their kin is to load them, 12 MB.
+ * Properties of globalThis that are compared from the start; properties that workers add are compared too. Not all of them: on
+ * Node 22 and later, reading FormData, Response and the like loads them, 12 MB.
  */
 const GLOBALS = `
   setTimeout setInterval setImmediate clearTimeout clearInterval clearImmediate queueMicrotask structuredClone fetch
@@ -53,19 +53,19 @@ const GLOBALS = `
   .trim()
   .split(/\s+/)
 
-/** byre itself replaces them, when it has to (wrap-events.ts). */
+/** Replaced by byre itself when needed (wrap-events.ts). */
 const OWN = ['EventEmitter.prototype.removeListener', 'EventEmitter.prototype.off']
 
-/** Not there before a worker sets it; Node formats every stack with it. */
+/** Absent until a worker sets it; Node then formats every stack with it. */
 const FORMATTER = 'prepareStackTrace'
 
-/** What is compared: values of globalThis, functions of the other hosts. Accessors of Node are not called. */
+/** Compares values of globalThis and functions of the other hosts. Does not call accessors of Node. */
 export interface GlobalChanges {
-  /** Names of what was replaced or, in globalThis, added since the last call, as in `JSON.parse`; some 0.1 ms. */
+  /** Names, such as `JSON.parse`, of what was replaced or, in globalThis, added since the last call; about 0.1 ms. */
   take(): string[]
 }
 
-/** Remembers what the globals are now. */
+/** Records the current globals. */
 function watchGlobals(): GlobalChanges {
   const watched = watchedHosts().map(({ host, prefix }) => {
     const known = new Map<string, unknown>()
@@ -106,16 +106,16 @@ function eachValue(
 }
 
 /**
- * Reports what workers replace, compared around their code. A change that comes while several modules load is reported once,
- * with the names of all of them: the turns of their evaluation cannot be told apart.
+ * Reports the globals that workers replace, by comparison before and after their code. A change while several modules load is
+ * reported once, with the names of all these workers: the turns of their evaluation cannot be told apart.
  */
 export class GlobalReports {
   readonly #log: Pick<Logger, 'warn'>
   readonly #loading = new Set<RunScope>()
-  /** From the first load on: byre's own guards are installed by then. */
+  /** Set at the first load: byre's own guards are installed by then. */
   #changes: GlobalChanges | undefined
 
-  /** `log` gets what no worker is known to have done. */
+  /** `log` receives the changes whose worker is unknown. */
   constructor(log: Pick<Logger, 'warn'>) {
     this.#log = log
   }
@@ -132,9 +132,9 @@ export class GlobalReports {
     this.#loading.delete(scope)
   }
 
-  /** Before code of one worker runs: what was replaced so far is not its doing. */
+  /** Before code of one worker runs: reports earlier changes, which are not its own. */
   codeBegins(): void {
-    if (this.#loading.size > 0) return // the ends of the loads report it
+    if (this.#loading.size > 0) return // reported when the loads end
     this.#reportUnknown(this.#take(), {})
   }
 
@@ -143,11 +143,11 @@ export class GlobalReports {
   }
 
   #reportUnknown(names: readonly string[], { workers }: { readonly workers?: readonly string[] }): void {
-    const which = workers === undefined ? 'which one is not known' : `one of ${workers.join(', ')}`
+    const which = workers === undefined ? 'its name is not known' : `one of ${workers.join(', ')}`
     for (const name of names)
       this.#log.warn(
         { event: 'global-replaced', global: name, ...(workers === undefined ? {} : { workers }) },
-        `${name} was replaced, for every worker of this process, by code of a worker: ${which}`,
+        `${name} was replaced, for every worker of this process, by code of a worker (${which})`,
       )
   }
 

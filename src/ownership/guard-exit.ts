@@ -1,5 +1,5 @@
-// The ways out of a process: process.exit and signals to oneself end the worker that uses them; process.abort cannot be
-// held back and is only named.
+// Guards the ways to end the process: process.exit and a signal to the own process end only the worker that uses them;
+// process.abort cannot be prevented, so the worker that calls it is recorded.
 
 import { constants } from 'node:os'
 import { ByreError, describeThrown } from '../base/errors.ts'
@@ -8,7 +8,7 @@ import { override } from './override.ts'
 import { currentScope } from './run-scope.ts'
 import type { ExitCall, RunScope } from './run-scope.ts'
 
-/** Thrown by the trapped process.exit; never meant to be caught. */
+/** Thrown by the guarded process.exit; not meant to be caught. */
 export class ExitTrap extends ByreError {
   readonly call: ExitCall
 
@@ -18,7 +18,7 @@ export class ExitTrap extends ByreError {
   }
 }
 
-/** `error` as an ExitTrap. Never throws: a Proxy that was thrown may trap `instanceof`. */
+/** `error` if it is an ExitTrap. Never throws: a thrown Proxy may trap `instanceof`. */
 export function asExitTrap(error: unknown): ExitTrap | undefined {
   try {
     return error instanceof ExitTrap ? error : undefined
@@ -28,29 +28,29 @@ export function asExitTrap(error: unknown): ExitTrap | undefined {
 }
 
 export interface ExitGuardOptions {
-  /** Whose code called, by its stack: the innermost frame that is the entry module of one worker. */
+  /** The run whose code called, by stack: the innermost frame that is the entry module of exactly one worker. */
   readonly ownerByStack: (error: Error) => RunScope | undefined
-  /** process.exit that no worker can be charged with. */
+  /** A call of process.exit whose worker is unknown. */
   readonly onUnattributedExit: (call: ExitCall) => void
-  /** Last words before process.abort really ends the process. */
+  /** Called right before process.abort ends the process. */
   readonly beforeAbort: (scope: RunScope | undefined) => void
 }
 
-/** Installs the traps; returns their undo. */
+/** Installs the guards; returns their undo. */
 export function guardExit(options: ExitGuardOptions): () => void {
   const undos = [
     trapExit('exit', options),
     trapExit('reallyExit', options),
     trapKill(options),
-    nameAbort(options),
+    recordAbort(options),
   ]
   return () => {
     for (const undo of undos) undo()
   }
 }
 
-/** process.exit ends in `reallyExit`, which some libraries call themselves; byre's own exit, outside every worker, goes
- *  through it. */
+/** process.exit calls `reallyExit`, which some libraries call directly. Outside every worker it really exits, for byre's own
+ *  exit. */
 function trapExit(name: 'exit' | 'reallyExit', options: ExitGuardOptions): () => void {
   const original = (process as unknown as Record<typeof name, (code: number) => never>)[name].bind(process)
   return override(name, (code?: number | string | null) => {
@@ -60,7 +60,7 @@ function trapExit(name: 'exit' | 'reallyExit', options: ExitGuardOptions): () =>
   })
 }
 
-/** Throws what Node throws for a code that is no integer: its setter of process.exitCode checks. */
+/** For a code that is no integer it throws Node's error, from the setter of process.exitCode. */
 function exitStatus(code: number | string | null | undefined): number {
   if (code === undefined || code === null) return Number(process.exitCode ?? 0)
   const before = process.exitCode
@@ -73,8 +73,8 @@ function exitStatus(code: number | string | null | undefined): number {
 }
 
 /**
- * The signal is aborted first, then the call throws: a run that swallows the throw is stopped all the same. The stack goes
- * before the context, as with errors: a callback called by a sibling's client ends its own worker.
+ * Aborts the worker's signal first, then throws: a run that catches the error is stopped too. The stack has precedence over
+ * the context, as with errors: a callback that another worker's client calls ends its own worker.
  */
 function leave(code: number, how: string, options: ExitGuardOptions): void {
   const call: Mutable<ExitCall> = { code, how, surfaced: false }
@@ -100,8 +100,8 @@ function report(call: ExitCall, scope: RunScope | undefined, options: ExitGuardO
 let leavingHook = false
 
 /**
- * Node calls process.exit itself when a callback of an async hook has thrown, and goes on when it returns; what is thrown
- * at it there leaves its stack of async ids corrupt. Whatever byre does about it calls the same hook again.
+ * Node itself calls process.exit when a callback of an async hook has thrown, and continues when it returns; an error thrown
+ * there corrupts Node's stack of async ids. What byre does in response may call the same hook again.
  */
 function leaveHook(then: () => void): void {
   if (leavingHook) return
@@ -117,7 +117,7 @@ const CALLED_BY_HOOKS = /^\s+at fatalError \(node:internal\/async_hooks/
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-/** The trap's message is for the code it is thrown at; its frames, below those of the guard, say where. */
+/** The frames of the caller, without those of the guard. */
 function framesOf(trap: ExitTrap): string | undefined {
   const frames = describeThrown(trap)
     .stack?.split('\n')
@@ -127,30 +127,30 @@ function framesOf(trap: ExitTrap): string | undefined {
 
 const GUARD_FRAMES = 2
 
-/** Sent to oneself these neither end nor stop a process that does not handle them (signal(7)). */
+/** Signals that neither end nor stop a process that does not handle them (signal(7)). */
 const HARMLESS = new Set(['SIGCHLD', 'SIGCONT', 'SIGURG', 'SIGWINCH', 'SIGUSR1'].map(signalNumber))
-/** Real-time signals have no names in Node (signal(7), SIGRTMAX). */
+/** SIGRTMAX (signal(7)); real-time signals have no names in Node. */
 const SIGNAL_MAX = 64
 
 function signalNumber(name: string): number | undefined {
   return constants.signals[name as NodeJS.Signals]
 }
 
-/** `process.kill(process.pid, 'SIGTERM')` is how many programs end themselves. What Node refuses, it refuses here too. */
+/** Many programs end themselves with `process.kill(process.pid, 'SIGTERM')`. What Node refuses is refused here too. */
 function trapKill(options: ExitGuardOptions): () => void {
   const original = process.kill.bind(process)
   return override('kill', (pid: number, signal: NodeJS.Signals | number = 'SIGTERM') => {
     const number = typeof signal === 'number' ? signal : signalNumber(signal || 'SIGTERM') // as Node reads it
-    const oneself = [process.pid, 0, -process.pid].includes(Number(pid))
+    const ownProcess = [process.pid, 0, -process.pid].includes(Number(pid))
     const ends = number !== undefined && number > 0 && number <= SIGNAL_MAX && !HARMLESS.has(number)
-    if (!oneself || !ends || currentScope() === undefined) return original(pid, signal)
+    if (!ownProcess || !ends || currentScope() === undefined) return original(pid, signal)
     leave(exitCodeOfSignal(number), `process.kill(${pid}, ${String(signal)})`, options)
     return true
   })
 }
 
-/** Out of reach: it ends the process. The breadcrumb names its caller. */
-function nameAbort(options: ExitGuardOptions): () => void {
+/** Cannot be prevented: it ends the process. The breadcrumb records the caller. */
+function recordAbort(options: ExitGuardOptions): () => void {
   const original = process.abort.bind(process)
   return override('abort', () => {
     options.beforeAbort(options.ownerByStack(new Error('process.abort')) ?? currentScope())

@@ -1,4 +1,5 @@
-// Signal and error handlers of the process are byre's: a worker's are not attached, and it can remove only its own.
+// Keeps the process's signal and error handlers for byre: a worker's handlers are not attached, and a worker can remove only
+// its own listeners.
 
 import type { EventEmitter } from 'node:events'
 import { override, touch } from './override.ts'
@@ -18,13 +19,13 @@ const ERRORS = new Set([
 ])
 
 /**
- * Installs the guards on `process`; returns their undo. `alone`: the worker has the process for itself, and handles its
- * errors itself if it wants to; the signals are byre's all the same.
+ * Installs the guards on `process`; returns their undo. `alone`: the worker has the process to itself and may handle its own
+ * errors; signals remain byre's.
  */
 export function guardListeners(alone: boolean): () => void {
   const host = process as unknown as Record<string, Method>
   const undos: (() => void)[] = []
-  /** Replaces the method for workers and process-wide events; anything else goes through. */
+  /** Replaces the method for guarded events in a worker; other calls are passed on. */
   const guard = (
     method: string,
     instead: (scope: RunScope, event: string, rest: readonly unknown[]) => unknown,
@@ -53,13 +54,13 @@ export function guardListeners(alone: boolean): () => void {
       touch(
         scope,
         `removeListener:${event}`,
-        `process.removeListener('${event}') ignored: the listeners are byre's`,
+        `process.removeListener('${event}') ignored: the listeners belong to byre`,
       )
       return process
     })
   const emit = host['emit'] as Method
   guard('emit', (scope, event, rest) => {
-    if (!event.startsWith('SIG')) return emit.call(process, event, ...rest) // an error it hands over is its own
+    if (!event.startsWith('SIG')) return emit.call(process, event, ...rest) // an error that a worker emits is its own
     touch(scope, `emit:${event}`, `process.emit('${event}') ignored: to end the worker, return from run()`)
     return false
   })

@@ -1,4 +1,5 @@
-// What a worker does to the process it shares: trapped, refused, kept to the worker, or named. One entry per hazard.
+// Guards the process that workers share: an operation of a worker on it is trapped, refused, limited to the worker, or
+// reported. One entry per hazard.
 
 import { resolve } from 'node:path'
 import { guardExit } from './guard-exit.ts'
@@ -11,7 +12,7 @@ import type { RunScope } from './run-scope.ts'
 
 type AnyFunction = (...args: unknown[]) => unknown
 
-/** Installs every guard; returns their undo. `alone`: one worker has the process for itself (`byre run`). */
+/** Installs every guard; returns their undo. `alone`: one worker has the process to itself (`byre run`). */
 export function guardProcess(options: ExitGuardOptions, alone: boolean): () => void {
   const undos = [
     guardExit(options),
@@ -31,7 +32,7 @@ interface Refused {
   readonly name: string
   readonly what: (argument: unknown) => string
   readonly remedy: string
-  /** The call changes nothing, or is one that Node itself refuses. */
+  /** Calls that change nothing, or that Node itself refuses. */
   readonly harmless?: (argument: unknown) => boolean
 }
 
@@ -41,7 +42,8 @@ const identity = (name: string): Refused => ({
   remedy: `Set it in the unit, or give the worker a unit of its own.`,
 })
 
-/** Refused in worker threads too: they change the process for every worker in it. Not process.exitCode: Node 20 pins it. */
+/** Node refuses these in worker threads too: they change the process for every worker in it. Not process.exitCode: Node 20
+ *  makes it non-configurable. */
 const REFUSED: readonly Refused[] = [
   {
     name: 'chdir',
@@ -52,13 +54,13 @@ const REFUSED: readonly Refused[] = [
   {
     name: 'umask',
     what: (mask) => `set the umask to ${String(mask)}`,
-    remedy: `Give files their mode when they are made, or set UMask= in the unit.`,
+    remedy: `Pass the mode when you create a file, or set UMask= in the unit.`,
     harmless: (mask) => mask === undefined || isCurrentUmask(mask),
   },
   ...['setuid', 'setgid', 'seteuid', 'setegid', 'setgroups', 'initgroups'].map(identity),
 ]
 
-/** Also for what is no mask, which Node refuses with an error of its own. */
+/** True for an invalid mask too: Node refuses it with its own error. */
 function isCurrentUmask(mask: unknown): boolean {
   const number = typeof mask === 'string' && /^[0-7]+$/.test(mask) ? Number.parseInt(mask, 8) : mask
   return typeof number !== 'number' || (number & 0o777) === process.umask()
@@ -78,8 +80,8 @@ function refuseAll(): (() => void)[] {
   })
 }
 
-/** Each worker has a capture callback of its own, called for its own uncaught errors (strays.ts). node:domain is built on
- *  it, and sets it from hooks and listeners in which Node expects no error: it must not throw there. */
+/** Each worker has its own capture callback, called for its own uncaught errors (strays.ts). node:domain is built on it and
+ *  sets it in hooks and listeners in which Node expects no error, so the setter must not throw. */
 function keepCaptureCallback(): () => void {
   const set = process.setUncaughtExceptionCaptureCallback.bind(process)
   const has = process.hasUncaughtExceptionCaptureCallback.bind(process)
@@ -101,7 +103,7 @@ function keepCaptureCallback(): () => void {
   }
 }
 
-/** process.argv of a worker is that of `node <its module>`. */
+/** A worker's process.argv is that of `node <its module>`. */
 function keepArguments(): () => void {
   let own = process.argv
   return redefine('argv', {
@@ -121,7 +123,7 @@ function keepArguments(): () => void {
   })
 }
 
-/** The title names the herd; a worker keeps its own idea of it. */
+/** The title names the herd; a worker reads back its own value. */
 function keepTitle(): () => void {
   const original = Object.getOwnPropertyDescriptor(process, 'title')
   if (original === undefined) return () => {}
@@ -141,7 +143,7 @@ function keepTitle(): () => void {
         return
       }
       titles.set(scope, String(title))
-      touch(scope, 'title', `process.title = '${title}' kept to the worker`)
+      touch(scope, 'title', `process.title = '${title}' applies to this worker only`)
     },
   })
 }

@@ -1,4 +1,4 @@
-// node:cluster forks the program of the whole process; a worker that shares its process has no program of its own to fork.
+// Refuses cluster.fork(): node:cluster forks the program of the process, which in the shared loop is the supervisor.
 
 import { refusal } from './override.ts'
 import { currentScope } from './run-scope.ts'
@@ -10,7 +10,7 @@ type Spawn = (this: object, options: SpawnOptions) => unknown
 
 const guarded = new WeakSet<object>()
 
-/** Guards ChildProcess.prototype, found through its first instance: node:child_process need not be loaded for it (0.4 MB). */
+/** Guards ChildProcess.prototype, found through its first instance, so that node:child_process need not be loaded (0.4 MB). */
 export function guardSpawn(child: object): void {
   const prototype = Object.getPrototypeOf(child) as { spawn: Spawn }
   if (guarded.has(prototype)) return
@@ -23,7 +23,7 @@ export function guardSpawn(child: object): void {
         scope,
         'cluster.fork',
         'fork a cluster',
-        `Use 'script:' with placement 'process', or one worker for each process that is wanted.`,
+        `Use 'script:' with placement 'process', or one worker per process.`,
       )
     return spawn.call(this, options)
   }

@@ -1,9 +1,9 @@
-// The two moves every guard of the process makes: replacing a member of `process`, and telling who touched what.
+// What every guard of the process does: replace a member of `process`, and report that a worker used it.
 
 import { ByreError } from '../base/errors.ts'
 import type { RunScope } from './run-scope.ts'
 
-/** Tells the scope's runner, once per kind and run. */
+/** Reports to the scope's runner, once per kind and run. */
 export function touch(scope: RunScope, kind: string, what: string): void {
   const kinds = (scope.touchedKinds ??= new Set())
   if (kinds.has(kind)) return
@@ -11,7 +11,7 @@ export function touch(scope: RunScope, kind: string, what: string): void {
   scope.sink.touched(kind, what)
 }
 
-/** Names it and returns the error to throw: `what` reads "change directory to '/'", `remedy` is a sentence. */
+/** Reports the refusal and returns the error to throw. `what` reads "change directory to '/'", `remedy` is a sentence. */
 export function refusal(scope: RunScope, kind: string, what: string, remedy: string): ByreError {
   touch(scope, kind, `${kind.includes('.') ? kind : `process.${kind}`} refused`)
   return new ByreError(
@@ -25,7 +25,7 @@ export function override(name: string, value: unknown): () => void {
   return redefine(name, { value, configurable: true, writable: true, enumerable: true })
 }
 
-/** As `override`, with a descriptor. */
+/** Like `override`, with a property descriptor. */
 export function redefine(name: string, descriptor: PropertyDescriptor): () => void {
   const original = Object.getOwnPropertyDescriptor(process, name)
   Object.defineProperty(process, name, descriptor)

@@ -1,4 +1,4 @@
-// process.env of a worker in the shared loop: it sees its own writes, and its siblings do not.
+// process.env of workers in the shared loop: a worker sees its own writes, other workers do not.
 
 import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { inspect } from 'node:util'
@@ -8,13 +8,16 @@ import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
 /**
- * Replaces process.env; returns the undo. Three layers are read in order: the worker's own writes (those of its module
- * while it loaded last as long as the module, those of a run as long as the run), the real environment, and
- * variables the real environment lacks and some module set while it loaded: a module such as dotenv is evaluated once
- * for all workers that import it, so what it sets must reach them all.
+ * Replaces process.env; returns the undo. Three layers are read in this order:
+ * 1. the worker's own writes; those of its module during the load last as long as the module, those of a run as long as the
+ *    run;
+ * 2. the real environment;
+ * 3. variables that a module set during its load and that the real environment lacks: a module such as dotenv is evaluated once
+ *    for all workers that import it, so its variables must reach them all.
  *
- * The real environment is copied: a read of it calls getenv(3) and takes 90 ns, to which the Proxy would add half. What
- * native code sets with setenv(3) is not seen, unless a thread shares the environment (SHARE_ENV): then it is read.
+ * The real environment is copied, because a read of it calls getenv(3) and takes 90 ns, plus half of that for the Proxy.
+ * Variables that native code sets with setenv(3) are therefore not seen, unless a thread shares the environment (SHARE_ENV):
+ * from then on the real environment is read.
  */
 export function ownEnvironment(): () => void {
   const environment = new Environment(process.env)
@@ -64,10 +67,10 @@ class Environment {
     overlayOf(scope).set(key, value)
     if (scope.loading && value !== undefined && this.#base[key] === undefined && !this.#loaded.has(key))
       this.#loaded.set(key, value)
-    touch(scope, 'env', `process.env.${key} kept to the worker`)
+    touch(scope, 'env', `process.env.${key} applies to this worker only`)
   }
 
-  /** Outside every worker, and for what Node refuses in its own words: the real environment is changed. */
+  /** Changes the real environment: outside every worker, and for values that Node refuses with its own error. */
   #change(key: string | symbol, change: () => boolean): boolean {
     const done = change()
     if (typeof key !== 'string' || this.#base === this.#real) return done
@@ -88,14 +91,14 @@ class Environment {
 
   #open(): NodeJS.ProcessEnv {
     const real = this.#real
-    // util.inspect looks at the target of a Proxy and not at what its traps show.
+    // util.inspect shows the target of a Proxy, not what its traps return.
     const shown = Object.create(Object.prototype, {
       [inspect.custom]: { value: () => ({ ...this.proxy }) },
     }) as object
     return new Proxy(Object.create(shown) as NodeJS.ProcessEnv, {
       get: (_, key) => {
         if (typeof key === 'symbol') return Reflect.get(real, key) as undefined
-        // toString, hasOwnProperty and their kin
+        // toString, hasOwnProperty and the like
         return (
           this.#read(key) ?? (key in Object.prototype ? (Reflect.get(real, key) as undefined) : undefined)
         )
@@ -135,7 +138,7 @@ class Environment {
   }
 }
 
-/** As Node does for its own process.env (lib/internal/bootstrap/node.js, EnvDefiner of src/node_env_var.cc). */
+/** The checks of Node for its process.env (lib/internal/bootstrap/node.js, EnvDefiner of src/node_env_var.cc). */
 function checkDescriptor(descriptor: PropertyDescriptor): void {
   const problem =
     'get' in descriptor || 'set' in descriptor
@@ -147,7 +150,7 @@ function checkDescriptor(descriptor: PropertyDescriptor): void {
     throw Object.assign(new TypeError(problem), { code: 'ERR_INVALID_OBJECT_DEFINE_PROPERTY' })
 }
 
-/** `process.env = {...}` in a worker: what is not in it is gone for the worker. */
+/** `process.env = {...}` in a worker: other variables are deleted for this worker. */
 function replaceAll(env: NodeJS.ProcessEnv, next: NodeJS.ProcessEnv): void {
   const wanted = Object.entries(next)
   for (const key of Object.keys(env)) delete env[key]
@@ -159,7 +162,7 @@ function overlayOf(scope: RunScope): Map<string, string | undefined> {
   return scope.env
 }
 
-/** A thread without an `env` of its own gets a copy of the real environment from Node; here a copy of what its maker sees. */
+/** Node gives a thread without `env` a copy of the real environment; here it gets a copy of what its worker sees. */
 function passToThreads(onShared: () => void): () => void {
   const threads = createRequire(import.meta.url)('node:worker_threads') as {
     Worker: typeof Worker

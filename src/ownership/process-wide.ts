@@ -1,11 +1,10 @@
-// Everything the supervisor installs on the process it owns, in one place, with one undo.
+// Installs everything that the supervisor replaces in its process, with one undo.
 
 import { captureOutput } from './capture-output.ts'
 import type { ExitGuardOptions } from './guard-exit.ts'
 import { guardProcess } from './guard-process.ts'
-import { eachTurn } from './note-entries.ts'
 import { override } from './override.ts'
-import { noteEntry, watchEntries } from './run-scope.ts'
+import { eachTurn, noteEntry, watchEntries } from './run-scope.ts'
 import type { EntryWatch, RunScope } from './run-scope.ts'
 import { ownerOfStack } from './stack.ts'
 import type { StackOwners } from './stack.ts'
@@ -14,31 +13,31 @@ import type { StrayOptions } from './strays.ts'
 import { rememberListeners, wrapEvents } from './wrap-events.ts'
 import { rememberTimers, wrapMicrotasks } from './wrap-timers.ts'
 
-/** The note of whose code runs that the next start reads (herd/breadcrumb.ts). */
-export interface LastWords extends EntryWatch {
+/** Records which worker's code runs, for the next start to read (herd/breadcrumb.ts). */
+export interface BreadcrumbWriter extends EntryWatch {
   /** Synchronous. */
   mark(state: 'abort', worker: string | undefined): void
-  /** From here on each entry into another worker's code is written. */
+  /** From now on, writes each entry into another worker's code. */
   writeEntries(): void
 }
 
 export interface ProcessWideOptions {
   readonly owners: () => StackOwners
   readonly runOf: (worker: string) => RunScope | undefined
-  readonly breadcrumb: LastWords
-  /** Where V8's report goes when the heap runs out; read by the next start. */
+  readonly breadcrumb: BreadcrumbWriter
+  /** Where V8 writes its report when the heap is exhausted; read by the next start. */
   readonly reportFolder: string
   readonly reportName: string
   readonly onUnattributed: (error: unknown, via: string) => void
   readonly onInternal: (error: unknown, via: string) => void
-  /** The worker that has the process for itself (`byre run`): it handles its own errors first, and nothing is wrapped. */
+  /** The worker that has the process to itself (`byre run`): its handlers receive its errors first, and nothing is wrapped. */
   readonly only: string | undefined
-  /** A handler of that worker took an error. */
+  /** A handler of that worker handled an error. */
   readonly onHandled: (error: unknown, via: string) => void
 }
 
-/** Installs attribution and guards; returns their undo. Once per process. */
-export function takeProcess(options: ProcessWideOptions): () => void {
+/** Installs attribution and guards; returns their undo. Call once per process. */
+export function installProcessWide(options: ProcessWideOptions): () => void {
   const { only } = options
   const alone = only !== undefined
   const undos = [
@@ -49,7 +48,7 @@ export function takeProcess(options: ProcessWideOptions): () => void {
     only === undefined
       ? catchStrays(strays(options))
       : catchUnhandled({ ...strays(options), only }, options.onHandled),
-    noteAddons(options.breadcrumb),
+    recordTurnsWithAddons(options.breadcrumb),
     reportFatalErrors(options),
   ]
   watchEntries(options.breadcrumb)
@@ -78,8 +77,8 @@ function exitGuard(options: ProcessWideOptions): ExitGuardOptions {
   }
 }
 
-/** Native code of an addon can crash at any moment: from the first one on every turn is noted. */
-function noteAddons(breadcrumb: LastWords): () => void {
+/** Native code of an addon can crash at any time: from the first addon on, every turn is recorded. */
+function recordTurnsWithAddons(breadcrumb: BreadcrumbWriter): () => void {
   const original = process.dlopen.bind(process)
   let end: (() => void) | undefined
   const undo = override('dlopen', (...args: Parameters<typeof process.dlopen>) => {
@@ -95,7 +94,7 @@ function noteAddons(breadcrumb: LastWords): () => void {
   }
 }
 
-/** The trap that built the error is the innermost frame; what matters is who called it. */
+/** Removes the frames of byre: the guard that created the error is innermost, but its caller is wanted. */
 function withoutOwnFrames(stack: string | undefined, ownRoot: string): string | undefined {
   return stack
     ?.split('\n')
@@ -103,7 +102,7 @@ function withoutOwnFrames(stack: string | undefined, ownRoot: string): string | 
     .join('\n')
 }
 
-/** V8 writes a report with the JavaScript stack when the heap runs out: it costs nothing until then. */
+/** V8 writes a report with the JavaScript stack when the heap is exhausted; no cost until then. */
 function reportFatalErrors(options: ProcessWideOptions): () => void {
   const { report } = process
   if (report === undefined) return () => {}

@@ -1,12 +1,12 @@
-// What the entry module of a worker sets up while it is evaluated: closed when its load fails, since the next attempt
-// evaluates the entry again and would set it up twice. What the modules that it imports set up stays: Node keeps them
-// evaluated, for the next attempt and for the other workers.
+// Records what a worker's entry module sets up while it is evaluated, and closes it when the load fails: the next attempt
+// evaluates the entry again and would set it up twice. What the imported modules set up stays: Node keeps them evaluated, for
+// the next attempt and for other workers.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { evaluatedHere } from './evaluated-here.ts'
+import { modulePath, pathsAt } from '../base/module-path.ts'
 import type { Maker, RunScope } from './run-scope.ts'
 
-/** What was closed, by name; at most 20 of each. */
+/** Names of what was closed; at most 20 of each kind. */
 export interface ClosedSetUp {
   readonly timers: readonly string[]
   readonly listeners: readonly string[]
@@ -15,7 +15,7 @@ export interface ClosedSetUp {
   readonly handles: readonly string[]
 }
 
-/** Closes what was made, if it is open, and names it. `late`: it was made when the load had failed already. */
+/** Closes `made` if it is open, and returns its name. `late`: it was made after the load had failed. */
 export type Close = (made: object, late: boolean) => Closed | undefined
 
 export interface Closed {
@@ -23,32 +23,32 @@ export interface Closed {
   readonly name: string
 }
 
-/** Fewer are not searched for those that are gone. */
+/** The list is searched for collected objects only from this length on. */
 const MADE_MIN = 64
 const LISTENERS_MAX = 1000
 const NAMED_MAX = 20
 
-/** Of each module whose entry has set something up while it was evaluated, until the load has succeeded. */
+/** The set-up of each module whose entry has set something up during its evaluation, until the load succeeds. */
 const setUps = new WeakMap<Maker, SetUp>()
 let inUse = 0
 /**
- * The set-up that the running code was begun by: a callback of a package has no frame of the entry module on its stack.
- * Enabled only while there is a set-up: on Node 20 and 22 each storage that is enabled costs every promise.
+ * The set-up whose code started the running code: a callback of a package has no frame of the entry module on its stack.
+ * Enabled only while a set-up exists: on Node 20 and 22 each enabled storage slows down every promise.
  */
-const begunBy = new AsyncLocalStorage<SetUp | undefined>()
+const startedBy = new AsyncLocalStorage<SetUp | undefined>()
 
 /**
- * Where the running code has to note what it is about to make, while the module of `scope` is evaluated and once that has
- * failed. Undefined for what a module makes that the entry imports.
+ * The set-up in which the running code must record what it makes, during the evaluation of the module of `scope` and after
+ * the evaluation has failed. Undefined for an object that an imported module makes.
  */
 export function setUpHere(scope: RunScope): SetUp | undefined {
-  const store = begunBy.getStore()
-  const begun = store?.module === scope.module ? store : undefined
+  const store = startedBy.getStore()
+  const inherited = store?.module === scope.module ? store : undefined
   const where = evaluatedHere(scope.entry)
-  if (where === undefined) return begun
+  if (where === undefined) return inherited
   const here = where === 'entry' ? setUpOf(scope.module) : undefined
-  // What this turn begins, timers and handles too, carries it.
-  if (here !== store) begunBy.enterWith(here)
+  // Everything that this turn starts, including timers and handles, carries it.
+  if (here !== store) startedBy.enterWith(here)
   return here
 }
 
@@ -65,18 +65,18 @@ function setUpOf(module: Maker): SetUp {
 export function keepSetUp(module: Maker): void {
   if (!setUps.delete(module)) return
   inUse--
-  if (inUse === 0) begunBy.disable()
+  if (inUse === 0) startedBy.disable()
 }
 
-/** The load has failed: closes what it set up, and from now on what that still makes. Undefined: there was nothing. */
+/** The load has failed: closes what it set up, and from now on what this still makes. Undefined if there was nothing. */
 export function closeSetUp(module: Maker): ClosedSetUp | undefined {
   return setUps.get(module)?.close()
 }
 
-/** What one entry module has set up. */
+/** The objects and listeners that one entry module has set up. */
 export class SetUp {
   readonly module: Maker
-  /** Weakly: what is open is kept alive by its handle. */
+  /** Weak references: an open handle keeps its object alive. */
   #made: { readonly reference: WeakRef<object>; readonly close: Close }[] = []
   #checkAt = MADE_MIN
   #listeners: (() => string | undefined)[] = []
@@ -88,7 +88,7 @@ export class SetUp {
 
   add(made: object, close: Close): void {
     if (this.#failed) {
-      process.nextTick(close, made, true) // once it is complete
+      process.nextTick(close, made, true) // once its constructor has finished
       return
     }
     if (this.#made.length >= this.#checkAt) {
@@ -98,7 +98,8 @@ export class SetUp {
     this.#made.push({ reference: new WeakRef(made), close })
   }
 
-  /** A listener that is about to be attached to an emitter of other code; `remove` names it if it was attached still. */
+  /** Records a listener that is about to be attached to an emitter of other code. `remove` removes it and returns its name if
+   *  it was still attached. */
   addListener(remove: () => string | undefined): void {
     if (this.#failed) process.nextTick(remove)
     else if (this.#listeners.length < LISTENERS_MAX) this.#listeners.push(remove)
@@ -121,5 +122,40 @@ export class SetUp {
     }
     const nothing = Object.values(closed).every((names) => names.length === 0)
     return nothing ? undefined : (closed as unknown as ClosedSetUp)
+  }
+}
+
+const FRAMES = 64
+/** Frames of Node between the evaluation of a CommonJS module and its require(). */
+const EVALUATION = /^node:internal\/modules\/(?:cjs|esm)\//
+
+/**
+ * 'entry': the module at `entry` is being evaluated, or one of its functions was called. 'other': another module is being
+ * evaluated. Undefined when neither is on the stack. The frames are read from the innermost outwards, so a call from the entry
+ * module into another evaluated module counts as 'entry' only when the entry's frame comes first. An imported ES module is
+ * evaluated without its importers on the stack. About 20 us; called only while modules load.
+ */
+function evaluatedHere(entry: string): 'entry' | 'other' | undefined {
+  for (const file of filesOnStack()) {
+    if (EVALUATION.test(file)) return 'other'
+    const path = modulePath(file)
+    if (path !== undefined && pathsAt(path).includes(entry)) return 'entry'
+  }
+  return undefined
+}
+
+/** File names and URLs of the stack, innermost first. */
+function filesOnStack(): string[] {
+  const { stackTraceLimit } = Error
+  const formatter = Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace')
+  try {
+    Error.stackTraceLimit = FRAMES
+    Error.prepareStackTrace = (_, sites) => sites
+    const { stack } = new Error('where') as unknown as { stack: NodeJS.CallSite[] }
+    return stack.map((site) => site.getFileName() ?? '')
+  } finally {
+    if (formatter === undefined) Reflect.deleteProperty(Error, 'prepareStackTrace')
+    else Object.defineProperty(Error, 'prepareStackTrace', formatter)
+    Error.stackTraceLimit = stackTraceLimit
   }
 }

@@ -1,4 +1,4 @@
-// Whose code threw, read from a stack trace.
+// Which worker's code threw, determined from a stack trace.
 
 import { modulePath, pathsAt } from '../base/module-path.ts'
 
@@ -19,13 +19,13 @@ export function framesOf(stack: string | undefined): string[] {
 }
 
 export interface StackOwners {
-  /** Worker names by path of the entry module, as the config has it; several when workers share a module. */
+  /** Worker names by the path of the entry module in the config; several when workers share a module. */
   readonly byModule: ReadonlyMap<string, readonly string[]>
   /** byre's own code lies below this folder (with a trailing slash). */
   readonly ownRoot: string
 }
 
-/** The owners for these workers; `ownRoot` is byre's own folder with a trailing slash. */
+/** The owners for `workers`; `ownRoot` is byre's own folder with a trailing slash. */
 export function stackOwners(
   workers: Iterable<{ readonly name: string; readonly source: { readonly path: string } }>,
   ownRoot: string,
@@ -39,7 +39,7 @@ export function stackOwners(
   return { byModule, ownRoot }
 }
 
-/** The workers whose entry module was loaded from `file`, also when their config names it through a symbolic link. */
+/** The workers whose entry module was loaded from `file`, possibly through a symbolic link in their config. */
 export function workersAt(file: string, { byModule }: StackOwners): readonly string[] {
   return pathsAt(file).flatMap((path) => byModule.get(path) ?? [])
 }
@@ -48,11 +48,11 @@ export type StackOwner =
   | { readonly kind: 'worker'; readonly worker: string }
   /** The innermost frame outside node: is byre's own code. */
   | { readonly kind: 'byre' }
-  | { readonly kind: 'nobody' }
+  | { readonly kind: 'unknown' }
 
 /**
- * The innermost frame that is the entry module of exactly one worker names that worker; a stack whose innermost
- * frame is byre's own code is byre's.
+ * A stack whose innermost frame is byre's own code belongs to byre. Otherwise it belongs to the worker of the innermost frame
+ * that is the entry module of exactly one worker.
  */
 export function ownerOfStack(stack: string | undefined, owners: StackOwners): StackOwner {
   const frames = framesOf(stack)
@@ -61,5 +61,5 @@ export function ownerOfStack(stack: string | undefined, owners: StackOwners): St
     const [worker, ...others] = workersAt(frame, owners)
     if (worker !== undefined && others.length === 0) return { kind: 'worker', worker }
   }
-  return { kind: 'nobody' }
+  return { kind: 'unknown' }
 }

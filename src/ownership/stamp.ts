@@ -1,7 +1,7 @@
-// Marks objects of other code with the run that made them, without a trace that the code can see: a private field that is
-// added to an existing object (the constructor of the base class returns the object, so that the derived class
-// initialises its field on it). Costs 1 ns; a non-enumerable property costs 100 and a WeakMap 90 (Node 20 and 24), and an
-// own property would show in util.inspect and deepStrictEqual.
+// Marks objects of other code with the run that made them, invisibly to that code: it adds a private field to an existing
+// object (the constructor of the base class returns the object, so the derived class initialises its field on it). Costs
+// 1 ns; a non-enumerable property costs 100 ns and a WeakMap 90 ns (Node 20 and 24), and an own property would be visible in
+// util.inspect and deepStrictEqual.
 
 import type { Maker } from './run-scope.ts'
 
@@ -30,12 +30,12 @@ class Stamp extends Existing {
   }
 }
 
-/** Notes that `owner` made `object`; a later call replaces an earlier one. */
+/** Marks `object` as made by `owner`; a later call replaces an earlier one. */
 export function stamp(object: object, owner: Maker): void {
   Stamp.set(object, owner)
 }
 
-/** The run, or the module, that made `object`, if it is known. */
+/** The run or module that made `object`, if known. */
 export function makerOf(object: object): Maker | undefined {
   return Stamp.of(object)
 }

@@ -1,37 +1,37 @@
-// Uncaught errors: charged to a worker by stack, then by async context; byre's own errors are never charged to a worker;
-// an error that neither names is reported as such (law 2).
+// Attributes uncaught errors to a worker, first by stack, then by async context. An error of byre's own code is never charged
+// to a worker; an error that neither stack nor context attributes is reported as such (law 2).
 
 import { describeThrown } from '../base/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { asExitTrap } from './guard-exit.ts'
 import { override } from './override.ts'
-import { currentScope, judgeStraysWith } from './run-scope.ts'
-import type { RunScope, StrayJudge } from './run-scope.ts'
+import { currentScope, setStrayHandler } from './run-scope.ts'
+import type { RunScope, StrayHandler } from './run-scope.ts'
 import { ownerOfStack } from './stack.ts'
 import type { StackOwners } from './stack.ts'
 
 export interface StrayOptions {
-  /** Fresh at each call: modules load while the herd runs. */
+  /** Called for each error: modules are loaded while the herd runs. */
   readonly owners: () => StackOwners
-  /** The worker, where the process or thread hosts only one: what has no context is charged to it. */
+  /** The worker, where the process or thread hosts only one: errors without a context are charged to it. */
   readonly only?: string
   /** The current run of a worker, if it has one. */
   readonly runOf: (worker: string) => RunScope | undefined
   readonly onUnattributed: (error: unknown, via: string) => void
-  /** An error of byre's own code: drain, exit 70. */
+  /** An error of byre's own code: the herd drains and exits with 70. */
   readonly onInternal: (error: unknown, via: string) => void
 }
 
 export type Charge =
   | { readonly kind: 'worker'; readonly scope: RunScope; readonly by: 'context' | 'stack' }
   | { readonly kind: 'byre' }
-  | { readonly kind: 'nobody' }
+  | { readonly kind: 'unknown' }
 
 /**
- * Who an error belongs to. The stack overrides the context in one case: the error was thrown in the entry module of
- * exactly one other worker, called back from code that runs in somebody else's context (a shared client's callback).
- * A stack that ends in byre's own code is byre's only outside every worker: inside one it is misuse of byre's API, an
- * error from another process, or a forgery, and none of them may take the herd down.
+ * Determines the owner of an error. The stack overrides the context in one case: the error was thrown in the entry module of
+ * exactly one other worker, called back from code in another worker's context (a callback of a shared client). A stack whose
+ * innermost frame is byre's own code belongs to byre only outside every worker's context: inside one it is misuse of byre's
+ * API, an error from another process, or a forgery, and none of these may end the herd.
  */
 function charge(error: unknown, context: RunScope | undefined, options: StrayOptions): Charge {
   const owner = ownerOfStack(stackOf(error), options.owners())
@@ -42,7 +42,7 @@ function charge(error: unknown, context: RunScope | undefined, options: StrayOpt
   if (context !== undefined) return { kind: 'worker', scope: context, by: 'context' }
   if (owner.kind === 'byre') return { kind: 'byre' }
   const only = options.only === undefined ? undefined : options.runOf(options.only)
-  return only === undefined ? { kind: 'nobody' } : { kind: 'worker', scope: only, by: 'context' }
+  return only === undefined ? { kind: 'unknown' } : { kind: 'worker', scope: only, by: 'context' }
 }
 
 function stackOf(error: unknown): string | undefined {
@@ -50,55 +50,55 @@ function stackOf(error: unknown): string | undefined {
     const stack = (error as { stack?: unknown } | null | undefined)?.stack
     return typeof stack === 'string' ? stack : undefined
   } catch {
-    return undefined // a getter that throws names nobody
+    return undefined // a getter that throws
   }
 }
 
 /** Listens for uncaught exceptions and unhandled rejections of the process; returns its undo. */
 export function catchStrays(options: StrayOptions): () => void {
-  const judge = judgeWith(options)
+  const handle = strayHandler(options)
   const onException = (error: unknown, origin: string): void => {
-    if (origin !== 'unhandledRejection' && !capture(error, judge)) judge(error, 'uncaughtException')
-    runDeferredTicks(judge)
+    if (origin !== 'unhandledRejection' && !capture(error, handle)) handle(error, 'uncaughtException')
+    runDeferredTicks(handle)
   }
-  const onRejection = (reason: unknown): void => judge(reason, 'unhandledRejection')
-  judgeStraysWith(judge)
+  const onRejection = (reason: unknown): void => handle(reason, 'unhandledRejection')
+  setStrayHandler(handle)
   process.on('uncaughtException', onException)
   process.on('unhandledRejection', onRejection)
   return () => {
-    judgeStraysWith(undefined)
+    setStrayHandler(undefined)
     process.removeListener('uncaughtException', onException)
     process.removeListener('unhandledRejection', onRejection)
   }
 }
 
 /**
- * As `catchStrays`, for a process or thread that hosts one worker: the handlers of the program go first. What a domain, a
- * capture callback or a listener of 'uncaughtException' or 'unhandledRejection' takes is handled, as on plain Node.
+ * Like `catchStrays`, for a process or thread that hosts one worker: the handlers of the program come first. An error that a
+ * domain, a capture callback or a listener of 'uncaughtException' or 'unhandledRejection' takes is handled, as on plain Node.
  */
 export function catchUnhandled(
   options: StrayOptions,
   onHandled: (error: unknown, via: string) => void,
 ): () => void {
-  const judge = judgeWith(options)
+  const handle = strayHandler(options)
   const onException = (error: unknown, origin: string): void => {
-    const own = process
+    const hasHandler = process
       .listeners('uncaughtException')
-      .some((listener) => isProgramsOwn(listener, onException))
-    if (own && asExitTrap(error) === undefined) onHandled(error, origin)
-    else judge(error, origin)
+      .some((listener) => isOfProgram(listener, onException))
+    if (hasHandler && asExitTrap(error) === undefined) onHandled(error, origin)
+    else handle(error, origin)
   }
   const undoEmit = hideExitTraps()
-  judgeStraysWith(judge)
+  setStrayHandler(handle)
   process.on('uncaughtException', onException)
   return () => {
     undoEmit()
-    judgeStraysWith(undefined)
+    setStrayHandler(undefined)
     process.removeListener('uncaughtException', onException)
   }
 }
 
-/** What the trapped process.exit throws is no error of the program: its handlers do not see it. */
+/** The error that the guarded process.exit throws is not an error of the program: its handlers must not receive it. */
 function hideExitTraps(): () => void {
   const emit = process.emit.bind(process) as (...args: unknown[]) => boolean
   return override('emit', (...args: unknown[]) => {
@@ -109,18 +109,21 @@ function hideExitTraps(): () => void {
   })
 }
 
-/** An error that a handler of the program's own took: no failure, but worth a line. */
+/** Logs an error that a handler of the program has handled; it is no failure. */
 export function reportHandled(log: Pick<Logger, 'info'>, error: unknown, via: string): void {
-  log.info({ event: 'error-handled', via, ...describeThrown(error) }, "handled by the program's own handler")
+  log.info(
+    { event: 'error-handled', via, ...describeThrown(error) },
+    'a handler of the program handled an error',
+  )
 }
 
-/** node:domain adds a listener of its own beside the first one that a program adds, and leaves it there. */
-function isProgramsOwn(listener: { readonly name: string }, byres: unknown): boolean {
-  return listener !== byres && listener.name !== 'domainUncaughtExceptionClear'
+/** node:domain adds an internal listener with the first listener of the program, and never removes it. */
+function isOfProgram(listener: { readonly name: string }, own: unknown): boolean {
+  return listener !== own && listener.name !== 'domainUncaughtExceptionClear'
 }
 
-function judgeWith(options: StrayOptions): StrayJudge {
-  const settle = (error: unknown, via: string, context = currentScope()): void => {
+function strayHandler(options: StrayOptions): StrayHandler {
+  const attribute = (error: unknown, via: string, context = currentScope()): void => {
     const trap = asExitTrap(error)
     if (trap !== undefined) {
       trap.call.surfaced = true // reported when it was called
@@ -134,47 +137,47 @@ function judgeWith(options: StrayOptions): StrayJudge {
       case 'byre':
         options.onInternal(error, via)
         return
-      case 'nobody':
+      case 'unknown':
         options.onUnattributed(error, via)
     }
   }
-  // What byre makes of the error may fail itself; thrown from here it would end the process without a log line.
+  // Reporting the error may itself fail; an error thrown from here would end the process without a log line.
   return (error, via, context) => {
     try {
-      settle(error, via, context)
+      attribute(error, via, context)
     } catch (ownError) {
       options.onInternal(ownError, via)
     }
   }
 }
 
-/** The worker's own capture callback takes the error, as Node's would before any listener; what it throws is a stray. */
-function capture(error: unknown, judge: StrayJudge): boolean {
+/** Calls the worker's capture callback, as Node does before any listener. What the callback throws is another stray error. */
+function capture(error: unknown, handle: StrayHandler): boolean {
   const scope = currentScope()
   if (scope?.capture === undefined || asExitTrap(error) !== undefined) return false
   try {
     scope.capture(error)
   } catch (thrown) {
-    judge(thrown, 'uncaughtException', scope)
+    handle(thrown, 'uncaughtException', scope)
   }
   return true
 }
 
-/** A tick may throw in turn; more than this in one go are left to Node. */
+/** Each deferred tick may throw as well; beyond this number the rest is left to Node. */
 const DEFERRED_MAX = 1000
 
 /**
- * After an uncaught error Node leaves the rest of its nextTick queue to the next turn, where immediates of siblings would
- * overtake their ticks. `_tickCallback` is internal; without it the order alone differs (tested on Node 20 to 26).
+ * After an uncaught error Node leaves the rest of its nextTick queue to the next turn, where immediates of other workers would
+ * run before these ticks. `_tickCallback` is internal; without it only the order differs (tested on Node 20 to 26).
  */
-function runDeferredTicks(judge: StrayJudge): void {
+function runDeferredTicks(handle: StrayHandler): void {
   const { _tickCallback: runTicks } = process as unknown as { readonly _tickCallback?: () => void }
   for (let i = 0; i < DEFERRED_MAX; i++) {
     try {
       runTicks?.()
       return
     } catch (error) {
-      if (!capture(error, judge)) judge(error, 'uncaughtException')
+      if (!capture(error, handle)) handle(error, 'uncaughtException')
     }
   }
 }

@@ -1,7 +1,7 @@
 // Listeners on an emitter of another worker, of a shared module or of the process run in the context of the worker that
-// registered them, whichever code emits: what they throw is charged to that worker and never reaches the emitting code.
-// Node carries the async context through timers and promises, not through emit(). On its own emitters a worker has
-// Node's own behaviour: nothing is wrapped there.
+// registered them, whichever code emits: their errors are charged to that worker and never reach the emitting code. Node
+// carries the async context through timers and promises, not through emit(). A worker's listeners on its own emitters are
+// not wrapped and behave as in Node.
 
 import { EventEmitter } from 'node:events'
 import { guardSpawn } from './guard-spawn.ts'
@@ -14,16 +14,16 @@ import { makerOf, stamp } from './stamp.ts'
 type Listener = (...args: unknown[]) => unknown
 type Method = (this: EventEmitter, ...args: unknown[]) => unknown
 
-/** A listener as registered: `listener` is the function that the worker passed (what `listeners()` and `off()` go by). */
+/** A registered listener. `listener` is the function that the worker passed; `listeners()` and `off()` use it. */
 interface Wrapped extends Listener {
   listener: Listener
-  /** What stands in its place for rawListeners(): absent for a once-listener, whose raw form is a wrapper in Node too. */
+  /** What rawListeners() returns for it; absent for a once-listener, whose raw form is a wrapper in Node too. */
   raw?: Listener
 }
 
-/** Listeners on emitters of others that are remembered per run, to be removed and named when it ends. */
+/** Maximum number of listeners on foreign emitters recorded per run, to be removed and reported when it ends. */
 const FOREIGN_LISTENERS_MAX = 1000
-/** Fewer are not searched for those that were removed meanwhile. */
+/** The list is searched for removed listeners only from this length on. */
 const FOREIGN_LISTENERS_MIN = 32
 
 /** Installs the wrapping on EventEmitter.prototype; returns its undo. */
@@ -40,7 +40,7 @@ export function wrapEvents(): () => void {
   )
 }
 
-/** For a process or thread with one worker: its listeners stay as they are, and are remembered for the end of its run. */
+/** For a process or thread with one worker: its listeners are not wrapped, only recorded for the end of its run. */
 export function rememberListeners(): () => void {
   const asIs: Wrap = (_scope, _emitter, _event, listener) => listener
   return install(wrapAdding(asIs, 'on', 'addListener'), wrapAdding(asIs, 'prependListener'), stampEmitters())
@@ -54,7 +54,7 @@ function install(...undos: readonly (() => void)[]): () => void {
 
 type Wrap = (scope: RunScope, emitter: EventEmitter, event: string | symbol, listener: Listener) => Listener
 
-/** once() and prependOnceListener() of Node call on() and prependListener() with a wrapper of theirs. */
+/** Node's once() and prependOnceListener() call on() and prependListener() with a wrapper. */
 function wrapAdding(wrap: Wrap, ...names: readonly ('on' | 'addListener' | 'prependListener')[]): () => void {
   return replaceMethod(
     names,
@@ -89,7 +89,7 @@ function wrapListener(
       raw: listener,
     })
   }
-  // Replaced and not wrapped again: Node's wrapper removes itself by its identity, which the list does not contain.
+  // Replaces Node's wrapper instead of wrapping it: Node's wrapper removes itself by identity, which would not be in the list.
   const { listener: once } = listener
   let fired = false
   const wrapped = function (...args: unknown[]): unknown {
@@ -102,8 +102,8 @@ function wrapListener(
   return Object.assign(wrapped, { listener: once })
 }
 
-/** The wrapper of a listener for one event, as this version of Node makes it: a bound function on Node 20 and 22, a closure
- *  on 24 and 26 (`_onceWrap` in lib/events.js). */
+/** The once-wrapper of this version of Node: a bound function on Node 20 and 22, a closure on 24 and 26 (`_onceWrap` in
+ *  lib/events.js). */
 const NODES_ONCE = describe(new EventEmitter().once('sample', () => {}).rawListeners('sample')[0] as Listener)
 
 function describe(listener: Listener): string {
@@ -117,8 +117,8 @@ function isNodesOnce(listener: Listener): listener is Wrapped {
 let undoRemoving: (() => void) | undefined
 
 /**
- * off() of a function that itself carries a `listener`: the wrapper goes by that one, so its `raw` is looked for. Few
- * programs do that: installed with the first such function.
+ * Makes off() work for a function that itself has a `listener` property: the wrapper carries that property, so it is found by
+ * `raw`. Few programs need it, so it is installed with the first such function.
  */
 function wrapRemoving(): () => void {
   return replaceMethod(
@@ -193,7 +193,7 @@ function rememberForeign(
   if (scope.loading) setUpHere(scope)?.addListener(() => removeAttached(entry))
 }
 
-/** Its name; undefined when it is not attached any more. */
+/** Removes it and returns its name; undefined when it was no longer attached. */
 function removeAttached(entry: ForeignListener): string | undefined {
   if (!isAttached(entry)) return undefined
   entry.remove()
@@ -201,22 +201,22 @@ function removeAttached(entry: ForeignListener): string | undefined {
 }
 
 /**
- * A socket of somebody else is a connection that an agent or a pool hands round: its listeners are those of the protocol,
- * which removes them itself, and without them an error of the connection would be charged to the worker that opened it.
+ * A foreign socket is a connection that an agent or a pool passes from worker to worker. Its listeners belong to the protocol,
+ * which removes them itself; without them an error of the connection would be charged to the worker that opened it.
  */
 function isConnection(emitter: object): boolean {
-  return typeof (emitter as { destroySoon?: unknown }).destroySoon === 'function' // net.Socket, and what extends it
+  return typeof (emitter as { destroySoon?: unknown }).destroySoon === 'function' // net.Socket and its subclasses
 }
 
-/** Still registered on a live emitter. */
+/** Whether it is still registered on a live emitter. */
 export function isAttached({ emitter, event, listener }: ForeignListener): boolean {
   const live = emitter.deref() as EventEmitter | undefined
   return live !== undefined && rawOf(live, event).includes(listener)
 }
 
 /**
- * Emitters remember the run that made them. Those made while a module loads remember the worker only if its own entry
- * module made them: what a dependency makes at its evaluation is shared by all workers that import it.
+ * Stamps emitters with the run that made them. An emitter made during a load is stamped only if the worker's entry module made
+ * it: an emitter that a dependency makes during its evaluation is shared by all workers that import the dependency.
  */
 function stampEmitters(): () => void {
   const host = EventEmitter as unknown as { init: (this: object, options?: unknown) => void }
@@ -244,9 +244,9 @@ interface Listening {
   close(): void
 }
 
-/** Names and closes the servers that a run made and left listening: its next run wants the port. */
+/** Closes the servers that a run left listening, because its next run needs the port; returns their names. */
 export function closeLeakedServers(scope: RunScope): string[] {
-  // Undocumented, but the only register of open handles; present and the same from Node 20 to 26.
+  // Undocumented, but the only list of open handles; the same from Node 20 to 26.
   const handles = (process as unknown as { _getActiveHandles?: () => object[] })._getActiveHandles?.() ?? []
   const names: string[] = []
   for (const handle of handles as Partial<Listening>[]) {

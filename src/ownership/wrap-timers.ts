@@ -1,9 +1,9 @@
-// Timers that a worker starts are marked with its run, so that those that outlive it can be named and cleared. The callbacks
-// stay as they are: Node carries the async context of setTimeout and setInterval to 'uncaughtException'.
+// Marks a worker's timers with its run, so that timers that outlive the run can be reported and cleared. Callbacks are not
+// wrapped: Node carries the async context of setTimeout and setInterval to 'uncaughtException'.
 //
-// Time-outs are not kept in a set of byre's: that takes 80 ns of each and keeps what has fired alive. Node itself has them in
-// one linked list for each duration, which any timer of that duration leads to (`_idleNext`, lib/internal/timers.js; the
-// same from Node 20 to 26, tested there): so only the durations are noted.
+// Timeouts are not kept in a set: that would cost 80 ns each and keep fired timers alive. Node keeps one linked list per
+// duration, which can be reached from any timer of that duration (`_idleNext`, lib/internal/timers.js; the same from Node 20
+// to 26, tested there), so only the durations are recorded.
 
 import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers'
@@ -16,13 +16,13 @@ import { makerOf, stamp } from './stamp.ts'
 type AnyFunction = (...args: unknown[]) => unknown
 type Host = Record<string, AnyFunction>
 
-/** Fewer durations or intervals are not searched for those that are done. */
+/** Durations and intervals are searched for finished ones only from this number on. */
 const CHECK_MIN = 256
 
 // Taken before they are replaced.
 const { setTimeout: nodesSetTimeout, clearTimeout: nodesClearTimeout } = globalThis
 
-/** Wraps setTimeout and setInterval on globalThis and node:timers; returns its undo. */
+/** Wraps setTimeout and setInterval on globalThis and node:timers; returns the undo. */
 export function rememberTimers(): () => void {
   const hosts = [globalThis, timers] as unknown as Host[]
   const undos = [
@@ -36,12 +36,12 @@ export function rememberTimers(): () => void {
   }
 }
 
-/** Where Node loses the async context of a bare queueMicrotask in 'uncaughtException': wraps it. Returns its undo. */
+/** Wraps queueMicrotask where Node loses its async context in 'uncaughtException'. Returns the undo. */
 export function wrapMicrotasks(): () => void {
   return losesMicrotasks() ? replace([globalThis as unknown as Host], 'queueMicrotask', microtask) : () => {}
 }
 
-/** Node 24 carries the context with V8's continuation data instead of promise hooks. */
+/** From Node 24 on, V8's continuation data carries the context instead of promise hooks. */
 function losesMicrotasks(): boolean {
   return Number(process.versions.node.split('.')[0]) < 24
 }
@@ -64,7 +64,7 @@ function replace(
 function starter(original: AnyFunction, note: (scope: RunScope, handle: TimerHandle) => void): AnyFunction {
   return function (this: unknown, callback: unknown, delayMs: unknown, ...rest: unknown[]) {
     const scope = currentScope()
-    // Before it is started: it carries the async context of that moment.
+    // Before the timer is started, because it captures the current async context.
     const setUp = scope?.loading === true ? setUpHere(scope) : undefined
     const handle =
       rest.length === 0
@@ -90,7 +90,7 @@ function startedBy(scope: RunScope): StartedTimers {
 function noteTimeout(scope: RunScope, handle: TimerHandle): void {
   const started = startedBy(scope)
   stamp(handle, scope)
-  // The list is that of whole milliseconds.
+  // Node's lists are per whole millisecond.
   const ms = Math.trunc(handle._idleTimeout)
   if (ms === started.lastDuration) return
   started.lastDuration = ms
@@ -115,11 +115,11 @@ function isPending(handle: TimerHandle): boolean {
   return !handle._destroyed
 }
 
-/** The pending time-outs of `ms` that were started by `scope`. */
+/** The pending timeouts of `ms` that `scope` started. */
 function timeoutsOf(scope: RunScope, ms: number): TimerHandle[] {
   const found: TimerHandle[] = []
   const probe = runInScope(undefined, () => nodesSetTimeout(() => {}, ms)) as unknown as TimerHandle
-  // The list is a circle that its head, which is no timer, closes.
+  // The list is circular; its head is not a timer and ends the search.
   for (let next = probe._idleNext; next !== null && next._onTimeout !== undefined; next = next._idleNext)
     if (makerOf(next) === scope) found.push(next)
   clear(probe)
@@ -130,7 +130,7 @@ function clear(handle: TimerHandle): void {
   nodesClearTimeout(handle as unknown as NodeJS.Timeout)
 }
 
-/** Names the timers that are still pending and clears them, so that an ended run does not go on. */
+/** Clears the timers that are still pending, so that an ended run does not continue; returns their names. */
 export function clearLeakedTimers(scope: RunScope): string[] {
   const { timers: started } = scope
   if (started === undefined) return []
@@ -138,7 +138,7 @@ export function clearLeakedTimers(scope: RunScope): string[] {
     ...started.intervals.filter(isPending),
     ...[...started.durations].flatMap((ms) => timeoutsOf(scope, ms)),
   ]
-  const names = left.map(nameOf) // clearTimeout takes the callback off
+  const names = left.map(nameOf) // before clearTimeout removes the callback
   for (const handle of left) clear(handle)
   scope.timers = undefined
   return names

@@ -32,7 +32,7 @@ import {
 import { hostedWorkers } from '../herd/worker-set.ts'
 import { logTransition } from '../log/transition.ts'
 import { withinMs } from '../ownership/detached-clock.ts'
-import { takeProcess } from '../ownership/process-wide.ts'
+import { installProcessWide } from '../ownership/process-wide.ts'
 import { runInScope } from '../ownership/run-scope.ts'
 import { stackOwners, type StackOwners } from '../ownership/stack.ts'
 import { reportHandled } from '../ownership/strays.ts'
@@ -187,7 +187,7 @@ class Herd implements Supervisor, ControlTarget {
     const crumbFile = join(stateFolder, `${name}.breadcrumb`)
     const crumb = readBreadcrumb(crumbFile)
     this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, reportBreadcrumbFailed(log.root))
-    this.#undoProcess = takeProcess({
+    this.#undoProcess = installProcessWide({
       owners: () => this.#stackOwners(),
       runOf: (worker) => this.#parts.shared.runOf(worker),
       breadcrumb: this.#breadcrumb,

@@ -10,7 +10,7 @@ const owners = {
   ownRoot: '/opt/byre/dist/',
 }
 
-t.test('reads the paths of every shape of frame', async (t) => {
+t.test('reads the paths of every form of frame', async (t) => {
   const stack = `Error: boom (file:///app/no.js:1:1) text
     at fn (file:///app/a.js:1:2)
     at async run (file:///app/b.js?byre=2:3:4)
@@ -25,19 +25,19 @@ t.test('names the worker of the innermost entry module', async (t) => {
   const cases: [string, string[], object][] = [
     ['own frame', ['/app/a.js'], { kind: 'worker', worker: 'a' }],
     [
-      'library below it',
+      'library inside it',
       ['/app/node_modules/lib.js', '/app/b.js', '/app/a.js'],
       { kind: 'worker', worker: 'b' },
     ],
-    ['a module two workers share names neither', ['/app/twins.js'], { kind: 'nobody' }],
-    ['byre on top is byre', ['/opt/byre/dist/x.js', '/app/a.js'], { kind: 'byre' }],
+    ['a module that two workers share names neither', ['/app/twins.js'], { kind: 'unknown' }],
+    ['byre innermost is byre', ['/opt/byre/dist/x.js', '/app/a.js'], { kind: 'byre' }],
     [
-      'byre below a worker is the worker',
+      'byre outside a worker is the worker',
       ['/app/a.js', '/opt/byre/dist/x.js'],
       { kind: 'worker', worker: 'a' },
     ],
-    ['byre below a library is nobody', ['/app/lib.js', '/opt/byre/dist/x.js'], { kind: 'nobody' }],
-    ['no frames', [], { kind: 'nobody' }],
+    ['byre outside a library is unknown', ['/app/lib.js', '/opt/byre/dist/x.js'], { kind: 'unknown' }],
+    ['no frames', [], { kind: 'unknown' }],
   ]
   for (const [title, paths, expected] of cases) {
     const stack = ['Error: x', ...paths.map((p) => `    at f (file://${p}:1:1)`)].join('\n')
@@ -45,7 +45,7 @@ t.test('names the worker of the innermost entry module', async (t) => {
   }
 })
 
-t.test('a hostile or missing stack names nobody', async (t) => {
+t.test('a hostile or missing stack names no owner', async (t) => {
   for (const stack of [undefined, '', 'at (', `at f (file://%zz:1:1)`, 'x\n'.repeat(100_000)])
-    t.same(ownerOfStack(stack, owners), { kind: 'nobody' })
+    t.same(ownerOfStack(stack, owners), { kind: 'unknown' })
 })
