@@ -1,4 +1,4 @@
-// node:domain: a domain takes the errors of its jobs as in plain Node, wherever the process or thread is the worker's own.
+// node:domain: where a worker has the process or thread to itself, a domain receives the errors of its jobs as in plain Node.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import {
@@ -6,7 +6,7 @@ import {
   OWN_PLACES,
   plainTranscript,
   program,
-  siblingGoesOn,
+  siblingRuns,
   SUBJECT,
   transcript,
   UNTOUCHED,
@@ -14,7 +14,7 @@ import {
 
 leakGuard(t)
 
-/** A job runner: each job in a domain of its own; a failed job is marked as failed and the next one runs. */
+/** A job runner: each job runs in a separate domain; a failed job is marked as failed and the next one runs. */
 const JOBS = program(
   `import domain from 'node:domain'\nimport { EventEmitter } from 'node:events'\nimport { stat } from 'node:fs'`,
   `
@@ -37,9 +37,9 @@ const JOBS = program(
     })`,
 )
 
-void t.test('a domain gets the errors of its jobs, as in plain Node', async (t) => {
+void t.test('a domain receives the errors of its jobs, as in plain Node', async (t) => {
   const plain = await plainTranscript(t, JOBS)
-  t.equal(plain.length, 8, 'plain Node gives each job its error')
+  t.equal(plain.length, 8, 'in plain Node each job receives its error')
   for (const place of OWN_PLACES)
     await t.test(place, async (t) => {
       const herd = await host(t, place, JOBS)
@@ -49,14 +49,14 @@ void t.test('a domain gets the errors of its jobs, as in plain Node', async (t) 
 
 interface Attempt {
   readonly law: string
-  /** Where `d` is a domain; what is thrown at last is 'late'. */
+  /** `d` is a domain; the final error is 'late'. */
   readonly body: string
 }
 
 const LISTEN = `d.on('error', (error) => { say('failed: ' + error.message); failed() })`
 const LATE = `() => { throw new Error('late') }`
 
-/** Ways into a domain. Node enters it again by a hook of its own before each callback that was made inside. */
+/** Ways to enter a domain. Node's own hook enters it again before each callback that was created inside. */
 const ATTEMPTS: readonly Attempt[] = [
   { law: 'run in the run of the worker', body: `${LISTEN}; d.run(() => setTimeout(${LATE}, 5))` },
   { law: 'run in a timer', body: `setTimeout(() => { ${LISTEN}; d.run(() => setTimeout(${LATE}, 5)) }, 5)` },
@@ -65,31 +65,34 @@ const ATTEMPTS: readonly Attempt[] = [
   { law: 'entered and left open', body: `d.enter(); ${LISTEN}; setTimeout(${LATE}, 5)` },
   { law: 'run before it has a listener', body: `d.run(() => setTimeout(${LATE}, 5)); ${LISTEN}` },
   {
-    law: 'run by a program that swallows the refusal',
+    law: 'run by a program that catches the refusal',
     body: `try { d.run(() => {}) } catch {}; setTimeout(() => { ${LISTEN}; d.run(() => setTimeout(${LATE}, 5)) }, 5)`,
   },
 ]
 
-void t.test('a domain in the shared loop works or is refused by name, and hurts nobody', async (t) => {
-  for (const { law, body } of ATTEMPTS)
-    await t.test(law, async (t) => {
-      const source = program(
-        `import domain from 'node:domain'`,
-        `
+void t.test(
+  'a domain in the shared loop works or is refused with a reason, and affects no other worker',
+  async (t) => {
+    for (const { law, body } of ATTEMPTS)
+      await t.test(law, async (t) => {
+        const source = program(
+          `import domain from 'node:domain'`,
+          `
   await wait(5)
   const d = domain.create()
   await new Promise((failed) => { ${body} })`,
-      )
-      t.same(await plainTranscript(t, source), ['failed: late'], 'plain Node')
-      const herd = await host(t, 'shared', source)
-      const last = (await transcript(herd)).at(-1)
-      if (last !== 'failed: late') {
-        t.match(last ?? '', /^$|placement 'process'/, 'a run that ended for it names the remedy')
-        const refused = { worker: SUBJECT, event: 'process-touched', kind: /domain|CaptureCallback/ }
-        t.ok(herd.matching(refused).length > 0, 'the refusal is named')
-      }
-      t.same(await siblingGoesOn(herd), UNTOUCHED)
-      t.same(await herd.stop(), { code: 0, signal: null })
-      t.same(herd.matching({ event: /^(unattributed|internal-error)$/ }), [])
-    })
-})
+        )
+        t.same(await plainTranscript(t, source), ['failed: late'], 'plain Node')
+        const herd = await host(t, 'shared', source)
+        const last = (await transcript(herd)).at(-1)
+        if (last !== 'failed: late') {
+          t.match(last ?? '', /^$|placement 'process'/, 'a run that ended because of it names the remedy')
+          const refused = { worker: SUBJECT, event: 'process-touched', kind: /domain|CaptureCallback/ }
+          t.ok(herd.matching(refused).length > 0, 'the refusal is logged')
+        }
+        t.same(await siblingRuns(herd), UNTOUCHED)
+        t.same(await herd.stop(), { code: 0, signal: null })
+        t.same(herd.matching({ event: /^(unattributed|internal-error)$/ }), [])
+      })
+  },
+)

@@ -1,5 +1,5 @@
-// Programs that start processes of their own: child_process.fork works in every place; node:cluster, which starts the
-// running program again, works for a script in a process and is refused by name elsewhere.
+// Programs that start processes: child_process.fork works in every place. node:cluster, which starts the running program
+// again, works for a script in a process and is refused with a reason elsewhere.
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -13,7 +13,7 @@ import {
   PLACES,
   plainTranscript,
   program,
-  siblingGoesOn,
+  siblingRuns,
   SUBJECT,
   transcript,
   UNTOUCHED,
@@ -21,7 +21,7 @@ import {
 
 leakGuard(t)
 
-/** As queue libraries do: a pool that forks its job processes. `work(say)` says what a child and a thread answered. */
+/** A pool that forks job processes, like those of queue libraries. `work(say)` says what a child and a thread answered. */
 const POOL = `
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -45,7 +45,7 @@ const POOL_FILES = {
 }
 const POOL_SAYS = ['fork: {"job":"job 1","args":["of the pool"]}', 'fork exited with 3', 'thread: is fine']
 
-void t.test('a module that forks a child and starts a thread gets their answers', async (t) => {
+void t.test('a module that forks a child and starts a thread receives their answers', async (t) => {
   const source = program(`import { work } from '../pool.mjs'`, `await work(say)`)
   for (const place of PLACES)
     await t.test(place, async (t) => {
@@ -60,13 +60,13 @@ async function hostScript(t: Test, placement: Placement, files: Record<string, s
   return startHerd(t, { files, config: { workers: { [SUBJECT]: script as unknown as WorkerConfig } } })
 }
 
-/** What plain Node passes to a child of a script; a script in a process gets nothing of byre's. */
+/** What plain Node passes on to a child of a script; a script in a process passes on nothing of byre. */
 const INHERITED = `
 console.log('argv: ' + JSON.stringify(process.execArgv))
 console.log('options: ' + process.env.NODE_OPTIONS)
 `
 
-void t.test('a script that forks a child and starts a thread gets their answers', async (t) => {
+void t.test('a script that forks a child and starts a thread receives their answers', async (t) => {
   const script = `${INHERITED}\nimport { work } from './pool.mjs'\nawait work(console.log)\nsetInterval(() => {}, 1e6)`
   for (const placement of ['thread', 'process'] as const)
     await t.test(placement, async (t) => {
@@ -79,7 +79,7 @@ void t.test('a script that forks a child and starts a thread gets their answers'
     })
 })
 
-/** The usual start file that uses all cores. */
+/** A typical start file that uses all cores. */
 const CLUSTER = `
 import cluster from 'node:cluster'
 import { createServer, get } from 'node:http'
@@ -99,7 +99,7 @@ if (cluster.isPrimary) {
 } else createServer((_, response) => response.end(String(process.pid))).listen(0, '127.0.0.1')
 `
 
-void t.test('a script in a process that forks itself with node:cluster serves', async (t) => {
+void t.test('a script in a process that forks itself with node:cluster serves requests', async (t) => {
   const herd = await hostScript(t, 'process', { 'script.mjs': CLUSTER })
   const line = await herd.line({ worker: SUBJECT, msg: /^cluster / })
   const { pids, answered } = JSON.parse(String(line['msg']).slice('cluster '.length)) as {
@@ -116,7 +116,7 @@ function isAlive(pid: number): boolean {
   return /^State:\t[^Z]/m.test(readProc(`${pid}/status`))
 }
 
-/** Children that run Node, of all threads: the kernel lists a child with the thread that made it. */
+/** Child processes that run Node, of all threads: the kernel lists a child under the thread that started it. */
 function nodesOf(pid: number): number[] {
   const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
     readProc(`${pid}/task/${task}/children`).split(' ').filter(Boolean).map(Number),
@@ -124,7 +124,7 @@ function nodesOf(pid: number): number[] {
   return children.filter((child) => readProc(`${child}/cmdline`).split('\0')[0] === process.execPath)
 }
 
-/** '' when the process or thread has ended meanwhile. */
+/** '' when the process or thread has ended. */
 function readProc(path: string): string {
   try {
     return readFileSync(`/proc/${path}`, 'utf8')
@@ -133,7 +133,7 @@ function readProc(path: string): string {
   }
 }
 
-/** Says what came of a fork; in plain Node a worker of the cluster. */
+/** Says the result of a fork; in plain Node it starts a worker of the cluster. */
 const FORKS = program(
   `import cluster from 'node:cluster'`,
   `
@@ -147,7 +147,7 @@ const FORKS = program(
   }`,
 )
 
-void t.test('node:cluster in a module is refused with its reason, and nothing is started', async (t) => {
+void t.test('node:cluster in a module is refused with the reason, and no process is started', async (t) => {
   t.same(await plainTranscript(t, FORKS, { plain: true }), ['forked'], 'plain Node')
   for (const place of PLACES)
     await t.test(place, async (t) => {
@@ -156,13 +156,9 @@ void t.test('node:cluster in a module is refused with its reason, and nothing is
       for (const part of [/^BYRE_\w+: Cannot /, /cluster/, /'subject'/, /script/]) t.match(said, part)
       t.ok(await herd.line({ worker: SUBJECT, event: 'process-touched', kind: /cluster/ }, 0, 2000))
       const own = place === 'process' ? Number((await herd.worker(SUBJECT)).pid) : undefined
-      t.same(
-        nodesOf(herd.pid),
-        own === undefined ? [] : [own],
-        'byre has no other Node process than the worker',
-      )
-      t.same(own === undefined ? [] : nodesOf(own), [], 'nor has the worker')
-      if (place !== 'run') t.same(await siblingGoesOn(herd), UNTOUCHED)
+      t.same(nodesOf(herd.pid), own === undefined ? [] : [own], 'byre has no Node process except the worker')
+      t.same(own === undefined ? [] : nodesOf(own), [], 'the worker has none')
+      if (place !== 'run') t.same(await siblingRuns(herd), UNTOUCHED)
       t.same(await herd.stop(), { code: 0, signal: null })
     })
 })

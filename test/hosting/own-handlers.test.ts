@@ -1,6 +1,6 @@
-// A program's own handlers for errors nobody caught get them first, as in plain Node, wherever the process or thread is
-// its own: a handler that goes on, and an error reporter that sends and exits. In the shared loop they are not attached,
-// which is said.
+// Where a worker has the process or thread to itself, its own handlers receive uncaught errors first, as in plain Node: a
+// handler that continues, and an error reporter that sends and exits. In the shared loop handlers are not attached, which
+// is logged.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
@@ -13,7 +13,7 @@ import {
   OWN_PLACES,
   plainTranscript,
   program,
-  siblingGoesOn,
+  siblingRuns,
   SUBJECT,
   transcript,
   UNTOUCHED,
@@ -21,7 +21,7 @@ import {
 
 leakGuard(t)
 
-/** Ways to fail where no caller can catch it; each calls `fail()` or makes its error. */
+/** Ways to fail that no caller can catch; each calls `fail()` or uses `error`. */
 const KINDS: Readonly<Record<string, string>> = {
   timer: `setTimeout(() => fail(), 5)`,
   interval: `const timer = setInterval(() => { clearInterval(timer); fail() }, 5)`,
@@ -36,7 +36,7 @@ const KINDS: Readonly<Record<string, string>> = {
 }
 const IMPORTS = `import { EventEmitter } from 'node:events'\nimport { stat } from 'node:fs'`
 
-/** Each kind in turn; `heard(text)` ends its turn. */
+/** Runs each kind in turn; `handled(text)` ends its turn. */
 function eachKind(listen: string): string {
   const kinds = Object.entries(KINDS).map(([name, act]) => `${name}: (error, fail) => { ${act} }`)
   return program(
@@ -44,7 +44,7 @@ function eachKind(listen: string): string {
     `
   const kinds = { ${kinds.join(',\n')} }
   let next
-  const heard = (text) => { say(text); next() }
+  const handled = (text) => { say(text); next() }
   ${listen}
   for (const [name, act] of Object.entries(kinds)) {
     const error = new Error(name)
@@ -55,19 +55,19 @@ function eachKind(listen: string): string {
 
 const LISTENERS: readonly (readonly [law: string, listen: string])[] = [
   [
-    `a listener of 'uncaughtException' gets every error with its origin, and the program goes on`,
-    `process.on('uncaughtException', (error, origin) => heard(error.message + ' ' + origin))`,
+    `a listener of 'uncaughtException' receives every error with its origin, and the program continues`,
+    `process.on('uncaughtException', (error, origin) => handled(error.message + ' ' + origin))`,
   ],
   [
     `listeners of 'uncaughtException', 'unhandledRejection' and the monitor are called in Node's order`,
     `process.on('uncaughtExceptionMonitor', (error) => say('monitor ' + error.message))
      process.on('uncaughtException', (error) => say('first ' + error.message))
-     process.on('uncaughtException', (error) => heard('second ' + error.message))
-     process.on('unhandledRejection', (error) => heard('rejected ' + error.message))`,
+     process.on('uncaughtException', (error) => handled('second ' + error.message))
+     process.on('unhandledRejection', (error) => handled('rejected ' + error.message))`,
   ],
   [
-    'a capture callback gets every error instead of the listeners',
-    `process.setUncaughtExceptionCaptureCallback((error) => heard('captured ' + error.message))
+    'a capture callback receives every error instead of the listeners',
+    `process.setUncaughtExceptionCaptureCallback((error) => handled('captured ' + error.message))
      process.on('uncaughtException', (error) => say('not captured ' + error.message))`,
   ],
 ]
@@ -76,7 +76,7 @@ for (const [law, listen] of LISTENERS)
   void t.test(law, async (t) => {
     const source = eachKind(listen)
     const plain = await plainTranscript(t, source)
-    t.ok(plain.length >= Object.keys(KINDS).length, 'plain Node gives each error to the handler')
+    t.ok(plain.length >= Object.keys(KINDS).length, 'in plain Node the handler receives each error')
     for (const place of OWN_PLACES)
       await t.test(place, async (t) => {
         const herd = await host(t, place, source)
@@ -86,7 +86,7 @@ for (const [law, listen] of LISTENERS)
       })
   })
 
-void t.test('a handler of one worker in the shared loop is not attached, which is said', async (t) => {
+void t.test('a handler of a worker in the shared loop is not attached, which is logged', async (t) => {
   const herd = await host(
     t,
     'shared',
@@ -95,10 +95,10 @@ void t.test('a handler of one worker in the shared loop is not attached, which i
   t.same(await transcript(herd), ['on'])
   const said = { worker: SUBJECT, event: 'process-touched', kind: 'on:uncaughtException' }
   t.match(await herd.line({ ...said, msg: /placement 'process'/ }), { level: 40 })
-  t.same(await siblingGoesOn(herd), UNTOUCHED)
+  t.same(await siblingRuns(herd), UNTOUCHED)
 })
 
-/** Stands for the client of an error tracker: sends uncaught errors, then exits as Node would have done. */
+/** Represents the client of an error tracker: sends uncaught errors, then exits as Node would. */
 const REPORTER = `
 import { request } from 'node:http'
 export function init(project, port) {
@@ -112,7 +112,7 @@ export function init(project, port) {
 }
 `
 
-/** What is reported of each kind; after a rejection the program goes on. */
+/** The report of each kind; after a rejection the program continues. */
 function reportOf(kind: string): string {
   return `${kind === 'promise' || kind === 'async' ? 'unhandledRejection' : 'uncaughtException'} ${kind}`
 }
@@ -129,7 +129,7 @@ function reporting(kind: string): string {
   )
 }
 
-/** A server that stands for the tracker: what each project reported. */
+/** A server that represents the tracker, with the reports of each project. */
 async function tracker(t: Test): Promise<{ port: number; reports: Map<string, string[]> }> {
   const reports = new Map<string, string[]>()
   const server = createServer((call, response) => {
@@ -149,7 +149,7 @@ async function tracker(t: Test): Promise<{ port: number; reports: Map<string, st
   return { port: (server.address() as AddressInfo).port, reports }
 }
 
-void t.test('an error reporter gets the uncaught errors of its own worker', async (t) => {
+void t.test('an error reporter receives the uncaught errors of its own worker', async (t) => {
   const kinds = Object.keys(KINDS)
   const workers = Object.fromEntries(kinds.map((kind) => [kind, reporting(kind)]))
   const ends = kinds.filter((kind) => reportOf(kind).startsWith('uncaught'))
@@ -191,7 +191,7 @@ void t.test('an error reporter gets the uncaught errors of its own worker', asyn
 })
 
 void t.test(
-  'error reporters in the shared loop are named, and an error ends its own worker only',
+  'error reporters in the shared loop are reported, and an error ends only its own worker',
   async (t) => {
     const { port, reports } = await tracker(t)
     const names = ['timer', 'tick']

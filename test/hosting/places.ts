@@ -1,5 +1,5 @@
-// One program in every place: plain Node, the three placements, `byre run`. What it says in plain Node is what it has to
-// say elsewhere.
+// Runs one program in plain Node, in the three placements and under `byre run`. Its transcript in plain Node is the expected
+// transcript everywhere else.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Placement, WorkerConfig } from '../../src/config/types.ts'
@@ -8,16 +8,16 @@ import { readLines } from '../helpers/events.ts'
 import { herdFolder, startHerd } from '../helpers/herd.ts'
 import type { Herd, HerdOptions, Owner } from '../helpers/herd.ts'
 
-/** Where a worker lives; `run` is `byre run`. */
+/** Where a worker runs; `run` is `byre run`. */
 export type Place = Placement | 'run'
 export const PLACES: readonly Place[] = ['shared', 'thread', 'process', 'run']
-/** Places where the process or thread is the worker's own. */
+/** Places where the worker has the process or thread to itself. */
 export const OWN_PLACES: readonly Place[] = ['thread', 'process', 'run']
 
-/** The worker that is looked at. */
+/** The worker under test. */
 export const SUBJECT = 'subject'
 
-/** A worker in the shared loop that prints a line every 20 ms, and what it prints. */
+/** Another worker, in the shared loop, that prints a line every 20 ms. */
 export const SIBLING = 'sibling'
 const SIBLING_LINE = { worker: SIBLING, msg: 'sibling prints', stream: 'stdout' }
 const SIBLING_SOURCE = `
@@ -26,7 +26,7 @@ export async function run(ctx) {
   await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
 }`
 
-/** `say` makes the lines that are compared. After its body the program waits for its signal. */
+/** `say` writes the lines that are compared. After its body the program waits for its signal. */
 const PREAMBLE = `
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 export async function run(ctx) {
@@ -37,7 +37,7 @@ export async function run(ctx) {
 }
 `
 
-/** Module source whose run does `body`, with `ctx`, `say(text)` and `wait(ms)` at hand. */
+/** Source of a module whose run() executes `body`, which can use `ctx`, `say(text)` and `wait(ms)`. */
 export function program(imports: string, body: string): string {
   return `${imports}\n${PREAMBLE}\nasync function body(ctx, say) {\n${body}\n}\n`
 }
@@ -49,7 +49,7 @@ setInterval(() => {}, 1e9)
 await run({ name: 'subject', config: JSON.parse(process.argv[3]), log: { info }, signal: new AbortController().signal })
 `
 
-/** Hosts `source` as the worker `subject` in `place`, beside the sibling where there is one. */
+/** Hosts `source` as the worker `subject` in `place`, next to the sibling, except under `byre run`. */
 export function host(
   t: Owner,
   place: Place,
@@ -72,7 +72,7 @@ export function host(
   })
 }
 
-/** What the worker said until it was done. If its run ended before that, the last entry is `ended: ` and the reason. */
+/** The lines that the worker said until it was done. If its run ended earlier, the last entry is `ended: ` and the reason. */
 export async function transcript(herd: Herd): Promise<readonly string[]> {
   const last = await herd.line({ worker: SUBJECT, event: /^(said-all|exit)$/ })
   const said = herd.matching({ worker: SUBJECT, event: 'said' }).map((line) => String(line['msg']))
@@ -104,8 +104,8 @@ export async function plainTranscript(
   return said
 }
 
-/** The sibling is in its first run and prints on. */
-export async function siblingGoesOn(herd: Herd): Promise<object> {
+/** Resolves when the sibling has printed three more lines; returns its state and counters. */
+export async function siblingRuns(herd: Herd): Promise<object> {
   const from = herd.mark()
   for (let at = from, seen = 0; seen < 3; seen++) {
     await herd.line(SIBLING_LINE, at)

@@ -1,14 +1,14 @@
-// A worker in the shared loop that replaces what all of the process use is named, and a sibling's lines stay its own.
+// A worker in the shared loop that replaces a global is reported, and output of other workers is still attributed to them.
 import t from 'tap'
 import { startHerd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
-import { siblingGoesOn, SUBJECT, host, UNTOUCHED } from './places.ts'
+import { siblingRuns, SUBJECT, host, UNTOUCHED } from './places.ts'
 
 leakGuard(t)
 
 interface Replacement {
   readonly what: string
-  /** Replaces it with something that works. */
+  /** Replaces it with a working replacement. */
   readonly code: string
   /** `kind` of the line. */
   readonly kind: RegExp
@@ -51,28 +51,28 @@ export async function run(ctx) {
 }`
 
 for (const load of [true, false])
-  void t.test(`what ${load ? 'a module replaces while it loads' : 'a run replaces'} is named`, async (t) => {
+  void t.test(`a global replaced by ${load ? 'a module while it loads' : 'a run'} is reported`, async (t) => {
     for (const { what, code, kind } of REPLACEMENTS)
       await t.test(what, async (t) => {
         const source = `${HELP}\nconst change = () => { ${code} }\n${load ? 'change()' : ''}\n${RUN}`
         const herd = await host(t, 'shared', source, { config: { load } })
         await herd.untilWorker(SUBJECT, (worker) => worker.state === 'running')
-        // It is seen at the latest when the run has ended.
+        // Detected at the latest when the run has ended.
         await herd.act(SUBJECT, 'stop')
         await herd.untilWorker(SUBJECT, (worker) => worker.state === 'stopped')
         t.match(await herd.line({ worker: SUBJECT, event: 'process-touched', kind }, 0, 2000), { level: 40 })
         t.equal(
           herd.matching({ event: 'process-touched' }).length,
           1,
-          'it is named once, and nothing else is',
+          'it is reported once, and nothing else is',
         )
-        t.same(await siblingGoesOn(herd), UNTOUCHED)
+        t.same(await siblingRuns(herd), UNTOUCHED)
         t.same(await herd.stop(), { code: 0, signal: null })
         t.same(herd.matching({ raw: /./ }), [], 'every line of the log is JSON')
       })
   })
 
-void t.test('what is put back before the run ends is not named', async (t) => {
+void t.test('a global that is restored before the run ends is not reported', async (t) => {
   const source = `
 export async function run(ctx) {
   const { log } = console
@@ -90,7 +90,7 @@ export async function run(ctx) {
   t.same(herd.matching({ event: 'process-touched' }), [])
 })
 
-/** As winston's console transport: a stream of records, written to the console's own stream one after the other. */
+/** Like winston's console transport: a stream of records, written one after the other to the console's internal stream. */
 const LOGGER = `
 import { Transform, Writable } from 'node:stream'
 const format = new Transform({ objectMode: true, transform: (record, _, done) => done(null, { ...record, text: '[noisy] ' + record.message }) })
@@ -98,31 +98,34 @@ format.pipe(new Writable({ objectMode: true, write(record, _, done) { console._s
 console.log = (...all) => format.write({ message: all.join(' ') })
 `
 
-void t.test('console.log of a worker stays a line of that worker when a sibling replaced it', async (t) => {
-  const waits = `await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))`
-  for (const [where, noisy] of [
-    ['while it loaded', `${LOGGER}\nexport async function run(ctx) { ${waits} }`],
-    [
-      'in its run',
-      `${LOGGER.replace('console.log =', 'const log =')}\nexport async function run(ctx) { console.log = log; ${waits} }`,
-    ],
-  ] as const)
-    await t.test(where, async (t) => {
-      const herd = await startHerd(t, {
-        workers: {
-          noisy,
-          victim: `export async function run(ctx) {
+void t.test(
+  'output of console.log is attributed to its worker when another worker has replaced console.log',
+  async (t) => {
+    const waits = `await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))`
+    for (const [where, noisy] of [
+      ['while it loaded', `${LOGGER}\nexport async function run(ctx) { ${waits} }`],
+      [
+        'in its run',
+        `${LOGGER.replace('console.log =', 'const log =')}\nexport async function run(ctx) { console.log = log; ${waits} }`,
+      ],
+    ] as const)
+      await t.test(where, async (t) => {
+        const herd = await startHerd(t, {
+          workers: {
+            noisy,
+            victim: `export async function run(ctx) {
             for (let i = 0; i < 5; i++) console.log('hello from victim ' + i)
             await new Promise((resolve) => setTimeout(resolve, 20))
             console.log('and again')
             ${waits}
           }`,
-        },
-        config: { workers: { victim: { after: ['noisy'] } } },
+          },
+          config: { workers: { victim: { after: ['noisy'] } } },
+        })
+        for (const text of ['hello from victim 0', 'hello from victim 4', 'and again'])
+          t.match(await herd.line({ msg: new RegExp(text) }), { worker: 'victim', stream: 'stdout' })
+        t.same(await herd.stop(), { code: 0, signal: null })
+        t.same(herd.matching({ raw: /./ }), [])
       })
-      for (const text of ['hello from victim 0', 'hello from victim 4', 'and again'])
-        t.match(await herd.line({ msg: new RegExp(text) }), { worker: 'victim', stream: 'stdout' })
-      t.same(await herd.stop(), { code: 0, signal: null })
-      t.same(herd.matching({ raw: /./ }), [])
-    })
-})
+  },
+)

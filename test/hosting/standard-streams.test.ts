@@ -1,7 +1,7 @@
-// What a worker does to stdin, stdout and stderr it does to its own: the siblings and byre go on.
+// What a worker does to stdin, stdout and stderr affects only its own streams: other workers and byre keep running.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
-import { host, PLACES, program, SIBLING, siblingGoesOn, SUBJECT, transcript, UNTOUCHED } from './places.ts'
+import { host, PLACES, program, SIBLING, siblingRuns, SUBJECT, transcript, UNTOUCHED } from './places.ts'
 
 leakGuard(t)
 
@@ -9,7 +9,7 @@ interface Act {
   readonly law: string
   readonly act: string
   readonly stdin?: 'ignore' | 'pipe'
-  /** What the worker printed by it. */
+  /** What it makes the worker print. */
   readonly prints?: object
 }
 
@@ -24,7 +24,7 @@ const ACTS: readonly Act[] = [
   { law: 'process.stderr.end()', act: `process.stderr.end()` },
   { law: 'process.stderr.destroy()', act: `process.stderr.destroy()` },
   {
-    law: 'process.stdout.end(callback), which calls back',
+    law: 'process.stdout.end(callback), which calls the callback',
     act: `await new Promise((ended) => process.stdout.end(ended))`,
   },
   {
@@ -54,31 +54,34 @@ const ACTS: readonly Act[] = [
 
 const IMPORTS = `import { createInterface } from 'node:readline'\nimport { Readable } from 'node:stream'\nimport { pipeline } from 'node:stream/promises'`
 
-/** Workers in a thread or process write to pipes of their own, whatever byre's stdout is. */
+/** Workers in a thread or process write to separate pipes, whatever byre's stdout is. */
 const STDOUTS = { socket: PLACES, pipe: ['shared', 'run'] } as const
 
 for (const stdout of ['socket', 'pipe'] as const)
   for (const place of STDOUTS[stdout])
-    void t.test(`stdout a ${stdout}, placement ${place}: byre and siblings go on after`, async (t) => {
-      for (const { law, act, stdin, prints } of ACTS)
-        await t.test(law, async (t) => {
-          // What ends a stream may end it later: siblings and byre are looked at once the loop has turned some times.
-          const source = program(
-            IMPORTS,
-            `console.log('before'); await wait(20); ${act}; await wait(50); say('still here')`,
-          )
-          const herd = await host(t, place, source, {}, { stdout, ...(stdin && { stdin }) })
-          t.same(await transcript(herd), ['still here'])
-          await herd.line({ worker: SUBJECT, msg: 'before', stream: 'stdout' })
-          if (prints !== undefined) await herd.line({ worker: SUBJECT, ...prints })
-          if (place !== 'run') {
-            t.same(await siblingGoesOn(herd), UNTOUCHED)
-            t.match(await herd.worker(SUBJECT), UNTOUCHED)
-          }
-          t.same(await herd.stop(), { code: 0, signal: null })
-          t.equal(herd.matching({ event: 'stopped' }).length, 1, `byre's last line is there`)
-        })
-    })
+    void t.test(
+      `stdout is a ${stdout}, placement ${place}: byre and other workers keep running after`,
+      async (t) => {
+        for (const { law, act, stdin, prints } of ACTS)
+          await t.test(law, async (t) => {
+            // A stream may end with a delay: other workers and byre are checked after some turns of the loop.
+            const source = program(
+              IMPORTS,
+              `console.log('before'); await wait(20); ${act}; await wait(50); say('still here')`,
+            )
+            const herd = await host(t, place, source, {}, { stdout, ...(stdin && { stdin }) })
+            t.same(await transcript(herd), ['still here'])
+            await herd.line({ worker: SUBJECT, msg: 'before', stream: 'stdout' })
+            if (prints !== undefined) await herd.line({ worker: SUBJECT, ...prints })
+            if (place !== 'run') {
+              t.same(await siblingRuns(herd), UNTOUCHED)
+              t.match(await herd.worker(SUBJECT), UNTOUCHED)
+            }
+            t.same(await herd.stop(), { code: 0, signal: null })
+            t.equal(herd.matching({ event: 'stopped' }).length, 1, `byre's last line was written`)
+          })
+      },
+    )
 
 for (const place of ['shared', 'thread', 'process'] as const)
   void t.test(

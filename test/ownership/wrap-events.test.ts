@@ -21,7 +21,7 @@ function scopeOf(worker: string): RunScope {
 const owner = scopeOf('owner')
 const other = scopeOf('other')
 
-/** What is done to an emitter, and what comes of it: the same on plain Node, on an own emitter and on one of another worker. */
+/** Operations on an emitter; their result is the same in plain Node, on an own emitter and on one of another worker. */
 const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
   'on, emit, off': (e) => {
     const seen: unknown[] = []
@@ -32,7 +32,7 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
     e.emit('x', 3)
     return [seen, e.listenerCount('x')]
   },
-  'once leaves nothing': (e) => {
+  'once leaves no listener': (e) => {
     let calls = 0
     for (let i = 0; i < 20; i++) {
       e.once('x', () => calls++)
@@ -40,7 +40,7 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
     }
     return [calls, e.listenerCount('x'), e.eventNames()]
   },
-  'once is taken off by the function that was passed': (e) => {
+  'off() with the passed function removes a once-listener': (e) => {
     const listener = (): void => {}
     e.once('x', listener)
     e.prependOnceListener('x', listener)
@@ -79,12 +79,12 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
     second?.()
     return [shape, calls, e.rawListeners('x').length]
   },
-  'rawListeners() of what rawListeners() gave': (e) => {
+  'rawListeners() of a listener that rawListeners() returned': (e) => {
     e.once('x', () => {})
     for (const raw of e.rawListeners('x')) e.off('x', raw as Listener)
     return e.listenerCount('x')
   },
-  'prependListener and the order': (e) => {
+  'prependListener comes first': (e) => {
     const seen: number[] = []
     e.on('x', () => seen.push(1))
     e.prependListener('x', () => seen.push(2))
@@ -114,7 +114,7 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
     e.off('x', listener)
     return seen
   },
-  'a function that carries a `listener` is taken off by either': (e) => {
+  'a function with a `listener` property is removed by either function': (e) => {
     const inner = (): void => {}
     const carrier = Object.assign(() => {}, { listener: inner })
     e.on('x', carrier)
@@ -133,7 +133,7 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
     e.emit('x')
     return calls
   },
-  'events.once resolves, and leaves nothing': async (e) => {
+  'events.once resolves and leaves no listener': async (e) => {
     const waiting = once(e, 'x')
     e.emit('x', 'value')
     return [await waiting, e.listenerCount('x'), e.listenerCount('error')]
@@ -143,7 +143,7 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
     e.emit('error', new Error('wanted'))
     return [await waiting.catch((error: unknown) => String(error)), e.eventNames()]
   },
-  'events.on iterates, and leaves nothing': async (e) => {
+  'events.on iterates and leaves no listener': async (e) => {
     const seen: unknown[] = []
     const iterator = on(e, 'x')
     e.emit('x', 1)
@@ -151,14 +151,14 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
     for await (const [value] of iterator) if (seen.push(value) === 2) break
     return [seen, e.eventNames()]
   },
-  'errorMonitor sees an error before its listener': (e) => {
+  'errorMonitor receives an error before its listener': (e) => {
     const seen: string[] = []
     e.on(errorMonitor, () => seen.push('monitor'))
     e.on('error', () => seen.push('listener'))
     e.emit('error', new Error('x'))
     return seen
   },
-  'a promise that rejects goes to the error listener, with captureRejections': async () => {
+  'with captureRejections, a rejection reaches the error listener': async () => {
     const e = new EventEmitter({ captureRejections: true })
     const caught = new Promise((resolve) => e.on('error', resolve))
     e.on('x', (async () => {
@@ -167,7 +167,7 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
     e.emit('x')
     return String(await caught)
   },
-  'no function is refused': (e) =>
+  'a listener that is no function is refused': (e) =>
     (['on', 'once', 'prependListener', 'prependOnceListener', 'off'] as const).map((method) => {
       try {
         return e[method]('x', undefined as never)
@@ -175,7 +175,7 @@ const ACTS: Readonly<Record<string, (emitter: EventEmitter) => unknown>> = {
         return (error as { code?: string }).code
       }
     }),
-  'emit tells whether anybody listens, and returns nothing of it': (e) => {
+  'emit returns whether there are listeners, not what they return': (e) => {
     const before = e.emit('x')
     e.on('x', () => 'ignored')
     return [before, e.emit('x')]
@@ -199,7 +199,7 @@ for (const [law, act] of Object.entries(ACTS))
   })
 
 t.test(
-  'a listener on an emitter of another worker runs in its own context, and what it throws is its own',
+  'a listener on an emitter of another worker runs in its own context, and its errors are charged to its worker',
   (t) => {
     const undo = wrapEvents()
     const emitter = runInScope(owner, () => new EventEmitter())
@@ -215,7 +215,7 @@ t.test(
     })
     runInScope(owner, () => {
       emitter.on('x', () => seen.push(currentScope()?.worker))
-      t.equal(emitter.emit('x'), true, 'the emitter goes on')
+      t.equal(emitter.emit('x'), true, 'emit() continues')
     })
     t.same(seen, ['other', 'owner'])
     t.match(strays.splice(0), [
@@ -227,7 +227,7 @@ t.test(
   },
 )
 
-t.test('an own listener that throws comes out of emit(), as on plain Node', (t) => {
+t.test('an error of an own listener is thrown by emit(), as in plain Node', (t) => {
   const undo = wrapEvents()
   runInScope(other, () => {
     const emitter = new EventEmitter()
@@ -241,7 +241,7 @@ t.test('an own listener that throws comes out of emit(), as on plain Node', (t) 
   t.end()
 })
 
-t.test('emitters carry no trace that a program can see', (t) => {
+t.test('the stamp of an emitter is invisible to a program', (t) => {
   const undo = wrapEvents()
   const emitter = runInScope(other, () => new EventEmitter())
   t.same(Reflect.ownKeys(emitter), Reflect.ownKeys(new EventEmitter()))
@@ -249,7 +249,7 @@ t.test('emitters carry no trace that a program can see', (t) => {
   t.end()
 })
 
-t.test('the undo leaves nothing replaced', (t) => {
+t.test('the undo restores every method', (t) => {
   const names = ['on', 'addListener', 'off', 'removeListener', 'prependListener', 'rawListeners'] as const
   const before = names.map((name) => EventEmitter.prototype[name])
   const undo = wrapEvents()

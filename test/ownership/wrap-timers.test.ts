@@ -1,4 +1,4 @@
-// Timers of a run are found in Node's own lists when the run ends, named and cleared; those of others stay.
+// When a run ends, its timers are found in Node's own lists, reported and cleared; timers of other runs stay.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -28,7 +28,7 @@ function law(title: string, body: (t: Test) => unknown): void {
   })
 }
 
-law('what is pending is named and cleared, whatever its duration', async (t) => {
+law('pending timers of any duration are reported and cleared', async (t) => {
   const scope = scopeOf('a')
   const fired: string[] = []
   runInScope(scope, () => {
@@ -73,7 +73,7 @@ law('timers of another run, and of no run, with the same duration stay', async (
   t.same(clearLeakedTimers(b), [], 'what has fired is not pending')
 })
 
-law('an interval whose callback runs is found all the same', async (t) => {
+law('an interval whose callback is running is found too', async (t) => {
   const scope = scopeOf('a')
   let beats = 0
   const names = await new Promise<string[]>((resolve) =>
@@ -89,7 +89,7 @@ law('an interval whose callback runs is found all the same', async (t) => {
   t.equal(beats, 1)
 })
 
-law('what is remembered is bounded by what is pending, not by what was started', async (t) => {
+law('the number of recorded timers is bounded by the pending ones, not by the started ones', async (t) => {
   const scope = scopeOf('a')
   await runInScope(scope, async () => {
     for (let round = 0; round < 20; round++) {
