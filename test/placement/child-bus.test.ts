@@ -66,7 +66,7 @@ function join(embedded: HostBus, owner: string, options: ScopedBusOptions = {}):
 }
 
 /** Waits long enough for lines to go both ways and for the answers to arrive. */
-async function settle(): Promise<void> {
+async function linesCross(): Promise<void> {
   for (let i = 0; i < 8; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
@@ -86,7 +86,7 @@ function throughChildren(): HostBus {
     connections: 0,
     publish: async (topic, payload, options) => {
       await own.publish(topic, payload, options)
-      await settle()
+      await linesCross()
     },
     subscribe: (pattern, options) => own.subscribe(pattern, options),
     request: (topic, payload, options) => own.request(topic, payload, options),
@@ -99,7 +99,7 @@ function throughChildren(): HostBus {
     async close() {
       for (const { bus } of children) bus.closeAll()
       await embedded.close()
-      await settle()
+      await linesCross()
       for (const { relay } of children) relay.close(true)
     },
   }
@@ -139,10 +139,10 @@ t.test(
     })
     const { sub, take } = await listen(bus, 'job')
     await embedded.publish('job', 3)
-    await settle()
+    await linesCross()
     t.same(payloads(await take(1)), [1])
     sub.close()
-    await settle()
+    await linesCross()
     t.equal(returned[0], kept[1], 'the same object')
     t.same(
       returned.map((d) => (JSON.parse(d.envelope) as { payload: number }).payload),
@@ -159,11 +159,11 @@ t.test(
     const { sub, take } = await listen(joined.bus, 'flood', { buffer: 4 })
     joined.keepsUp = false
     for (let n = 0; n < 100; n++) await embedded.publish('flood', n)
-    await settle()
+    await linesCross()
     t.ok(joined.relay.inFlight <= 5, `${joined.relay.inFlight} in flight`)
     joined.keepsUp = true
     joined.supervisor.drained()
-    await settle()
+    await linesCross()
     t.equal(sub.queued, 4)
     t.same(payloads(await take(4)), [96, 97, 98, 99], 'the newest')
     t.equal(sub.dropped, 96, 'every loss is counted, at either end')
@@ -180,7 +180,7 @@ t.test("'fail' while the child lags: the queued messages, then one rejection", a
     ((await next()).value as { payload: unknown } | undefined)?.payload
   const first = read()
   for (let n = 0; n < 6; n++) await embedded.publish('flood', n)
-  await settle()
+  await linesCross()
   joined.supervisor.drained()
   t.equal(await first, 0)
   t.equal(await read(), 1)
@@ -212,9 +212,9 @@ t.test('messages that a child had not acknowledged when it ended are counted as 
   const joined = join(embedded, 'worker', { returned: (deliveries) => returned.push(...deliveries) })
   const { take } = await listen(joined.bus, 'job')
   for (const n of [1, 2, 3]) await embedded.publish('job', n)
-  await settle()
+  await linesCross()
   await take(1)
-  await settle()
+  await linesCross()
   t.equal(joined.relay.close(false), 2)
   t.same(returned, [], 'the child may have taken them')
 })
@@ -226,7 +226,7 @@ t.test('a child can reply to requests and publish to no other reserved topic', a
   embedded.tap('system.>', (delivery) => published.push(delivery.topic))
   relay.receive(['c', 1, 'reply', 'system.x', 1])
   relay.receive(['c', 2, 'publish', 'system.x', 1])
-  await settle()
+  await linesCross()
   t.same(published, [])
 })
 
