@@ -4,7 +4,7 @@
 // number, and the supervisor's private memory stays flat.
 //
 // Before the run come three times as many faults of the same kinds, and everything five times as fast: V8 compiles what gets
-// hot, in 80 modules one after the other, and that is no leak (with --jitless nothing grows; see RELEASE.md). The claim
+// hot, in 80 modules one after the other, and that is no leak (with --jitless nothing grows; see docs/decisions.md). The claim
 // about memory is of the run after it; the growth since the herd was ready, warm-up and all, is printed beside it.
 import { mulberry32 } from '../../build/src/measure/bootstrap.js'
 import { summarize } from '../../build/src/measure/stats.js'

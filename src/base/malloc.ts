@@ -3,7 +3,7 @@
 // glibc serves a large request by mmap and gives it back with free, unless it has learned better: each such free raises
 // the threshold (up to 32 MiB, mallopt(3), M_MMAP_THRESHOLD), and from then on the 32 KiB zones of V8's compilers lie in
 // the arenas of its threads, where one small survivor keeps the pages above it. MALLOC_MMAP_THRESHOLD_ fixes it below the
-// size of a zone. Measured figures and the price (streams of 64 KiB reads): RELEASE.md.
+// size of a zone. Measured figures and the price (streams of 64 KiB reads): docs/decisions.md.
 
 const SETTING = 'MALLOC_MMAP_THRESHOLD_'
 /** Set by units/byre beside the setting when that is its own and not the user's. */

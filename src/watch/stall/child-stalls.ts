@@ -28,7 +28,7 @@ export interface ChildStallOptions {
   readonly charge: (exit: Exit) => void
 }
 
-/** See RELEASE.md, Dead ends. */
+/** See docs/decisions.md, Stalls and the inspector. */
 const NO_STACK = 'the inspector of a thread or process whose loop is held can crash it'
 
 /** One for all workers and their runs. */
