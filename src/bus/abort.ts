@@ -1,6 +1,6 @@
-// One listener per signal for everything on the bus that ends with it: a worker passes its one signal to dozens of
-// subscriptions and requests, and Node warns of a leak at the eleventh listener of an AbortSignal. The listener goes with
-// the last that waits: Node keeps each signal of AbortSignal.any() and .timeout() alive that has one.
+// Shares one abort listener per signal: a worker passes its signal to dozens of subscriptions and requests, and Node warns
+// of a leak at the eleventh listener of an AbortSignal. The listener is removed with the last callback, because Node keeps
+// signals of AbortSignal.any() and AbortSignal.timeout() alive while they have a listener.
 
 interface Entry {
   readonly fns: Set<() => void>
@@ -9,7 +9,8 @@ interface Entry {
 
 const entries = new WeakMap<AbortSignal, Entry>()
 
-/** Calls `fn` once when `signal`, not aborted yet, aborts. `fn` must not throw. Returns its own release. */
+/** Calls `fn` once when `signal` aborts; the signal must not be aborted yet. `fn` must not throw. Returns a function that
+ *  removes the callback. */
 export function onAbort(signal: AbortSignal, fn: () => void): () => void {
   const entry = entries.get(signal) ?? listen(signal)
   const { fns, listener } = entry

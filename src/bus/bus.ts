@@ -1,9 +1,9 @@
-// The contract of the bus: what a worker and the supervisor may rely on, whatever carries the messages.
-// Two implementations (embedded.ts, redis.ts) pass one contract suite (test/bus/contract.ts).
+// The contract of the bus for workers and the supervisor. Two implementations, embedded.ts and redis.ts, pass the same
+// contract suite (test/bus/contract.ts).
 
 import type { Json } from '../base/json.ts'
 
-/** What travels. The topic comes from the transport, never from the body. */
+/** A message as it is sent. The topic comes from the transport, never from the body. */
 export interface Envelope {
   readonly v: 1
   readonly id: string
@@ -12,12 +12,12 @@ export interface Envelope {
   readonly ts: number
   readonly payload: Json
   readonly replyTo?: string
-  /** In a reply, where many arrive on one topic: the `id` of the request. */
+  /** In a reply: the `id` of the request, where the replies to many requests share one topic. */
   readonly inReplyTo?: string
   readonly headers?: { readonly traceparent?: string }
 }
 
-/** What a subscriber receives: its own copy. */
+/** A message as a subscriber receives it. Each subscriber has its own copy of the payload. */
 export interface Message<P = Json> {
   readonly id: string
   readonly topic: string
@@ -25,7 +25,7 @@ export interface Message<P = Json> {
   readonly ts: number
   readonly payload: P
   readonly headers?: { readonly traceparent?: string }
-  /** Present on a request only; answers it. A second reply is ignored. */
+  /** Replies to a request; absent on other messages. A second reply is ignored. */
   readonly reply?: (payload: Json) => Promise<void>
 }
 
@@ -40,88 +40,89 @@ export interface RequestOptions extends PublishOptions {
   readonly signal?: AbortSignal
 }
 
-/** `drop-oldest` keeps the newest, `drop-newest` keeps the oldest, `fail` ends the iteration with BYRE_BUS_OVERFLOW. */
+/** `drop-oldest` drops the oldest message in the buffer, `drop-newest` drops the new message, `fail` ends the iteration
+ *  with BYRE_BUS_OVERFLOW. */
 export type OverflowPolicy = 'drop-oldest' | 'drop-newest' | 'fail'
 
 export interface SubscribeOptions {
   /** Ends the iteration. */
   readonly signal?: AbortSignal
-  /** Messages held for a slow consumer, 1 to 1,000,000. @default the herd's limits.buffer (1000) */
+  /** Messages buffered for a slow consumer, 1 to 1,000,000. @default the herd's limits.buffer (1000) */
   readonly buffer?: number
   /** @default 'drop-oldest' */
   readonly overflow?: OverflowPolicy
 }
 
-/** A lost connection behind a subscription: messages published meanwhile may be missing. Embedded buses never report one. */
+/** A period without connection: the subscription may have missed messages published in it. An embedded bus reports none. */
 export interface Gap {
-  /** Milliseconds since the epoch; `until` when the subscription was re-established. */
+  /** Milliseconds since the epoch. `until` is when the subscription was re-established. */
   readonly from: number
   readonly until: number
   readonly reason: string
 }
 
 /**
- * A live subscription. It is registered upstream by the call that made it, not by the first `next()`.
- * One consumer: iterate it once. Leaving the loop (break, throw, signal) closes it.
+ * A live subscription. `subscribe` registers it upstream, not the first `next()`.
+ * It has one consumer: iterate it once. Leaving the loop (break, throw, signal) closes it.
  */
 export interface Subscription<P = Json> extends AsyncIterable<Message<P>> {
   readonly pattern: string
-  /** Resolves when upstream acknowledged the subscription; rejects when it never will. */
+  /** Resolves when upstream acknowledged the subscription. Rejects when upstream refused it. */
   readonly ready: Promise<void>
   /** Messages dropped by the overflow policy so far. */
   readonly dropped: number
-  /** Messages waiting now. */
+  /** Messages in the buffer now. */
   readonly queued: number
-  /** Called for each gap. Returns its own release. */
+  /** Calls `listener` for each gap. Returns a function that removes the listener. */
   onGap(listener: (gap: Gap) => void): () => void
-  /** Idempotent. Waiting and later `next()` calls resolve as done; what is queued is discarded. */
+  /** Idempotent. Pending and later `next()` calls resolve as done; buffered messages are discarded. */
   close(): void
 }
 
 export interface EnqueueOptions {
-  /** A second job with this id within an hour is not added: `enqueue` answers the id of the first. 1 to 256 characters. */
+  /** A second job with this id within an hour is not added; `enqueue` resolves with the id of the first. 1 to 256 characters. */
   readonly dedupeId?: string
-  /** Milliseconds or a duration, at most 365 d: nobody gets it sooner. @default 0 */
+  /** Earliest delivery after this time. Milliseconds or a duration, at most 365 d. @default 0 */
   readonly delay?: number | string
 }
 
 export interface StreamOptions {
-  /** Each group gets every job, to one of its readers. @default the worker's name */
+  /** Each group receives every job; one reader of the group receives it. @default the worker's name */
   readonly group?: string
-  /** Jobs worked on at once, 1 to 1000: yielded and neither acked nor nacked. As many again are read ahead. @default 1 */
+  /** Most jobs in progress (yielded, neither acked nor nacked), 1 to 1000. As many again are read ahead. @default 1 */
   readonly concurrency?: number
-  /** A job that is not acked after so many deliveries goes to the stream `<name>.dead`. @default 5 */
+  /** Deliveries without an ack after which a job moves to the stream `<name>.dead`. @default 5 */
   readonly maxDeliveries?: number
-  /** When the process of a reader has been silent for so long, others take over what it held. Milliseconds or a duration,
-   *  1 s to 1 d; the same for all readers of a group. @default '30s' */
+  /** Silence of a reader's process after which other readers claim its jobs. Milliseconds or a duration, 1 s to 1 d; use
+   *  the same value in all readers of a group. @default '30s' */
   readonly claimAfter?: number | string
   /** Ends the iteration. */
   readonly signal?: AbortSignal
 }
 
 export interface NackOptions {
-  /** Nobody gets it sooner. Milliseconds or a duration, at most 365 d. @default 0 */
+  /** Earliest redelivery after this time. Milliseconds or a duration, at most 365 d. @default 0 */
   readonly delay?: number | string
-  /** For the dead-letter stream, should this have been the last delivery. */
+  /** Recorded in the dead-letter stream if this was the last delivery. At most 1024 characters are kept. */
   readonly reason?: string
 }
 
-/** One at-least-once job of a durable stream. */
+/** A job of a durable stream, delivered at least once. */
 export interface Job<P = Json> {
   readonly id: string
   readonly payload: P
   /** 1 on the first delivery. */
   readonly deliveries: number
-  /** Of a job in a dead-letter stream: why it is there. */
+  /** In a dead-letter stream: why the job is there. */
   readonly dead?: { readonly group: string; readonly deliveries: number; readonly reason: string }
-  /** Done: nobody gets it again. Resolves when the server knows. Rejects BYRE_BUS_UNAVAILABLE and _REFUSED: it will be
-   *  delivered again then. */
+  /** Marks the job as done; it is not delivered again. Resolves when the server confirmed it. Rejects BYRE_BUS_UNAVAILABLE
+   *  and _REFUSED; the job is then delivered again. */
   ack(): Promise<void>
-  /** Not done: it will be delivered again, or goes to the dead-letter stream. Rejects as ack. */
+  /** Marks the job as not done: it is delivered again, or moves to the dead-letter stream. Rejects like `ack`. */
   nack(options?: NackOptions): Promise<void>
 }
 
-/** The bus a worker sees as `ctx.bus`; what the worker opened through it is closed with the worker. */
+/** The bus of a worker, `ctx.bus`. Everything the worker opens through it is closed when the worker ends. */
 export interface Bus {
   /** Topic: dot-separated tokens, no wildcards, not under `system.` for workers. Rejects: BYRE_BUS_TOPIC_INVALID,
    *  _TOPIC_RESERVED, _PAYLOAD_INVALID (not JSON), _PAYLOAD_TOO_LARGE (limits.message, 1 MiB), _CLOSED; on a network
@@ -129,23 +130,23 @@ export interface Bus {
   publish(topic: string, payload: Json, options?: PublishOptions): Promise<void>
   /** Pattern: `*` is one token, a last `>` is one or more tokens (NATS rules). Throws BYRE_BUS_TOPIC_INVALID, _CLOSED. */
   subscribe<P = Json>(pattern: string, options?: SubscribeOptions): Subscription<P>
-  /** The first reply. Rejects BYRE_BUS_REQUEST_TIMEOUT, and what publish rejects with. */
+  /** Resolves with the payload of the first reply. Rejects BYRE_BUS_REQUEST_TIMEOUT, and with the errors of `publish`. */
   request<P = Json>(topic: string, payload: Json, options?: RequestOptions): Promise<P>
-  /** Adds a durable job and resolves with its id when the server has it. Rejects BYRE_ARGUMENT_INVALID, what publish
-   *  rejects with, BYRE_BUS_OVERFLOW for a full stream; on the embedded bus BYRE_BUS_UNSUPPORTED, naming the Redis bus. */
+  /** Adds a durable job. Resolves with its id when the server has stored it. Rejects BYRE_ARGUMENT_INVALID, with the errors
+   *  of `publish`, BYRE_BUS_OVERFLOW for a full stream, and BYRE_BUS_UNSUPPORTED on the embedded bus. */
   enqueue(stream: string, payload: Json, options?: EnqueueOptions): Promise<string>
-  /** Jobs, oldest first, each until it is acked: settle every one. Throws BYRE_ARGUMENT_INVALID; the iteration rejects
-   *  BYRE_BUS_REFUSED when the server will not have it, and BYRE_BUS_UNSUPPORTED on the embedded bus. One consumer. */
+  /** Iterates over the jobs of a stream, oldest first. Ack or nack every job. Throws BYRE_ARGUMENT_INVALID; the iteration
+   *  rejects BYRE_BUS_REFUSED when the server refuses the read, and BYRE_BUS_UNSUPPORTED on the embedded bus. One consumer. */
   stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>>
 }
 
-/** A delivery before it is parsed: what activation keeps for a dormant worker, cheap and immutable. */
+/** A delivery that is not parsed yet. Activation keeps these for a dormant worker: small and immutable. */
 export interface RawDelivery {
   readonly topic: string
   readonly envelope: string
 }
 
-/** What a bus on a network has to tell: a line of the log each. Texts are redacted. */
+/** An event of a network bus. Each becomes a log line. Texts are redacted. */
 export type BusEvent =
   | { readonly event: 'bus-down'; readonly connection: string; readonly reason: string }
   /** `downMs` is absent for the first connection. */
@@ -155,20 +156,20 @@ export type BusEvent =
       readonly attempts: number
       readonly downMs?: number
     }
-  /** Messages may be missing: the subscriber connection was lost and is there again. */
+  /** The subscriber connection was lost and is re-established; messages may be missing. */
   | ({ readonly event: 'bus-gap'; readonly gaps: number } & Gap)
   /** The server refused a subscription. */
   | { readonly event: 'bus-refused'; readonly pattern: string; readonly reason: string }
-  /** The server refused to say who holds a lease: told once for each reason; asked again. */
+  /** The server refused a lease command. Reported once per reason; the command is retried. */
   | { readonly event: 'bus-lease-refused'; readonly lease: string; readonly reason: string }
-  /** Something else than an envelope arrived on a channel of this herd: one of `count` so far, the first within 10 s. */
+  /** A malformed message arrived on a channel of this herd. Reported at most every 10 s; `count` is the total so far. */
   | {
       readonly event: 'bus-malformed'
       readonly topic: string
       readonly reason: string
       readonly count: number
     }
-  /** A job was given up: it is in the stream `<stream>.dead` now. */
+  /** A job was dead-lettered: it is now in the stream `<stream>.dead`. */
   | {
       readonly event: 'bus-dead-letter'
       readonly stream: string
@@ -177,112 +178,114 @@ export type BusEvent =
       readonly deliveries: number
       readonly reason: string
     }
-  /** The server refused to read a stream for now; tried again. */
+  /** The server refused to read a stream for now. The read is retried. */
   | { readonly event: 'bus-stream'; readonly stream: string; readonly reason: string }
 
-/** How the network behind a bus does. */
+/** State of the network connections of a bus. */
 export interface BusHealth {
-  /** Both connections work. */
+  /** Whether both connections work. */
   readonly up: boolean
-  /** Lost subscriber connections so far, those not re-established yet included. */
+  /** Lost subscriber connections so far, including one that is not re-established yet. */
   readonly gaps: number
   readonly lastGap?: Gap
-  /** Messages that wait to be sent or to be acknowledged. */
+  /** Messages not sent yet, or not acknowledged yet. */
   readonly unsent: number
   /** Messages rejected with BYRE_BUS_UNAVAILABLE so far. */
   readonly rejected: number
-  /** Deliveries that were no envelope so far. */
+  /** Malformed messages received so far. */
   readonly malformed: number
 }
 
-/** For whoever relays the reply of another. */
+/** Options for code that relays a reply on behalf of a worker. */
 export interface SystemPublishOptions extends PublishOptions {
-  /** The `id` of the request it answers, up to 256 characters. */
+  /** The `id` of the request that the message answers, up to 256 characters. */
   readonly inReplyTo?: string | undefined
 }
 
-/** The bus as the supervisor holds it: one for all workers. */
+/** The supervisor's end of the bus: one for all workers. */
 export interface HostBus extends Bus {
   readonly kind: 'embedded' | 'redis'
-  /** Upstream network connections held now. */
+  /** Open network connections. */
   readonly connections: number
-  /** Absent where there is no network behind it. */
+  /** Absent on a bus without a network. */
   readonly health?: BusHealth
-  /** As publish, but may use `system.>`, and with an envelope's `replyTo` as topic it answers that request (for whoever
-   *  relays messages to a thread or a child). */
+  /** Like `publish`, but may publish to `system.>`. With the `replyTo` of an envelope as topic it replies to that request,
+   *  for code that relays messages to a thread or child process. */
   publishSystem(topic: string, payload: Json, options?: SystemPublishOptions): Promise<void>
-  /** Subscribers whose pattern covers `topic`; lets a beat nobody hears cost nothing. Always true where it cannot be known. */
+  /** Whether a subscriber's pattern covers `topic`, so that a message without subscribers costs nothing. Always true where
+   *  other processes may subscribe. */
   hasSubscribers(topic: string): boolean
-  /** A tap in publish order, called synchronously; for activation. It must not throw. Returns its release. */
+  /** Calls `deliver` synchronously for each message that `pattern` covers, in publish order; for activation. `deliver` must
+   *  not throw. Returns a function that removes the tap. */
   tap(pattern: string, deliver: (delivery: RawDelivery) => void): () => void
-  /** A bus scoped to one owner: `closeAll()` closes what it opened; `system.>` is refused for publish. No code of the
-   *  owner runs inside a publisher's call: it awaits messages, so each is handled in the async context that awaited. */
+  /** A bus for one owner: `closeAll()` closes what the owner opened, and publishing to `system.>` is refused. No code of the
+   *  owner runs inside a publisher's call: the owner awaits messages and handles each in the async context that awaited. */
   scoped(owner: string, options?: ScopedBusOptions): ScopedBus
-  /** Calls `wake` while a reader of `group` would find jobs in `stream`: at once, then each time there are new ones. Where
-   *  durable streams are. Returns its release. */
+  /** Calls `wake` when a reader of `group` would find jobs in `stream`: at once, then for each new job. Absent on a bus
+   *  without durable streams. */
   watchStream?(stream: string, group: string, wake: () => void): StreamWatch
-  /** The processes of the herd that answer control messages. Where there is a shared bus. */
+  /** The processes of the herd that answer control messages. Absent on a bus that is not shared. */
   readonly members?: HerdMembers
-  /** Seeks a lease of the herd, that one process of the fleet holds at a time. Where there is a shared bus. */
+  /** Seeks a lease of the herd; one process of the fleet holds it at a time. Absent on a bus that is not shared. */
   seekLease?(name: string, ttlMs: number, events: LeaseEvents): LeaseHold
   close(): Promise<void>
 }
 
 export interface HerdMembers {
-  /** Says that `member` is there, until released. */
+  /** Announces `member` periodically until the returned function is called. */
   announce(member: string): () => void
-  /** Those heard of within the last minute. Rejects when the server cannot be asked. */
+  /** Members that announced themselves within the last minute. Rejects when the server cannot be reached. */
   list(): Promise<readonly string[]>
 }
 
-/** What becomes of a lease that is sought. `won` at most once, `lost` at most once and last; neither after `drop`. */
+/** Callbacks of a lease that is sought. `won` is called at most once, `lost` at most once and last; neither after `drop`. */
 export interface LeaseEvents {
-  /** `fence` is a decimal integer, greater than that of any holder before. */
+  /** `fence` is a decimal integer, greater than the fence of every earlier holder. */
   won(fence: string): void
-  /** It is, or may soon be, another's: stop at once. */
+  /** Another process holds the lease now, or may hold it soon: stop at once. */
   lost(reason: string): void
 }
 
 export interface LeaseHold {
-  /** Gives it back, or up. Idempotent. */
+  /** Releases the lease, or stops seeking it. Idempotent. */
   drop(): void
 }
 
-/** Looks after a stream for somebody who does not read it now. */
+/** Watches a stream on behalf of a worker that does not read it now. */
 export interface StreamWatch {
-  /** It may have been read: looks again. */
+  /** Checks the stream again, since a reader may have taken jobs. */
   check(): void
   release(): void
 }
 
 export interface ScopedBusOptions {
-  /** Claims kept deliveries when a subscription opens: those the pattern covers, in publish order. They go first into
-   *  its buffer, which is enlarged by their number until it is down to `buffer` once. */
+  /** Called when a subscription opens. Returns the kept deliveries that the pattern covers, in publish order. They are
+   *  buffered first; the buffer is enlarged by their number until its length has fallen to `buffer` once. */
   readonly claim?: (covers: (topic: string) => boolean) => readonly RawDelivery[]
-  /** Takes back, in order, what a closing subscription held unread. Claimed deliveries come back as the same objects. */
+  /** Receives, in order, the unread messages of a subscription that closes. Claimed deliveries are the same objects. */
   readonly returned?: (deliveries: readonly RawDelivery[]) => void
-  /** A message is about to be handed to the owner's code; for the breadcrumb. Called for each: cheap. */
+  /** Called before each message is handed to the owner's code; for the breadcrumb. Must be cheap. */
   readonly delivering?: () => void
 }
 
-/** A subscription whose messages nobody has opened: for relaying them to a thread or a child. */
+/** A subscription that yields unparsed deliveries, for relaying them to a thread or child process. */
 export type RawSubscription = Omit<Subscription, typeof Symbol.asyncIterator> & AsyncIterable<RawDelivery>
 
 export interface ScopedBus extends Bus {
-  /** As subscribe, with `claim` and `returned`, but yields the deliveries as they came; `delivering` is not told, and a
-   *  request among them is answered through HostBus.publishSystem. */
+  /** Like `subscribe`, with `claim` and `returned`, but yields unparsed deliveries and does not call `delivering`. Reply to
+   *  a request among them through HostBus.publishSystem. */
   subscribeRaw(pattern: string, options?: SubscribeOptions): RawSubscription
-  /** Resolves when upstream acknowledged or refused every subscription opened here so far; undefined when none
-   *  waits, and in a thread or child, whose subscriptions the supervisor holds. */
+  /** Resolves when upstream acknowledged or refused every subscription opened here so far. Undefined when none is pending,
+   *  and in a thread or child process, where the supervisor holds the subscriptions. */
   readonly acknowledged?: Promise<void> | undefined
-  /** One of its open subscriptions covers `topic`. */
+  /** Whether an open subscription covers `topic`. */
   covers(topic: string): boolean
-  /** Ends its open iterations; publish and request go on. For a worker whose signal has aborted. */
+  /** Ends the open iterations; `publish` and `request` still work. For a worker whose signal has aborted. */
   closeSubscriptions(): void
   closeAll(): void
   readonly openSubscriptions: number
-  /** Of the open subscriptions, in the order they were opened. */
+  /** Patterns of the open subscriptions, in the order they were opened. */
   readonly patterns: readonly string[]
-  /** Sum over all subscriptions ever opened here. */
+  /** Messages dropped by all subscriptions opened here, open or closed. */
   readonly dropped: number
 }

@@ -1,5 +1,5 @@
-// What a scope stands on: the router itself where all subscribers are in this process, or a network with a router
-// behind it. `publish` and `reply` answer at once, or with a promise where somebody else has to accept the message.
+// The transport under a scope: the router itself when all subscribers are in this process, or a network with a router
+// behind it. `publish` and `reply` return at once, or a promise where a server has to accept the message.
 
 import type { Json } from '../base/json.ts'
 import type {
@@ -16,34 +16,34 @@ import type { BufferedSubscription } from './subscription.ts'
 
 /** One message lost to an overflow policy. */
 export interface Drop {
-  /** As given to `scoped`; absent for the supervisor's own subscriptions. */
+  /** The owner passed to `scoped`; absent for the supervisor's subscriptions. */
   readonly owner?: string
   readonly pattern: string
-  /** Of the message that was lost. */
+  /** The topic of the lost message. */
   readonly topic: string
   readonly overflow: OverflowPolicy
-  /** Lost by this subscription so far. */
+  /** Messages this subscription has lost so far. */
   readonly dropped: number
 }
 
 export type PacketSubscription = BufferedSubscription<Packet>
 
-/** What `publish` may do beyond a worker, and where a reply is to go. */
+/** Privileges of a publish, and the topic for the reply. */
 export interface PublishRights {
-  /** May publish to `system.>` and to reply topics. */
+  /** Allows `system.>` and reply topics. */
   readonly privileged?: boolean
   readonly replyTo?: string
 }
 
 export interface Carrier {
   readonly options: {
-    /** Messages a subscription holds unless it says otherwise. */
+    /** Default buffer of a subscription, messages. */
     readonly buffer: number
     readonly onDrop?: ((drop: Drop) => void) | undefined
   }
   readonly requests: PendingRequests
-  /** How many heard it, where that is known at once; else resolves when upstream accepted it, or rejects. Throws and
-   *  rejects what Bus.publish rejects with. */
+  /** Returns the number of receivers where that is known at once; otherwise a promise that resolves when upstream accepted
+   *  the message. Throws and rejects with the errors of Bus.publish. */
   publish(
     topic: string,
     payload: Json,
@@ -51,23 +51,23 @@ export interface Carrier {
     rights?: PublishRights,
   ): number | Promise<void>
   reply(packet: Packet, payload: Json): void | Promise<void>
-  /** Announces a subscription before it is attached: resolves when upstream acknowledged the pattern. Exactly one
-   *  `attach` and `detach` follow. Absent where attaching is all there is. */
+  /** Registers a pattern upstream before its subscription is attached; resolves when upstream acknowledged it. Exactly one
+   *  `attach` and one `detach` follow. Absent on a carrier without upstream. */
   register?(pattern: string): Promise<void>
   attach(subscription: PacketSubscription): void
   /** Idempotent. */
   detach(subscription: PacketSubscription): void
   packets(deliveries: readonly RawDelivery[]): Packet[]
   guard(fn: () => unknown): void
-  /** Where durable streams are. */
+  /** Absent on a carrier without durable streams. */
   readonly streams?: StreamSource | undefined
 }
 
-/** Durable streams behind a bus. */
+/** Durable streams of a bus. */
 export interface StreamSource {
   enqueue(stream: string, payload: Json, options: EnqueueOptions | undefined): Promise<string>
-  /** @param owner whose group it is unless the options name one
-   *  @param handing called before each job is handed out; cheap, must not throw
+  /** @param owner default group
+   *  @param handing called before each job is yielded; must be cheap and must not throw
    *  @throws BYRE_ARGUMENT_INVALID, BYRE_BUS_CLOSED */
   open(
     owner: string | undefined,
@@ -78,10 +78,10 @@ export interface StreamSource {
 }
 
 export interface JobIteration extends AsyncIterable<Job> {
-  /** Nothing of it is left. */
+  /** Whether it is closed and has released all its jobs. */
   readonly over: boolean
-  /** No more jobs; what was handed out may still be settled. */
+  /** Yields no more jobs; jobs in progress can still be acked or nacked. */
   end(): void
-  /** What is not settled is given back to the group. Resolves when that is done. */
+  /** Releases unfinished jobs to the group. Resolves when that is done. */
   close(): Promise<void>
 }

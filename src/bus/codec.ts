@@ -1,5 +1,5 @@
-// JSON in and out of the bus: the one serialisation at publish (which is also the size check), and the envelope as
-// text. What comes in is hostile until decoded: it may be anything, of any size and depth.
+// Encodes payloads and envelopes as JSON, and decodes received envelopes. A payload is serialised once, at publish, which
+// also checks its size. Received text is untrusted until decoded: it can have any content, size and depth.
 
 import { parse, stringify } from '../base/json.ts'
 import { ByreError, describeProblems, describeThrown } from '../base/errors.ts'
@@ -10,33 +10,33 @@ import { checkTopic } from '../base/topics.ts'
 import type { Json } from '../base/json.ts'
 import type { Envelope } from './bus.ts'
 
-/** Deepest nesting of arrays and objects in a payload. What JSON.parse builds deeper than a few thousand levels no
- *  recursive consumer survives, JSON.stringify included. */
+/** Deepest nesting of arrays and objects in a payload. A recursive consumer, JSON.stringify included, overflows the stack
+ *  on values nested more than a few thousand levels. */
 export const MAX_DEPTH = 512
 /** Longest `id`, `type`, `headers.traceparent`, `replyTo` and `inReplyTo`, in characters. */
 export const MAX_FIELD_LENGTH = 256
-/** What an envelope may add to its payload, in characters: five fields of MAX_FIELD_LENGTH, all escaped, and the keys. */
+/** Most characters an envelope adds to its payload: five fields of MAX_FIELD_LENGTH, all escaped, and the keys. */
 const ENVELOPE_OVERHEAD = 8192
-/** The envelope version this byre writes and reads. */
+/** The envelope version that this version of byre writes and reads. */
 const ENVELOPE_VERSION = 1
 
-/** The parts of an envelope before it is text; `body` is the payload, serialised already. */
+/** The fields of an envelope before encoding; `body` is the serialised payload. */
 export interface EnvelopeParts {
   readonly id: string
   readonly ts: number
   readonly body: string
   readonly type?: string | undefined
   readonly replyTo?: string | undefined
-  /** In a reply that arrives where several do: the `id` of the request. */
+  /** In a reply: the `id` of the request, where the replies to many requests share one topic. */
   readonly inReplyTo?: string | undefined
   readonly traceparent?: string | undefined
 }
 
 /**
- * The payload as JSON text by the rules of JSON.stringify (a function or undefined inside an object is left out, NaN
- * becomes null, toJSON is called). Throws BYRE_BUS_PAYLOAD_INVALID when it is not JSON at all (undefined, a function,
- * a BigInt, a cycle, a throwing toJSON) or nests deeper than MAX_DEPTH, BYRE_BUS_PAYLOAD_TOO_LARGE when the text has
- * more than `limitBytes` bytes of UTF-8. `topic` is for the message only.
+ * Encodes a payload as JSON text by the rules of JSON.stringify (a function or undefined inside an object is omitted, NaN
+ * becomes null, toJSON is called). Throws BYRE_BUS_PAYLOAD_INVALID when it is not JSON (undefined, a function, a BigInt, a
+ * cycle, a throwing toJSON) or nests deeper than MAX_DEPTH, BYRE_BUS_PAYLOAD_TOO_LARGE when the text has more than
+ * `limitBytes` bytes of UTF-8. `topic` only appears in error messages.
  */
 export function encodePayload(payload: unknown, limitBytes: number, topic: string): string {
   let body: string | undefined
@@ -52,7 +52,7 @@ export function encodePayload(payload: unknown, limitBytes: number, topic: strin
   return body
 }
 
-/** The envelope as one line of JSON, the payload's text taken over as it is. */
+/** Encodes an envelope as one line of JSON. The payload's text is copied unchanged. */
 export function encodeEnvelope(parts: EnvelopeParts): string {
   let text = `{"v":${ENVELOPE_VERSION},"id":${stringify(parts.id)}`
   if (parts.type !== undefined) text += `,"type":${stringify(parts.type)}`
@@ -64,10 +64,10 @@ export function encodeEnvelope(parts: EnvelopeParts): string {
 }
 
 /**
- * The envelope in `text`, or BYRE_CODEC_INVALID naming everything wrong with it. Keys it does not know are left out
- * (a later minor version may add some); another `v` is refused. Nothing is taken from a prototype: a key `__proto__`
- * is an unknown key in the envelope and a plain own key in the payload. `limitBytes` bounds the payload: a text longer
- * than that plus ENVELOPE_OVERHEAD is refused unread.
+ * Decodes the envelope in `text`. Throws BYRE_CODEC_INVALID, which lists all problems. Unknown keys are dropped (a later
+ * minor version may add some); another `v` is refused. Inherited properties are ignored: a key `__proto__` is an unknown
+ * key in the envelope and a plain own key in the payload. `limitBytes` bounds the payload: a text longer than that plus
+ * ENVELOPE_OVERHEAD is refused without parsing.
  */
 export function decodeEnvelope(text: unknown, limitBytes: number): Envelope {
   const value = parseBounded(text, limitBytes)
@@ -89,7 +89,7 @@ export function decodeEnvelope(text: unknown, limitBytes: number): Envelope {
   return pick(value)
 }
 
-/** Whether it is an envelope of required fields alone, as most are: judged without making anything. */
+/** Whether it is a valid envelope with only the required fields, as most are. This check allocates little. */
 function isPlain(value: unknown): value is Envelope {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
   const { v, id, ts } = value as Partial<Envelope>
@@ -112,7 +112,7 @@ function hasRequiredOnly(value: object): boolean {
 
 const REQUIRED: readonly string[] = ['v', 'id', 'ts', 'payload']
 
-/** Why `value` cannot be the `type` or `traceparent` of a message, or undefined when it can. */
+/** Returns why `value` cannot be the `type` or `traceparent` of a message, or undefined when it can. */
 export function checkText(value: unknown): string | undefined {
   if (typeof value !== 'string') return `must be a string, got ${nameOf(value)}`
   if (value === '') return 'must not be empty'
@@ -121,7 +121,7 @@ export function checkText(value: unknown): string | undefined {
   return undefined
 }
 
-/** Whether JSON text nests arrays and objects more than `levels` deep; one linear walk that ends early. */
+/** Whether JSON text nests arrays and objects more than `levels` deep. One linear scan that stops early. */
 export function nestsDeeper(json: string, levels: number): boolean {
   let depth = 0
   for (let i = 0; i < json.length; i++) {
@@ -141,7 +141,7 @@ const CLOSE_ARRAY = 93
 const OPEN_OBJECT = 123
 const CLOSE_OBJECT = 125
 
-/** Index of the quote that closes the string opened at `from`, or the last index when none does. */
+/** Index of the quote that closes the string opened at `from`, or the length of the text when none does. */
 function stringEnd(json: string, from: number): number {
   for (let i = from + 1; i < json.length; i++) {
     const code = json.charCodeAt(i)
@@ -152,12 +152,12 @@ function stringEnd(json: string, from: number): number {
 }
 
 function assertSize(body: string, limitBytes: number, topic: string): void {
-  // a UTF-16 code unit is 1 to 3 bytes: a longer text needs no count
+  // a UTF-16 code unit is 1 to 3 bytes of UTF-8: a text with more units than the limit needs no count
   const bytes = body.length > limitBytes ? body.length : Buffer.byteLength(body)
   if (bytes <= limitBytes) return
   throw new ByreError(
     'BYRE_BUS_PAYLOAD_TOO_LARGE',
-    `Cannot publish to '${topic}': a payload may have ${limitBytes} bytes of JSON, got ${bytes === body.length ? 'at least ' : ''}${bytes} (${formatMegabytes(bytes)}). ` +
+    `Cannot publish to '${topic}': a payload can have at most ${limitBytes} bytes of JSON, got ${bytes === body.length ? 'at least ' : ''}${bytes} (${formatMegabytes(bytes)}). ` +
       "Send a reference to the data instead, or raise 'limits.message' in the config.",
     { details: { topic, bytes, limitBytes } },
   )
@@ -186,7 +186,7 @@ function parseBounded(text: unknown, limitBytes: number): unknown {
 }
 
 function versionProblem(version: unknown): Problem {
-  const known = `this byre reads version ${ENVELOPE_VERSION}`
+  const known = `this version of byre reads envelope version ${ENVELOPE_VERSION}`
   if (version === undefined) return { path: 'v', message: `is missing; ${known}` }
   const remedy = typeof version === 'number' && version > ENVELOPE_VERSION ? '; update byre on this side' : ''
   return { path: 'v', message: `${known}, got ${shown(version)}${remedy}` }
@@ -217,7 +217,7 @@ function checkHeaders(value: Record<string, unknown>): Problem[] {
   return checkField(headers, 'traceparent', false).map((p) => ({ ...p, path: `headers.${p.path}` }))
 }
 
-/** The known keys of a checked envelope, in a fresh object. */
+/** Copies the known keys of a validated envelope into a new object. */
 function pick(value: Record<string, unknown>): Envelope {
   const headers = own(value, 'headers') as Record<string, unknown> | undefined
   const traceparent = headers === undefined ? undefined : (own(headers, 'traceparent') as string | undefined)

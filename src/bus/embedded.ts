@@ -1,14 +1,11 @@
-// The embedded bus: every worker of one process on one router, no network and, unless a request waits, no timer.
+// The embedded bus: one router for all workers of a process. It has no network and, unless a request is pending, no timer.
 
 import type { HostBus } from './bus.ts'
 import { closedError, Router } from './router.ts'
 import type { EmbeddedBusOptions } from './router.ts'
 import { Scope } from './scope.ts'
 
-/**
- * A bus of its own. Workers get `scoped()` views of it; `publishSystem` also answers a request when its topic is the
- * envelope's `replyTo`, for whoever relays messages to a thread or a child.
- */
+/** Creates a bus without a network. Workers use it through `scoped()`. */
 export function createEmbeddedBus(options: EmbeddedBusOptions): HostBus {
   const router = new Router(options)
   const scopes = new Set<Scope>()
@@ -26,7 +23,7 @@ export function createEmbeddedBus(options: EmbeddedBusOptions): HostBus {
     enqueue: (stream, payload) => host.enqueue(stream, payload),
     stream: (stream) => host.stream(stream),
     publishSystem: (topic, payload, publishOptions) => host.publishSystem(topic, payload, publishOptions),
-    hasSubscribers: (topic) => router.isHeard(topic),
+    hasSubscribers: (topic) => router.hasReceivers(topic),
     tap(pattern, deliver) {
       assertOpen('tap', pattern)
       return router.tap(pattern, deliver)

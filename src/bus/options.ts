@@ -1,4 +1,4 @@
-// What callers of the bus may ask for, checked and filled in: everything wrong with one call at once.
+// Validates the options of bus calls and fills in defaults. An error lists all problems of a call.
 
 import { MAX_TIMER_MS } from '../base/clock.ts'
 import { parseDurationMs } from '../base/durations.ts'
@@ -14,9 +14,9 @@ import type {
 } from './bus.ts'
 import { checkText } from './codec.ts'
 
-/** Most messages a subscription may hold for a slow consumer. */
+/** Largest buffer of a subscription, messages. */
 const MAX_BUFFER = 1_000_000
-/** How long `request` waits unless told otherwise, milliseconds. */
+/** Default timeout of a request, milliseconds. */
 const DEFAULT_TIMEOUT_MS = 5000
 
 export interface ResolvedSubscribeOptions {
@@ -48,20 +48,20 @@ export function resolveSubscribeOptions(
   return { signal, buffer, overflow }
 }
 
-/** Throws BYRE_ARGUMENT_INVALID unless `type` and `traceparent` are short texts and there is nothing else. `system`: of
- *  publishSystem. */
+/** Throws BYRE_ARGUMENT_INVALID for a key other than `type` and `headers.traceparent`, or a value that is not a short text.
+ *  @param system also allows the keys of publishSystem */
 export function assertPublishOptions(topic: string, options: PublishOptions, system: boolean): void {
   refuse(`Cannot publish to '${topic}'`, publishProblems(options, system ? SYSTEM_KEYS : PUBLISH_KEYS))
 }
 
-/** Of the options of a request, those of its message; undefined when there are none. */
+/** Returns the options of a request that belong to its message; undefined when there are none. */
 export function messageOptions(options: RequestOptions | undefined): PublishOptions | undefined {
   const { type, headers } = options ?? {}
   if (type === undefined && headers === undefined) return undefined
   return { ...(type === undefined ? {} : { type }), ...(headers === undefined ? {} : { headers }) }
 }
 
-/** The timeout in milliseconds. Throws BYRE_ARGUMENT_INVALID. */
+/** Returns the timeout in milliseconds. Throws BYRE_ARGUMENT_INVALID. */
 export function resolveRequestOptions(topic: string, options: RequestOptions | undefined): number {
   const { timeout = DEFAULT_TIMEOUT_MS, signal } = options ?? {}
   const timeoutMs = typeof timeout === 'string' ? parseDurationMs(timeout) : timeout
@@ -75,7 +75,7 @@ export function resolveRequestOptions(topic: string, options: RequestOptions | u
   return timeoutMs as number
 }
 
-/** The keys of T. An object that lacks one of them, or has another, does not compile. */
+/** The keys of T. The call does not compile when a key is missing or unknown. */
 export function keysOf<T>(keys: Readonly<Record<keyof T, true>>): readonly string[] {
   return Object.keys(keys)
 }

@@ -1,4 +1,4 @@
-// One published message inside a bus: made once, shared by all its subscribers, opened by each for a copy of its own.
+// A published message inside a bus. It is created once and shared; each subscriber opens its own copy of the payload.
 
 import { parse, stringify } from '../base/json.ts'
 import type { Json } from '../base/json.ts'
@@ -6,7 +6,7 @@ import type { Envelope, Message, PublishOptions, RawDelivery } from './bus.ts'
 import { encodeEnvelope } from './codec.ts'
 import { joinReplyTopic } from './inbox.ts'
 
-/** Immutable. As a RawDelivery it costs nothing more: the envelope's text is made only when somebody reads it. */
+/** Immutable. As a RawDelivery it costs nothing extra: the envelope is encoded only when it is read. */
 export class Packet implements RawDelivery {
   readonly id: string
   readonly topic: string
@@ -38,7 +38,7 @@ export class Packet implements RawDelivery {
     return encodeEnvelope(this)
   }
 
-  /** A message with its own copy of the payload; `reply` is there when this packet is a request. */
+  /** Creates a message with its own copy of the payload. Pass `reply` when this packet is a request. */
   open(reply: Message['reply']): Message {
     const message: Opened = {
       id: this.id,
@@ -53,12 +53,12 @@ export class Packet implements RawDelivery {
   }
 }
 
-/** Whether it never left this process. What crossed as JSON has no methods. */
+/** Whether the delivery is a packet of this process; a delivery that crossed a wire as JSON has no methods. */
 export function isPacket(delivery: RawDelivery): delivery is Packet {
   return typeof (delivery as Partial<Packet>).open === 'function'
 }
 
-/** The packet of a decoded envelope that arrived under `topic`. */
+/** Creates a packet from a decoded envelope that arrived under `topic`. */
 export function packetOf(topic: string, envelope: Envelope): Packet {
   return new Packet(
     envelope.id,

@@ -1,14 +1,14 @@
-// A bounded first-in first-out buffer: a ring that grows by doubling up to its limit and gives its memory back when
-// it runs empty, because a subscription that waits must cost next to nothing.
+// A bounded FIFO queue: a ring buffer that doubles up to its limit and releases its memory when it becomes empty, because
+// an idle subscription must cost next to nothing.
 
 import type { OverflowPolicy } from './bus.ts'
 
 /** Every operation is O(1), `offer` amortised. */
 export class BoundedQueue<T extends object> {
   readonly #limit: number
-  /** Room beyond the limit that `preload` needed; gone once the items fit the limit again. */
+  /** Capacity beyond the limit for preloaded items; reset once the items fit the limit again. */
   #extra = 0
-  #slots: (T | undefined)[] = NOTHING
+  #slots: (T | undefined)[] = NO_SLOTS
   #head = 0
   #size = 0
 
@@ -21,8 +21,8 @@ export class BoundedQueue<T extends object> {
     return this.#size
   }
 
-  /** Appends `item`; at the limit the policy decides what is lost: the oldest item, or this one (`drop-newest`, and
-   *  `fail`, which leaves the consequence to the caller). Returns what was lost. */
+  /** Appends `item`. At the limit the policy decides which item is dropped: the oldest (`drop-oldest`) or this one
+   *  (`drop-newest`, and `fail`, where the caller then ends the subscription). Returns the dropped item. */
   offer(item: T, policy: OverflowPolicy): T | undefined {
     if (this.#size < this.#limit + this.#extra) {
       this.#append(item)
@@ -35,16 +35,16 @@ export class BoundedQueue<T extends object> {
   }
 
   /**
-   * Appends `items` to an empty queue and enlarges the limit by their number, so that they take no room from what
-   * follows. The enlargement lasts until the queue is down to its limit once; until then items that overflow are
-   * chosen by the policy as always, and `drop-oldest` then drops these first.
+   * Appends `items` to an empty queue and raises the limit by their number, so that they take no capacity from later items.
+   * The limit is reset once the queue has shrunk to its original limit. Until then the policy applies at the raised limit,
+   * and `drop-oldest` drops the preloaded items first.
    */
   preload(items: readonly T[]): void {
     this.#extra = items.length
     for (const item of items) this.#append(item)
   }
 
-  /** As preload, for one item of several that arrive one by one, and into a queue that others may be in already. */
+  /** Like `preload` for a single item; the queue need not be empty. */
   keep(item: T): void {
     this.#extra++
     this.#append(item)
@@ -58,7 +58,7 @@ export class BoundedQueue<T extends object> {
     return item
   }
 
-  /** Takes everything, oldest first. */
+  /** Removes and returns all items, oldest first. */
   drain(): T[] {
     const items: T[] = []
     for (let item = this.shift(); item !== undefined; item = this.shift()) items.push(item)
@@ -67,7 +67,7 @@ export class BoundedQueue<T extends object> {
   }
 
   clear(): void {
-    this.#slots = NOTHING
+    this.#slots = NO_SLOTS
     this.#head = 0
     this.#size = 0
     this.#extra = 0
@@ -87,7 +87,7 @@ export class BoundedQueue<T extends object> {
     this.#size++
   }
 
-  /** Doubles, oldest first. The length stays a power of two, so that an index wraps with a mask. */
+  /** Doubles the ring, moving the oldest item to index 0. The length stays a power of two so that a mask wraps an index. */
   #grow(): void {
     const slots = Array.from<T | undefined>({ length: Math.max(FIRST_SLOTS, this.#slots.length * 2) })
     for (let i = 0; i < this.#size; i++) slots[i] = this.#slots[(this.#head + i) & (this.#slots.length - 1)]
@@ -96,7 +96,8 @@ export class BoundedQueue<T extends object> {
   }
 }
 
-const NOTHING: undefined[] = []
+const NO_SLOTS: undefined[] = []
 const FIRST_SLOTS = 4
-/** A ring up to this size survives running empty: 256 slots are 2 KiB, and a steady trickle should not reallocate. */
+/** A ring up to this size is kept when the queue becomes empty: 256 slots are 2 KiB, and a steady trickle of messages should
+ *  not reallocate. */
 const KEPT_SLOTS = 256

@@ -1,34 +1,34 @@
-// The shared bus: every herd of one name on one Redis server, over two connections of this process.
+// The shared bus: connects all processes of a herd through Redis, with two connections per process.
 
 import type * as Ioredis from 'ioredis'
 import type { Redis, RedisOptions } from 'ioredis'
 import { lazyRequire } from '../base/lazy.ts'
 import { createRedactor } from '../base/redact.ts'
-import type { BusEvent, HostBus } from './bus.ts'
+import type { BusEvent, HostBus, LeaseEvents, LeaseHold } from './bus.ts'
 import { RedisCarrier } from './redis/carrier.ts'
 import { readAddress } from './redis/address.ts'
 import type { BusServer } from './redis/address.ts'
 import { connectOptions } from './redis/connector.ts'
-import { LateLeases } from './redis/lease/late.ts'
+import type { Leases } from './redis/lease/leases.ts'
 import { keyPrefix } from './redis/streams/keys.ts'
 import { closedError } from './router.ts'
 import type { EmbeddedBusOptions } from './router.ts'
 import { Scope } from './scope.ts'
 
 export interface RedisBusOptions extends EmbeddedBusOptions {
-  /** The herd's name: the prefix of its channels. */
+  /** The herd's name, which prefixes its channels. */
   readonly herd: string
-  /** As the config has it. Never logged. */
+  /** The server address from the config. Never logged. */
   readonly server: BusServer
-  /** Where REDIS_URL may hold the user and password of the same server. */
+  /** May contain REDIS_URL with the user and password of the same server. */
   readonly env?: NodeJS.ProcessEnv | undefined
-  /** Connections that come and go, gaps, refusals: for the log. Must not throw. */
+  /** Receives connection changes, gaps and refusals for the log. Must not throw. */
   readonly onEvent?: ((event: BusEvent) => void) | undefined
 }
 
 /**
- * A bus that connects, and goes on connecting, by itself: it is usable at once, whether the server is there or not.
- * Loads ioredis. Rejects BYRE_ARGUMENT_INVALID for an address that is none.
+ * Opens a bus that connects and reconnects by itself. It is usable at once, even while the server is unreachable. Loads
+ * ioredis. Rejects BYRE_ARGUMENT_INVALID for an invalid address.
  */
 export async function openRedisBus(options: RedisBusOptions): Promise<HostBus> {
   const { address, secrets } = readAddress(options.server, options.env ?? {})
@@ -39,7 +39,7 @@ export async function openRedisBus(options: RedisBusOptions): Promise<HostBus> {
     new Client({ ...connect, ...CLIENT, connectionName: `byre:${herd}:${name}` })
   const carrier = new RedisCarrier({ ...options, createClient, redact: createRedactor(secrets) })
   carrier.open()
-  const leases = new LateLeases(async () => {
+  const leases = new LazyLeases(async () => {
     const { Leases } = await import('./redis/lease/leases.ts')
     return new Leases({
       address,
@@ -52,10 +52,10 @@ export async function openRedisBus(options: RedisBusOptions): Promise<HostBus> {
   return hostBus(carrier, leases)
 }
 
-/** Through require: importing a CommonJS package loads and warms up a parser of its exports besides. */
+/** Loaded by require: an import of a CommonJS package also loads Node's lexer for its exports. */
 const ioredis = lazyRequire<typeof Ioredis>('ioredis', import.meta.url)
 
-/** One client is one connection: what is to happen when it breaks is decided in redis/link.ts. */
+/** A client is used for a single connection; redis/link.ts reconnects with a new client. */
 const CLIENT: RedisOptions = {
   lazyConnect: true,
   enableOfflineQueue: false,
@@ -69,7 +69,44 @@ const CLIENT: RedisOptions = {
   keepAlive: 30_000,
 }
 
-function hostBus(carrier: RedisCarrier, leases: LateLeases): HostBus {
+/** Loads the code and the thread of leases with the first lease that is sought: most herds have none. */
+class LazyLeases {
+  readonly #load: () => Promise<Leases>
+  #loading: Promise<Leases> | undefined
+  #loaded: Leases | undefined
+  #closed = false
+
+  constructor(load: () => Promise<Leases>) {
+    this.#load = load
+  }
+
+  get connections(): number {
+    return this.#loaded?.connections ?? 0
+  }
+
+  seek(name: string, ttlMs: number, events: LeaseEvents): LeaseHold {
+    let dropped = false
+    let hold: LeaseHold | undefined
+    this.#loading ??= this.#load()
+    void this.#loading.then((leases) => {
+      this.#loaded = leases
+      if (!dropped && !this.#closed) hold = leases.seek(name, ttlMs, events)
+    })
+    return {
+      drop() {
+        dropped = true
+        hold?.drop()
+      },
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await (await this.#loading)?.close()
+  }
+}
+
+function hostBus(carrier: RedisCarrier, leases: LazyLeases): HostBus {
   const scopes = new Set<Scope>()
   const forget = (scope: Scope): void => void scopes.delete(scope)
   const host = new Scope(carrier, undefined, {}, forget)
@@ -93,7 +130,7 @@ function hostBus(carrier: RedisCarrier, leases: LateLeases): HostBus {
     watchStream: (stream, group, wake) => carrier.streams.watch(stream, group, wake),
     members: carrier.members,
     seekLease: (name, ttlMs, events) => leases.seek(name, ttlMs, events),
-    // another process may listen
+    // another process may have subscribers
     hasSubscribers: () => true,
     tap(pattern, deliver) {
       assertOpen('tap', pattern)

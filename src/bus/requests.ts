@@ -1,4 +1,4 @@
-// Requests that wait for their first reply: one timer each, so none when nothing is pending.
+// The pending requests of a bus. Each has one timer for its timeout; an idle bus has none.
 
 import { parse } from '../base/json.ts'
 import type { Clock } from '../base/clock.ts'
@@ -8,48 +8,48 @@ import type { Json } from '../base/json.ts'
 import { INBOX } from '../base/topics.ts'
 import { onAbort } from './abort.ts'
 
-/** Most requests one owner may have waiting at a time; more are refused with BYRE_BUS_OVERFLOW. */
+/** Most pending requests of one owner; more are refused with BYRE_BUS_OVERFLOW. */
 export const MAX_PENDING = 10_000
 
 export interface RequestPlan {
   readonly topic: string
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
-  /** Publishes with this reply topic. How many heard it; undefined where that cannot be known. May throw. */
+  /** Publishes the request with this reply topic. Returns the number of receivers, or undefined where it is unknown. May
+   *  throw. */
   readonly send: (replyTo: string) => number | undefined
 }
 
-interface Waiting {
+interface Pending {
   readonly owner: object
   readonly topic: string
   resolve(payload: Json): void
   reject(reason: unknown): void
 }
 
-/** The waiting requests of one bus, by the topic their reply goes to. */
+/** The pending requests of one bus, by reply topic. */
 export class PendingRequests {
-  /** Called when nobody waits on `replyTo` any more though no reply came. Cheap, must not throw. */
+  /** Called when a request ends without a reply. Must be cheap and must not throw. */
   onGivenUp: ((replyTo: string) => void) | undefined
   readonly #clock: Clock
   readonly #prefix: string
-  readonly #waiting = new Map<string, Waiting>()
+  readonly #pending = new Map<string, Pending>()
   readonly #countByOwner = new Map<object, number>()
   #last = 0
 
-  /** `prefix` makes reply topics differ from those of other buses; one topic token. */
+  /** @param prefix one topic token that makes reply topics unique to this bus */
   constructor(clock: Clock, prefix: string) {
     this.#clock = clock
     this.#prefix = prefix
   }
 
   get size(): number {
-    return this.#waiting.size
+    return this.#pending.size
   }
 
   /**
-   * Sends, then waits for `settle` on the reply topic. Rejects BYRE_BUS_REQUEST_TIMEOUT after the timeout, with the
-   * signal's reason on abort, with what `send` throws, with what `rejectAll` makes, and BYRE_BUS_OVERFLOW beyond
-   * MAX_PENDING.
+   * Sends a request and resolves with the payload passed to `resolve`. Rejects BYRE_BUS_REQUEST_TIMEOUT after the timeout,
+   * with the signal's reason on abort, with the error of `send` or `rejectAll`, and BYRE_BUS_OVERFLOW beyond MAX_PENDING.
    */
   open(owner: object, plan: RequestPlan): Promise<Json> {
     const { topic, timeoutMs, signal } = plan
@@ -59,13 +59,13 @@ export class PendingRequests {
     this.#countByOwner.set(owner, count + 1)
     return new Promise((resolve, reject) => {
       const replyTo = `${this.inbox}.${this.#prefix}-r${++this.#last}`
-      let heard: number | undefined
+      let receivers: number | undefined
       const fail = (reason: unknown): void => {
         release()
         this.onGivenUp?.(replyTo)
         reject(reason)
       }
-      const timer = this.#clock.setTimer(timeoutMs, () => fail(timedOut(topic, timeoutMs, heard)))
+      const timer = this.#clock.setTimer(timeoutMs, () => fail(timedOut(topic, timeoutMs, receivers)))
       const unlisten = signal === undefined ? undefined : onAbort(signal, () => fail(signal.reason))
       const release = (): void => {
         timer.cancel()
@@ -76,44 +76,45 @@ export class PendingRequests {
         release()
         resolve(payload)
       }
-      this.#waiting.set(replyTo, { owner, topic, resolve: succeed, reject: fail })
+      this.#pending.set(replyTo, { owner, topic, resolve: succeed, reject: fail })
       try {
-        heard = plan.send(replyTo)
+        receivers = plan.send(replyTo)
       } catch (error) {
         fail(error)
       }
     })
   }
 
-  /** Gives the reply in `body` (JSON text) to whoever waits on `replyTo`: nobody does after the first, or too late. */
-  settle(replyTo: string, body: string): void {
-    this.#waiting.get(replyTo)?.resolve(parse(body) as Json)
+  /** Resolves the request that awaits a reply on `replyTo` with the JSON text `body`. Ignored when none is pending: after
+   *  the first reply, or too late. */
+  resolve(replyTo: string, body: string): void {
+    this.#pending.get(replyTo)?.resolve(parse(body) as Json)
   }
 
-  /** As settle, with a payload that is nobody else's. */
-  settleWith(replyTo: string, payload: Json): void {
-    this.#waiting.get(replyTo)?.resolve(payload)
+  /** Like `resolve`, with a parsed payload that the requester may keep without copying. */
+  resolveParsed(replyTo: string, payload: Json): void {
+    this.#pending.get(replyTo)?.resolve(payload)
   }
 
-  /** Rejects what waits on `replyTo`: its request could not be sent. */
+  /** Rejects the request that awaits a reply on `replyTo`: it could not be sent. */
   fail(replyTo: string, reason: unknown): void {
-    this.#waiting.get(replyTo)?.reject(reason)
+    this.#pending.get(replyTo)?.reject(reason)
   }
 
-  /** Topics replies come to begin with it: `_inbox.<prefix>.<prefix>-r<n>`; the last token is the request's id on a network. */
+  /** Prefix of the reply topics `_inbox.<prefix>.<prefix>-r<n>`; on a network the last token is the request's id. */
   get inbox(): string {
     return `${INBOX}.${this.#prefix}`
   }
 
-  /** Rejects all that `owner` waits for with what `reason` makes of each topic. */
+  /** Rejects all pending requests of `owner` with the error that `reason` returns for each topic. */
   rejectAll(owner: object, reason: (topic: string) => ByreError): void {
     if (!this.#countByOwner.has(owner)) return
-    for (const waiting of this.#waiting.values())
-      if (waiting.owner === owner) waiting.reject(reason(waiting.topic))
+    for (const pending of this.#pending.values())
+      if (pending.owner === owner) pending.reject(reason(pending.topic))
   }
 
   #forget(replyTo: string, owner: object): void {
-    if (!this.#waiting.delete(replyTo)) return
+    if (!this.#pending.delete(replyTo)) return
     const count = this.#countByOwner.get(owner) ?? 0
     if (count > 1) this.#countByOwner.set(owner, count - 1)
     else this.#countByOwner.delete(owner)
@@ -123,16 +124,16 @@ export class PendingRequests {
 function tooMany(topic: string): ByreError {
   return new ByreError(
     'BYRE_BUS_OVERFLOW',
-    `Cannot request '${topic}': at most ${MAX_PENDING} requests of one worker may wait for a reply. Await replies before sending more, or use a shorter timeout.`,
+    `Cannot request '${topic}': ${MAX_PENDING} requests of this worker are pending, the most allowed. Await replies before sending more, or use a shorter timeout.`,
     { details: { topic, limit: MAX_PENDING } },
   )
 }
 
-function timedOut(topic: string, timeoutMs: number, heard: number | undefined): ByreError {
-  const fact = heard === 0 ? ' Nobody was subscribed to it.' : ''
+function timedOut(topic: string, timeoutMs: number, receivers: number | undefined): ByreError {
+  const fact = receivers === 0 ? ' The topic had no subscribers.' : ''
   return new ByreError(
     'BYRE_BUS_REQUEST_TIMEOUT',
-    `Cannot request '${topic}': no reply came within ${formatDurationMs(timeoutMs)}.${fact} Check that a worker subscribes and replies, or raise 'timeout'.`,
-    { details: { topic, timeoutMs, ...(heard === undefined ? {} : { heard }) } },
+    `Cannot request '${topic}': no reply within ${formatDurationMs(timeoutMs)}.${fact} Check that a worker subscribes and replies, or raise 'timeout'.`,
+    { details: { topic, timeoutMs, ...(receivers === undefined ? {} : { receivers }) } },
   )
 }

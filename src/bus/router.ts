@@ -1,5 +1,5 @@
-// The one router behind all scopes of an embedded bus. A publish serialises once, finds who listens (a small cache in
-// front of two tries) and appends one shared packet to each queue; the rest is the consumers' own time.
+// The router behind all scopes of a bus. A publish serialises the payload once, looks up the subscribers (a small cache in
+// front of two tries) and appends one shared packet to each queue. Parsing happens later, in the consumers' time.
 
 import type { Clock, Random } from '../base/clock.ts'
 import { ByreError } from '../base/errors.ts'
@@ -15,17 +15,17 @@ import { assertPattern, assertTopic, isReserved, reserved } from './topics.ts'
 import { PatternTrie } from './trie.ts'
 
 export interface EmbeddedBusOptions {
-  /** Most bytes of JSON in a payload: the herd's limits.message. */
+  /** Largest payload, bytes of JSON: the herd's limits.message. */
   readonly messageBytes: number
-  /** Messages a subscription holds unless it says otherwise: the herd's limits.buffer. */
+  /** Default buffer of a subscription, messages: the herd's limits.buffer. */
   readonly buffer: number
   readonly clock: Clock
-  /** Called for each message lost to an overflow policy, inside the publisher's call. Cheap, must not throw. */
+  /** Called inside the publisher's call for each message dropped by an overflow policy. Must be cheap and must not throw. */
   readonly onDrop?: ((drop: Drop) => void) | undefined
-  /** Receives what a tap, a claim or `onDrop` threw: an error of byre's own code, never the publisher's.
-   *  @default thrown again from a microtask */
+  /** Receives errors thrown by a tap, a claim or `onDrop`. They are errors of byre, so the publisher does not see them.
+   *  @default rethrows the error in a microtask */
   readonly onFault?: ((error: unknown) => void) | undefined
-  /** Makes message ids differ between buses. @default Math.random */
+  /** Random part of message ids, which makes them differ between buses. @default Math.random */
   readonly random?: Random | undefined
 }
 
@@ -36,9 +36,10 @@ export class Router implements Carrier {
   #lastId = 0
   readonly #subscriptions = new PatternTrie<PacketSubscription>()
   readonly #taps = new PatternTrie<Tap>()
-  /** By topic; what is in here is well formed. Emptied by each change of who listens. */
+  /** Cached routes by valid topic. Cleared whenever a subscription or tap is added or removed. */
   readonly #routes = new Map<string, Route>()
-  /** Packets a tap published while another went round; they follow it, so that everyone sees one order. */
+  /** Packets published by a tap while another packet is being delivered. They are delivered after it, so that every receiver
+   *  sees the same order. */
   #backlog: Packet[] | undefined = undefined
 
   constructor(options: EmbeddedBusOptions) {
@@ -49,29 +50,29 @@ export class Router implements Carrier {
     this.#idPrefix = `${token}-`
   }
 
-  /** How many heard it: subscriptions and taps. Throws what Bus.publish rejects with. */
+  /** Returns the number of subscriptions and taps that received the message. Throws the errors of Bus.publish. */
   publish(topic: string, payload: Json, options: PublishOptions | undefined, rights?: PublishRights): number {
     const route = this.#routeOf(topic)
     if (route.reserved && rights?.privileged !== true) throw reserved('publish to', topic)
     if (options !== undefined) assertPublishOptions(topic, options, rights?.privileged === true)
     const body = encodePayload(payload, this.options.messageBytes, topic)
-    const heard = route.subscriptions.length + route.taps.length
-    if (heard > 0) {
+    const receivers = route.subscriptions.length + route.taps.length
+    if (receivers > 0) {
       const id = this.#idPrefix + ++this.#lastId
       const packet = new Packet(id, topic, this.options.clock.now(), body, options, rights?.replyTo)
       if (this.#backlog === undefined) this.#deliver(packet, route)
       else this.#backlog.push(packet)
-    } else if (route.reserved && isInbox(topic)) this.requests.settle(topic, body)
-    return heard
+    } else if (route.reserved && isInbox(topic)) this.requests.resolve(topic, body)
+    return receivers
   }
 
-  /** Gives `payload` to whoever waits for the reply to `packet`. Throws what Bus.publish rejects with for payloads. */
+  /** Resolves the request in `packet` with `payload`. Throws the payload errors of Bus.publish. */
   reply(packet: Packet, payload: Json): void {
     const body = encodePayload(payload, this.options.messageBytes, packet.topic)
-    if (packet.replyTo !== undefined) this.requests.settle(packet.replyTo, body)
+    if (packet.replyTo !== undefined) this.requests.resolve(packet.replyTo, body)
   }
 
-  /** For a network: a packet that came in, to all whose pattern covers its topic. Throws BYRE_BUS_TOPIC_INVALID. */
+  /** Delivers a packet received from a network to all matching subscriptions and taps. Throws BYRE_BUS_TOPIC_INVALID. */
   receive(packet: Packet): void {
     const route = this.#routeOf(packet.topic)
     if (this.#backlog === undefined) this.#deliver(packet, route)
@@ -79,7 +80,7 @@ export class Router implements Carrier {
   }
 
   /** Whether any subscription or tap covers `topic`. Throws BYRE_BUS_TOPIC_INVALID. */
-  isHeard(topic: string): boolean {
+  hasReceivers(topic: string): boolean {
     const route = this.#routeOf(topic)
     return route.subscriptions.length + route.taps.length > 0
   }
@@ -95,7 +96,7 @@ export class Router implements Carrier {
     this.#subscriptions.remove(subscription.pattern, subscription)
   }
 
-  /** As HostBus.tap. */
+  /** See HostBus.tap. */
   tap(pattern: string, deliver: (delivery: RawDelivery) => void): () => void {
     assertPattern(pattern)
     const tap = new Tap(this, pattern, deliver)
@@ -105,7 +106,7 @@ export class Router implements Carrier {
     return tap.release.bind(tap)
   }
 
-  /** The packets behind kept deliveries. One that cannot be read is byre's own fault: reported, and left out. */
+  /** Returns the packets of kept deliveries. An unreadable delivery is an error of byre: it is reported and skipped. */
   packets(deliveries: readonly RawDelivery[]): Packet[] {
     const packets: Packet[] = []
     for (const delivery of deliveries) {
@@ -115,7 +116,7 @@ export class Router implements Carrier {
     return packets
   }
 
-  /** Runs byre's own code inside a worker's call: what it throws goes to `onFault`, not to the worker. */
+  /** Runs code of byre inside a worker's call: its errors go to `onFault`, not to the worker. */
   guard(fn: () => unknown): void {
     try {
       fn()
@@ -124,7 +125,7 @@ export class Router implements Carrier {
     }
   }
 
-  /** For Tap.release. */
+  /** Called by Tap.release. */
   untap(tap: Tap): void {
     this.#routes.clear()
     this.#taps.remove(tap.pattern, tap)
@@ -145,7 +146,7 @@ export class Router implements Carrier {
 
   #findRoute(topic: string): Route {
     assertTopic(topic)
-    // replies reach the one that waits, whatever patterns there are
+    // a reply goes to its pending request, and no pattern matches it
     if (isInbox(topic)) return { subscriptions: [], taps: [], reserved: true }
     const route: Route = { subscriptions: [], taps: [], reserved: isReserved(topic) }
     this.#subscriptions.match(topic, route.subscriptions)
@@ -192,7 +193,7 @@ export class Router implements Carrier {
   }
 }
 
-/** Who hears one topic. */
+/** The receivers of one topic. */
 interface Route {
   readonly subscriptions: PacketSubscription[]
   readonly taps: Tap[]
@@ -202,7 +203,7 @@ interface Route {
 class Tap {
   readonly #router: Router
   readonly pattern: string
-  /** Undefined once released: a release may happen while a packet goes round. */
+  /** Undefined once released: a tap can be released while a packet is being delivered. */
   deliver: ((delivery: RawDelivery) => void) | undefined
 
   constructor(router: Router, pattern: string, deliver: (delivery: RawDelivery) => void) {
@@ -218,24 +219,25 @@ class Tap {
   }
 }
 
-/** Bound of the route cache; a topic beyond it costs one walk of the tries. */
+/** Largest number of cached routes. Another topic clears the cache, and each topic then costs one lookup in the tries. */
 const MAX_ROUTES = 256
 
-// Taken at import: the supervisor wraps the global one to attribute strays to workers, and this stray is byre's own.
+// Captured at import: the supervisor wraps the global function to attribute stray errors to workers, and an error thrown
+// here belongs to byre.
 const { queueMicrotask: hostQueueMicrotask } = globalThis
 
-/** BYRE_BUS_CLOSED: `verb` was tried on `name` through a bus that is closed, or whose owner has ended. */
+/** BYRE_BUS_CLOSED: an operation on a bus that is closed, or that belongs to an owner that has ended. */
 export function closedError(verb: string, name: unknown): ByreError {
   return new ByreError(
     'BYRE_BUS_CLOSED',
-    `Cannot ${verb} '${String(name)}': this bus is closed, its worker or supervisor has ended. Stop using it when the signal aborts.`,
+    `Cannot ${verb} '${String(name)}': this bus is closed because its worker or supervisor has ended. Stop using it when the signal aborts.`,
   )
 }
 
-/** BYRE_BUS_UNSUPPORTED: what only the Redis bus has. */
+/** BYRE_BUS_UNSUPPORTED: durable streams exist on the Redis bus only. */
 export function noStreams(verb: string, name: unknown): ByreError {
   return new ByreError(
     'BYRE_BUS_UNSUPPORTED',
-    `Cannot ${verb} '${String(name)}': durable streams need the Redis bus, and this herd runs on the embedded one. Set bus: 'redis://host:6379' in the config.`,
+    `Cannot ${verb} '${String(name)}': durable streams need the Redis bus, and this herd uses the embedded bus. Set bus: 'redis://host:6379' in the config.`,
   )
 }

@@ -1,4 +1,4 @@
-// A bus as one owner sees it: what was opened through it ends with it.
+// The bus of one owner. Everything opened through it is closed with it.
 
 import type { Json } from '../base/json.ts'
 import type {
@@ -25,28 +25,28 @@ import type { SubscriptionOwner } from './subscription.ts'
 import { assertPattern, assertTopic, covers } from './topics.ts'
 import { nextTurn, turnIsOver } from './turn.ts'
 
-/** Also what its subscriptions call back into. */
+/** Also the owner that its subscriptions call back. */
 export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
-  readonly #router: Carrier
-  /** The worker's name; undefined for the supervisor itself. */
+  readonly #carrier: Carrier
+  /** The worker's name; undefined for the supervisor. */
   readonly #name: string | undefined
   readonly #hooks: ScopedBusOptions
   readonly #onClosed: (scope: Scope) => void
-  /** Made with the first subscription: many workers have none, most have one. */
+  /** Created with the first subscription: many workers have none, most have one. */
   #open: Set<PacketSubscription> | undefined
-  /** What upstream has not acknowledged yet. */
+  /** Subscriptions that upstream has not acknowledged yet. */
   #announced: Set<Promise<void>> | undefined
   #jobs: Set<JobIteration> | undefined
   #dropped = 0
   #closed = false
 
   constructor(
-    router: Carrier,
+    carrier: Carrier,
     name: string | undefined,
     hooks: ScopedBusOptions,
     onClosed: (scope: Scope) => void,
   ) {
-    this.#router = router
+    this.#carrier = carrier
     this.#name = name
     this.#hooks = hooks
     this.#onClosed = onClosed
@@ -77,7 +77,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     return this.#publish(topic, payload, options, undefined)
   }
 
-  /** As publish, but may use `system.>`, and answers a request when `topic` is its `replyTo`. For byre's own code. */
+  /** See HostBus.publishSystem. */
   publishSystem(topic: string, payload: Json, options?: SystemPublishOptions): Promise<void> {
     return this.#publish(topic, payload, options, PRIVILEGED)
   }
@@ -97,15 +97,15 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   ): PacketSubscription {
     assertPattern(pattern)
     if (this.#closed) throw closedError('subscribe to', pattern)
-    const resolved = resolveSubscribeOptions(pattern, options, this.#router.options.buffer)
-    const announced = resolved.signal?.aborted === true ? undefined : this.#router.register?.(pattern)
+    const resolved = resolveSubscribeOptions(pattern, options, this.#carrier.options.buffer)
+    const announced = resolved.signal?.aborted === true ? undefined : this.#carrier.register?.(pattern)
     if (announced !== undefined) this.#await(announced)
     const subscription = new BufferedSubscription<Packet>(pattern, resolved, owner, announced ?? ACKNOWLEDGED)
     if (!subscription.closed) {
       this.#open ??= new Set()
       this.#open.add(subscription)
       this.#preload(subscription)
-      this.#router.attach(subscription)
+      this.#carrier.attach(subscription)
     }
     return subscription
   }
@@ -115,30 +115,30 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     try {
       assertTopic(topic)
       const timeoutMs = resolveRequestOptions(topic, options)
-      const about = messageOptions(options)
+      const publishOptions = messageOptions(options)
       const send = (replyTo: string): number | undefined => {
-        const sent = this.#router.publish(topic, payload, about, { replyTo })
+        const sent = this.#carrier.publish(topic, payload, publishOptions, { replyTo })
         if (typeof sent === 'number') return sent
-        sent.catch((error: unknown) => this.#router.requests.fail(replyTo, error))
+        sent.catch((error: unknown) => this.#carrier.requests.fail(replyTo, error))
         return undefined
       }
       const plan = { topic, timeoutMs, signal: options?.signal, send }
-      return this.#router.requests.open(this, plan) as Promise<P>
+      return this.#carrier.requests.open(this, plan) as Promise<P>
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
   enqueue(stream: string, payload: Json, options?: EnqueueOptions): Promise<string> {
-    const { streams } = this.#router
+    const { streams } = this.#carrier
     if (streams === undefined) return Promise.reject(noStreams('enqueue to stream', stream))
     if (this.#closed) return Promise.reject(closedError('enqueue to stream', stream))
     return streams.enqueue(stream, payload, options)
   }
 
-  /** On a bus without streams an iterable whose first `next()` rejects. */
+  /** On a bus without streams it returns an iterable that rejects on the first `next()`. */
   stream<P = Json>(stream: string, options?: StreamOptions): AsyncIterable<Job<P>> {
-    const { streams } = this.#router
+    const { streams } = this.#carrier
     if (streams === undefined) {
       const next = (): Promise<never> => Promise.reject(noStreams('read stream', stream))
       return { [Symbol.asyncIterator]: () => ({ next }) }
@@ -151,13 +151,13 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     return jobs as unknown as AsyncIterable<Job<P>>
   }
 
-  /** Idempotent. Open iterations end, waiting requests reject BYRE_BUS_CLOSED, and so does whatever is tried later. */
+  /** Ends open iterations and rejects pending requests and later calls with BYRE_BUS_CLOSED. Idempotent. */
   closeAll(): void {
     if (this.#closed) return
     this.#closed = true
     this.closeSubscriptions()
     for (const jobs of this.#jobs ?? []) void jobs.close()
-    this.#router.requests.rejectAll(this, (topic) => closedError('await the reply to', topic))
+    this.#carrier.requests.rejectAll(this, (topic) => closedError('await the reply to', topic))
     this.#onClosed(this)
   }
 
@@ -185,8 +185,8 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
 
   overflowed(subscription: PacketSubscription, packet: Packet): void {
     this.#dropped++
-    if (subscription.overflow === 'fail') this.#router.detach(subscription)
-    const { onDrop } = this.#router.options
+    if (subscription.overflow === 'fail') this.#carrier.detach(subscription)
+    const { onDrop } = this.#carrier.options
     if (onDrop === undefined) return
     const drop: Drop = {
       ...(this.#name === undefined ? {} : { owner: this.#name }),
@@ -195,16 +195,16 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
       overflow: subscription.overflow,
       dropped: subscription.dropped,
     }
-    this.#router.guard(() => onDrop(drop))
+    this.#carrier.guard(() => onDrop(drop))
   }
 
   ended(subscription: PacketSubscription): void {
     this.#open?.delete(subscription)
-    this.#router.detach(subscription)
+    this.#carrier.detach(subscription)
   }
 
   unread(packets: readonly Packet[]): void {
-    if (this.#hooks.returned !== undefined) this.#router.guard(() => this.#hooks.returned?.(packets))
+    if (this.#hooks.returned !== undefined) this.#carrier.guard(() => this.#hooks.returned?.(packets))
   }
 
   #publish(
@@ -215,7 +215,7 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
   ): Promise<void> {
     if (this.#closed) return Promise.reject(closedError('publish to', topic))
     try {
-      const sent = this.#router.publish(topic, payload, options, rights)
+      const sent = this.#carrier.publish(topic, payload, options, rights)
       return typeof sent === 'number' ? accepted() : sent
     } catch (error) {
       return Promise.reject(error)
@@ -229,26 +229,26 @@ export class Scope implements ScopedBus, SubscriptionOwner<Packet> {
     announced.then(forget, forget)
   }
 
-  /** Before the subscription is routed to: what was kept comes first, and nothing can come between. */
+  /** Runs before the subscription is attached, so that kept messages come before any new one. */
   #preload(subscription: PacketSubscription): void {
     if (this.#hooks.claim === undefined) return
-    this.#router.guard(() => {
+    this.#carrier.guard(() => {
       const kept = this.#hooks.claim?.((topic) => covers(subscription.pattern, topic)) ?? []
-      if (kept.length > 0) subscription.preload(this.#router.packets(kept))
+      if (kept.length > 0) subscription.preload(this.#carrier.packets(kept))
     })
   }
 
   #reply(packet: Packet, payload: Json): Promise<void> {
     if (this.#closed) return Promise.reject(closedError('reply to', packet.topic))
     try {
-      return this.#router.reply(packet, payload) ?? accepted()
+      return this.#carrier.reply(packet, payload) ?? accepted()
     } catch (error) {
       return Promise.reject(error)
     }
   }
 }
 
-/** Opens nothing: the packet itself is what the consumer gets. */
+/** Yields packets unopened. */
 class RawOwner implements SubscriptionOwner<Packet> {
   readonly #scope: Scope
 
@@ -271,10 +271,10 @@ class RawOwner implements SubscriptionOwner<Packet> {
 }
 
 const PRIVILEGED = { privileged: true } as const
-/** Where nobody else has to accept it, accepted is acknowledged. */
+/** Without an upstream, a subscription is acknowledged at once. */
 const ACKNOWLEDGED: Promise<void> = Promise.resolve()
 
-/** Who awaits its publishes one by one leaves the loop its turns, and keeps pace with consumers that wait for theirs. */
+/** Makes a publisher that awaits each publish yield to the event loop when the time slice of this turn is used up. */
 function accepted(): Promise<void> {
   return turnIsOver() ? nextTurn() : ACKNOWLEDGED
 }

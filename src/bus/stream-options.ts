@@ -1,4 +1,4 @@
-// What callers of durable streams may ask for, checked and filled in: everything wrong with one call at once.
+// Validates the options of durable-stream calls and fills in defaults. An error lists all problems of a call.
 
 import { parseDurationMs } from '../base/durations.ts'
 import { refuse } from '../base/errors.ts'
@@ -9,11 +9,11 @@ import type { EnqueueOptions, NackOptions, StreamOptions } from './bus.ts'
 import { checkText } from './codec.ts'
 import { checkSignal, keysOf, shown } from './options.ts'
 
-/** Most jobs one reader works on at once. */
+/** Most jobs in progress per reader. */
 const MAX_CONCURRENCY = 1000
 /** Longest delay of a job, milliseconds: 365 days. */
 const MAX_DELAY_MS = 31_536_000_000
-/** Longest reason of a nack, characters; more is cut. */
+/** Longest reason of a nack, characters; the rest is cut off. */
 const MAX_REASON_LENGTH = 1024
 
 export interface ResolvedStreamOptions {
@@ -24,7 +24,7 @@ export interface ResolvedStreamOptions {
   readonly signal: AbortSignal | undefined
 }
 
-/** Throws BYRE_ARGUMENT_INVALID. `owner` is the worker's name: its group unless it names one. */
+/** Throws BYRE_ARGUMENT_INVALID. `owner` is the worker's name, which is the default group. */
 export function resolveStreamOptions(
   stream: unknown,
   options: StreamOptions | undefined,
@@ -50,7 +50,7 @@ export function resolveStreamOptions(
   return { group, concurrency, maxDeliveries, claimAfterMs: claimAfterMs as number, signal }
 }
 
-/** A reader that let this long pass without a sign counts as dead, milliseconds. */
+/** Default `claimAfter`: silence after which a reader counts as dead, milliseconds. */
 export const CLAIM_AFTER_MS = 30_000
 
 export interface ResolvedEnqueueOptions {
@@ -104,7 +104,7 @@ const ENQUEUE_KEYS = keysOf<EnqueueOptions>({ dedupeId: true, delay: true })
 const NACK_KEYS = keysOf<NackOptions>({ delay: true, reason: true })
 
 function checkStream(stream: unknown): Problem[] {
-  const problem = typeof stream === 'string' ? checkTopic(stream) : `it is no string, got ${shown(stream)}`
+  const problem = typeof stream === 'string' ? checkTopic(stream) : `it is not a string, got ${shown(stream)}`
   return problem === undefined
     ? []
     : [{ path: 'stream', message: `must be a name such as 'mail': ${problem}` }]

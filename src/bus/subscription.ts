@@ -1,7 +1,7 @@
-// The consumer's side of every bus: an async iterator over a bounded queue of packets that are opened one by one, as
-// they are taken. Publishers only ever append or resolve a promise here: none of the consumer's code runs inside
-// publish, so neither its errors nor its time reach the publisher, and its async context is its own (the continuation
-// of an `await next()` runs in the context that awaited, whoever resolved it).
+// The consumer's side of a bus: an async iterator over a bounded queue of packets, each opened when it is taken. A
+// publisher only appends a packet or resolves a promise, so no code of the consumer runs inside publish: neither its
+// errors nor its run time affect the publisher, and it runs in its own async context (the continuation of an `await
+// next()` runs in the context that awaited).
 
 import { AsyncResource } from 'node:async_hooks'
 import { ByreError } from '../base/errors.ts'
@@ -11,22 +11,22 @@ import type { ResolvedSubscribeOptions } from './options.ts'
 import { BoundedQueue } from './queue.ts'
 import { inNextTurn, nextTurn, turnIsOver } from './turn.ts'
 
-/** What a subscription needs from whoever made it. */
+/** Callbacks of a subscription into the bus that created it. */
 export interface SubscriptionOwner<I extends object> {
-  /** The message in a queued item, with a copy of the payload for this consumer. Must not throw. */
+  /** Returns the message in a queued item, with a copy of the payload for this consumer. Must not throw. */
   open(item: I): Message
-  /** `lost` went to the overflow policy; counted already. With `fail` it is the last: route no more here.
-   *  Must not throw. */
+  /** Called when the overflow policy dropped `lost`, which is counted already. With `fail` the subscription accepts no more
+   *  messages after that. Must not throw. */
   overflowed(subscription: BufferedSubscription<I>, lost: I): void
-  /** It was closed; called once. Must not throw. */
+  /** Called once when the subscription is closed. Must not throw. */
   ended(subscription: BufferedSubscription<I>): void
-  /** What it held unread when it closed, in order; not called with nothing. Must not throw. */
+  /** Receives the unread items of a subscription that closed, in order, if there are any. Must not throw. */
   unread(items: readonly I[]): void
-  /** An item is about to reach the consumer's code. Cheap, must not throw. */
+  /** Called before an item reaches the consumer's code. Must be cheap and must not throw. */
   handing(): void
 }
 
-/** `I` is what the bus queues. Its own iterator: one consumer. */
+/** A subscription that is its own iterator, so it has one consumer. `I` is the type of the queued items. */
 export class BufferedSubscription<I extends object>
   implements Subscription, AsyncIterator<Message, undefined>
 {
@@ -39,15 +39,15 @@ export class BufferedSubscription<I extends object>
   readonly #unlisten: (() => void) | undefined
   #state: 'open' | 'failed' | 'closed' = 'open'
   #dropped = 0
-  /** The `next()` calls that wait, oldest first: those handed an item they have not opened yet, from `#waiter` on those
-   *  without one, which exist only while the queue is empty. */
+  /** The pending `next()` calls, oldest first. Those before `#waiter` have been handed an item that they have not opened yet;
+   *  those from `#waiter` on have none, and exist only while the queue is empty. */
   #firstWaiter: Waiter<I> | undefined = undefined
   #waiter: Waiter<I> | undefined = undefined
   #lastWaiter: Waiter<I> | undefined = undefined
   #gapListeners: Set<(gap: Gap) => void> | undefined = undefined
 
-  /** With a signal that is aborted already it is closed from the start, and `ended` is not called.
-   *  @param ready as in Subscription; the maker sees to it that a rejection is never unhandled. */
+  /** With a signal that is already aborted it starts closed, and `ended` is not called.
+   *  @param ready see Subscription; the caller makes sure that a rejection is handled */
   constructor(
     pattern: string,
     options: ResolvedSubscribeOptions,
@@ -73,7 +73,7 @@ export class BufferedSubscription<I extends object>
     return this.#queue.size
   }
 
-  /** Its consumer waits for a message: it has dealt with all it took. */
+  /** Whether the consumer awaits a message, so it has finished with all earlier ones. */
   get waiting(): boolean {
     return this.#waiter !== undefined
   }
@@ -82,23 +82,23 @@ export class BufferedSubscription<I extends object>
     return this.#state === 'closed'
   }
 
-  /** Takes messages still: neither closed nor ended by `fail`. */
+  /** Whether it still accepts messages: neither closed nor ended by `fail`. */
   get accepting(): boolean {
     return this.#state === 'open'
   }
 
-  /** For the bus: what was kept before the subscription existed; see BoundedQueue.preload. */
+  /** Adds messages that were kept before the subscription existed; see BoundedQueue.preload. */
   preload(items: readonly I[]): void {
     this.#queue.preload(items)
   }
 
-  /** As preload, for one of several that arrive one by one: handed to the consumer that waits, else kept beyond the
-   *  buffer's size. Ignored once ended. Never throws. */
+  /** Like `preload` for a single item: hands it to a waiting consumer, or queues it beyond the buffer's limit. Ignored once
+   *  ended. Never throws. */
   pushKept(item: I): void {
     if (this.#state === 'open' && !this.#hand(item)) this.#queue.keep(item)
   }
 
-  /** For the bus: hands `item` to the consumer that waits, else queues it. Ignored once ended. Never throws. */
+  /** Hands `item` to a waiting consumer, or queues it. Ignored once ended. Never throws. */
   push(item: I): void {
     if (this.#state !== 'open' || this.#hand(item)) return
     const lost = this.#queue.offer(item, this.overflow)
@@ -108,36 +108,37 @@ export class BufferedSubscription<I extends object>
     this.#owner.overflowed(this, lost)
   }
 
-  /** For a bus that relays another: upstream the policy took `count` more. With `fail` this ends it, as if here. */
+  /** For a bus that relays another bus: the policy dropped `count` messages upstream. With `fail` this ends the
+   *  subscription, as an overflow here does. */
   lostUpstream(count: number): void {
     this.#dropped += count
     if (this.overflow === 'fail' && this.#state === 'open') {
       this.#state = 'failed'
-      // whoever waits for nothing in particular asks again: the first to do so rejects
-      for (let waiter = this.#takeEmptyHanded(); waiter !== undefined; waiter = waiter.next)
+      // calls without an item call next() again: the first of them rejects, the others are done
+      for (let waiter = this.#takeUnserved(); waiter !== undefined; waiter = waiter.next)
         waiter.resolve?.(this.next())
     }
   }
 
-  /** For the bus: tells the listeners of a lost connection, each in the async context that registered it. */
+  /** Notifies the gap listeners, each in the async context that registered it. */
   reportGap(gap: Gap): void {
     if (this.#gapListeners !== undefined) for (const listener of this.#gapListeners) listener(gap)
   }
 
   onGap(listener: (gap: Gap) => void): () => void {
-    // as a promise reaction, so that a throw is an unhandled rejection of the listener's own context
+    // called as a promise reaction, so that a throw is an unhandled rejection in the listener's context
     const bound = AsyncResource.bind((gap: Gap): void => void Promise.resolve(gap).then(listener))
     const listeners = (this.#gapListeners ??= new Set())
     listeners.add(bound)
     return () => void listeners.delete(bound)
   }
 
-  /** With `fail`, what was queued before the overflow is delivered first; then one call rejects, later ones are done. */
+  /** With `fail`, messages queued before the overflow are delivered first; then one call rejects and later calls are done. */
   next(): Promise<IteratorResult<Message, undefined>> {
     const item = this.#queue.shift()
     if (item !== undefined || this.#state === 'open') return this.#wait(item)
     if (this.#state === 'closed') return Promise.resolve({ value: undefined, done: true })
-    // what earlier calls were handed is theirs; they open it in this turn, or when they are held in the next
+    // earlier calls have been handed items that they open in this turn, or in the next when they are held
     if (this.#firstWaiter !== undefined)
       return (turnIsOver() ? nextTurn() : Promise.resolve()).then(() => this.next())
     this.close()
@@ -164,7 +165,7 @@ export class BufferedSubscription<I extends object>
     if (handed.length + queued.length > 0) this.#owner.unread([...handed, ...queued])
   }
 
-  /** To the first `next()` that waits; false when none does. */
+  /** Hands the item to the first pending `next()` without one; false when there is none. */
   #hand(item: I): boolean {
     const waiter = this.#waiter
     if (waiter === undefined) return false
@@ -175,8 +176,8 @@ export class BufferedSubscription<I extends object>
     return true
   }
 
-  /** Takes out the waiting `next()` calls that were handed nothing. Returns the first of them. */
-  #takeEmptyHanded(): Waiter<I> | undefined {
+  /** Removes the pending `next()` calls that have no item. Returns the first of them. */
+  #takeUnserved(): Waiter<I> | undefined {
     const first = this.#waiter
     if (first === undefined) return undefined
     let last: Waiter<I> | undefined
@@ -188,7 +189,7 @@ export class BufferedSubscription<I extends object>
     return first
   }
 
-  /** Ends every waiting `next()`. Returns the items they were handed and have not opened, oldest first. */
+  /** Ends every pending `next()`. Returns the items that were handed out and not opened, oldest first. */
   #dismissWaiters(): I[] {
     const unread: I[] = []
     for (let waiter = this.#firstWaiter; waiter !== undefined; waiter = waiter.next) {
@@ -201,9 +202,9 @@ export class BufferedSubscription<I extends object>
   }
 
   /**
-   * Whoever resolves the promise, a reaction of its own, attached before any of the consumer's, opens the item in the
-   * turn right before the consumer goes on. So parsing is the consumer's time, and with many consumers `handing` is
-   * followed by the code of its own owner, not of another.
+   * Creates a pending `next()`. Its first promise reaction is attached here, before any of the consumer's, and opens the
+   * item right before the consumer continues. So parsing counts as the consumer's time, and with many consumers `handing`
+   * is followed by code of the same owner.
    */
   #wait(item: I | undefined): Promise<IteratorResult<Message, undefined>> {
     const result: Handed = { value: undefined, done: true }
@@ -222,9 +223,9 @@ export class BufferedSubscription<I extends object>
     return waiting as Promise<IteratorResult<Message, undefined>>
   }
 
-  /** Waiters are filled in the order in which they were handed to, so this is the first one. */
+  /** Waiters are filled in the order in which they were handed items, so this is the first one. */
   #fill(waiter: Waiter<I>): void {
-    if (waiter.item === undefined) return // closed meanwhile, and the item given back
+    if (waiter.item === undefined) return // the subscription was closed and the item returned
     this.#firstWaiter = waiter.next
     if (waiter.next === undefined) this.#lastWaiter = undefined
     this.#owner.handing()
@@ -235,28 +236,28 @@ export class BufferedSubscription<I extends object>
   #overflowError(): ByreError {
     return new ByreError(
       'BYRE_BUS_OVERFLOW',
-      `Cannot go on with the subscription to '${this.pattern}': its overflow policy is 'fail', and a message arrived ` +
-        `while ${this.buffer} were waiting. Consume faster, raise 'buffer', or choose 'drop-oldest' or 'drop-newest'.`,
+      `Cannot continue the subscription to '${this.pattern}': its overflow policy is 'fail', and a message arrived ` +
+        `while the buffer of ${this.buffer} messages was full. Consume faster, raise 'buffer', or use 'drop-oldest' or 'drop-newest'.`,
       { details: { pattern: this.pattern, buffer: this.buffer, dropped: this.#dropped } },
     )
   }
 }
 
-type Settled = Pick<Waiter<object>, 'result' | 'resolve'>
+type Resolvable = Pick<Waiter<object>, 'result' | 'resolve'>
 
-/** Its item is there; the consumer goes on in the next turn, or at the close. */
-function hold(waiter: Settled): void {
+/** Resolves a waiter that has its item in the next turn; a close resolves it earlier. */
+function hold(waiter: Resolvable): void {
   inNextTurn(() => settle(waiter))
 }
 
-function settle(waiter: Settled): void {
+function settle(waiter: Resolvable): void {
   waiter.resolve?.(waiter.result)
 }
 
-/** The consumer is told; byre's own reaction has nothing to do then. */
+/** The consumer handles the rejection; the internal reaction has nothing to do. */
 function rejected(): void {}
 
-/** What a `next()` that waits resolves with: done, until an item was opened into it. */
+/** The result of a pending `next()`: done, until an item is opened into it. */
 interface Handed {
   value: Message | undefined
   done: boolean
@@ -264,7 +265,7 @@ interface Handed {
 
 interface Waiter<I> {
   readonly result: Handed
-  /** Undefined when an item was there at once, in a turn that is not over. */
+  /** Undefined when an item was available at once and the time slice of the turn is not used up. */
   resolve: ((result: Handed | Promise<IteratorResult<Message, undefined>>) => void) | undefined
   item: I | undefined
   next: Waiter<I> | undefined

@@ -1,16 +1,16 @@
-// Topics and patterns as the bus uses them: refusal with a code, the reserved names, and the match of one pattern
-// with one topic. The spelling rules themselves are in base/topics.ts, because the config checks them too.
+// Validates topics and patterns with error codes, knows the reserved topics, and matches one pattern with one topic. The
+// syntax rules are in base/topics.ts, because the config checks them as well.
 
 import { ByreError } from '../base/errors.ts'
 import { checkPattern, checkTopic, INBOX, isInbox } from '../base/topics.ts'
 
-/** Throws BYRE_BUS_TOPIC_INVALID unless `topic` is a topic one can publish to. */
+/** Throws BYRE_BUS_TOPIC_INVALID unless `topic` is a valid topic to publish to. */
 export function assertTopic(topic: unknown): asserts topic is string {
   const problem = typeof topic === 'string' ? checkTopic(topic) : `it is ${kindOf(topic)}, not a string`
   if (problem !== undefined) throw invalid('publish to topic', topic, problem, 'a topic like orders.created')
 }
 
-/** Throws BYRE_BUS_TOPIC_INVALID unless `pattern` is well formed, BYRE_BUS_TOPIC_RESERVED for reply topics. */
+/** Throws BYRE_BUS_TOPIC_INVALID for an invalid pattern, BYRE_BUS_TOPIC_RESERVED for reply topics. */
 export function assertPattern(pattern: unknown): asserts pattern is string {
   const problem =
     typeof pattern === 'string' ? checkPattern(pattern) : `it is ${kindOf(pattern)}, not a string`
@@ -19,7 +19,7 @@ export function assertPattern(pattern: unknown): asserts pattern is string {
   if (isInbox(pattern as string)) throw reserved('subscribe to', pattern as string)
 }
 
-/** Topics only byre itself publishes to: `system.>`, which workers may subscribe to, and the reply topics. */
+/** Whether only byre publishes to `topic`: `system.>`, which workers can subscribe to, and the reply topics. */
 export function isReserved(topic: string): boolean {
   return topic.startsWith('system.') || isInbox(topic)
 }
@@ -27,16 +27,16 @@ export function isReserved(topic: string): boolean {
 /** BYRE_BUS_TOPIC_RESERVED for `verb` ('publish to', 'subscribe to') on `topic`. */
 export function reserved(verb: string, topic: string): ByreError {
   const rule = isInbox(topic)
-    ? `'${INBOX}' carries the replies of requests. Use request() and message.reply().`
-    : `'system.>' is published by byre alone. Choose another first token; control goes through 'byre start', 'byre stop' and the like.`
+    ? `topics under '${INBOX}' carry replies to requests. Use request() and message.reply().`
+    : `only byre publishes to 'system.>'. Use another first token; to control workers use 'byre start', 'byre stop' and the like.`
   return new ByreError('BYRE_BUS_TOPIC_RESERVED', `Cannot ${verb} '${topic}': ${rule}`, {
     details: { topic },
   })
 }
 
 /**
- * Whether `pattern` covers `topic` by NATS rules: `*` is exactly one token, a last `>` is one or more. Both must be
- * well formed. One linear walk, no allocation; for many patterns at once use PatternTrie.
+ * Whether `pattern` covers `topic` by NATS rules: `*` matches exactly one token, a final `>` one or more. Both must be
+ * valid. One linear scan without allocation; for many patterns use PatternTrie.
  */
 export function covers(pattern: string, topic: string): boolean {
   let p = 0

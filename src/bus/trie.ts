@@ -1,18 +1,18 @@
-// A trie of patterns, one level per token: finds every pattern that covers a topic in time that depends on the
-// topic, not on how many patterns there are. Made for many patterns that seldom change, so a node is small: one
-// literal child is held directly, a Map appears with the second; one value likewise, an array with the second.
+// A trie of patterns, one level per token: finds every pattern that covers a topic in time that depends on the topic, not
+// on the number of patterns. Made for many patterns that seldom change, so nodes are small: a node holds a single literal
+// child directly and uses a Map from the second on; likewise a single value, and an array from the second on.
 
-/** Patterns with a value each. Values are compared by identity and must not be arrays. Patterns must be well formed. */
+/** Pairs of a pattern and a value. Values are compared by identity and must not be arrays. Patterns must be valid. */
 export class PatternTrie<T extends object> {
   #root = new Node<T>('')
   #size = 0
 
-  /** Pairs held now. */
+  /** Number of pairs. */
   get size(): number {
     return this.#size
   }
 
-  /** Nodes held now, the root among them: what is left when everything was removed is 1. Walks the trie. */
+  /** Number of nodes including the root, so 1 when the trie is empty. Walks the trie. */
   get nodes(): number {
     return countNodes(this.#root)
   }
@@ -37,7 +37,7 @@ export class PatternTrie<T extends object> {
     this.#size++
   }
 
-  /** Removes one pair and the nodes it alone needed; false when the pair is not here. */
+  /** Removes one pair and the nodes that only it used; false when the pair is not in the trie. */
   remove(pattern: string, value: T): boolean {
     if (!removeBelow(this.#root, pattern, 0, value)) return false
     this.#size--
@@ -49,7 +49,7 @@ export class PatternTrie<T extends object> {
     this.#size = 0
   }
 
-  /** Appends to `found` the value of each pattern that covers `topic`, in no promised order. */
+  /** Appends to `found` the value of each pattern that covers `topic`, in no particular order. */
   match(topic: string, found: T[]): void {
     if (this.#size > 0) collect(this.#root, topic, 0, found)
   }
@@ -105,7 +105,7 @@ function dropChild<T extends object>(node: Node<T>, child: Node<T>): void {
   } else node.children = undefined
 }
 
-/** As deep as the pattern has tokens: at most 128, since a pattern has at most 256 characters. */
+/** Recurses once per token: at most 128 times, since a pattern has at most 256 characters. */
 function removeBelow<T extends object>(node: Node<T>, pattern: string, from: number, value: T): boolean {
   const end = pattern.indexOf('.', from)
   const token = pattern.slice(from, end === -1 ? pattern.length : end)

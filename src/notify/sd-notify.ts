@@ -1,26 +1,26 @@
-// The text of sd_notify(3) messages: newline-separated assignments in one datagram. Pure. There is no MAINPID here: byre is
-// the main process its unit started, and a guessed one would make systemd watch the wrong process.
+// Formats sd_notify(3) messages: newline-separated assignments in one datagram. MAINPID is never sent: byre is the main
+// process that its unit started, and a wrong MAINPID would make systemd watch another process.
 
-/** What to tell the service manager; what is absent is not sent. */
+/** The state to send to the service manager; absent fields are not sent. */
 export interface NotifyState {
-  /** Started, or (after `reloading`) reloaded. */
+  /** The start, or the reload after `reloading`, is complete. */
   readonly ready?: true
-  /** A reload has begun; `ready` ends it. */
+  /** A reload has started; `ready` ends it. */
   readonly reloading?: true
   readonly stopping?: true
   /** Restarts the watchdog's countdown. */
   readonly watchdog?: true
-  /** One line for `systemctl status`; line ends become spaces, longer than 1024 characters is cut. */
+  /** One line for `systemctl status`. Control characters become spaces; text beyond 1024 characters is cut off. */
   readonly status?: string
-  /** Asks for this much more time to start or stop, from now, ms. Rounded up; at least 1 ms. */
+  /** Requests this much more time to start or stop, from now, ms. Rounded up; at least 1 ms. */
   readonly extendTimeoutMs?: number
 }
 
 const MAX_STATUS_LENGTH = 1024
 
 /**
- * The message; '' when there is nothing to tell. `monotonicUsec` is CLOCK_MONOTONIC now, which systemd wants beside RELOADING=1
- * (since 253, to tell a READY=1 of before the reload from that of after it).
+ * Formats a message; '' for an empty state. `monotonicUsec` is the current CLOCK_MONOTONIC in microseconds. systemd 253 and
+ * later require it with RELOADING=1, to distinguish a READY=1 before the reload from the one after it.
  */
 export function formatNotify(state: NotifyState, monotonicUsec: bigint): string {
   const lines: string[] = []
@@ -34,15 +34,15 @@ export function formatNotify(state: NotifyState, monotonicUsec: bigint): string 
   return lines.join('\n')
 }
 
-/** One message for two: what is newer wins; a newer stop or reload ends the talk of ready. */
+/** Merges two states that were not sent yet; newer fields win. A newer `stopping` or `reloading` removes an older `ready`. */
 export function mergeNotify(older: NotifyState, newer: NotifyState): NotifyState {
   const { ready: _ready, reloading: _reloading, ...rest } = older
-  // an older ready must not be taken for the end of a newer reload, nor follow a stop (systemd: the last one wins)
+  // an older READY=1 must not appear to end a newer reload, nor follow STOPPING=1 (systemd uses the last assignment)
   if (newer.stopping === true || newer.reloading === true) return { ...rest, ...newer }
   return { ...older, ...newer }
 }
 
-/** `17 running, 1 quarantined; last: webhook: running -> quarantined`: counts in the order given, zeros left out. */
+/** Formats `17 running, 1 quarantined; last: webhook: running -> quarantined`. Counts keep their order; zeros are omitted. */
 export function formatHerdStatus(counts: Readonly<Record<string, number>>, last?: string): string {
   const parts = Object.entries(counts)
     .filter(([, count]) => count > 0)
@@ -55,6 +55,6 @@ function oneLine(text: string): string {
   return line.length <= MAX_STATUS_LENGTH ? line : `${line.slice(0, MAX_STATUS_LENGTH - 1)}…`
 }
 
-// a newline would begin another assignment; the others would reach the terminal of `systemctl status`
+// a newline would start another assignment; other control characters would reach the terminal of `systemctl status`
 // oxlint-disable-next-line no-control-regex -- finding them is the point
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]+/g

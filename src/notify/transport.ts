@@ -1,7 +1,7 @@
-// How sd_notify messages leave. Node has no datagram Unix sockets, so units/byre-notify.pl opens the socket before it
-// becomes node and leaves it as descriptor $SD_NOTIFY_FD: a write of some microseconds from the unit's main process, which
-// is what NotifyAccess=main wants. Without it each message costs a `systemd-notify` process (some 10 ms; as non-root it
-// needs NotifyAccess=all); without that there is nothing. Each step down is told in one log line.
+// Sends sd_notify messages. Node has no datagram Unix sockets, so units/byre-notify.pl opens the socket, passes it as
+// descriptor $SD_NOTIFY_FD and executes node. A message is then a write of a few microseconds from the unit's main process,
+// as NotifyAccess=main requires. Without the descriptor each message costs a `systemd-notify` process (about 10 ms; as
+// non-root it needs NotifyAccess=all); when that fails too, no messages are sent. Each fallback is logged once.
 
 import { fstatSync, writeSync } from 'node:fs'
 import { systemClock } from '../base/clock.ts'
@@ -13,7 +13,7 @@ import { formatNotify, mergeNotify } from './sd-notify.ts'
 import type { NotifyState } from './sd-notify.ts'
 
 export interface NotifyOptions {
-  /** Read, and rid of what only the main process may use (see openNotify). Usually process.env. */
+  /** The environment to read; openNotify removes the notify variables from it. Usually process.env. */
   readonly env: Record<string, string | undefined>
   readonly log: Logger
   readonly clock?: Clock
@@ -22,18 +22,18 @@ export interface NotifyOptions {
 export type NotifyKind = 'fd' | 'command' | 'none'
 
 export interface Notify {
-  /** How messages leave now; only ever steps down. */
+  /** The current transport. It changes only from 'fd' to 'command' to 'none'. */
   readonly kind: NotifyKind
-  /** Never throws, never waits. While the manager's queue is full, or a `systemd-notify` runs, messages are merged into one. */
+  /** Never throws, never blocks. While the manager's queue is full or a `systemd-notify` runs, messages are merged into one. */
   send(state: NotifyState): void
-  /** True once everything has left (or nothing can); false after `timeoutMs`. */
+  /** Resolves true when everything is sent (or the transport is 'none'), false after `timeoutMs`. */
   flush(timeoutMs: number): Promise<boolean>
 }
 
 /**
- * Opens what the environment offers. Removes NOTIFY_SOCKET and SD_NOTIFY_FD from `env`, as sd_notify(3) does with
- * unset_environment: workers and their children must not speak for the unit. Without NOTIFY_SOCKET (not under
- * Type=notify) it is 'none', without a word.
+ * Opens the transport that the environment provides. Removes NOTIFY_SOCKET and SD_NOTIFY_FD from `env`, like sd_notify(3)
+ * with unset_environment: workers and their child processes must not send messages for the unit. Without NOTIFY_SOCKET (not
+ * under Type=notify) the kind is 'none', and nothing is logged.
  */
 export function openNotify(options: NotifyOptions): Notify {
   const { env, log, clock = systemClock } = options
@@ -46,12 +46,12 @@ export function openNotify(options: NotifyOptions): Notify {
   if (direct === undefined)
     log.warn(
       { event: 'notify-degraded', to: 'command' },
-      'no SD_NOTIFY_FD: each message is a systemd-notify process, which as non-root needs NotifyAccess=all (better: start byre through units/byre-notify.pl)',
+      'SD_NOTIFY_FD is missing: each message starts a systemd-notify process, which as non-root needs NotifyAccess=all. Start byre through units/byre-notify.pl instead.',
     )
   return createNotify(direct, command, clock, log)
 }
 
-/** 'sent', 'full' (try again), or why this way is closed for good. */
+/** 'sent', 'full' (retry), or why the descriptor is unusable. */
 type Sent = 'sent' | 'full' | { readonly broken: string }
 
 function fdWriter(value: string | undefined): ((message: string) => Sent) | undefined {
@@ -63,7 +63,7 @@ function fdWriter(value: string | undefined): ((message: string) => Sent) | unde
       return 'sent'
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      // ENOBUFS: the kernel is out of socket memory for now
+      // ENOBUFS: the kernel is temporarily out of socket memory
       return code === 'EAGAIN' || code === 'ENOBUFS' ? 'full' : { broken: describeThrown(error).message }
     }
   }
@@ -79,7 +79,7 @@ function isSocket(fd: number): boolean {
 
 type Command = (message: string) => Promise<string | undefined>
 
-/** Runs `systemd-notify`; gives why it failed, or undefined. Killed after 2 s. */
+/** Runs `systemd-notify`, with a timeout of 2 s. Resolves with the reason when it failed, else undefined. */
 function commandWriter(socket: string, path = '/usr/bin:/bin'): Command {
   return async (message) => {
     const { execFile } = await import('node:child_process')
@@ -110,7 +110,7 @@ function createNotify(
   let running = false
   let waiting: (() => void)[] = []
 
-  const stepDown = (to: NotifyKind, reason: string): void => {
+  const fallBack = (to: NotifyKind, reason: string): void => {
     log.warn({ event: 'notify-degraded', from: kind, to, reason }, DEGRADED[to])
     kind = to
   }
@@ -137,7 +137,7 @@ function createNotify(
     running = true
     const failure = await command?.(text(state))
     running = false
-    if (failure !== undefined) stepDown('none', failure)
+    if (failure !== undefined) fallBack('none', failure)
     pump()
   }
   const pump = (): void => {
@@ -151,7 +151,7 @@ function createNotify(
       const sent = direct!(text(state))
       if (sent === 'full') later(state)
       else if (sent !== 'sent') {
-        stepDown('command', sent.broken)
+        fallBack('command', sent.broken)
         pending = state
       }
     }
@@ -182,6 +182,6 @@ function createNotify(
 const DEGRADED: Readonly<Record<NotifyKind, string>> = {
   fd: '',
   command:
-    'the sd_notify socket is broken: each message is a systemd-notify process from now on (as non-root it needs NotifyAccess=all)',
-  none: 'systemd-notify failed: the service manager is told nothing from now on',
+    'the sd_notify socket failed: each message now starts a systemd-notify process, which as non-root needs NotifyAccess=all',
+  none: 'systemd-notify failed: the service manager is no longer notified',
 }

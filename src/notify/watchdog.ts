@@ -1,5 +1,5 @@
-// systemd's watchdog: a ping at half the interval, only while byre is alive in the sense that counts. A blocked loop
-// cannot ping, so systemd ends the unit (SIGABRT) without byre's help; a dead critical worker must be asked for.
+// systemd's watchdog: sends a ping at half the interval while byre is alive. A blocked loop cannot ping, so systemd then
+// kills the unit (SIGABRT). Other reasons, such as a dead critical worker, are checked before each ping.
 
 import { systemClock } from '../base/clock.ts'
 import type { Clock, Timer } from '../base/clock.ts'
@@ -8,10 +8,10 @@ import type { Logger } from '../log/logger.ts'
 import type { Notify } from './transport.ts'
 
 export interface WatchdogOptions {
-  /** Read for WATCHDOG_USEC and WATCHDOG_PID, which are removed, as sd_watchdog_enabled(3) does with unset_environment. */
+  /** WATCHDOG_USEC and WATCHDOG_PID are read and removed, like sd_watchdog_enabled(3) with unset_environment. */
   readonly env: Record<string, string | undefined>
   readonly notify: Pick<Notify, 'send'>
-  /** undefined: alive. Otherwise why not, in one sentence: no ping is sent while it is so. A throw is a reason, too. */
+  /** Returns undefined when alive, otherwise the reason in one sentence; no ping is sent then. A throw counts as a reason. */
   readonly isAlive: () => string | undefined
   readonly log: Logger
   readonly clock?: Clock
@@ -20,13 +20,14 @@ export interface WatchdogOptions {
 }
 
 export interface Watchdog {
-  /** Milliseconds between pings; undefined: no watchdog is asked for. */
+  /** Milliseconds between pings; undefined when the unit has no watchdog. */
   readonly intervalMs: number | undefined
   /** Idempotent. */
   stop(): void
 }
 
-/** Pings at once, then at half of WATCHDOG_USEC (at least every 10 ms apart). The reason for silence is logged once per spell, since systemd's own line tells none. */
+/** Sends a ping at once, then at half of WATCHDOG_USEC (at least 10 ms apart). Each time pings stop, the reason is logged
+ *  once, because the log line of systemd gives none. */
 export function startWatchdog(options: WatchdogOptions): Watchdog {
   const { env, notify, log, clock = systemClock } = options
   const intervalMs = watchdogIntervalMs(env, options.pid ?? process.pid)
@@ -36,8 +37,8 @@ export function startWatchdog(options: WatchdogOptions): Watchdog {
 
   let timer: Timer | undefined
   let silentSince: number | undefined
-  const beat = (): void => {
-    timer = clock.setTimer(intervalMs, beat, { unref: true })
+  const ping = (): void => {
+    timer = clock.setTimer(intervalMs, ping, { unref: true })
     const reason = reasonAgainst(options.isAlive)
     if (reason === undefined) {
       if (silentSince !== undefined)
@@ -51,17 +52,17 @@ export function startWatchdog(options: WatchdogOptions): Watchdog {
       silentSince = clock.monotonic()
       log.error(
         { event: 'watchdog-silent', reason },
-        `no watchdog pings, systemd will restart the unit: ${reason}`,
+        `watchdog pings stopped, systemd will restart the unit: ${reason}`,
       )
     }
   }
-  beat()
+  ping()
   return { intervalMs, stop: () => timer?.cancel() }
 }
 
 /**
- * Half of $WATCHDOG_USEC in ms (at least 10), or undefined when the variable is absent or not a positive number, or when
- * $WATCHDOG_PID names another process than `pid`.
+ * Returns half of $WATCHDOG_USEC in ms, at least 10. Returns undefined when the variable is absent or not a positive number,
+ * or when $WATCHDOG_PID is not `pid`.
  */
 export function watchdogIntervalMs(
   env: Readonly<Record<string, string | undefined>>,

@@ -86,8 +86,8 @@ t.test('no timer exists unless a request waits', async (t) => {
 
   const expired = t.rejects(bus.request('nobody', 1, { timeout: '1m' }), {
     code: 'BYRE_BUS_REQUEST_TIMEOUT',
-    message: /within 1m\. Nobody was subscribed/,
-    details: { heard: 0, timeoutMs: 60_000 },
+    message: /within 1m\. The topic had no subscribers\./,
+    details: { receivers: 0, timeoutMs: 60_000 },
   })
   for (const fire of clock.timers.keys()) fire()
   await expired

@@ -153,7 +153,7 @@ else {
     },
   )
 
-  t.test('what answers and is no Redis server is left at once', async (t) => {
+  t.test('the connection to a server that does not speak the Redis protocol is closed at once', async (t) => {
     const server = createServer((socket) => {
       socket.on('error', () => {}).resume()
       socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')
@@ -163,8 +163,8 @@ else {
     t.teardown(() => server.close())
     const { port } = server.address() as AddressInfo
     const connection = await openResp({ host: '127.0.0.1', port }, {}, systemClock, 5000)
-    await t.rejects(connection.call('PING'), /no Redis server/)
-    t.match(await connection.closed, /no Redis server/)
+    await t.rejects(connection.call('PING'), /not from a Redis server/)
+    t.match(await connection.closed, /not from a Redis server/)
   })
 
   t.test('somebody else took it away: lost with the next renewal', async (t) => {

@@ -28,14 +28,14 @@ else {
       if (text === 'mark') marked()
       else sent.push(text)
     })
-    const is = { up: true, passed: true, heard: true }
+    const is = { up: true, passed: true, receiving: true }
     const clock = fakeClock()
     const outbox = new Outbox({
       clock,
       redact: String,
       client: () => (is.up ? redis : undefined),
       passed: () => is.passed,
-      hears: () => is.heard,
+      receiving: () => is.receiving,
     })
     /** What was published so far: a message behind it has come through. */
     const flushed = async (): Promise<readonly string[]> => {
@@ -56,13 +56,13 @@ else {
       is[key] = false
       const asked = outbox.send('x', 'x', 'request', 1, '_inbox.a.1')
       const told = outbox.send('x', 'x', 'publish', 1)
-      is.heard = false
+      is.receiving = false
       is[key] = true
       outbox.pump()
       await within(told, 'the publish behind it')
       t.same(await flushed(), ['publish'])
       t.equal(outbox.size, 1)
-      is.heard = true
+      is.receiving = true
       outbox.pump()
       await within(asked, 'the request')
       t.same(await flushed(), ['publish', 'request'])
@@ -75,7 +75,7 @@ else {
     const waiting = Array.from({ length: MAX_UNSENT - 2 }, () => outbox.send('x', 'x', '-', 0))
     const rest = Promise.allSettled(waiting)
     void outbox.send('x', 'x', 'held', 0, '_inbox.a.1')
-    is.heard = false
+    is.receiving = false
     void outbox.send('x', 'x', 'asking', 0, '_inbox.a.2')
     t.equal(outbox.size, MAX_UNSENT)
     await t.rejects(outbox.send('x', 'x', 'too many', 0), { code: 'BYRE_BUS_UNAVAILABLE' })
@@ -86,7 +86,7 @@ else {
       waiting.push(outbox.send('x', 'x', replyTo, 0))
       await t.rejects(outbox.send('x', 'x', 'too many', 0), { code: 'BYRE_BUS_UNAVAILABLE' })
     }
-    is.up = is.heard = true
+    is.up = is.receiving = true
     outbox.pump()
     await rest
     await within(Promise.all(waiting), 'those that waited')
@@ -95,7 +95,7 @@ else {
     t.same(sent.slice(-3), ['-', '_inbox.a.1', '_inbox.a.2'])
     t.equal(outbox.size, 0)
     // and what waits too long is rejected, wherever it waits
-    is.up = is.heard = false
+    is.up = is.receiving = false
     const late = [outbox.send('x', 'x', 'late', 0), outbox.send('x', 'x', 'late', 0, '_inbox.a.3')]
     clock.advance(MAX_WAIT_MS)
     for (const one of late) await t.rejects(one, { code: 'BYRE_BUS_UNAVAILABLE' })

@@ -124,7 +124,7 @@ else {
     await bus.enqueue('jobs', 'x')
     const [job] = await reader.take(1)
     await server.kill()
-    await t.rejects(job!.ack(), { code: 'BYRE_BUS_UNAVAILABLE', message: /settle a job of 'jobs'/ })
+    await t.rejects(job!.ack(), { code: 'BYRE_BUS_UNAVAILABLE', message: /ack or nack a job of 'jobs'/ })
     await server.start()
     const [again] = await reader.take(1)
     t.same([again!.payload, again!.deliveries], ['x', 2])

@@ -48,7 +48,7 @@ t.test('the owner hears of each loss and once of the end', async (t) => {
   await sub.next()
   await t.rejects(sub.next(), {
     code: 'BYRE_BUS_OVERFLOW',
-    message: /policy is 'fail'.*while 1 were waiting/,
+    message: /policy is 'fail'.*while the buffer of 1 messages was full/,
   })
   await sub.return()
   sub.close()

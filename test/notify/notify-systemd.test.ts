@@ -77,7 +77,7 @@ t.test('a Type=notify unit', { skip }, async (t) => {
     await systemd.must(['systemctl', 'start', unit])
     await systemd.becomes(unit, 'ActiveState', 'failed')
     t.equal(await systemd.property(unit, 'Result'), 'watchdog')
-    await systemd.journalWith(/^no watchdog pings.*critical worker webhook is quarantined/, '-t', 'byre')
+    await systemd.journalWith(/^watchdog pings stopped.*critical worker webhook is quarantined/, '-t', 'byre')
   })
 
   t.test('EXTEND_TIMEOUT_USEC gives a draining herd more time than TimeoutStopSec', async (t) => {
@@ -95,9 +95,9 @@ t.test('a Type=notify unit', { skip }, async (t) => {
     const unit = await define(systemd, 'plain', ['User=root'], NODE)
     await systemd.must(['systemctl', 'start', unit])
     await systemd.becomes(unit, 'StatusText', UP)
-    const entries = await systemd.journalWith(/no SD_NOTIFY_FD/, '-t', 'byre')
+    const entries = await systemd.journalWith(/SD_NOTIFY_FD is missing/, '-t', 'byre')
     t.match(
-      entries.find((entry) => entry['MESSAGE']!.startsWith('no SD_NOTIFY_FD')),
+      entries.find((entry) => entry['MESSAGE']!.startsWith('SD_NOTIFY_FD is missing')),
       { PRIORITY: '4' },
     )
     await systemd.must(['systemctl', 'stop', unit])

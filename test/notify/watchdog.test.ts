@@ -71,7 +71,7 @@ t.test(
     clock.advance(1000)
     t.equal(sent.length, 1)
     t.equal(logged.length, 1)
-    t.match(logged[0], /^error no watchdog pings.*critical worker w is quarantined/)
+    t.match(logged[0], /^error watchdog pings stopped.*critical worker w is quarantined/)
     reason = undefined
     clock.advance(100)
     t.equal(sent.length, 2)

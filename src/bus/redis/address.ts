@@ -1,10 +1,10 @@
-// The address of a Redis server, apart: where to connect, as whom, and what must never be written down.
+// Parses the address of a Redis server into endpoints, the account, and the secrets that must not be logged.
 
 import { ByreError } from '../../base/errors.ts'
 import type { ServerAddress } from './locate.ts'
 import type { Account, Endpoint } from './resp.ts'
 
-/** As the config has it. */
+/** The server address in the config. */
 export type BusServer =
   | { readonly url: string }
   | { readonly sentinels: readonly Listener[]; readonly name: string }
@@ -21,11 +21,11 @@ export interface RedisAddress {
 }
 
 /**
- * Reads `redis://[user[:password]@]host[:port][/db]`; `rediss:` is TLS, verified against the system's authorities
- * (NODE_EXTRA_CA_CERTS adds to them). A host is a name, an address, an IPv6 in brackets, or the percent-encoded path of
- * a Unix socket. Without user and password those in `env.REDIS_URL` are taken, if that names the same server. For
- * sentinels and clusters they come from REDIS_URL, as does TLS, if its host is one of theirs or the master's name.
- * Throws BYRE_ARGUMENT_INVALID, which does not quote the address.
+ * Parses `redis://[user[:password]@]host[:port][/db]`. `rediss:` is TLS, verified with Node's certificate authorities
+ * (NODE_EXTRA_CA_CERTS adds to them). A host is a name, an IP address, an IPv6 address in brackets, or the percent-encoded
+ * path of a Unix socket. Without user and password in the address, those in `env.REDIS_URL` are used if it names the same
+ * server. For sentinels and clusters, user, password and TLS come from REDIS_URL if its host is one of the endpoints or the
+ * master's name. Throws BYRE_ARGUMENT_INVALID, which does not quote the address.
  */
 export function readAddress(server: BusServer, env: NodeJS.ProcessEnv): RedisAddress {
   if ('url' in server) return readUrl(server.url, env)
@@ -67,7 +67,7 @@ function accountOf(url: URL, credentials: URL): Account {
   }
 }
 
-/** A cluster has one database. */
+/** A cluster has only database 0. */
 function withoutDb({ username, password, tls }: Account): Account {
   return {
     ...(username === undefined ? {} : { username }),
@@ -85,7 +85,7 @@ function parse(url: string): URL {
   if (parsed !== undefined) return parsed
   throw new ByreError(
     'BYRE_ARGUMENT_INVALID',
-    "Cannot open the Redis bus: its address must be a URL such as 'redis://127.0.0.1:6379' (not shown: it may hold a password). Percent-encode special characters in a password.",
+    "Cannot open the Redis bus: the address is not a valid URL (not shown because it may contain a password). Use a URL like 'redis://127.0.0.1:6379' and percent-encode special characters in a password.",
   )
 }
 

@@ -1,5 +1,5 @@
-// What the scopes of a Redis bus stand on: messages go out through the outbox and come back, like everybody else's,
-// through the subscriber connection into a router that only routes.
+// The carrier of a Redis bus. Messages leave through the outbox; this process receives its own messages like those of
+// others, through the subscriber connection, and the router delivers them to the subscriptions.
 
 import type { Redis } from 'ioredis'
 import type { Clock, Random } from '../../base/clock.ts'
@@ -32,10 +32,10 @@ export interface RedisCarrierOptions extends EmbeddedBusOptions {
   readonly onEvent?: ((event: BusEvent) => void) | undefined
 }
 
-/** What was written gets this long to be acknowledged when the bus closes, milliseconds. */
+/** When the bus closes: longest wait for acknowledgements of what was written, milliseconds. */
 const CLOSE_MS = 250
-/** Of what is no envelope one is told of so often, milliseconds; all are counted. */
-const MALFORMED_TOLD_MS = 10_000
+/** Malformed messages are reported at most this often, milliseconds; all are counted. */
+const MALFORMED_REPORT_MS = 10_000
 
 export class RedisCarrier implements Carrier {
   readonly options: RedisCarrierOptions
@@ -51,11 +51,11 @@ export class RedisCarrier implements Carrier {
   readonly members: Members
   readonly #attached = new Set<PacketSubscription>()
   #lastId = 0
-  #inboxAsked = false
+  #inboxOpened = false
   #gaps = 0
   #lastGap: Gap | undefined
   #malformed = 0
-  #malformedToldAt = -Infinity
+  #malformedReportedAt = -Infinity
   #closed = false
 
   constructor(options: RedisCarrierOptions) {
@@ -68,10 +68,10 @@ export class RedisCarrier implements Carrier {
     this.#inbound = new Inbound({
       prefix: this.#prefix,
       redact,
-      onDoorbell: (channel, text) => this.streams.ring(channel, text),
-      onMessage: (topic, text) => this.#arrive(topic, text),
+      onDoorbell: (channel, text) => this.streams.onDoorbell(channel, text),
+      onMessage: (topic, text) => this.#receive(topic, text),
       onPassed: () => this.#outbox.pump(),
-      onRefused: (pattern, reason) => this.#tell({ event: 'bus-refused', pattern, reason }),
+      onRefused: (pattern, reason) => this.#report({ event: 'bus-refused', pattern, reason }),
     })
     this.#commands = this.#link('commands', random, {
       onUp: () => {
@@ -92,8 +92,8 @@ export class RedisCarrier implements Carrier {
       clock,
       redact,
       client: () => this.#commands.client,
-      passed: (fence) => this.#inbound.passed(fence),
-      hears: () => this.#inbound.hears,
+      passed: (barrier) => this.#inbound.passed(barrier),
+      receiving: () => this.#inbound.receiving,
     })
     this.requests.onGivenUp = (replyTo) => this.#outbox.drop(replyTo)
     this.members = new Members({ herd: options.herd, clock, client: () => this.#commands.client })
@@ -105,13 +105,13 @@ export class RedisCarrier implements Carrier {
       token: this.#idPrefix.slice(0, -1),
       client: () => this.#commands.client,
       leave: (reason) => this.#commands.leave(reason),
-      onEvent: (event) => this.#tell(event),
+      onEvent: (event) => this.#report(event),
       listen: (channel) => this.#inbound.acquireChannel(channel),
       unlisten: (channel) => this.#inbound.releaseChannel(channel, () => closedError('listen on', channel)),
     })
   }
 
-  /** Differs between processes. */
+  /** Unique to this process. */
   get token(): string {
     return this.#idPrefix.slice(0, -1)
   }
@@ -144,11 +144,11 @@ export class RedisCarrier implements Carrier {
   async close(): Promise<void> {
     if (this.#closed) return
     const streams = this.streams.close()
-    const left = this.members.close()
+    const members = this.members.close()
     this.#closed = true
     this.#router.removeTaps()
     this.#outbox.close((topic) => closedError('publish to', topic))
-    const written = Promise.all([this.#outbox.whenEmpty(), streams, left])
+    const written = Promise.all([this.#outbox.whenEmpty(), streams, members])
     await new Promise<void>((resolve) => {
       const timer = this.#clock.setTimer(CLOSE_MS, resolve)
       void written.then(() => {
@@ -225,7 +225,7 @@ export class RedisCarrier implements Carrier {
     on: { onUp: (client: Redis, loss: Loss | undefined) => void; onDown: (loss: Loss) => void },
   ): Link {
     const { createClient, clock, redact } = this.options
-    const onEvent = (event: BusEvent): void => this.#tell(event)
+    const onEvent = (event: BusEvent): void => this.#report(event)
     return new Link({ name, createClient: () => createClient(name), clock, random, redact, onEvent, ...on })
   }
 
@@ -236,7 +236,7 @@ export class RedisCarrier implements Carrier {
     replyTo: string | undefined,
     answered: string | undefined,
   ): Promise<void> {
-    // a request is known by what its reply will name
+    // the id of a request is the id that its reply names
     const back = replyTo === undefined ? undefined : splitReplyTopic(replyTo)
     const to = splitReplyTopic(topic)
     const text = encodeEnvelope({
@@ -248,13 +248,13 @@ export class RedisCarrier implements Carrier {
       inReplyTo: to.id ?? answered,
       traceparent: options?.headers?.traceparent,
     })
-    return this.#outbox.send(topic, this.#prefix + to.topic, text, this.#inbound.fence, replyTo)
+    return this.#outbox.send(topic, this.#prefix + to.topic, text, this.#inbound.barrier, replyTo)
   }
 
-  /** One channel for the replies to all requests of this process, from the first on. */
+  /** Subscribes, with the first request, to the channel for all replies to this process. */
   #openInbox(): void {
-    if (this.#inboxAsked) return
-    this.#inboxAsked = true
+    if (this.#inboxOpened) return
+    this.#inboxOpened = true
     void this.#inbound.acquire(this.requests.inbox)
   }
 
@@ -265,41 +265,42 @@ export class RedisCarrier implements Carrier {
   async #subscribed(client: Redis, loss: Loss | undefined): Promise<void> {
     await this.#inbound.connect(client)
     this.streams.listening()
-    // lost again meanwhile: the next connection closes this gap as well as its own
+    // the connection was lost again: the next one ends this gap together with its own
     if (loss === undefined || this.#subscriber.client !== client) return
     const gap: Gap = { from: loss.from, until: this.#clock.now(), reason: loss.reason }
     this.#lastGap = gap
-    this.#tell({ event: 'bus-gap', gaps: this.#gaps, ...gap })
+    this.#report({ event: 'bus-gap', gaps: this.#gaps, ...gap })
     for (const subscription of this.#attached) this.guard(() => subscription.reportGap(gap))
   }
 
-  #arrive(topic: string, text: string): void {
+  #receive(topic: string, text: string): void {
     try {
       if (!isInbox(topic)) return this.#router.receive(this.#read(topic, text))
-      if (topic !== this.requests.inbox) return // another's, heard through '>'
+      if (topic !== this.requests.inbox) return // a reply to another process, received through '>'
       const { inReplyTo, payload } = decodeEnvelope(text, this.options.messageBytes)
       if (inReplyTo === undefined) throw new Error('it is a reply without inReplyTo')
-      this.requests.settleWith(`${topic}.${inReplyTo}`, payload)
+      this.requests.resolveParsed(`${topic}.${inReplyTo}`, payload)
     } catch (error) {
       this.#malformed++
       const now = this.#clock.monotonic()
-      if (now - this.#malformedToldAt < MALFORMED_TOLD_MS) return
-      this.#malformedToldAt = now
+      if (now - this.#malformedReportedAt < MALFORMED_REPORT_MS) return
+      this.#malformedReportedAt = now
       const reason = this.options.redact(describeThrown(error).message)
-      this.#tell({ event: 'bus-malformed', topic: topic.slice(0, 256), reason, count: this.#malformed })
+      this.#report({ event: 'bus-malformed', topic: topic.slice(0, 256), reason, count: this.#malformed })
     }
   }
 
-  /** Whoever may ask a worker may not have it answer to byre's own topics, commands above all. */
+  /** Refuses a request whose reply would be published to a reserved topic: a client that may send requests must not make a
+   *  worker publish there, least of all control commands. */
   #read(topic: string, text: string): Packet {
     const packet = readPacket(topic, text, this.options.messageBytes)
     const { replyTo } = packet
     if (replyTo !== undefined && isReserved(replyTo) && !isInbox(replyTo))
-      throw new Error(`its replyTo '${replyTo}' is a topic of byre's own`)
+      throw new Error(`its replyTo '${replyTo}' is a reserved topic`)
     return packet
   }
 
-  #tell(event: BusEvent): void {
+  #report(event: BusEvent): void {
     const { onEvent } = this.options
     if (onEvent !== undefined && !this.#closed) this.guard(() => onEvent(event))
   }

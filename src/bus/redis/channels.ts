@@ -1,7 +1,7 @@
-// Names on the server: every channel of a herd begins with its prefix, and a NATS pattern becomes the narrowest Redis
-// glob that covers it. Redis globs know no tokens (`*` crosses dots), so what arrives is judged again by the pattern.
+// Channel names on the server. Every channel of a herd begins with its prefix, and a NATS pattern becomes the narrowest
+// Redis glob that covers it. `*` in a Redis glob crosses dots, so the router matches received messages again by pattern.
 
-/** What every channel of the herd begins with; its name holds no glob character by the rules of the config. */
+/** Prefix of every channel of the herd. The config refuses herd names with glob characters. */
 export function channelPrefix(herd: string): string {
   return `byre:${herd}:`
 }
@@ -12,17 +12,18 @@ export interface Upstream {
   readonly name: string
 }
 
-/** The upstream subscription behind a well-formed pattern. Several patterns may share one. */
+/** Returns the upstream subscription for a valid pattern. Several patterns can share one. */
 export function upstreamOf(prefix: string, pattern: string): Upstream {
   const tokens = pattern.split('.')
   if (!tokens.some((token) => token === '*' || token === '>'))
     return { kind: 'channel', name: prefix + pattern }
-  // '?*' is one byte or more: a token is never empty
+  // '?*' matches one byte or more, since a token is never empty
   const globs = tokens.map((token) => (token === '*' || token === '>' ? '?*' : escapeGlob(token)))
   return { kind: 'glob', name: escapeGlob(prefix) + globs.join('.') }
 }
 
-/** Text as a glob that matches it alone: Redis gives a meaning to `* ? [ ] ^ - \`, the last three inside brackets only. */
+/** Escapes text to a glob that matches only it. Redis globs use `* ? [ ] ^ - \`, of which `^` and `-` have a meaning only
+ *  inside brackets. */
 function escapeGlob(text: string): string {
   return text.replace(/[*?[\]\\]/g, String.raw`\$&`)
 }

@@ -1,28 +1,28 @@
-// What the Redis bus refuses with. No text of the server or the client library leaves here unredacted, and their error
-// objects are never passed on: ioredis puts the command with its arguments, AUTH included, on them.
+// Errors of the Redis bus. Texts of the server and of ioredis are redacted, and their error objects are never passed on:
+// ioredis attaches the command with its arguments, including those of AUTH.
 
 import { ByreError, describeThrown } from '../../base/errors.ts'
 import type { Redact } from '../../base/redact.ts'
 
-/** One line about what was thrown, without secrets. */
+/** Describes an error in one line of at most 300 characters, without secrets. */
 export function describeFailure(error: unknown, redact: Redact): string {
   const { message } = describeThrown(error)
-  // of a host with several addresses Node reports an AggregateError without a message
+  // for a host with several addresses Node reports an AggregateError without a message
   const text = message === '' ? aggregated(error) : message
   return redact(text.split('\n', 1)[0] ?? '').slice(0, 300)
 }
 
-/** Whether the server itself said no, as opposed to a connection that broke. */
+/** Whether the server answered with an error, as opposed to a connection that broke. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError'
 }
 
-/** Whether it did nothing because another server is the master now. */
+/** Whether the server refused the command because another server is the master now. The command had no effect. */
 export function isMoved(error: unknown): boolean {
   return isRefusal(error) && /^(MOVED|READONLY|CLUSTERDOWN|MASTERDOWN)\b/.test((error as Error).message)
 }
 
-/** BYRE_BUS_UNAVAILABLE. `sent` false: the message certainly did not leave; 'unknown': it may have been delivered. */
+/** BYRE_BUS_UNAVAILABLE. `sent` false: the message was not sent; 'unknown': it may have been delivered. */
 export function unavailable(
   topic: string,
   why: string,
@@ -32,12 +32,12 @@ export function unavailable(
   const outcome = sent === false ? 'It was not sent.' : 'It may have been delivered.'
   return new ByreError(
     'BYRE_BUS_UNAVAILABLE',
-    `Cannot ${verb} '${topic}': ${why}. ${outcome} Try again when the server is back, or treat it as lost.`,
+    `Cannot ${verb} '${topic}': ${why}. ${outcome} Retry when the server is reachable, or treat it as lost.`,
     { details: { topic, sent } },
   )
 }
 
-/** BYRE_BUS_REFUSED: the server answered with an error, already redacted. */
+/** BYRE_BUS_REFUSED: the server answered with an error. `answer` must be redacted. */
 export function refused(verb: string, name: string, answer: string): ByreError {
   return new ByreError(
     'BYRE_BUS_REFUSED',

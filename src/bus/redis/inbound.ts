@@ -1,4 +1,5 @@
-// The subscriber side: which channels and globs the server sends, each once however many want it, and what arrives.
+// The subscriber connection: subscribes to each channel and glob once, however many subscriptions need it, and removes
+// the duplicates that Redis sends for overlapping subscriptions.
 
 import type { Redis } from 'ioredis'
 import { deferred } from '../../base/deferred.ts'
@@ -13,17 +14,17 @@ export interface InboundOptions {
   readonly redact: Redact
   /** A message on a channel outside the prefix. */
   readonly onDoorbell: (channel: string, text: string) => void
-  /** A message on a channel of this herd, once, whatever number of subscriptions of ours it matched. */
+  /** A message on a channel of this herd. Called once per message, however many subscriptions matched it. */
   readonly onMessage: (topic: string, text: string) => void
-  /** Acknowledgements came: `passed` may answer differently. */
+  /** Subscriptions were acknowledged, so the result of `passed` may have changed. */
   readonly onPassed: () => void
   readonly onRefused: (pattern: string, reason: string) => void
 }
 
-/** One upstream subscription and who holds it. */
+/** One upstream subscription and its reference count. */
 interface Held {
   readonly upstream: Upstream
-  /** A pattern it serves, for messages. */
+  /** A pattern it serves, for error messages. */
   readonly pattern: string
   count: number
   readonly acknowledged: Deferred<void>
@@ -33,14 +34,14 @@ export class Inbound {
   readonly #options: InboundOptions
   readonly #held = new Map<string, Held>()
   #client: Redis | undefined
-  /** It never was connected: nobody can have missed anything, so publishers wait for the first connection. */
+  /** Whether it has never been connected. No message can be missing then, so publishers wait for the first connection. */
   #fresh = true
-  /** All that was subscribed before is subscribed on this connection too. */
+  /** Whether every earlier subscription is re-established on this connection. */
   #caughtUp = false
-  /** Subscriptions are numbered as they are asked for; the server acknowledges in that order. */
-  #asked = 0
+  /** Subscriptions are numbered in the order they are requested; the server acknowledges in that order. */
+  #requested = 0
   #passed = 0
-  // the last message, and through which subscriptions it came
+  // the last message, and the subscriptions it was received through
   #lastChannel = ''
   #lastTopic = ''
   #lastText = ''
@@ -51,27 +52,28 @@ export class Inbound {
     this.#options = options
   }
 
-  /** The number of the newest subscription; for `passed`. */
-  get fence(): number {
-    return this.#asked
+  /** The number of the newest subscription, for `passed`. */
+  get barrier(): number {
+    return this.#requested
   }
 
-  /** Whether the server acknowledged, or refused, every subscription up to that number, or cannot now. */
-  passed(fence: number): boolean {
-    return fence <= this.#passed
+  /** Whether every subscription up to that number is acknowledged, refused, or lost with the connection. */
+  passed(barrier: number): boolean {
+    return barrier <= this.#passed
   }
 
-  /** Whether what is published now reaches our subscriptions, or waits until it does. */
-  get hears(): boolean {
+  /** Whether a message published now is received by our subscriptions, at once or after the first connection. */
+  get receiving(): boolean {
     return this.#fresh || this.#caughtUp
   }
 
-  /** Resolves when the server acknowledged. Rejects BYRE_BUS_REFUSED, or what `close` is given; never unhandled. */
+  /** Resolves when the server acknowledged the subscription. Rejects BYRE_BUS_REFUSED, or with the reason of `release` or
+   *  `close`; a rejection counts as handled. */
   acquire(pattern: string): Promise<void> {
     return this.#acquire(pattern, upstreamOf(this.#options.prefix, pattern))
   }
 
-  /** As acquire, for a channel outside the prefix. */
+  /** Like `acquire`, for a channel outside the prefix. */
   acquireChannel(name: string): Promise<void> {
     return this.#acquire(name, { kind: 'channel', name })
   }
@@ -89,9 +91,9 @@ export class Inbound {
     let held = this.#held.get(key)
     if (held === undefined) {
       held = { upstream, pattern, count: 0, acknowledged: deferred() }
-      held.acknowledged.promise.catch(() => {}) // whoever does not await `ready` is told by onRefused, or closed it
+      held.acknowledged.promise.catch(() => {}) // onRefused reports it even when no caller awaits `ready`
       this.#held.set(key, held)
-      void this.#ask(held)
+      void this.#subscribe(held)
     }
     held.count++
     return held.acknowledged.promise
@@ -107,21 +109,21 @@ export class Inbound {
     if (client === undefined) return
     const { kind, name } = upstream
     const gone = kind === 'channel' ? client.unsubscribe(name) : client.punsubscribe(name)
-    gone.catch(() => {}) // only with the connection, which takes all subscriptions along
+    gone.catch(() => {}) // fails only when the connection breaks, which ends all subscriptions
   }
 
-  /** A new connection: asks for everything again. Resolves when all was acknowledged or refused. */
+  /** Subscribes to everything on a new connection. Resolves when all subscriptions are acknowledged or refused. */
   async connect(client: Redis): Promise<void> {
     this.#client = client
     this.#fresh = false
-    client.on('message', (channel: string, text: string) => this.#arrive(channel, channel, text))
+    client.on('message', (channel: string, text: string) => this.#receive(channel, channel, text))
     client.on('pmessage', (glob: string, channel: string, text: string) =>
-      this.#arrive(`*${glob}`, channel, text),
+      this.#receive(`*${glob}`, channel, text),
     )
-    await Promise.all([...this.#held.values()].map((held) => this.#ask(held)))
+    await Promise.all([...this.#held.values()].map((held) => this.#subscribe(held)))
     if (client !== this.#client) return
     this.#caughtUp = true
-    this.#passed = this.#asked
+    this.#passed = this.#requested
     this.#options.onPassed()
   }
 
@@ -129,19 +131,19 @@ export class Inbound {
     this.#client = undefined
     this.#caughtUp = false
     this.#lastChannel = this.#lastText = ''
-    // others can be reached without it; for our own subscribers this is a gap, and they are told
-    if (!this.#fresh) this.#pass(this.#asked)
+    // messages still reach other processes; our own subscribers are notified of the gap
+    if (!this.#fresh) this.#pass(this.#requested)
   }
 
-  /** Rejects what waits for an acknowledgement with what `reason` makes. */
+  /** Rejects subscriptions that are not acknowledged with the error that `reason` returns. */
   close(reason: () => unknown): void {
     this.#client = undefined
     for (const held of this.#held.values()) held.acknowledged.reject(reason())
     this.#held.clear()
   }
 
-  async #ask(held: Held): Promise<void> {
-    const number = ++this.#asked
+  async #subscribe(held: Held): Promise<void> {
+    const number = ++this.#requested
     const client = this.#client
     if (client === undefined) {
       if (!this.#fresh) this.#pass(number)
@@ -152,7 +154,7 @@ export class Inbound {
       await (kind === 'channel' ? client.subscribe(name) : client.psubscribe(name))
       held.acknowledged.resolve()
     } catch (error) {
-      if (!isRefusal(error)) return // the connection broke: asked again on the next
+      if (!isRefusal(error)) return // the connection broke: subscribed again on the next one
       const reason = describeFailure(error, this.#options.redact)
       held.acknowledged.reject(refused('subscribe to', held.pattern, reason))
       this.#options.onRefused(held.pattern, reason)
@@ -167,11 +169,11 @@ export class Inbound {
   }
 
   /**
-   * Redis sends one copy of a message for each of our subscriptions that matches, back to back. The first is routed to
-   * everyone; a copy is recognised by coming through another subscription with the same text (the envelope's id
-   * included). The same text through the same subscription was published twice.
+   * Redis sends one copy of a message for each matching subscription, back to back. The first copy is routed to all
+   * subscribers. A message with the same text (which includes the envelope's id) from another subscription is a copy; the
+   * same text from the same subscription was published twice.
    */
-  #arrive(via: string, channel: string, text: string): void {
+  #receive(via: string, channel: string, text: string): void {
     const { prefix, onDoorbell, onMessage } = this.#options
     if (channel !== this.#lastChannel) {
       if (!channel.startsWith(prefix)) return onDoorbell(channel, text)

@@ -1,5 +1,5 @@
-// One connection that is kept: opened, proven by a PING, watched by further ones, and opened again when it is lost. A
-// client lives as long as its connection; nothing is carried over, so nothing is resent or resubscribed behind our back.
+// Keeps one connection: opens it, verifies it with a PING, monitors it with further PINGs, and opens a new one when it is
+// lost. Each connection has a new ioredis client, so ioredis resends and resubscribes nothing by itself.
 
 import type { Redis } from 'ioredis'
 import type { Clock, Random, Timer } from '../../base/clock.ts'
@@ -9,7 +9,7 @@ import { describeFailure } from './errors.ts'
 
 export interface LinkOptions {
   readonly name: 'commands' | 'subscriber'
-  /** A client that is not connected yet and never reconnects. */
+  /** Creates a client that is not connected and does not reconnect. */
   readonly createClient: () => Redis
   readonly clock: Clock
   readonly random: Random
@@ -21,19 +21,19 @@ export interface LinkOptions {
 
 /** A connection that was lost. */
 export interface Loss {
-  /** Wall clock: whatever the server handled before this was received. The sending of the last PING answered. */
+  /** Milliseconds since the epoch when the last answered PING was sent: everything the server sent before was received. */
   readonly from: number
   readonly reason: string
 }
 
-/** A PING every so often, milliseconds; unanswered until the next one is due, the connection counts as lost. */
+/** PING interval, milliseconds. The connection counts as lost when a PING is unanswered as the next one is due. */
 const HEARTBEAT_MS = 5000
 const FIRST_RETRY_MS = 50
 const LAST_RETRY_MS = 2000
 
 export class Link {
   readonly #options: LinkOptions
-  /** The one being opened or in use. */
+  /** The client that is connecting or in use. */
   #client: Redis | undefined
   #up = false
   #closed = false
@@ -41,16 +41,16 @@ export class Link {
   #attempts = 0
   #safeAt = 0
   #loss: Loss | undefined
-  /** The last reason told, so that an absent server is told of once and not at each attempt. */
-  #told: string | undefined
+  /** The last reported reason, so that an unreachable server is reported once and not at each attempt. */
+  #reportedReason: string | undefined
   #lastError: unknown
 
   constructor(options: LinkOptions) {
     this.#options = options
   }
 
-  /** The client while the connection is proven to work. One whose socket has ended already and whose end is not told yet
-   *  would refuse each command at once: a caller that tries again would never let the loop turn, and hear of it. */
+  /** The client while the connection works. Undefined as soon as the socket has ended, even before its event: such a client
+   *  rejects each command at once, and a caller that retries in microtasks would never let the loop deliver the event. */
   get client(): Redis | undefined {
     return this.#up && this.#client?.stream.writable === true ? this.#client : undefined
   }
@@ -73,12 +73,12 @@ export class Link {
     })
   }
 
-  /** The server behind it is not the right one any more: looks for it again. */
+  /** Drops the connection because its server is no longer the master, and connects again. */
   leave(reason: string): void {
     if (this.#client !== undefined && this.#up) this.#lost(this.#client, reason)
   }
 
-  /** Ends it for good; what was written is sent first. */
+  /** Closes the connection for good. What was written is still sent. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
@@ -86,11 +86,11 @@ export class Link {
     const client = this.#client
     this.#up = false
     this.#client = undefined
-    // ioredis would wait for the close of a socket that is closed already, on a timer
+    // for a socket that is already closed, ioredis would start a timer and wait for its close event
     if (client?.stream?.destroyed !== true) client?.disconnect()
   }
 
-  /** Ready only tells of TCP; AUTH, LOADING and the like show in the answer to a PING. */
+  /** The 'ready' event only means that TCP is connected; errors such as NOAUTH and LOADING show in the reply to a PING. */
   #prove(client: Redis): void {
     this.#timer = this.#options.clock.setTimer(HEARTBEAT_MS, () =>
       this.#lost(client, `no answer within ${HEARTBEAT_MS} ms`),
@@ -100,7 +100,7 @@ export class Link {
       client.ping().then(
         () => this.#proven(client, sentAt),
         (error: unknown) => {
-          // a refused AUTH is the cause of all that is refused after it
+          // keeps the first error: after a refused AUTH all later commands are refused too
           this.#lastError ??= error
           this.#lost(client, 'the server refused the connection')
         },
@@ -117,15 +117,15 @@ export class Link {
     const loss = this.#loss
     const attempts = this.#attempts + 1
     const downMs = loss === undefined ? undefined : Math.max(0, clock.now() - loss.from)
-    this.#loss = this.#told = undefined
+    this.#loss = this.#reportedReason = undefined
     this.#attempts = 0
     onEvent({ event: 'bus-up', connection: name, attempts, ...(downMs === undefined ? {} : { downMs }) })
-    this.#beat(client)
+    this.#monitor(client)
     onUp(client, loss)
   }
 
-  /** One timer: sends a PING unless the one before is unanswered still. */
-  #beat(client: Redis): void {
+  /** Sends a PING at each interval; the connection is lost when the previous PING is still unanswered. */
+  #monitor(client: Redis): void {
     let answered = true
     const tick = (): void => {
       if (!answered) return this.#lost(client, `no answer to PING within ${HEARTBEAT_MS} ms`)
@@ -136,7 +136,7 @@ export class Link {
           answered = true
           this.#safeAt = sentAt
         },
-        () => {}, // the connection ends with it, and that is told
+        () => {}, // the connection has ended, which is reported separately
       )
       this.#timer = this.#options.clock.setTimer(HEARTBEAT_MS, tick)
     }
@@ -154,8 +154,8 @@ export class Link {
     this.#timer?.cancel()
     discard(client)
     if (wasUp) this.#loss = { from: this.#safeAt, reason }
-    if (reason !== this.#told) {
-      this.#told = reason
+    if (reason !== this.#reportedReason) {
+      this.#reportedReason = reason
       onEvent({ event: 'bus-down', connection: name, reason })
     }
     this.#timer = clock.setTimer(this.#retryMs(), () => this.open())
@@ -168,9 +168,9 @@ export class Link {
   }
 }
 
-/** Its socket is closed at once: one that no longer answers would never close by itself. */
+/** Destroys the socket at once: one whose peer no longer answers would never close. */
 function discard(client: Redis): void {
-  // ioredis would wait for the close of a socket that is closed already, on a timer
+  // for a socket that is already closed, ioredis would start a timer and wait for its close event
   if (client.stream?.destroyed === true) return
   client.disconnect()
   client.stream?.destroy()

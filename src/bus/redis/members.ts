@@ -1,4 +1,5 @@
-// Who is there: the supervise processes of a herd that answer control messages, in one sorted set by the server's time.
+// The member list: the supervise processes of a herd that answer control messages, in one sorted set scored by the server's
+// time.
 
 import type { Redis } from 'ioredis'
 import type { Clock, Timer } from '../../base/clock.ts'
@@ -12,10 +13,10 @@ export interface MembersOptions {
   readonly client: () => Redis | undefined
 }
 
-/** How often a process says that it is there, milliseconds. */
-const HEALTH_MS = 10_000
-/** One that has not said so for that long is forgotten, milliseconds. */
-const FORGET_MS = 60_000
+/** Announcement interval of a member, milliseconds. */
+const ANNOUNCE_MS = 10_000
+/** A member without an announcement for this long is removed, milliseconds. */
+const EXPIRE_MS = 60_000
 
 const ANNOUNCE = script(`
 local time = redis.call('TIME')
@@ -35,13 +36,13 @@ export class Members {
     this.#key = `${keyPrefix(options.herd)}members`
   }
 
-  /** Says that `member` is there until released. */
+  /** Announces `member` periodically until the returned function is called. */
   announce(member: string): () => void {
     this.#own.set(member, undefined)
-    this.#beat(member)
+    this.#announce(member)
     return () => {
       this.#own.get(member)?.cancel()
-      // what cannot be taken off is forgotten after FORGET_MS
+      // a member that cannot be removed now expires after EXPIRE_MS
       if (this.#own.delete(member))
         this.#options
           .client()
@@ -50,30 +51,30 @@ export class Members {
     }
   }
 
-  /** Those that were there within the last minute. Waits for a connection; rejects when it breaks, or the bus closes. */
+  /** Members announced within the last minute. Waits for a connection; rejects when it breaks or the bus closes. */
   async list(): Promise<readonly string[]> {
     const client = this.#options.client() ?? (await this.#whenConnected())
-    return (await runScript(client, ANNOUNCE, [this.#key], [FORGET_MS, ''])) as string[]
+    return (await runScript(client, ANNOUNCE, [this.#key], [EXPIRE_MS, ''])) as string[]
   }
 
   #whenConnected(): Promise<Redis> {
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
   }
 
-  /** The connection is there, again. */
+  /** Called for each new connection. */
   connected(): void {
     const client = this.#options.client()
     if (client !== undefined) for (const waiting of this.#waiting.splice(0)) waiting.resolve(client)
-    for (const member of this.#own.keys()) this.#beat(member)
+    for (const member of this.#own.keys()) this.#announce(member)
   }
 
-  /** Takes its own off. Never rejects. */
+  /** Removes the members of this process. Never rejects. */
   async close(): Promise<void> {
     for (const timer of this.#own.values()) timer?.cancel()
-    for (const waiting of this.#waiting.splice(0)) waiting.reject(closedError('ask', 'who is there'))
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(closedError('list', 'members'))
     const own = [...this.#own.keys()]
     this.#own.clear()
-    // as in announce
+    // a member that cannot be removed now expires after EXPIRE_MS
     if (own.length > 0)
       await this.#options
         .client()
@@ -81,15 +82,15 @@ export class Members {
         .catch(() => {})
   }
 
-  #beat(member: string): void {
+  #announce(member: string): void {
     const { client, clock } = this.#options
     this.#own.get(member)?.cancel()
     this.#own.set(
       member,
-      clock.setTimer(HEALTH_MS, () => this.#beat(member)),
+      clock.setTimer(ANNOUNCE_MS, () => this.#announce(member)),
     )
     const redis = client()
-    // said again with the next beat, and with the next connection
-    if (redis !== undefined) runScript(redis, ANNOUNCE, [this.#key], [FORGET_MS, member]).catch(() => {})
+    // repeated at the next interval and with the next connection
+    if (redis !== undefined) runScript(redis, ANNOUNCE, [this.#key], [EXPIRE_MS, member]).catch(() => {})
   }
 }

@@ -1,5 +1,5 @@
-// The Redis protocol in as few lines as a lease and a look-up need: one socket, commands in, replies in order. For where
-// ioredis would be too much: its import is 11 MB in each thread.
+// A minimal client of the Redis protocol (RESP2), enough for leases and for the lookup of a master: one socket, commands,
+// replies in order. The lease thread uses it because importing ioredis costs 11 MB in each thread.
 
 import { connect as connectTcp } from 'node:net'
 import type { Socket } from 'node:net'
@@ -8,7 +8,7 @@ import type { Clock } from '../../base/clock.ts'
 /** Where a server listens. */
 export type Endpoint = { readonly host: string; readonly port: number } | { readonly path: string }
 
-/** As whom, and how. */
+/** Credentials, database and TLS. */
 export interface Account {
   readonly username?: string
   readonly password?: string
@@ -18,7 +18,7 @@ export interface Account {
 
 export type Reply = string | number | null | Reply[]
 
-/** What the server answered with a minus. */
+/** An error reply of the server. */
 export class ReplyError extends Error {
   override get name(): string {
     return 'ReplyError'
@@ -26,14 +26,14 @@ export class ReplyError extends Error {
 }
 
 export interface RespConnection {
-  /** Rejects ReplyError, and Error when the connection breaks. */
+  /** Rejects ReplyError for an error reply, Error when the connection breaks. */
   call(...command: (string | number)[]): Promise<Reply>
-  /** Resolves with the reason when it is gone, whoever ended it. */
+  /** Resolves with the reason when the connection has ended, whichever side ended it. */
   readonly closed: Promise<Error>
   close(): void
 }
 
-/** An open socket to `endpoint`, TLS done. Rejects after `timeoutMs`. */
+/** Opens a socket to `endpoint`, including the TLS handshake. Rejects after `timeoutMs`. */
 export async function openSocket(
   endpoint: Endpoint,
   tls: boolean,
@@ -58,7 +58,7 @@ export async function openSocket(
   })
 }
 
-/** Connects and logs in. Rejects after `timeoutMs`. */
+/** Connects and authenticates. Rejects after `timeoutMs`. */
 export async function openResp(
   endpoint: Endpoint,
   account: Account,
@@ -87,7 +87,7 @@ function withName(endpoint: Endpoint): object {
   return 'host' in endpoint ? { ...endpoint, servername: endpoint.host } : endpoint
 }
 
-/** The slots of a large cluster are some 100 kB. */
+/** Largest reply. CLUSTER SLOTS of a large cluster is about 100 kB. */
 const MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 interface Waiting {
@@ -104,13 +104,13 @@ function speak(socket: Socket): RespConnection {
     for (const call of waiting.splice(0)) call.reject(reason)
     end(reason)
   }
-  // latin1: lengths are bytes, and what is asked for here is ASCII
+  // latin1, because lengths are in bytes and all replies used here are ASCII
   socket.setEncoding('latin1')
   socket.on('data', (text: string) => {
     rest += text
     for (;;) {
       if (!/^(?:[-+:$*]|$)/.test(rest))
-        return void socket.destroy(new Error('what answers is no Redis server'))
+        return void socket.destroy(new Error('the reply is not from a Redis server'))
       const parsed = parseReply(rest, 0)
       if (parsed === undefined && rest.length > MAX_REPLY_BYTES)
         return void socket.destroy(new Error(`its reply is longer than ${MAX_REPLY_BYTES} bytes`))
@@ -146,7 +146,7 @@ function encode(command: readonly (string | number)[]): string {
 
 type Parsed = { readonly value: Reply | ReplyError; readonly end: number } | undefined
 
-/** The reply that begins at `at`, or undefined while it is not complete. */
+/** Parses the reply that begins at `at`; undefined while it is incomplete. */
 function parseReply(text: string, at: number): Parsed {
   const lineEnd = text.indexOf('\r\n', at)
   if (lineEnd === -1) return undefined

@@ -1,5 +1,5 @@
-// A message that came in over the network: parsed once on arrival, since it must be judged there anyway. The first
-// consumer gets that parse, every later one a copy of its own from the text.
+// A message received from the network. It is parsed once on arrival, because it must be validated there. The first consumer
+// gets the parsed payload; each later one parses its own copy from the text.
 
 import type { Json } from '../../base/json.ts'
 import type { Message } from '../bus.ts'
@@ -7,15 +7,15 @@ import { decodeEnvelope, encodeEnvelope } from '../codec.ts'
 import { joinReplyTopic } from '../inbox.ts'
 import type { Packet } from '../packet.ts'
 
-/** Throws BYRE_CODEC_INVALID. The result is a Packet in all that a bus and its subscriptions do with one. */
-export function readPacket(topic: string, text: string, limitBytes: number): WirePacket {
+/** Decodes a received message. Throws BYRE_CODEC_INVALID. */
+export function readPacket(topic: string, text: string, limitBytes: number): Packet {
   const envelope = decodeEnvelope(text, limitBytes)
   return new WirePacket(topic, text, envelope)
 }
 
 type Envelope = ReturnType<typeof decodeEnvelope>
 
-export class WirePacket implements Packet {
+class WirePacket implements Packet {
   readonly id: string
   readonly topic: string
   readonly ts: number
@@ -24,7 +24,7 @@ export class WirePacket implements Packet {
   readonly traceparent: string | undefined
   readonly #text: string
   readonly #wireReplyTo: string | undefined
-  /** The payload until somebody takes it; undefined is not JSON. */
+  /** The parsed payload until a consumer takes it; then undefined, which is not JSON. */
   #fresh: Json | undefined
 
   constructor(topic: string, text: string, envelope: Envelope) {
@@ -39,7 +39,7 @@ export class WirePacket implements Packet {
     this.#fresh = envelope.payload
   }
 
-  /** As it came; of a request with the topic its reply goes to inside a process. */
+  /** The received text; for a request it is encoded again with the reply topic used inside this process. */
   get envelope(): string {
     return this.replyTo === this.#wireReplyTo ? this.#text : encodeEnvelope(this)
   }
@@ -48,13 +48,8 @@ export class WirePacket implements Packet {
     return JSON.stringify(this.#payload())
   }
 
-  /** Keeps the text only: what waits for a dormant worker may wait long. */
-  settle(): void {
-    this.#fresh = undefined
-  }
-
-  /** The payload for one consumer, its own. */
-  take(): Json {
+  /** Returns the payload for one consumer, which owns it. */
+  #take(): Json {
     const payload = this.#fresh
     if (payload === undefined) return this.#payload()
     this.#fresh = undefined
@@ -62,7 +57,7 @@ export class WirePacket implements Packet {
   }
 
   open(reply: Message['reply']): Message {
-    const message: Opened = { id: this.id, topic: this.topic, ts: this.ts, payload: this.take() }
+    const message: Opened = { id: this.id, topic: this.topic, ts: this.ts, payload: this.#take() }
     if (this.type !== undefined) message.type = this.type
     if (this.traceparent !== undefined) message.headers = { traceparent: this.traceparent }
     if (reply !== undefined) message.reply = reply

@@ -1,5 +1,6 @@
-// Seeks, renews and drops leases over one connection of its own. Runs in a thread, so that no work of the loop delays a
-// renewal; it judges by the monotonic clock from the moment a command was sent, which is before the server counted.
+// Seeks, renews and drops leases over a dedicated connection. It runs in a thread, so that a busy main loop delays no
+// renewal. It measures a lease on the monotonic clock from the moment a command is sent, which is before the server starts
+// the ttl.
 
 import type { Clock, Timer } from '../../../base/clock.ts'
 import type { Redact } from '../../../base/redact.ts'
@@ -19,13 +20,13 @@ export interface KeeperOptions {
   readonly token: string
   readonly clock: Clock
   readonly redact: Redact
-  /** How long ago the main loop turned, milliseconds. */
+  /** Time since the last turn of the main loop, milliseconds. */
   readonly loopSilenceMs: () => number
-  readonly say: (message: FromThread) => void
+  readonly send: (message: FromThread) => void
 }
 
-/** A standby looks so often, milliseconds, besides when the lease runs out. */
-const LOOK_MS = 1000
+/** Longest time between two attempts of a standby, milliseconds; it also tries when the lease expires. */
+const POLL_MS = 1000
 const CONNECT_MS = 2000
 const LAST_RETRY_MS = 1000
 
@@ -35,11 +36,11 @@ interface Lease {
   readonly ttlMs: number
   readonly holder: string
   held: boolean
-  /** Monotonic: it counts as lost from then on. */
+  /** When the lease counts as lost, monotonic ms. */
   until: number
   timer: Timer | undefined
   deadline: Timer | undefined
-  /** What the server said last, if that was a no. */
+  /** The server's last reply, if it was an error. */
   refusal: string | undefined
 }
 
@@ -50,7 +51,7 @@ export class LeaseKeeper {
   #connecting = false
   #retry: Timer | undefined
   #attempts = 0
-  #told: string | undefined
+  #reportedReason: string | undefined
   #ended = false
   #lastHolder = 0
 
@@ -58,13 +59,13 @@ export class LeaseKeeper {
     this.#options = options
   }
 
-  hear(message: ToThread): void {
+  receive(message: ToThread): void {
     if (message.do === 'seek') this.#seek(message.id, message.name, message.ttlMs)
     else if (message.do === 'drop') void this.#drop(message.id)
     else void this.end()
   }
 
-  /** Drops everything, as far as the server can be reached, and closes. */
+  /** Drops all leases, as far as the server can be reached, and closes the connection. */
   async end(): Promise<void> {
     const drops = [...this.#leases.keys()].map((id) => this.#drop(id))
     this.#ended = true
@@ -95,7 +96,7 @@ export class LeaseKeeper {
     const lease = this.#leases.get(id)
     if (lease === undefined) return
     this.#forget(lease)
-    // also one that is not known to be held: an attempt may be under way. What cannot be said runs out with its time.
+    // sent even if the lease is not known to be held, because an attempt may be in progress; otherwise the lease expires
     await this.#connection?.call('EVAL', RELEASE, 1, this.#key(lease), lease.holder).catch(() => {})
   }
 
@@ -110,24 +111,24 @@ export class LeaseKeeper {
   }
 
   async #attempt(lease: Lease): Promise<void> {
-    const { clock, say, herd } = this.#options
+    const { clock, send, herd } = this.#options
     const sentAt = clock.monotonic()
     const keys = [this.#key(lease), `${keyPrefix(herd)}fence:${lease.name}`]
     const answer = await this.#call(lease, 'EVAL', ACQUIRE, 2, ...keys, lease.holder, lease.ttlMs)
-    if (!this.#leases.has(lease.id)) return // dropped meanwhile, and that was sent behind the attempt
+    if (!this.#leases.has(lease.id)) return // dropped meanwhile; the release was sent after the attempt
     if (answer === undefined) {
-      // where the connection broke, the next one begins with an attempt
-      if (lease.refusal !== undefined) this.#attemptIn(lease, LOOK_MS)
+      // after a broken connection, the next one starts with an attempt
+      if (lease.refusal !== undefined) this.#attemptIn(lease, POLL_MS)
       return
     }
     const [won, detail] = answer as [number, string | number]
     if (won === 1) {
       lease.held = true
       this.#holdFrom(lease, sentAt)
-      say({ say: 'won', id: lease.id, fence: String(detail) })
+      send({ event: 'won', id: lease.id, fence: String(detail) })
       return
     }
-    this.#attemptIn(lease, Math.min(LOOK_MS, Math.max(0, Number(detail)) + 5))
+    this.#attemptIn(lease, Math.min(POLL_MS, Math.max(0, Number(detail)) + 5))
   }
 
   #attemptIn(lease: Lease, delayMs: number): void {
@@ -135,7 +136,7 @@ export class LeaseKeeper {
     lease.timer = this.#options.clock.setTimer(delayMs, () => void this.#attempt(lease))
   }
 
-  /** It was granted by a command sent then. */
+  /** Holds the lease that a command sent at `sentAt` acquired or renewed. */
   #holdFrom(lease: Lease, sentAt: number): void {
     const { clock } = this.#options
     lease.until = sentAt + lease.ttlMs * HOLD_PART
@@ -150,43 +151,44 @@ export class LeaseKeeper {
   async #renew(lease: Lease): Promise<void> {
     const { clock, loopSilenceMs } = this.#options
     const sentAt = clock.monotonic()
-    if (sentAt >= lease.until) return this.#lost(lease, 'the process was paused beyond its end')
+    if (sentAt >= lease.until) return this.#lost(lease, 'the process was paused until after it expired')
     const silentMs = loopSilenceMs()
     if (silentMs > STUCK_TTLS * lease.ttlMs)
-      return this.#lost(lease, `the loop has not turned for ${Math.round(silentMs)} ms`)
+      return this.#lost(lease, `the main loop has been blocked for ${Math.round(silentMs)} ms`)
     const answer = await this.#call(lease, 'EVAL', RENEW, 1, this.#key(lease), lease.holder, lease.ttlMs)
     if (this.#leases.get(lease.id) !== lease) return
     if (answer === 1) this.#holdFrom(lease, sentAt)
-    else if (answer === 0) this.#lost(lease, 'the server gave it up')
+    else if (answer === 0) this.#lost(lease, 'it expired on the server')
     else lease.timer = clock.setTimer(lease.ttlMs / 10, () => void this.#renew(lease))
   }
 
   #lost(lease: Lease, reason: string): void {
     if (this.#leases.get(lease.id) !== lease) return
-    this.#options.say({ say: 'lost', id: lease.id, reason })
+    this.#options.send({ event: 'lost', id: lease.id, reason })
     void this.#drop(lease.id)
   }
 
-  /** Undefined when it could not be asked, or the server refused (then `refusal` says why): what it says no to is the
-   *  business of one lease, and the connection is that of all. A server that is no master any more is left. */
+  /** Sends a command for one lease. Returns undefined when there is no connection, or when the server refused (`refusal` then
+   *  says why). A refusal concerns one lease, so the shared connection stays open, unless the server is no longer the
+   *  master. */
   async #call(lease: Lease, ...command: (string | number)[]): Promise<Reply | undefined> {
     const connection = this.#connection
     if (connection === undefined) return undefined
     const limitMs = Math.min(CONNECT_MS, lease.ttlMs / 2)
     const limit = this.#options.clock.setTimer(limitMs, () => {
-      this.#tellDown(new Error(`no answer within ${limitMs} ms`))
+      this.#reportDown(new Error(`no answer within ${limitMs} ms`))
       connection.close()
     })
     try {
       const reply = await connection.call(...command)
       this.#attempts = 0
-      this.#told = undefined
+      this.#reportedReason = undefined
       lease.refusal = undefined
       return reply
     } catch (error) {
       if (isRefusal(error) && !isMoved(error)) return this.#refused(lease, error)
       lease.refusal = undefined
-      this.#tellDown(error)
+      this.#reportDown(error)
       connection.close()
       return undefined
     } finally {
@@ -198,7 +200,7 @@ export class LeaseKeeper {
     const reason = describeFailure(error, this.#options.redact)
     if (reason === lease.refusal) return
     lease.refusal = reason
-    this.#options.say({ say: 'refused', id: lease.id, reason })
+    this.#options.send({ event: 'refused', id: lease.id, reason })
   }
 
   #connect(): void {
@@ -208,7 +210,7 @@ export class LeaseKeeper {
       (connection) => this.#opened(connection),
       (error: unknown) => {
         this.#connecting = false
-        this.#tellDown(error)
+        this.#reportDown(error)
         this.#connectLater()
       },
     )
@@ -220,7 +222,7 @@ export class LeaseKeeper {
     const connection = await openResp(endpoint, address.account, clock, CONNECT_MS)
     const timer = clock.setTimer(CONNECT_MS, () => connection.close())
     try {
-      await connection.call('CLIENT', 'SETNAME', `byre:${herd}:leases`).catch(() => {}) // an ACL may forbid it
+      await connection.call('CLIENT', 'SETNAME', `byre:${herd}:leases`).catch(() => {}) // an ACL may deny it
       await connection.call('PING')
     } finally {
       timer.cancel()
@@ -232,11 +234,11 @@ export class LeaseKeeper {
     this.#connecting = false
     if (this.#ended) return connection.close()
     this.#connection = connection
-    this.#options.say({ say: 'up' })
+    this.#options.send({ event: 'up' })
     void connection.closed.then((reason) => {
       if (this.#connection !== connection) return
       this.#connection = undefined
-      if (!this.#ended) this.#tellDown(reason)
+      if (!this.#ended) this.#reportDown(reason)
       this.#connectLater()
     })
     for (const lease of this.#leases.values()) {
@@ -252,10 +254,10 @@ export class LeaseKeeper {
     this.#retry = this.#options.clock.setTimer(delayMs, () => this.#connect())
   }
 
-  #tellDown(error: unknown): void {
+  #reportDown(error: unknown): void {
     const reason = describeFailure(error, this.#options.redact)
-    if (reason === this.#told) return
-    this.#told = reason
-    this.#options.say({ say: 'down', reason })
+    if (reason === this.#reportedReason) return
+    this.#reportedReason = reason
+    this.#options.send({ event: 'down', reason })
   }
 }

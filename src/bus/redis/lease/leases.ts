@@ -1,11 +1,11 @@
-// The leases of this process as the supervisor sees them. The thread behind them begins with the first.
+// The leases of this process, for the supervisor. A thread maintains them; it starts with the first lease.
 
 import { Worker } from 'node:worker_threads'
 import type { Clock, Timer } from '../../../base/clock.ts'
 import { ownFile } from '../../../base/own-files.ts'
 import type { BusEvent, LeaseEvents, LeaseHold } from '../../bus.ts'
 import type { ServerAddress } from '../locate.ts'
-import { HEALTH_MS } from './protocol.ts'
+import { HEARTBEAT_MS } from './protocol.ts'
 import type { FromThread, LeaseThreadData, ToThread } from './protocol.ts'
 
 export interface LeasesOptions {
@@ -24,7 +24,7 @@ export class Leases {
     number,
     { readonly name: string; readonly ttlMs: number; readonly events: LeaseEvents }
   >()
-  readonly #beat = new Int32Array(new SharedArrayBuffer(4))
+  readonly #heartbeat = new Int32Array(new SharedArrayBuffer(4))
   #thread: Worker | undefined
   #timer: Timer | undefined
   #connected = false
@@ -39,19 +39,19 @@ export class Leases {
     return this.#connected ? 1 : 0
   }
 
-  /** Seeks the lease until it is won; then keeps it until it is lost or dropped. */
+  /** Seeks the lease until it is won, then renews it until it is lost or dropped. */
   seek(name: string, ttlMs: number, events: LeaseEvents): LeaseHold {
     const id = ++this.#last
     this.#seekers.set(id, { name, ttlMs, events })
-    this.#tell({ do: 'seek', id, name, ttlMs })
+    this.#send({ do: 'seek', id, name, ttlMs })
     return {
       drop: () => {
-        if (this.#seekers.delete(id)) this.#tell({ do: 'drop', id })
+        if (this.#seekers.delete(id)) this.#send({ do: 'drop', id })
       },
     }
   }
 
-  /** Drops all and ends the thread. */
+  /** Drops all leases and ends the thread. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
@@ -66,7 +66,7 @@ export class Leases {
     limit.cancel()
   }
 
-  #tell(message: ToThread): void {
+  #send(message: ToThread): void {
     if (this.#closed) return
     this.#thread ??= this.#start()
     this.#thread.postMessage(message)
@@ -74,7 +74,12 @@ export class Leases {
 
   #start(): Worker {
     const { address, herd, token } = this.#options
-    const workerData: LeaseThreadData = { address, herd, token, beat: this.#beat.buffer as SharedArrayBuffer }
+    const workerData: LeaseThreadData = {
+      address,
+      herd,
+      token,
+      heartbeat: this.#heartbeat.buffer as SharedArrayBuffer,
+    }
     const thread = new Worker(ENTRY, {
       workerData,
       env: {},
@@ -83,21 +88,21 @@ export class Leases {
       name: 'byre-leases',
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
     })
-    thread.on('message', (message: FromThread) => this.#heard(message))
-    let failure = 'it ended'
+    thread.on('message', (message: FromThread) => this.#receive(message))
+    let failure = 'it exited'
     thread.once('error', (error: Error) => (failure = error.message))
     thread.once('exit', () => {
       if (this.#closed || this.#thread !== thread) return
       this.#thread = undefined
       this.#connected = false
-      this.#restart(failure)
+      this.#threadFailed(failure)
     })
-    this.#move()
+    this.#sendHeartbeat()
     return thread
   }
 
-  /** The thread is gone, and with it every lease: who sought goes on seeking. */
-  #restart(reason: string): void {
+  /** Reports every lease as lost, because the thread that renewed them has failed. A caller may seek again. */
+  #threadFailed(reason: string): void {
     this.#options.onEvent({ event: 'bus-down', connection: 'leases', reason: `its thread failed: ${reason}` })
     for (const [id, { events }] of this.#seekers) {
       this.#seekers.delete(id)
@@ -105,9 +110,9 @@ export class Leases {
     }
   }
 
-  #heard(message: FromThread): void {
+  #receive(message: FromThread): void {
     const { onEvent } = this.#options
-    switch (message.say) {
+    switch (message.event) {
       case 'up':
         this.#connected = true
         return onEvent({ event: 'bus-up', connection: 'leases', attempts: 1 })
@@ -129,14 +134,14 @@ export class Leases {
     }
   }
 
-  /** Shows the thread that this loop turns. */
-  #move(): void {
-    Atomics.add(this.#beat, 0, 1)
+  /** Shows the thread that the main loop is running. */
+  #sendHeartbeat(): void {
+    Atomics.add(this.#heartbeat, 0, 1)
     this.#timer?.cancel()
     if (!this.#closed)
-      this.#timer = this.#options.clock.setTimer(HEALTH_MS, () => this.#move(), { unref: true })
+      this.#timer = this.#options.clock.setTimer(HEARTBEAT_MS, () => this.#sendHeartbeat(), { unref: true })
   }
 }
 
-/** The server gets this long to hear that the leases are dropped, milliseconds. */
+/** Longest wait for the thread to drop the leases on the server, milliseconds. */
 const END_MS = 1000

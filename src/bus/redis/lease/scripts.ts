@@ -1,7 +1,7 @@
-// A lease on the server: who holds it, until when, and the fence of the one who held it last.
+// The Lua scripts of a lease. On the server a lease is a key with the holder and its expiry, and the last fence.
 
-/** KEYS: lease, fence. ARGV: holder, ttl (ms). Answers [1, fence], or [0, ms until it runs out]. The fence outlives a lost
- *  counter: it is never below the server's time in microseconds. */
+/** KEYS: lease, fence. ARGV: holder, ttl (ms). Returns [1, fence], or [0, ms until the lease expires]. The fence also grows
+ *  when its counter is lost, because it is at least the server's time in microseconds. */
 export const ACQUIRE = `
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {0, redis.call('PTTL', KEYS[1])} end
@@ -12,7 +12,7 @@ redis.call('SET', KEYS[2], fence)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return {1, fence}`
 
-/** KEYS: lease. ARGV: holder, ttl (ms). Answers 1, or 0 when it is another's or nobody's. */
+/** KEYS: lease. ARGV: holder, ttl (ms). Returns 1, or 0 when the holder does not hold the lease. */
 export const RENEW = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])`

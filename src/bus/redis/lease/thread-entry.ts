@@ -1,16 +1,16 @@
-// The thread that keeps the leases of a process.
+// Entry point of the thread that maintains the leases of a process.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../../../base/clock.ts'
 import { createRedactor } from '../../../base/redact.ts'
 import { LeaseKeeper } from './keeper.ts'
-import { HEALTH_MS } from './protocol.ts'
+import { HEARTBEAT_MS } from './protocol.ts'
 import type { LeaseThreadData, ToThread } from './protocol.ts'
 
-const { address, herd, token, beat } = workerData as LeaseThreadData
-const counter = new Int32Array(beat)
-let seen = Atomics.load(counter, 0)
-let seenAt = systemClock.monotonic()
+const { address, herd, token, heartbeat } = workerData as LeaseThreadData
+const counter = new Int32Array(heartbeat)
+let lastCount = Atomics.load(counter, 0)
+let changedAt = systemClock.monotonic()
 
 const keeper = new LeaseKeeper({
   address,
@@ -19,22 +19,22 @@ const keeper = new LeaseKeeper({
   clock: systemClock,
   redact: createRedactor([address.account.password]),
   loopSilenceMs: () => {
-    look()
-    return systemClock.monotonic() - seenAt
+    sample()
+    return systemClock.monotonic() - changedAt
   },
-  say: (message) => parentPort?.postMessage(message),
+  send: (message) => parentPort?.postMessage(message),
 })
 
-function look(): void {
-  const now = Atomics.load(counter, 0)
-  if (now === seen) return
-  seen = now
-  seenAt = systemClock.monotonic()
+function sample(): void {
+  const count = Atomics.load(counter, 0)
+  if (count === lastCount) return
+  lastCount = count
+  changedAt = systemClock.monotonic()
 }
-const watching = setInterval(look, HEALTH_MS)
+const sampling = setInterval(sample, HEARTBEAT_MS)
 
 parentPort?.on('message', (message: ToThread) => {
-  if (message.do !== 'end') return keeper.hear(message)
-  clearInterval(watching)
+  if (message.do !== 'end') return keeper.receive(message)
+  clearInterval(sampling)
   void keeper.end().then(() => parentPort?.close())
 })

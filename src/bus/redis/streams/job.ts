@@ -1,4 +1,4 @@
-// One job between its delivery and its end.
+// A delivered job until it is acked or nacked.
 
 import type { Json } from '../../../base/json.ts'
 import { describeThrown } from '../../../base/errors.ts'
@@ -6,13 +6,13 @@ import type { Job, NackOptions } from '../../bus.ts'
 import { MAX_DEPTH, nestsDeeper } from '../../codec.ts'
 import { resolveNackOptions } from '../../stream-options.ts'
 
-/** An entry of a Redis stream: its id, then fields and values in turn. */
+/** An entry of a Redis stream: its id, then alternating field names and values. */
 export type Entry = readonly [id: string, fields: readonly string[]]
 
-/** Who handed it out. */
+/** The reader that delivered a job. */
 export interface JobSource {
   readonly stream: string
-  settled(job: HeldJob, how: 'ack' | 'nack', reason?: string, delayMs?: number): Promise<void>
+  finish(job: HeldJob, how: 'ack' | 'nack', reason?: string, delayMs?: number): Promise<void>
 }
 
 export class HeldJob implements Job {
@@ -21,8 +21,8 @@ export class HeldJob implements Job {
   readonly deliveries: number
   readonly dead?: { readonly group: string; readonly deliveries: number; readonly reason: string }
   payload: Json = null
-  /** 'waiting' until it is handed out. */
-  state: 'waiting' | 'working' | 'settled' = 'waiting'
+  /** 'waiting' until it is yielded to the worker. */
+  state: 'waiting' | 'working' | 'finished' = 'waiting'
   readonly #source: JobSource
   #text: string | undefined
   #end: Promise<void> | undefined
@@ -42,27 +42,27 @@ export class HeldJob implements Job {
       }
   }
 
-  /** Reads the payload; why it cannot be read, or undefined. */
+  /** Parses the payload. Returns why it is malformed, or undefined. */
   open(limitBytes: number): string | undefined {
     const text = this.#text
     this.#text = undefined
-    if (text === undefined) return "it has no field 'p' with its payload"
+    if (text === undefined) return "it has no field 'p' for the payload"
     if (text.length > limitBytes)
-      return `its payload has ${text.length} characters, at most ${limitBytes} allowed`
+      return `its payload has ${text.length} characters, at most ${limitBytes} are allowed`
     if (text.length > 2 * MAX_DEPTH && nestsDeeper(text, MAX_DEPTH))
       return `its payload nests deeper than ${MAX_DEPTH} levels`
     try {
       this.payload = JSON.parse(text) as Json
       return undefined
     } catch (error) {
-      return `its payload is no JSON: ${describeThrown(error).message.slice(0, 200)}`
+      return `its payload is not JSON: ${describeThrown(error).message.slice(0, 200)}`
     }
   }
 
   ack(): Promise<void> {
     if (this.#end === undefined) {
-      this.state = 'settled'
-      this.#end = this.#source.settled(this, 'ack')
+      this.state = 'finished'
+      this.#end = this.#source.finish(this, 'ack')
     }
     return this.#end
   }
@@ -71,8 +71,8 @@ export class HeldJob implements Job {
     if (this.#end === undefined) {
       try {
         const { delayMs, reason } = resolveNackOptions(this.#source.stream, options)
-        this.state = 'settled'
-        this.#end = this.#source.settled(this, 'nack', reason, delayMs)
+        this.state = 'finished'
+        this.#end = this.#source.finish(this, 'nack', reason, delayMs)
       } catch (error) {
         return Promise.reject(error)
       }
@@ -81,7 +81,7 @@ export class HeldJob implements Job {
   }
 }
 
-/** The first of that name: what a dead-letter stream put in front is its own. */
+/** The value of the first field with that name: dead-lettering prepends its fields to those of the job. */
 function valueOf(fields: readonly string[], name: string): string | undefined {
   for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i] === name) return fields[i + 1]
   return undefined

@@ -1,5 +1,5 @@
-// Names of what durable streams keep on the server. All of a herd's lie in one hash slot: a script may use them together,
-// and in a cluster one connection reaches them.
+// Key names of durable streams on the server. All keys of a herd are in one hash slot, so that a script can use them
+// together, and one connection reaches them in a cluster.
 
 export interface StreamKeys {
   readonly jobs: string
@@ -9,7 +9,7 @@ export interface StreamKeys {
   readonly dedupe: (id: string) => string
 }
 
-/** Names of herds and streams hold no white space. */
+/** Names of herds and streams contain no white space, so the separators below are unambiguous. */
 export function streamKeys(herd: string, stream: string): StreamKeys {
   const prefix = keyPrefix(herd)
   return {
@@ -21,12 +21,12 @@ export function streamKeys(herd: string, stream: string): StreamKeys {
   }
 }
 
-/** What every key of the herd begins with. */
+/** Prefix of every key of the herd. */
 export function keyPrefix(herd: string): string {
   return `byre:{${herd}}:`
 }
 
-/** Where a stream's doorbell is rung: beside the herd's topics, so that no pattern of theirs covers it. */
+/** Channel of a stream's doorbell messages. It is outside the herd's channel prefix, so that no topic pattern covers it. */
 export function doorbellChannel(herd: string, stream: string): string {
   return `byre-bell:${herd}:${stream}`
 }

@@ -1,6 +1,6 @@
-// Reads one stream for one worker: at most twice its concurrency is unacknowledged at any time, so what it cannot take
-// stays with the others. A doorbell says that there is something; a slow poll finds what was not rung for. One command
-// at a time: whatever is pending with this consumer and not held here was lost on the way.
+// Reads one stream for one worker. At most twice its concurrency is unacknowledged at any time, so that other readers get
+// the rest. A doorbell message announces jobs; a slow poll finds jobs whose doorbell was missed. The reader sends one
+// command at a time, so an entry that is pending for this consumer but not held here was lost in transit.
 
 import type { Redis } from 'ioredis'
 import type { Timer } from '../../../base/clock.ts'
@@ -9,44 +9,44 @@ import type { Job } from '../../bus.ts'
 import type { JobIteration } from '../../carrier.ts'
 import type { ResolvedStreamOptions } from '../../stream-options.ts'
 import { describeFailure, isMoved, isRefusal, refused } from '../errors.ts'
-import type { StreamDeps } from './deps.ts'
+import { Acknowledgements } from './acknowledgements.ts'
+import type { StreamContext } from './context.ts'
 import { HeldJob } from './job.ts'
 import type { Entry } from './job.ts'
 import type { StreamKeys } from './keys.ts'
-import { giveBack, ringOthers } from './release.ts'
-import { runScript, MAINTAIN } from './scripts.ts'
-import { Settlements } from './settlements.ts'
+import { releaseJobs, sendDoorbell } from './release.ts'
+import { MAINTAIN, runScript } from './scripts.ts'
 
 export interface ReaderOptions {
   readonly stream: string
   readonly keys: StreamKeys
   readonly consumer: string
   readonly reads: ResolvedStreamOptions
-  /** A job is about to be handed to the worker's code. */
+  /** Called before each job is handed to the worker's code. */
   readonly handing: () => void
-  /** Nothing of it is left to be looked after. */
+  /** Called when the reader is closed and holds nothing more. */
   readonly onGone: () => void
 }
 
-/** How often a reader looks without having been called, milliseconds. */
+/** Poll interval without doorbells, milliseconds. */
 export const POLL_MS = 5000
-/** A job read ahead that nobody asked for so long is given back, milliseconds. */
+/** A job read ahead is released when the worker has taken no job for this long, milliseconds. */
 const STALE_MS = 1000
-/** Sooner again than this nothing is looked for, whatever is due, milliseconds. */
+/** Shortest wait before the next maintenance, milliseconds. */
 const LEAST_WAIT_MS = 10
 
 type Next = IteratorResult<Job, undefined>
-type State = 'open' | 'failed' | 'ended' | 'gone'
+type State = 'open' | 'failed' | 'ended' | 'closed'
 
 export class StreamReader implements JobIteration, AsyncIterator<Job, undefined> {
-  readonly #deps: StreamDeps
+  readonly #context: StreamContext
   readonly #options: ReaderOptions
-  readonly #settlements: Settlements
-  /** By entry: not known to be acked or given back. */
+  readonly #acknowledgements: Acknowledgements
+  /** By entry: the jobs that are neither acked nor released. */
   readonly #held = new Map<string, HeldJob>()
   readonly #queue: HeldJob[] = []
   #working = 0
-  /** Nobody has asked for a job for a while, or ever. */
+  /** Whether the worker has taken no job for a while, or has never taken one. */
   #idle = true
   readonly #waiters: ((next: Next | Promise<never>) => void)[] = []
   #state: State = 'open'
@@ -55,23 +55,23 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   #pumping = false
   #pumped: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
-  /** There may be undelivered jobs. */
+  /** Whether there may be undelivered jobs. */
   #more = true
   #maintainDue = true
-  /** Something is due, and there was no room for it. */
+  /** Whether a job is due that had no room. */
   #maintainWithRoom = false
   #trimmedAt = -Infinity
   #from = '-'
   #timer: Timer | undefined
   #wakeAt = Infinity
-  /** When a job was handed out last, monotonic. */
-  #askedAt = -Infinity
+  /** When a job was yielded last, monotonic ms. */
+  #yieldedAt = -Infinity
   readonly #unlisten: (() => void) | undefined
 
-  constructor(deps: StreamDeps, options: ReaderOptions) {
-    this.#deps = deps
+  constructor(context: StreamContext, options: ReaderOptions) {
+    this.#context = context
     this.#options = options
-    this.#settlements = new Settlements(deps, {
+    this.#acknowledgements = new Acknowledgements(context, {
       ...options,
       done: (entry) => this.#forget(entry),
       retryIn: (delayMs) => this.#retryIn(delayMs),
@@ -84,7 +84,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   }
 
   get over(): boolean {
-    return this.#state === 'gone'
+    return this.#state === 'closed'
   }
 
   [Symbol.asyncIterator](): this {
@@ -92,8 +92,8 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   }
 
   next(): Promise<Next> {
-    if (this.#waiters.length === 0 && this.#mayHandOut()) {
-      const job = this.#handOut()
+    if (this.#waiters.length === 0 && this.#mayYield()) {
+      const job = this.#takeNext()
       if (job !== undefined) return Promise.resolve({ value: job, done: false })
     }
     return new Promise((resolve) => {
@@ -108,31 +108,31 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     return Promise.resolve({ value: undefined, done: true })
   }
 
-  /** The doorbell: there are jobs, or delayed ones that change what is due when. */
-  ring(delayed: boolean): void {
+  /** A doorbell was received: there are jobs, or (`delayed`) the time of the next due job may have changed. */
+  onDoorbell(delayed: boolean): void {
     this.#more = true
     if (delayed) this.#maintainDue = true
     this.#pump()
   }
 
-  /** The command connection is there, again: what was under way when it broke is found by looking. */
+  /** Called for each new command connection. The next maintenance finds jobs whose delivery was lost with the old one. */
   connected(): void {
     this.#more = this.#maintainDue = true
-    this.#settlements.pump()
+    this.#acknowledgements.pump()
     this.#pump()
   }
 
-  /** No more jobs; what was handed out may still be settled. Idempotent. */
+  /** Yields no more jobs; jobs in progress can still be acked or nacked. Idempotent. */
   end(): void {
-    if (this.#state === 'ended' || this.#state === 'gone') return
+    if (this.#state === 'ended' || this.#state === 'closed') return
     this.#state = 'ended'
     this.#unlisten?.()
     this.#serve()
-    void this.#giveBack(this.#queue.splice(0))
+    void this.#release(this.#queue.splice(0))
     if (this.#held.size === 0) void this.close()
   }
 
-  /** What is not settled is given back to the group. Idempotent. */
+  /** Releases unfinished jobs to the group. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -140,25 +140,25 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
 
   async #close(): Promise<void> {
     this.end()
-    this.#state = 'gone'
+    this.#state = 'closed'
     this.#timer?.cancel()
     await this.#pumped
-    await this.#settlements.whenSettled()
-    this.#settlements.close()
-    await this.#giveBack([...this.#held.values()])
+    await this.#acknowledgements.whenIdle()
+    this.#acknowledgements.close()
+    await this.#release([...this.#held.values()])
     this.#options.onGone()
   }
 
   #pump(): void {
-    if (!this.#pumping) this.#pumped = this.#deps.runDetached(() => this.#work())
+    if (!this.#pumping) this.#pumped = this.#context.runDetached(() => this.#work())
   }
 
   async #work(): Promise<void> {
     this.#pumping = true
     try {
       for (;;) {
-        const client = this.#deps.client()
-        if (client === undefined || this.#state === 'gone' || this.#state === 'failed') return
+        const client = this.#context.client()
+        if (client === undefined || this.#state === 'closed' || this.#state === 'failed') return
         if (!this.#grouped) await this.#makeGroup(client)
         if (this.#maintainDue || (this.#maintainWithRoom && this.#room() > 0)) await this.#maintain(client)
         else if (this.#mayRead()) await this.#read(client)
@@ -171,14 +171,14 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     }
   }
 
-  /** In whole batches: half of what may be unacknowledged, or anything once there is nothing to hand out. */
+  /** Reads in batches: when there is room for at least `concurrency` jobs, or any room while no job is queued. */
   #mayRead(): boolean {
     if (!this.#more || this.#state !== 'open') return false
     const room = this.#room()
     return room >= this.#options.reads.concurrency || (room > 0 && this.#queue.length === 0)
   }
 
-  /** None while nobody asks for jobs: what is read ahead is soon worked on. */
+  /** How many jobs may be read. None while the worker takes no jobs, so that jobs read ahead are soon worked on. */
   #room(): number {
     const wanted = this.#waiters.length > 0 || !this.#idle
     return this.#state === 'open' && wanted ? 2 * this.#options.reads.concurrency - this.#held.size : 0
@@ -197,7 +197,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   async #read(client: Redis): Promise<void> {
     const { keys, reads, consumer } = this.#options
     const room = this.#room()
-    this.#more = false // what rings from here on is heard
+    this.#more = false // a doorbell that arrives during the read sets it again
     const from = [keys.jobs, '>'] as const
     const answer = await client.xreadgroup('GROUP', reads.group, consumer, 'COUNT', room, 'STREAMS', ...from)
     const entries = (answer as [string, Entry[]][] | null)?.[0]?.[1] ?? []
@@ -211,8 +211,8 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     const periodMs = Math.min(POLL_MS, Math.floor(reads.claimAfterMs / 3))
     this.#maintainDue = this.#maintainWithRoom = false
     this.#wakeIn(periodMs)
-    const now = this.#deps.clock.monotonic()
-    this.#giveUpReadAhead(now)
+    const now = this.#context.clock.monotonic()
+    this.#releaseReadAhead(now)
     const trim = now - this.#trimmedAt >= POLL_MS
     if (trim) this.#trimmedAt = now
     const settings = [
@@ -234,22 +234,22 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     this.#from = from
     for (const [entry, deliveries, reason] of deadLettered) this.#reportDeadLetter(entry, deliveries, reason)
     this.#take(taken.map(([entry, fields, deliveries]) => new HeldJob([entry, fields], deliveries, this)))
-    this.#more = true // what was delayed may have become a job
+    this.#more = true // delayed jobs may have become available
     if (dueMs < 0) return
     if (this.#room() > 0) this.#wakeIn(Math.max(LEAST_WAIT_MS, dueMs))
     else this.#maintainWithRoom = true
   }
 
-  /** A worker that is busy for long keeps no job from others that are not. */
-  #giveUpReadAhead(now: number): void {
-    if (now - this.#askedAt < STALE_MS || this.#waiters.length > 0) return
+  /** Releases jobs read ahead for a worker that is busy for long, so that other workers get them. */
+  #releaseReadAhead(now: number): void {
+    if (now - this.#yieldedAt < STALE_MS || this.#waiters.length > 0) return
     this.#idle = true
-    if (this.#queue.length > 0) void this.#giveBack(this.#queue.splice(0))
+    if (this.#queue.length > 0) void this.#release(this.#queue.splice(0))
   }
 
-  /** One timer, for the earliest wish. */
+  /** Schedules maintenance after `delayMs`, with one timer for the earliest request. */
   #wakeIn(delayMs: number): void {
-    const { clock, runDetached } = this.#deps
+    const { clock, runDetached } = this.#context
     if (this.over) return
     const at = clock.monotonic() + delayMs
     if (at >= this.#wakeAt && this.#timer !== undefined) return
@@ -267,7 +267,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
 
   #take(jobs: readonly HeldJob[]): void {
     if (this.#state !== 'open') {
-      void this.#giveBack(jobs)
+      void this.#release(jobs)
       return
     }
     for (const job of jobs) {
@@ -277,37 +277,37 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     this.#serve()
   }
 
-  /** Hands out what may be worked on, and tells those who wait that it is over. */
+  /** Resolves pending `next()` calls: with jobs while they may be yielded, or with the end or failure of the iteration. */
   #serve(): void {
     while (this.#waiters.length > 0) {
       if (this.#state === 'failed') this.#shift()(Promise.reject(this.#failure))
       else if (this.#state !== 'open') this.#shift()({ value: undefined, done: true })
-      else if (this.#mayHandOut()) {
-        const job = this.#handOut()
+      else if (this.#mayYield()) {
+        const job = this.#takeNext()
         if (job !== undefined) this.#shift()({ value: job, done: false })
       } else return
       if (this.#state === 'failed') this.end()
     }
   }
 
-  #mayHandOut(): boolean {
+  #mayYield(): boolean {
     return this.#state === 'open' && this.#queue.length > 0 && this.#working < this.#options.reads.concurrency
   }
 
-  /** The next job; undefined when it cannot be read. */
-  #handOut(): HeldJob | undefined {
+  /** Takes the next job; undefined when it is malformed. */
+  #takeNext(): HeldJob | undefined {
     const job = this.#queue.shift() as HeldJob
-    const malformed = job.open(this.#deps.messageBytes)
+    const malformed = job.open(this.#context.messageBytes)
     this.#working++
     if (malformed !== undefined) {
-      job.state = 'settled'
-      // one that could not be buried is delivered again, and found malformed again
-      void this.settled(job, 'bury', malformed).catch(() => {})
+      job.state = 'finished'
+      // if dead-lettering fails, the job is delivered again and found malformed again
+      void this.finish(job, 'dead-letter', malformed).catch(() => {})
       return undefined
     }
     job.state = 'working'
     this.#idle = false
-    this.#askedAt = this.#deps.clock.monotonic()
+    this.#yieldedAt = this.#context.clock.monotonic()
     this.#options.handing()
     return job
   }
@@ -316,20 +316,20 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     return this.#waiters.shift() as (next: Next | Promise<never>) => void
   }
 
-  /** For its jobs: one was acked, nacked or cannot be read. */
-  settled(
+  /** Called by a job that was acked or nacked, and for a malformed job. */
+  finish(
     job: HeldJob,
-    how: 'ack' | 'nack' | 'bury',
+    how: 'ack' | 'nack' | 'dead-letter',
     reason: string = '',
     delayMs: number = 0,
   ): Promise<void> {
     this.#working--
-    const told =
+    const acknowledged =
       how === 'ack'
-        ? this.#settlements.ack(job.entry)
-        : this.#settlements.nack(job.entry, delayMs, reason, how === 'bury' ? 0 : undefined)
+        ? this.#acknowledgements.ack(job.entry)
+        : this.#acknowledgements.nack(job.entry, delayMs, reason, how === 'dead-letter' ? 0 : undefined)
     if (this.#waiters.length > 0) this.#serve()
-    return told
+    return acknowledged
   }
 
   get stream(): string {
@@ -342,32 +342,32 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     else if (this.#maintainDue || this.#maintainWithRoom || this.#mayRead()) this.#pump()
   }
 
-  async #giveBack(jobs: readonly HeldJob[]): Promise<void> {
-    const client = this.#deps.client()
+  async #release(jobs: readonly HeldJob[]): Promise<void> {
+    const client = this.#context.client()
     for (const job of jobs) this.#held.delete(job.entry)
-    if (client === undefined || !this.#grouped) return // they are claimed when the idle time is over
-    await giveBack(client, this.#deps.herd, this.#options, jobs)
+    if (client === undefined || !this.#grouped) return // other readers claim them after the idle time
+    await releaseJobs(client, this.#context.herd, this.#options, jobs)
   }
 
   #retryIn(delayMs: number): void {
-    const client = this.#deps.client()
+    const client = this.#context.client()
     if (this.#state === 'open') this.#wakeIn(delayMs)
-    else if (client !== undefined) ringOthers(client, this.#deps.herd, this.#options.stream)
+    else if (client !== undefined) sendDoorbell(client, this.#context.herd, this.#options.stream, 'delayed')
   }
 
-  /** A broken connection is waited out; what the server refuses for good ends the iteration. */
+  /** After a broken connection the reader waits for the next one; a permanent refusal ends the iteration. */
   #failed(error: unknown): void {
-    if (!isRefusal(error) || this.#state === 'gone') return
-    const reason = describeFailure(error, this.#deps.redact)
+    if (!isRefusal(error) || this.#state === 'closed') return
+    const reason = describeFailure(error, this.#context.redact)
     this.#more = this.#maintainDue = true
     if (reason.startsWith('NOGROUP')) {
-      this.#grouped = false // somebody removed it, or the whole stream
+      this.#grouped = false // the group or the whole stream was deleted
       this.#wakeIn(LEAST_WAIT_MS)
       return
     }
-    if (isMoved(error)) return this.#deps.leave(reason)
-    if (PASSING.test(reason)) {
-      this.#deps.onEvent({ event: 'bus-stream', stream: this.#options.stream, reason })
+    if (isMoved(error)) return this.#context.leave(reason)
+    if (TEMPORARY.test(reason)) {
+      this.#context.onEvent({ event: 'bus-stream', stream: this.#options.stream, reason })
       return this.#wakeIn(POLL_MS)
     }
     this.#failure = refused('read stream', this.#options.stream, reason)
@@ -378,7 +378,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
 
   #reportDeadLetter(entry: string, deliveries: number, reason: string): void {
     const { stream, reads } = this.#options
-    this.#deps.onEvent({
+    this.#context.onEvent({
       event: 'bus-dead-letter',
       stream,
       group: reads.group,
@@ -389,5 +389,5 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   }
 }
 
-/** Answers of a server that will be well again. */
-const PASSING = /^(OOM|LOADING|TRYAGAIN|ASK|BUSY|MISCONF|NOREPLICAS)\b/
+/** Errors of a server that is expected to recover. */
+const TEMPORARY = /^(OOM|LOADING|TRYAGAIN|ASK|BUSY|MISCONF|NOREPLICAS)\b/

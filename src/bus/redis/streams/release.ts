@@ -1,4 +1,4 @@
-// How a reader parts with jobs it holds: back to the group, for others at once.
+// Releases jobs that a reader holds to its group, where other readers get them at once.
 
 import type { Redis } from 'ioredis'
 import type { HeldJob } from './job.ts'
@@ -14,8 +14,9 @@ interface Holder {
   readonly reads: { readonly group: string }
 }
 
-/** Those never handed out count as never delivered. With no jobs it only takes the consumer off. Never rejects. */
-export async function giveBack(
+/** Releases `jobs`, and removes the consumer if it holds nothing more. The delivery of a job that was not yielded to the
+ *  worker does not count. Never rejects. */
+export async function releaseJobs(
   client: Redis,
   herd: string,
   { stream, keys, reads, consumer }: Holder,
@@ -23,14 +24,14 @@ export async function giveBack(
 ): Promise<void> {
   const entries = jobs.flatMap((job) => [job.entry, job.state === 'waiting' ? 1 : 0])
   const args = [reads.group, consumer, ...entries]
-  // an error means that the connection broke, or the stream is gone
+  // an error means that the connection broke or the stream no longer exists
   const released = runScript(client, RELEASE, [keys.jobs, keys.retry(reads.group)], args).catch(() => {})
-  if (jobs.length > 0) ringOthers(client, herd, stream)
+  if (jobs.length > 0) sendDoorbell(client, herd, stream, 'delayed')
   await released
 }
 
-/** There is something to claim, now or later. */
-export function ringOthers(client: Redis, herd: string, stream: string): void {
-  // unheard, their slow poll finds it
-  client.publish(doorbellChannel(herd, stream), 'delayed').catch(() => {})
+/** Wakes the readers of the stream. `kind` is 'delayed' when there are jobs to claim, now or later. */
+export function sendDoorbell(client: Redis, herd: string, stream: string, kind: 'jobs' | 'delayed'): void {
+  // a reader that misses it finds the jobs with its next poll
+  client.publish(doorbellChannel(herd, stream), kind).catch(() => {})
 }

@@ -1,5 +1,5 @@
-// What Redis does in one step for durable streams. Each script is atomic, so that a job is always in exactly one place:
-// among the undelivered entries, pending with a consumer, waiting for its retry, delayed, or in the dead-letter stream.
+// The Lua scripts of durable streams. Each script is atomic, so that a job is always in exactly one place: undelivered,
+// pending for a consumer, waiting for its retry, delayed, or in the dead-letter stream.
 
 import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
@@ -9,7 +9,7 @@ export interface Script {
   readonly sha: string
 }
 
-/** Runs `script` by its hash; the text crosses once per server. */
+/** Runs `script` by its hash; the text is sent once per server. */
 export async function runScript(
   client: Redis,
   script: Script,
@@ -28,15 +28,18 @@ export function script(text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }
 
-/** Milliseconds by the server's clock: the one all hosts share. */
+/** Milliseconds of the server's clock, which all hosts share. */
 const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
-/** Whoever holds what nobody works on: entries that wait for their retry. */
-const NOBODY = '-'
+/** The consumer of entries that wait for their retry. */
+const RETRY_CONSUMER = '-'
 
-/** `bury(id, count, reason)`: to the dead-letter stream, and out of the group. */
+/** Approximate number of entries that a dead-letter stream keeps. */
+const DEAD_MAX = 100_000
+
+/** `deadLetter(id, count, reason)` moves an entry to the dead-letter stream and removes it from the group. */
 const DEAD_LETTER = `
 local deadLettered = {}
 local function deadLetter(id, count, reason)
@@ -44,23 +47,16 @@ local function deadLetter(id, count, reason)
   if entry then
     local fields = {'g', group, 'r', reason, 'n', count, 'e', id}
     for _, part in ipairs(entry[2]) do fields[#fields + 1] = part end
-    redis.call('XADD', dead, 'MAXLEN', '~', DEAD_MAX, '*', unpack(fields))
+    redis.call('XADD', dead, 'MAXLEN', '~', ${DEAD_MAX}, '*', unpack(fields))
     deadLettered[#deadLettered + 1] = {id, count, reason}
   end
   redis.call('XACK', jobs, group, id)
 end`
 
-/** Newest entries a dead-letter stream keeps, about. */
-const DEAD_MAX = 100_000
-
-function withDeadLetter(text: string): string {
-  return DEAD_LETTER.replace('DEAD_MAX', `${DEAD_MAX}`) + text
-}
-
 /**
- * KEYS: jobs, delayed, then a key for each dedupeId. ARGV: most jobs, how long a dedupeId is remembered (ms), then for
- * each job its payload, delay (ms), id (of a delayed one) and the index of its dedupe key, or 0. Answers the id of each,
- * nil for one that found the stream full.
+ * KEYS: jobs, delayed, then a key for each dedupeId. ARGV: most jobs, lifetime of a dedupeId (ms), then for each job its
+ * payload, delay (ms), id (of a delayed job) and the index of its dedupe key, or 0. Returns the id of each job, nil when the
+ * stream was full.
  */
 export const ENQUEUE: Script = script(`${NOW}
 local limit, window = tonumber(ARGV[1]), ARGV[2]
@@ -84,7 +80,7 @@ for i = 3, #ARGV, 4 do
 end
 return ids`)
 
-/**  delayed jobs whose time has come become entries; at most a hundred in one step. */
+/** Turns delayed jobs that are due into entries, at most 100 per run. */
 const PROMOTE = `
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, 100)) do
   local at = string.find(member, ' ', 1, true)
@@ -92,7 +88,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT
   redis.call('ZREM', delayed, member)
 end`
 
-/** `due`: milliseconds until the next delayed job or retry; -1 when there is none. */
+/** Sets `due`: milliseconds until the next delayed job or retry; -1 when there is none. */
 const DUE = `
 local due = -1
 for _, key in ipairs({delayed, retry}) do
@@ -104,25 +100,27 @@ for _, key in ipairs({delayed, retry}) do
 end`
 
 /**
- * A reader looks after its group. KEYS: jobs, delayed, retry, dead. ARGV: group, consumer, room for jobs, idle time after
- * which a consumer counts as dead (ms), most deliveries, where to look for the dead from, whether to trim, then the
- * entries the reader holds: those stay its own for another idle time. What is pending with it but not held was lost on
- * the way and is given back. Claims due retries and what the dead left, oldest first. Trims what every group has done
- * with. Answers claimed [id, fields, deliveries], buried [id, deliveries, reason], ms until something is due, and where
- * to look from next time. (XAUTOCLAIM would not tell how often an entry was delivered, nor spare one that waits for
- * its retry.)
+ * Maintains the pending entries of a group on behalf of one of its readers. KEYS: jobs, delayed, retry, dead. ARGV: group,
+ * consumer, room for jobs, idle time after which a consumer counts as dead (ms), most deliveries, id from which to scan for
+ * entries of dead consumers, 1 to trim, then the entries that the reader holds.
+ * Resets the idle time of the held entries. Entries that are pending for the reader but not held were lost in transit and
+ * become due for a retry. Claims due retries and entries of dead consumers, oldest first. Trims entries that every group has
+ * acked. Returns the claimed entries [id, fields, deliveries], the dead-lettered entries [id, deliveries, reason], the ms
+ * until the next entry is due, and the id to scan from next time.
+ * XAUTOCLAIM is not used: it does not return the delivery count, and it also claims entries that wait for their retry.
  */
 export const MAINTAIN: Script = script(`${NOW}
 local jobs, delayed, retry, dead = unpack(KEYS)
 local group, me, room, idle, max = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local from, trim, held, taken = ARGV[6], ARGV[7], {}, {}
-${withDeadLetter(PROMOTE)}
+${DEAD_LETTER}
+${PROMOTE}
 for i = 8, #ARGV do held[ARGV[i]] = true end
 for _, p in ipairs(redis.call('XPENDING', jobs, group, '-', '+', 4000, me)) do
   if held[p[1]] then
     redis.call('XCLAIM', jobs, group, me, 0, p[1], 'JUSTID')
   else
-    redis.call('XCLAIM', jobs, group, '${NOBODY}', 0, p[1], 'JUSTID')
+    redis.call('XCLAIM', jobs, group, '${RETRY_CONSUMER}', 0, p[1], 'JUSTID')
     redis.call('ZADD', retry, now, p[1])
   end
 end
@@ -135,14 +133,14 @@ if room > 0 then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', retry, '-inf', now, 'LIMIT', 0, room)) do
     redis.call('ZREM', retry, id)
     local p = redis.call('XPENDING', jobs, group, id, id, 1)[1]
-    if p then take(id, p[4], 'its reader gave it back unsettled') end
+    if p then take(id, p[4], 'its reader released it without ack or nack') end
   end
   local page = redis.call('XPENDING', jobs, group, 'IDLE', idle, from, '+', 200)
   from = '-'
   for i, p in ipairs(page) do
     if #taken >= room then break end
     if not redis.call('ZSCORE', retry, p[1]) then
-      take(p[1], p[4], 'each of its readers died or lost it')
+      take(p[1], p[4], 'every reader that received it died or lost it')
     end
     if i == 200 then from = '(' .. p[1] end
   end
@@ -171,26 +169,27 @@ ${DUE}
 return {taken, deadLettered, due, from}`)
 
 /**
- * KEYS: jobs, retry, dead. ARGV: group, consumer, entry, delay (ms), most deliveries, reason. Answers nil when the entry
- * is not the consumer's any more, 0 when it waits for its retry, and its deliveries when it was buried.
+ * KEYS: jobs, retry, dead. ARGV: group, consumer, entry, delay (ms), most deliveries, reason. Returns nil when the entry no
+ * longer belongs to the consumer, 0 when it waits for its retry, and its delivery count when it was dead-lettered.
  */
 export const NACK: Script = script(`${NOW}
 local jobs, retry, dead = unpack(KEYS)
 local group, id, max = ARGV[1], ARGV[3], tonumber(ARGV[5])
-${DEAD_LETTER.replace('DEAD_MAX', `${DEAD_MAX}`)}
+${DEAD_LETTER}
 local p = redis.call('XPENDING', jobs, group, id, id, 1)[1]
 if not p or p[2] ~= ARGV[2] then return false end
 if p[4] >= max then
   deadLetter(id, p[4], ARGV[6])
   return p[4]
 end
-redis.call('XCLAIM', jobs, group, '${NOBODY}', 0, id, 'JUSTID')
+redis.call('XCLAIM', jobs, group, '${RETRY_CONSUMER}', 0, id, 'JUSTID')
 redis.call('ZADD', retry, now + tonumber(ARGV[4]), id)
 return 0`)
 
 /**
- * A reader ends. KEYS: jobs, retry. ARGV: group, consumer, then for each entry it holds its id and 1 if nobody has seen
- * it (this delivery does not count). Others get them at once.
+ * Releases entries of a reader, so that other readers get them at once, and removes its consumer when nothing is pending.
+ * KEYS: jobs, retry. ARGV: group, consumer, then for each entry its id, and 1 if the delivery does not count because the
+ * worker has not received the job, or 0.
  */
 export const RELEASE: Script = script(`${NOW}
 local jobs, retry = unpack(KEYS)
@@ -200,7 +199,7 @@ for i = 3, #ARGV, 2 do
   local p = redis.call('XPENDING', jobs, group, id, id, 1)[1]
   if p and p[2] == me then
     local count = p[4] - tonumber(ARGV[i + 1])
-    redis.call('XCLAIM', jobs, group, '${NOBODY}', 0, id, 'RETRYCOUNT', count, 'JUSTID')
+    redis.call('XCLAIM', jobs, group, '${RETRY_CONSUMER}', 0, id, 'RETRYCOUNT', count, 'JUSTID')
     redis.call('ZADD', retry, now, id)
   end
 end
@@ -210,8 +209,8 @@ end
 return 0`)
 
 /**
- * Whether a reader of the group would find something. KEYS: jobs, delayed, retry. ARGV: group, idle time (ms). Answers
- * 1 or 0, how far the group has come (a text that changes with each delivery and each ack), and ms until something is due.
+ * Checks whether a reader of the group would find jobs. KEYS: jobs, delayed, retry. ARGV: group, idle time (ms). Returns 1
+ * or 0, the group's position (a text that changes with each delivery and each ack), and ms until the next entry is due.
  */
 export const PEEK: Script = script(`${NOW}
 local jobs, delayed, retry = unpack(KEYS)

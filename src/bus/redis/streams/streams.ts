@@ -1,50 +1,49 @@
-// Durable streams of one process, on the two connections the bus has anyway.
+// The durable streams of one process. They use the two connections of the bus and open none.
 
 import { AsyncResource } from 'node:async_hooks'
 import { hostname } from 'node:os'
-import type { Clock } from '../../../base/clock.ts'
+
 import type { Json } from '../../../base/json.ts'
 import type { EnqueueOptions, StreamOptions, StreamWatch } from '../../bus.ts'
 import type { JobIteration, StreamSource } from '../../carrier.ts'
 import { encodePayload } from '../../codec.ts'
 import { closedError } from '../../router.ts'
 import { resolveEnqueueOptions, resolveStreamOptions } from '../../stream-options.ts'
-import type { StreamDeps } from './deps.ts'
+import type { StreamContext } from './context.ts'
 import { doorbellChannel, streamKeys } from './keys.ts'
 import { StreamReader } from './reader.ts'
 import { Watch } from './watch.ts'
 import { StreamWriter } from './writer.ts'
 
-export interface StreamsOptions extends Omit<StreamDeps, 'runDetached'> {
-  readonly clock: Clock
-  /** Differs between processes. */
+export interface StreamsOptions extends Omit<StreamContext, 'runDetached'> {
+  /** Unique to this process. */
   readonly token: string
-  /** Subscribes to a channel of the server, reference-counted. Resolves when that is acknowledged. */
+  /** Subscribes to a channel of the server, with reference counting. Resolves when the server acknowledged it. */
   readonly listen: (channel: string) => Promise<void>
   readonly unlisten: (channel: string) => void
 }
 
-/** Whoever wants to hear a doorbell. */
+/** A listener for the doorbell messages of a stream. */
 type Listener = (delayed: boolean) => void
 
 export class Streams implements StreamSource {
   readonly #options: StreamsOptions
-  readonly #deps: StreamDeps
+  readonly #context: StreamContext
   readonly #writer: StreamWriter
   readonly #readers = new Set<StreamReader>()
   readonly #watches = new Set<Watch>()
   readonly #listeners = new Map<string, Set<Listener>>()
-  readonly #context = new AsyncResource('byre.streams')
+  readonly #detached = new AsyncResource('byre.streams')
   #lastReader = 0
   #closed = false
 
   constructor(options: StreamsOptions) {
     this.#options = options
-    this.#deps = { ...options, runDetached: (fn) => this.#context.runInAsyncScope(fn) }
-    this.#writer = new StreamWriter(this.#deps, `d-${options.token}-`)
+    this.#context = { ...options, runDetached: (fn) => this.#detached.runInAsyncScope(fn) }
+    this.#writer = new StreamWriter(this.#context, `d-${options.token}-`)
   }
 
-  /** Jobs that wait to be accepted. */
+  /** Enqueued jobs that the server has not accepted yet. */
   get unsent(): number {
     return this.#writer.size
   }
@@ -71,8 +70,8 @@ export class Streams implements StreamSource {
     if (this.#closed) throw closedError('read stream', stream)
     const keys = streamKeys(herd, stream)
     const consumer = `${hostname()}:${process.pid}:${token}:${++this.#lastReader}`
-    const onDoorbell: Listener = (delayed) => reader.ring(delayed)
-    const reader: StreamReader = new StreamReader(this.#deps, {
+    const onDoorbell: Listener = (delayed) => reader.onDoorbell(delayed)
+    const reader: StreamReader = new StreamReader(this.#context, {
       stream,
       keys,
       consumer,
@@ -80,47 +79,47 @@ export class Streams implements StreamSource {
       handing,
       onGone: () => {
         this.#readers.delete(reader)
-        this.#unhear(stream, onDoorbell)
+        this.#unlisten(stream, onDoorbell)
       },
     })
     this.#readers.add(reader)
-    this.#hear(stream, onDoorbell)
+    this.#listen(stream, onDoorbell)
     return reader
   }
 
   watch(stream: string, group: string, wake: () => void): StreamWatch {
     const keys = streamKeys(this.#options.herd, stream)
-    const onDoorbell: Listener = () => watch.ring()
+    const onDoorbell: Listener = () => watch.onDoorbell()
     const onReleased = (): void => {
       this.#watches.delete(watch)
-      this.#unhear(stream, onDoorbell)
+      this.#unlisten(stream, onDoorbell)
     }
-    const watch: Watch = new Watch(this.#deps, { stream, group, keys, wake, onReleased })
+    const watch: Watch = new Watch(this.#context, { stream, group, keys, wake, onReleased })
     this.#watches.add(watch)
-    this.#hear(stream, onDoorbell)
+    this.#listen(stream, onDoorbell)
     return watch
   }
 
-  /** A message on a channel that is no topic. */
-  ring(channel: string, text: string): void {
+  /** Called for each message on a channel outside the herd's topics. */
+  onDoorbell(channel: string, text: string): void {
     const listeners = this.#listeners.get(channel)
     if (listeners !== undefined) for (const listener of listeners) listener(text === 'delayed')
   }
 
-  /** The command connection is there, again. */
+  /** Called for each new command connection. */
   connected(): void {
     this.#writer.pump()
     for (const reader of this.#readers) reader.connected()
-    for (const watch of this.#watches) watch.ring()
+    for (const watch of this.#watches) watch.onDoorbell()
   }
 
-  /** The subscriber connection is there, again: doorbells may have been missed. */
+  /** Called for each new subscriber connection, because doorbells may have been missed. */
   listening(): void {
-    for (const reader of this.#readers) reader.ring(true)
-    for (const watch of this.#watches) watch.ring()
+    for (const reader of this.#readers) reader.onDoorbell(true)
+    for (const watch of this.#watches) watch.onDoorbell()
   }
 
-  /** Resolves when what readers held was given back. */
+  /** Resolves when the readers have released their jobs. */
   async close(): Promise<void> {
     this.#closed = true
     for (const watch of this.#watches) watch.release()
@@ -129,17 +128,17 @@ export class Streams implements StreamSource {
     await Promise.all([...this.#readers].map((reader) => reader.close()))
   }
 
-  #hear(stream: string, listener: Listener): void {
+  #listen(stream: string, listener: Listener): void {
     const channel = doorbellChannel(this.#options.herd, stream)
     const listeners = this.#listeners.get(channel) ?? new Set()
     this.#listeners.set(channel, listeners.add(listener))
     this.#options.listen(channel).then(
-      () => listener(true), // what was rung before nobody heard
-      () => {}, // refused, and told: the poll finds it
+      () => listener(true), // doorbells sent before the subscription were missed
+      () => {}, // the refusal is reported, and the poll finds the jobs
     )
   }
 
-  #unhear(stream: string, listener: Listener): void {
+  #unlisten(stream: string, listener: Listener): void {
     const channel = doorbellChannel(this.#options.herd, stream)
     const listeners = this.#listeners.get(channel)
     if (listeners?.delete(listener) !== true) return

@@ -1,11 +1,11 @@
-// Looks whether there are jobs, for a worker that is not there to read them: on each doorbell, when something is due, and
-// by a slow poll. It takes none.
+// Watches a stream on behalf of a dormant worker: it checks for jobs at each doorbell, when a job becomes due, and by a slow
+// poll. It takes no jobs.
 
 import type { Timer } from '../../../base/clock.ts'
 import type { StreamWatch } from '../../bus.ts'
 import { CLAIM_AFTER_MS } from '../../stream-options.ts'
 import { describeFailure, isMoved, isRefusal } from '../errors.ts'
-import type { StreamDeps } from './deps.ts'
+import type { StreamContext } from './context.ts'
 import type { StreamKeys } from './keys.ts'
 import { POLL_MS } from './reader.ts'
 import { PEEK, runScript } from './scripts.ts'
@@ -19,33 +19,33 @@ export interface WatchOptions {
 }
 
 export class Watch implements StreamWatch {
-  readonly #deps: StreamDeps
+  readonly #context: StreamContext
   readonly #options: WatchOptions
   #timer: Timer | undefined
-  #looking = false
+  #checking = false
   #again = false
   #released = false
-  /** How far the group had come when it was called last: no progress since, no call before the next doorbell or poll. */
-  #calledAt: string | undefined
+  /** The group's position at the last `wake`. While it is unchanged, `wake` is not called before the next doorbell or poll. */
+  #wokenAt: string | undefined
 
-  constructor(deps: StreamDeps, options: WatchOptions) {
-    this.#deps = deps
+  constructor(context: StreamContext, options: WatchOptions) {
+    this.#context = context
     this.#options = options
-    this.ring()
+    this.onDoorbell()
   }
 
-  ring(): void {
-    this.#calledAt = undefined
+  onDoorbell(): void {
+    this.#wokenAt = undefined
     this.check()
   }
 
   check(): void {
     if (this.#released) return
-    if (this.#looking) {
+    if (this.#checking) {
       this.#again = true
       return
     }
-    void this.#deps.runDetached(() => this.#look())
+    void this.#context.runDetached(() => this.#peek())
   }
 
   release(): void {
@@ -55,12 +55,12 @@ export class Watch implements StreamWatch {
     this.#options.onReleased()
   }
 
-  async #look(): Promise<void> {
-    const { clock, client, redact, leave, onEvent } = this.#deps
+  async #peek(): Promise<void> {
+    const { clock, client, redact, leave, onEvent } = this.#context
     const { stream, group, keys, wake } = this.#options
     const redis = client()
     let waitMs = POLL_MS
-    this.#looking = true
+    this.#checking = true
     this.#again = false
     try {
       if (redis === undefined) return
@@ -74,8 +74,8 @@ export class Watch implements StreamWatch {
       )
       const [work, position, dueMs] = answer as [number, string, number]
       if (dueMs >= 0) waitMs = Math.min(POLL_MS, Math.max(10, dueMs))
-      if (work === 1 && position !== this.#calledAt && !this.#released) {
-        this.#calledAt = position
+      if (work === 1 && position !== this.#wokenAt && !this.#released) {
+        this.#wokenAt = position
         wake()
       }
     } catch (error) {
@@ -83,17 +83,17 @@ export class Watch implements StreamWatch {
       else if (isRefusal(error))
         onEvent({ event: 'bus-stream', stream, reason: describeFailure(error, redact) })
     } finally {
-      this.#looking = false
+      this.#checking = false
       if (this.#again) this.check()
       else if (!this.#released) {
         this.#timer?.cancel()
-        this.#timer = clock.setTimer(waitMs, () => this.ring())
+        this.#timer = clock.setTimer(waitMs, () => this.onDoorbell())
       }
     }
   }
 }
 
-/** No such stream yet, or no such group. */
+/** Whether the stream or the group does not exist yet. */
 function isMissing(error: unknown): boolean {
   return error instanceof Error && /NOGROUP|no such key/i.test(error.message)
 }

@@ -1,5 +1,5 @@
-// What this process enqueues: jobs of one turn go in one script and ring the doorbell once. Bounded in number, size and
-// time while the server is away.
+// Enqueues jobs. The jobs of one turn are sent with one script and one doorbell message. While the server is unreachable
+// the queue is bounded in number, size and time.
 
 import type { Redis } from 'ioredis'
 import type { Timer } from '../../../base/clock.ts'
@@ -7,16 +7,17 @@ import { ByreError } from '../../../base/errors.ts'
 import type { ResolvedEnqueueOptions } from '../../stream-options.ts'
 import { describeFailure, isMoved, isRefusal, refused, unavailable } from '../errors.ts'
 import { MAX_UNSENT, MAX_UNSENT_LENGTH, MAX_WAIT_MS } from '../outbox.ts'
-import { oncePerTurn } from './deps.ts'
-import type { StreamDeps } from './deps.ts'
-import { doorbellChannel, streamKeys } from './keys.ts'
+import { oncePerTurn } from './context.ts'
+import type { StreamContext } from './context.ts'
+import { streamKeys } from './keys.ts'
+import { sendDoorbell } from './release.ts'
 import { ENQUEUE, runScript } from './scripts.ts'
 
-/** Most jobs in a stream, those done and not trimmed yet among them. */
+/** Most jobs in a stream, including finished jobs that are not trimmed yet. */
 const MAX_JOBS = 10_000_000
 /** How long a dedupeId is remembered, milliseconds. */
 const DEDUPE_MS = 3_600_000
-/** Jobs and characters in one script: what holds the server up for about a millisecond. */
+/** Most jobs and characters in one script, which then blocks the server for about a millisecond. */
 const BATCH_JOBS = 200
 const BATCH_LENGTH = 1024 * 1024
 
@@ -24,14 +25,14 @@ interface Item {
   readonly stream: string
   readonly body: string
   readonly options: ResolvedEnqueueOptions
-  /** Monotonic: rejected then, if it still waits. */
+  /** Deadline for a job that is not sent yet, monotonic ms. */
   readonly until: number
   readonly resolve: (id: string) => void
   readonly reject: (error: unknown) => void
 }
 
 export class StreamWriter {
-  readonly #deps: StreamDeps
+  readonly #context: StreamContext
   readonly #idPrefix: string
   readonly #waiting = new Map<string, Item[]>()
   readonly #flush: () => void
@@ -40,25 +41,25 @@ export class StreamWriter {
   #lastId = 0
   #timer: Timer | undefined
 
-  constructor(deps: StreamDeps, idPrefix: string) {
-    this.#deps = deps
+  constructor(context: StreamContext, idPrefix: string) {
+    this.#context = context
     this.#idPrefix = idPrefix
     this.#flush = oncePerTurn(() => this.pump())
   }
 
-  /** Not acknowledged. */
+  /** Jobs that the server has not accepted yet. */
   get size(): number {
     return this.#count
   }
 
   enqueue(stream: string, body: string, options: ResolvedEnqueueOptions): Promise<string> {
     if (this.#count >= MAX_UNSENT || (this.#count > 0 && this.#length + body.length > MAX_UNSENT_LENGTH)) {
-      const why = `${this.#count} jobs (${this.#length} characters) wait for the Redis server already`
+      const why = `${this.#count} jobs (${this.#length} characters) already wait for the Redis server`
       return Promise.reject(unavailable(stream, why, false, 'enqueue to'))
     }
     this.#count++
     this.#length += body.length
-    const until = this.#deps.clock.monotonic() + MAX_WAIT_MS
+    const until = this.#context.clock.monotonic() + MAX_WAIT_MS
     return new Promise((resolve, reject) => {
       const item: Item = { stream, body, options, until, resolve, reject }
       const items = this.#waiting.get(stream)
@@ -68,11 +69,11 @@ export class StreamWriter {
     })
   }
 
-  /** Sends what waits, or sees to it that it does not wait for ever. */
+  /** Sends all waiting jobs, or without a connection sets the timer that rejects them. */
   pump(): void {
     if (this.#waiting.size === 0) return
-    // one for all: a write may end the socket, and what is left of the batches still has to be told
-    const redis = this.#deps.client()
+    // one client for all batches: if a write ends the socket, the remaining batches must fail through it too
+    const redis = this.#context.client()
     if (redis === undefined) return this.#arm()
     this.#timer?.cancel()
     for (const [stream, items] of this.#waiting) {
@@ -81,16 +82,16 @@ export class StreamWriter {
     }
   }
 
-  /** Rejects what was not written. */
+  /** Rejects jobs that were not sent. */
   close(reason: (stream: string) => unknown): void {
     this.#timer?.cancel()
     for (const [stream, items] of this.#waiting)
-      for (const item of items) this.#settle(item, () => item.reject(reason(stream)))
+      for (const item of items) this.#finish(item, () => item.reject(reason(stream)))
     this.#waiting.clear()
   }
 
   async #send(redis: Redis, stream: string, items: readonly Item[]): Promise<void> {
-    const { herd, redact } = this.#deps
+    const { herd, redact } = this.#context
     const keys = streamKeys(herd, stream)
     const names = [keys.jobs, keys.delayed]
     const args: (string | number)[] = [MAX_JOBS, DEDUPE_MS]
@@ -102,13 +103,13 @@ export class StreamWriter {
     }
     const added = runScript(redis, ENQUEUE, names, args)
     const delayed = items.some(({ options }) => options.delayMs > 0)
-    // behind the script on the same connection: whoever hears it finds the jobs; unheard, their slow poll does
-    redis.publish(doorbellChannel(herd, stream), delayed ? 'delayed' : 'jobs').catch(() => {})
+    // sent after the script on the same connection, so that a reader that receives it finds the jobs
+    sendDoorbell(redis, herd, stream, delayed ? 'delayed' : 'jobs')
     try {
       const ids = (await added) as (string | null)[]
       items.forEach((item, n) => {
         const id = ids[n]
-        this.#settle(item, () => (typeof id === 'string' ? item.resolve(id) : item.reject(full(stream))))
+        this.#finish(item, () => (typeof id === 'string' ? item.resolve(id) : item.reject(full(stream))))
       })
     } catch (error) {
       const why = describeFailure(error, redact)
@@ -121,19 +122,19 @@ export class StreamWriter {
             'unknown',
             'enqueue to',
           )
-      for (const item of items) this.#settle(item, () => item.reject(failure))
+      for (const item of items) this.#finish(item, () => item.reject(failure))
     }
   }
 
-  /** They were not added: once more, where the master is. */
+  /** Keeps jobs that were not added, to send them again to the new master. */
   #again(stream: string, items: readonly Item[], why: string): void {
     this.#waiting.set(stream, [...items, ...(this.#waiting.get(stream) ?? [])])
-    this.#deps.leave(why)
+    this.#context.leave(why)
     this.#arm()
   }
 
   #arm(): void {
-    const { clock } = this.#deps
+    const { clock } = this.#context
     let oldest = Infinity
     for (const items of this.#waiting.values()) oldest = Math.min(oldest, items[0]?.until ?? Infinity)
     this.#timer?.cancel()
@@ -142,20 +143,20 @@ export class StreamWriter {
   }
 
   #expire(): void {
-    const now = this.#deps.clock.monotonic()
+    const now = this.#context.clock.monotonic()
     for (const [stream, items] of this.#waiting) {
       const fresh = items.filter((item) => item.until > now)
-      for (const item of items) if (item.until <= now) this.#settle(item, () => item.reject(late(stream)))
+      for (const item of items) if (item.until <= now) this.#finish(item, () => item.reject(late(stream)))
       if (fresh.length === 0) this.#waiting.delete(stream)
       else this.#waiting.set(stream, fresh)
     }
     this.#arm()
   }
 
-  #settle(item: Item, outcome: () => void): void {
+  #finish(item: Item, settle: () => void): void {
     this.#count--
     this.#length -= item.body.length
-    outcome()
+    settle()
   }
 }
 
@@ -182,7 +183,7 @@ function late(stream: string): ByreError {
 function full(stream: string): ByreError {
   return new ByreError(
     'BYRE_BUS_OVERFLOW',
-    `Cannot enqueue to '${stream}': it holds ${MAX_JOBS} jobs, the most a stream may. Let its readers catch up, or remove groups that nobody reads (XGROUP DESTROY).`,
+    `Cannot enqueue to '${stream}': the stream holds ${MAX_JOBS} jobs, the most allowed. Let its readers catch up, or remove groups without readers (XGROUP DESTROY).`,
     { details: { stream, limit: MAX_JOBS } },
   )
 }
