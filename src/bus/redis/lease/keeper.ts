@@ -158,7 +158,7 @@ export class LeaseKeeper {
     const answer = await this.#call(lease, 'EVAL', RENEW, 1, this.#key(lease), lease.holder, lease.ttlMs)
     if (this.#leases.get(lease.id) !== lease) return
     if (answer === 1) this.#holdFrom(lease, sentAt)
-    else if (answer === 0) this.#lost(lease, 'it expired on the server')
+    else if (answer === 0) this.#lost(lease, 'it expired, or another process took it')
     else lease.timer = clock.setTimer(lease.ttlMs / 10, () => void this.#renew(lease))
   }
 
