@@ -9,7 +9,7 @@ import { createEmbeddedBus } from '../../src/bus/embedded.ts'
 setFlagsFromString('--expose-gc')
 const gc = runInNewContext('gc') as () => void
 
-/** A bus that answers each `ask`. */
+/** A bus that replies to each `ask`. */
 function answeringBus() {
   const bus = createEmbeddedBus({ messageBytes: 1000, buffer: 10, clock: systemClock })
   void (async () => {
@@ -18,7 +18,7 @@ function answeringBus() {
   return bus
 }
 
-t.test('everything that waits for one signal shares one listener, and is called once', async (t) => {
+t.test('all callbacks of one signal share one listener, and each is called once', async (t) => {
   const abort = new AbortController()
   const called: number[] = []
   const releases = Array.from({ length: 20 }, (_, i) => onAbort(abort.signal, () => called.push(i)))
@@ -34,7 +34,7 @@ t.test('everything that waits for one signal shares one listener, and is called 
   t.equal(getEventListeners(abort.signal, 'abort').length, 0)
 })
 
-t.test('the last that is released takes the listener with it', async (t) => {
+t.test('removing the last callback removes the listener', async (t) => {
   const { signal } = new AbortController()
   const [first, last] = [onAbort(signal, () => t.fail('released')), onAbort(signal, () => t.fail('released'))]
   first()
@@ -43,11 +43,11 @@ t.test('the last that is released takes the listener with it', async (t) => {
   t.equal(getEventListeners(signal, 'abort').length, 0)
   const again = onAbort(signal, () => {})
   last()
-  t.equal(getEventListeners(signal, 'abort').length, 1, 'a release says nothing of who came after')
+  t.equal(getEventListeners(signal, 'abort').length, 1, 'a release does not remove a later callback')
   again()
 })
 
-t.test('a release in the middle of the abort spares who was not called yet', async (t) => {
+t.test('a callback removed during the abort is not called', async (t) => {
   const abort = new AbortController()
   const called: string[] = []
   const releases: (() => void)[] = []
@@ -58,7 +58,7 @@ t.test('a release in the middle of the abort spares who was not called yet', asy
   t.same(called, ['first', 'third'])
 })
 
-t.test('a signal of one request does not outlive it', async (t) => {
+t.test('the listener of a request is removed with the request', async (t) => {
   const stop = new AbortController()
   const bus = answeringBus()
   const ask = async (): Promise<WeakRef<AbortSignal>> => {
@@ -76,7 +76,7 @@ t.test('a signal of one request does not outlive it', async (t) => {
   await bus.close()
 })
 
-t.test('a signal that lives on holds nothing of what has ended', async (t) => {
+t.test('a long-lived signal retains nothing of ended subscriptions and requests', async (t) => {
   const abort = new AbortController()
   const bus = answeringBus()
   const ended = await (async () => {

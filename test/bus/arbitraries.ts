@@ -1,4 +1,4 @@
-// Topics and patterns for property tests: few tokens, so that they meet often.
+// Topics and patterns for property tests, from few tokens so that they often match.
 import fc from 'fast-check'
 
 const token = fc.constantFrom('a', 'b', 'c', 'ü', 'a[b]?')

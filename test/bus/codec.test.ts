@@ -15,7 +15,7 @@ const GOOD = { v: 1, id: 'i-1', ts: 1_700_000_000_000, payload: { a: [1] } }
 const text = (change: Record<string, unknown>): string => JSON.stringify({ ...GOOD, ...change })
 const nest = (levels: number, open = '[', close = ']'): string => open.repeat(levels) + close.repeat(levels)
 
-/** The error of `fn`, which must be a coded one with a message of bounded length. */
+/** Returns the error of `fn`, which must have a code and a message of bounded length. */
 function refusal(fn: () => unknown): ByreError | undefined {
   try {
     fn()
@@ -27,7 +27,7 @@ function refusal(fn: () => unknown): ByreError | undefined {
   }
 }
 
-t.test('an envelope survives the text', async () => {
+t.test('an envelope is unchanged after encoding and decoding', async () => {
   const field = fc.string({ minLength: 1, maxLength: MAX_FIELD_LENGTH })
   const arbitrary = fc.record(
     {
@@ -100,12 +100,12 @@ for (const [what, input, problem] of REFUSED)
     t.ok(performance.now() - startedAt < 200, 'at once')
   })
 
-t.test('everything wrong with an envelope is named at once', async (t) => {
+t.test('an error lists all problems of an envelope', async (t) => {
   const error = refusal(() => decodeEnvelope('{"v":1,"id":"","ts":"now","headers":1}', LIMIT))
   t.match(error?.message, /4 problems\n.*id: .*\n.*ts: .*\n.*headers: .*\n.*payload: /)
 })
 
-t.test('unknown keys are left out, also __proto__', async (t) => {
+t.test('unknown keys are dropped, including __proto__', async (t) => {
   const decoded = decodeEnvelope(
     '{"later":1,"__proto__":{"x":1},"v":1,"id":"a","ts":1,"payload":{"__proto__":{"y":1}}}',
     LIMIT,
@@ -116,7 +116,7 @@ t.test('unknown keys are left out, also __proto__', async (t) => {
   t.equal(({} as Record<string, unknown>)['x'] ?? ({} as Record<string, unknown>)['y'], undefined)
 })
 
-t.test('whatever comes in, decode gives an envelope or a coded error', async (t) => {
+t.test('for any input, decode returns an envelope or throws an error with a code', async (t) => {
   const known = fc.constantFrom(
     'v',
     'id',
@@ -149,10 +149,10 @@ t.test('whatever comes in, decode gives an envelope or a coded error', async (t)
     }),
     { numRuns: 5000 },
   )
-  t.equal(Object.keys(Object.prototype).length, 0, 'and nothing polluted the prototype')
+  t.equal(Object.keys(Object.prototype).length, 0, 'the prototype is not polluted')
 })
 
-t.test('whatever is published, encode gives text that parses or a coded error', async () => {
+t.test('for any payload, encode returns text that parses or throws an error with a code', async () => {
   const hostile = fc.anything({
     withBigInt: true,
     withDate: true,
@@ -174,15 +174,15 @@ t.test('whatever is published, encode gives text that parses or a coded error', 
   )
 })
 
-t.test('the depth is counted outside of strings only', async (t) => {
+t.test('brackets inside strings do not count as depth', async (t) => {
   t.ok(nestsDeeper(nest(3), 2))
   t.notOk(nestsDeeper(nest(3), 3))
   t.notOk(nestsDeeper('[[],[],{"a":[]}]', 3))
   t.notOk(nestsDeeper(JSON.stringify(['[[[[', '\\"[[[[', '\\', '{{{{']), 1))
-  t.notOk(nestsDeeper('"[[[[', 1), 'an open string ends with the text')
+  t.notOk(nestsDeeper('"[[[[', 1), 'an unterminated string ends with the text')
 })
 
-t.test('the depth is that of a recursive count, for every value', async () => {
+t.test('the depth equals a recursive count, for every value', async () => {
   const depth = (v: unknown): number =>
     typeof v === 'object' && v !== null ? 1 + Math.max(0, ...Object.values(v).map(depth)) : 0
   fc.assert(
@@ -193,7 +193,7 @@ t.test('the depth is that of a recursive count, for every value', async () => {
   )
 })
 
-t.test('no body near the limits of depth is missed by the shortcut for short texts', async (t) => {
+t.test('the shortcut for short texts misses no body near the depth limit', async (t) => {
   const deepest = JSON.parse(nest(MAX_DEPTH)) as unknown
   t.equal(encodePayload(deepest, LIMIT, 't'), nest(MAX_DEPTH))
   t.match(

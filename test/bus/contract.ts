@@ -1,4 +1,4 @@
-// The laws every bus keeps, whatever carries the messages: embedded.test.ts and the Redis bus's tests apply them.
+// The laws of every bus, for any transport. embedded.test.ts and redis.test.ts apply them.
 // Nothing here assumes that a publish has arrived when it resolves; `flush` waits for that.
 import type { Test } from 'tap'
 import type { HostBus } from '../../src/bus/bus.ts'
@@ -8,10 +8,10 @@ import { refusalLaws } from './contract/refusals.ts'
 import { requestLaws } from './contract/requests.ts'
 import { scopeLaws } from './contract/scopes.ts'
 
-/** What `makeBus` must build its bus with. */
+/** The limits that `makeBus` must use. */
 export { CONTRACT_LIMITS } from './contract/harness.ts'
 
-/** `makeBus` gives a bus of its own, with CONTRACT_LIMITS; `close` ends it and whatever it stands on. */
+/** `makeBus` creates a separate bus with CONTRACT_LIMITS; `close` closes it and everything under it. */
 export function busContract(
   t: Test,
   name: string,

@@ -1,4 +1,4 @@
-// The embedded bus: the contract, and what only a bus in one process promises.
+// The embedded bus: the contract, and the guarantees that only a bus within one process gives.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import t from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
@@ -15,7 +15,7 @@ function make(options: Partial<EmbeddedBusOptions> = {}): HostBus {
   return createEmbeddedBus({ ...CONTRACT_LIMITS, clock: systemClock, ...options })
 }
 
-/** Time that passes only when told, and counts the timers that are set. */
+/** A clock that advances only on request and records the active timers. */
 function stoppedClock(): Clock & { readonly timers: Map<() => void, number> } {
   const timers = new Map<() => void, number>()
   return {
@@ -39,7 +39,7 @@ busContract(t, 'embedded', async () => {
   return { bus, close: () => bus.close() }
 })
 
-t.test('it is embedded and holds no connection', async (t) => {
+t.test('its kind is embedded and it has no connection', async (t) => {
   const bus = make()
   t.equal(bus.kind, 'embedded')
   t.equal(bus.connections, 0)
@@ -56,7 +56,7 @@ t.test('enqueue and stream are refused, naming the Redis bus', async (t) => {
   }
 })
 
-t.test('a message is queued or handed over when publish returns, before anything is awaited', async (t) => {
+t.test('when publish returns, the message is queued or handed over, without an await', async (t) => {
   const bus = make()
   const sub = bus.subscribe('x')
   void bus.publish('x', 1)
@@ -67,7 +67,7 @@ t.test('a message is queued or handed over when publish returns, before anything
   t.same(seen, ['x'])
 })
 
-t.test('no timer exists unless a request waits', async (t) => {
+t.test('it has no timer unless a request is pending', async (t) => {
   const clock = stoppedClock()
   const bus = make({ clock })
   const worker = bus.scoped('worker')
@@ -103,19 +103,22 @@ t.test('no timer exists unless a request waits', async (t) => {
   t.equal(clock.timers.size, 0, 'none after the worker ended')
 })
 
-t.test('one worker cannot have requests without end, and does not use up those of another', async (t) => {
-  const bus = make({ clock: stoppedClock() })
-  const [greedy, modest] = [bus.scoped('greedy'), bus.scoped('modest')]
-  const waiting = Array.from({ length: MAX_PENDING }, () => greedy.request('x', 1).catch((e: Error) => e))
-  await t.rejects(greedy.request('x', 1), { code: 'BYRE_BUS_OVERFLOW' })
-  const fine = modest.request('x', 1).catch(() => 'closed')
-  greedy.closeAll()
-  for (const error of await Promise.all(waiting)) if (!(error instanceof Error)) t.fail('not rejected')
-  modest.closeAll()
-  t.equal(await fine, 'closed')
-})
+t.test(
+  'pending requests are limited per worker, and one worker does not use up the limit of another',
+  async (t) => {
+    const bus = make({ clock: stoppedClock() })
+    const [greedy, modest] = [bus.scoped('greedy'), bus.scoped('modest')]
+    const waiting = Array.from({ length: MAX_PENDING }, () => greedy.request('x', 1).catch((e: Error) => e))
+    await t.rejects(greedy.request('x', 1), { code: 'BYRE_BUS_OVERFLOW' })
+    const fine = modest.request('x', 1).catch(() => 'closed')
+    greedy.closeAll()
+    for (const error of await Promise.all(waiting)) if (!(error instanceof Error)) t.fail('not rejected')
+    modest.closeAll()
+    t.equal(await fine, 'closed')
+  },
+)
 
-t.test('each loss is reported with owner, pattern, topic and count', async (t) => {
+t.test('each dropped message is reported with owner, pattern, topic and count', async (t) => {
   const drops: Drop[] = []
   const bus = make({ onDrop: (drop) => drops.push(drop) })
   bus.scoped('slow').subscribe('a.*', { buffer: 1 })
@@ -150,12 +153,12 @@ t.test(
     await t.resolves(bus.publish('x', 1))
     await t.resolves(bus.publish('x', 2))
     t.match(faults, ['claim', /Cannot read a bus envelope/, 'tap', 'drop', 'tap'])
-    t.same(payloads(await take(1)), [2], 'the message went its way')
+    t.same(payloads(await take(1)), [2], 'the message was delivered')
     t.equal(other.sub.queued, 0)
   },
 )
 
-t.test('what a tap publishes follows the message that made it, for everyone', async (t) => {
+t.test('a message published by a tap follows the message that caused it, for every receiver', async (t) => {
   const bus = make()
   const seen: unknown[] = []
   bus.tap('chain.*', ({ topic }) => {
@@ -168,7 +171,7 @@ t.test('what a tap publishes follows the message that made it, for everyone', as
   t.same(payloads(await take(2)), [1, 2])
 })
 
-t.test('a tap released while a message goes round is not called any more', async (t) => {
+t.test('a tap released during a delivery is not called', async (t) => {
   const bus = make()
   const seen: string[] = []
   const releases: (() => void)[] = []
@@ -184,7 +187,7 @@ t.test('a tap released while a message goes round is not called any more', async
   t.notOk(bus.hasSubscribers('x'))
 })
 
-t.test('nobody listening is known', async (t) => {
+t.test('hasSubscribers is false without subscribers and taps', async (t) => {
   const bus = make()
   t.notOk(bus.hasSubscribers('x'))
   const release = bus.tap('*', () => {})
@@ -197,11 +200,11 @@ t.test('nobody listening is known', async (t) => {
   const failing = bus.subscribe('x', { buffer: 1, overflow: 'fail' })
   await bus.publish('x', 1)
   await bus.publish('x', 2)
-  t.notOk(bus.hasSubscribers('x'), 'a failed subscription is no longer routed to')
+  t.notOk(bus.hasSubscribers('x'), 'a failed subscription receives no messages')
   failing.close()
 })
 
-t.test('who listens is right after any change, also for more topics than are remembered', async (t) => {
+t.test('routes are correct after any change, also for more topics than the cache holds', async (t) => {
   const bus = make()
   const topics = Array.from({ length: 1000 }, (_, i) => `many.${i}`)
   for (const topic of topics) await bus.publish(topic, 0)
@@ -212,7 +215,7 @@ t.test('who listens is right after any change, also for more topics than are rem
   for (const topic of topics) t.notOk(bus.hasSubscribers(topic))
 })
 
-t.test('the context of one publisher does not reach a consumer another one wakes', async (t) => {
+t.test('a consumer does not run in the async context of the publisher that wakes it', async (t) => {
   const bus = make()
   const context = new AsyncLocalStorage<string>()
   const seen: unknown[] = []

@@ -1,5 +1,5 @@
-// What the bus costs while nothing happens, measured in clean children on the built package: a thousand dormant
-// workers hold taps, and a herd's subscriptions mostly wait.
+// The memory of an idle bus, measured in separate processes on the built package: a thousand dormant
+// workers have taps, and most subscriptions of a herd wait for messages.
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'

@@ -1,4 +1,4 @@
-// A worker that runs once in the whole fleet: two supervisors, one runs it, the other stands by.
+// A worker that runs once in the fleet: of two supervisors one runs it, and the other is standby.
 import t from 'tap'
 import { startHerd } from '../helpers/herd.ts'
 import type { Herd } from '../helpers/herd.ts'
@@ -18,7 +18,7 @@ else {
 
   for (const placement of ['shared', 'thread', 'process'] as const) {
     t.test(
-      `${placement}: one host runs it; stopped, killed or paused, the other takes over in time`,
+      `${placement}: one host runs it; when it is stopped, killed or paused, the other takes over in time`,
       async (t) => {
         const server = await startRedis()
         t.teardown(() => server.stop())
@@ -42,7 +42,7 @@ else {
         const second = Number((await b.line({ worker: 'once', msg: 'begin' }))['fence'])
         t.ok(second > first)
 
-        // paused: its lease runs out, and what it finds when it goes on is that it has to stop
+        // paused: its lease expires, and it is aborted when it resumes
         await a.act('once', 'start')
         await a.untilWorker('once', (w) => w.state === 'standby')
         const mark = a.mark()
@@ -63,13 +63,13 @@ else {
         t.ok(fourth > third)
         t.ok(performance.now() - killedAt < TTL_MS + 1000, `${Math.round(performance.now() - killedAt)} ms`)
         t.same(await b.stop(), { code: 0, signal: null })
-        t.equal(await server.call('EXISTS', 'byre:{h}:lease:once'), 0, 'a graceful stop gives it back')
+        t.equal(await server.call('EXISTS', 'byre:{h}:lease:once'), 0, 'a graceful stop releases it')
       },
     )
   }
 
   t.test(
-    'the server is gone: it stops in time, stands by, and runs again when the server is back',
+    'without the server it stops in time, is standby, and runs again when the server is back',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())

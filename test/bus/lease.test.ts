@@ -1,4 +1,4 @@
-// Leases on a real server: one holder at a time, a fence that only grows, and the loss told before another can hold it.
+// Leases on a real server: one holder at a time, a fence that only grows, and a loss reported before another holder exists.
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
@@ -41,7 +41,7 @@ else {
   leakGuard(t)
 
   t.test(
-    'one holds it; the next has it when it is dropped, with a greater fence, and one connection more',
+    'one process holds it; after a drop the next one wins it with a greater fence; leases use one more connection',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())
@@ -53,17 +53,17 @@ else {
       const second = seek(b.bus, 'w', 5000)
       const other = seek(b.bus, 'other', 5000)
       await other.won
-      t.equal(b.bus.connections, 3, 'whatever number of leases')
+      t.equal(b.bus.connections, 3, 'for any number of leases')
       t.notOk(second.state.won)
       const since = performance.now()
       first.hold.drop()
       t.ok((await second.won) > fence)
-      t.ok(performance.now() - since < 2000, 'within the second a standby looks')
-      t.notOk(first.state.lost, 'dropped is not lost')
+      t.ok(performance.now() - since < 2000, 'within the poll interval of a standby')
+      t.notOk(first.state.lost, 'a dropped lease is not reported as lost')
     },
   )
 
-  t.test('the fence grows also when the server has lost its counter', async (t) => {
+  t.test('the fence also grows when the server has lost its counter', async (t) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const { bus } = await openBus(t, server)
@@ -73,10 +73,14 @@ else {
     await server.call('FLUSHALL')
     t.ok((await seek(bus, 'w', 5000).won) > fence)
     await server.call('SET', 'byre:{h}:fence:x', '9000000000000000')
-    t.equal(await seek(bus, 'x', 5000).won, 9_000_000_000_000_001n, 'and when the clock is behind it')
+    t.equal(
+      await seek(bus, 'x', 5000).won,
+      9_000_000_000_000_001n,
+      'and when the clock of the server is behind it',
+    )
   })
 
-  t.test('it outlives its ttl while it is renewed, also under a blocked loop', async (t) => {
+  t.test('it is held beyond its ttl while it is renewed, even while the main loop is blocked', async (t) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const [a, b] = [await openBus(t, server), await openBus(t, server)]
@@ -87,7 +91,7 @@ else {
     t.ok(Number(await server.call('PTTL', 'byre:{h}:lease:w')) > 0)
     const second = seek(b.bus, 'w', 600)
     const leftMs = async (): Promise<number> => Number(await server.call('PTTL', 'byre:{h}:lease:w'))
-    // each rise is a renewal, a third of the ttl apart: four are longer than it
+    // each rise is a renewal; they are a third of the ttl apart, so four take longer than the ttl
     for (let renewals = 0, before = await leftMs(); renewals < 4; ) {
       const now = await leftMs()
       if (now > before) renewals++
@@ -99,7 +103,7 @@ else {
   })
 
   t.test(
-    'a server that does not answer: lost before the ttl is over, and sought again when it is back',
+    'when the server does not answer, it is lost before the ttl ends, and sought again when the server is back',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())
@@ -109,7 +113,7 @@ else {
       const since = performance.now()
       server.signal('SIGSTOP')
       t.match(await first.lost, /could not be renewed for 900 ms/)
-      t.ok(performance.now() - since < 1000, 'before another could have it')
+      t.ok(performance.now() - since < 1000, 'before another process could win it')
       const again = seek(bus, 'w', 1000)
       server.signal('SIGCONT')
       t.ok((await again.won) > fence)
@@ -117,7 +121,7 @@ else {
     },
   )
 
-  t.test('the server is killed: lost in time; started again, the fence goes on', async (t) => {
+  t.test('when the server is killed it is lost in time; after a restart the fence continues', async (t) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const { bus } = await openBus(t, server)
@@ -131,7 +135,7 @@ else {
   })
 
   t.test(
-    'what the server refuses of one lease is told once, tried again, and no business of another',
+    'a refusal for one lease is reported once and retried, and does not affect other leases',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())
@@ -167,7 +171,7 @@ else {
     t.match(await connection.closed, /not from a Redis server/)
   })
 
-  t.test('somebody else took it away: lost with the next renewal', async (t) => {
+  t.test('when another client takes the lease, it is lost at the next renewal', async (t) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const { bus } = await openBus(t, server)

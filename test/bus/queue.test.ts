@@ -9,7 +9,7 @@ interface Item {
 
 const POLICIES: OverflowPolicy[] = ['drop-oldest', 'drop-newest', 'fail']
 
-/** The queue as an array: what each operation should give. */
+/** A model of the queue as an array: the expected result of each operation. */
 class Model {
   items: Item[] = []
   extra = 0
@@ -30,7 +30,7 @@ class Model {
   }
 }
 
-t.test('under any offers and shifts it is the array it stands for', async () => {
+t.test('any sequence of operations gives the same results as the model', async () => {
   const steps = fc.array(
     fc.oneof({ weight: 3, arbitrary: fc.constant(true) }, { weight: 2, arbitrary: fc.constant(false) }),
     {
@@ -63,7 +63,7 @@ t.test('under any offers and shifts it is the array it stands for', async () => 
   )
 })
 
-t.test('a long run wraps around and keeps its order', async (t) => {
+t.test('a long run wraps around and keeps the order', async (t) => {
   const queue = new BoundedQueue<Item>(1000)
   let next = 0
   let wrong = 0
@@ -75,14 +75,14 @@ t.test('a long run wraps around and keeps its order', async (t) => {
   t.ok(next > 99_000)
 })
 
-t.test('clear forgets everything, the enlargement too', async (t) => {
+t.test('clear removes all items and resets the limit', async (t) => {
   const queue = new BoundedQueue<Item>(1)
   queue.preload([{ n: 1 }, { n: 2 }, { n: 3 }])
   queue.clear()
   t.equal(queue.size, 0)
   t.equal(queue.shift(), undefined)
   t.equal(queue.offer({ n: 4 }, 'fail'), undefined)
-  t.same(queue.offer({ n: 5 }, 'fail'), { n: 5 }, 'back at its limit')
+  t.same(queue.offer({ n: 5 }, 'fail'), { n: 5 }, 'the limit is reset')
 })
 
 t.test('a million offers and shifts take linear time', async (t) => {

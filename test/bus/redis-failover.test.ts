@@ -1,4 +1,4 @@
-// The bus on several servers: it follows the master that three sentinels name, and the master of its slot in a cluster.
+// The bus with several servers: it follows the master that three sentinels name, and the master of its slot in a cluster.
 import t from 'tap'
 import type { Test } from 'tap'
 import { describeThrown } from '../../src/base/errors.ts'
@@ -12,10 +12,10 @@ import { listen, payloads, serve } from './contract/harness.ts'
 import { openBus, quickClock, read } from './streams-harness.ts'
 import type { Opened } from './streams-harness.ts'
 
-/** Wall time a request may take: `quickClock` makes its default short. */
+/** A long request timeout, because `quickClock` shortens the default. */
 const PATIENT = { timeout: '60s' } as const
 
-/** Topics, requests and jobs work from end to end. */
+/** Asserts that topics, requests and jobs work from end to end. */
 async function works(t: Test, { bus }: Opened, other: Opened, word: string): Promise<void> {
   const { take, sub } = await listen(bus, `w.${word}`)
   await other.bus.publish(`w.${word}`, word)
@@ -25,7 +25,7 @@ async function works(t: Test, { bus }: Opened, other: Opened, word: string): Pro
   await other.bus.enqueue('jobs', word, { dedupeId: word })
 }
 
-/** Tries until the others have agreed on a master; meanwhile jobs wait, and are refused in the end. */
+/** Retries until the servers have agreed on a master; until then jobs wait and are finally rejected. */
 async function enqueued({ bus, events }: Opened, word: string): Promise<void> {
   const deadline = performance.now() + WAIT_MS
   for (;;) {
@@ -43,14 +43,14 @@ if (noRedis !== false) t.plan(0, noRedis)
 else {
   leakGuard(t)
 
-  t.test('the slot of a key is what a cluster says it is', async (t) => {
+  t.test('the computed slot of a key is the slot in a cluster', async (t) => {
     t.equal(slotOf('123456789'), 12_739)
     t.equal(slotOf('byre:{shop}:jobs:mail'), slotOf('shop'))
     t.equal(slotOf('a{}b'), slotOf('a{}b'))
     t.not(slotOf('a{}b'), slotOf(''))
   })
 
-  t.test('sentinels: two connections; when the master is killed, the bus is on the next one', async (t) => {
+  t.test('sentinels: two connections; when the master is killed, the bus uses the next one', async (t) => {
     const set = await startSentinels()
     t.teardown(() => set.stop())
     const server: BusServer = { sentinels: set.sentinels, name: set.name }
@@ -64,11 +64,11 @@ else {
     const reader = read(one.bus, 'jobs')
     t.equal((await reader.done()).payload, 'before')
     const clients = String(await ask(set.master.port, 'CLIENT', 'LIST'))
-    t.equal(clients.split('name=byre:').length - 1, 4, 'two for each')
+    t.equal(clients.split('name=byre:').length - 1, 4, 'two for each bus')
     await set.master.kill()
     await enqueued(two, 'after')
     t.equal((await reader.done()).payload, 'after')
-    // who is asked has to listen again; who asks waits until it can hear the reply
+    // the server of the request has to subscribe again; the client waits until it can receive the reply
     await one.event('bus-gap')
     await works(t, one, two, 'later')
     t.equal((await reader.done()).payload, 'later')
@@ -77,7 +77,7 @@ else {
     t.match(String(await ask(set.replica.port, 'CLIENT', 'LIST')), /name=byre:h:commands/)
   })
 
-  t.test('a cluster of three: topics cross its nodes, jobs lie with the master of the slot', async (t) => {
+  t.test('a cluster of three: topics cross its nodes, and jobs are on the master of the slot', async (t) => {
     const set = await startCluster(false)
     t.teardown(() => set.stop())
     const [one, two] = [
@@ -103,7 +103,7 @@ else {
     t.same(payloads(await take(1)), ['over the bus of the cluster'])
   })
 
-  t.test('a cluster whose master is killed: the bus is on its replica, and goes on', async (t) => {
+  t.test('a cluster whose master is killed: the bus continues on its replica', async (t) => {
     const set = await startCluster(true)
     t.teardown(() => set.stop())
     const server: BusServer = { cluster: set.listeners }
@@ -119,19 +119,22 @@ else {
     await master.kill()
     await enqueued(two, 'after')
     t.equal((await reader.done()).payload, 'after')
-    // who is asked has to listen again; who asks waits until it can hear the reply
+    // the server of the request has to subscribe again; the client waits until it can receive the reply
     await one.event('bus-gap')
     await works(t, one, two, 'later')
     t.equal((await reader.done()).payload, 'later')
     t.equal(one.bus.connections, 2)
   })
 
-  t.test('nobody there to name a master: told by name, and publishing is refused in time', async (t) => {
-    const listeners = [{ host: '127.0.0.1', port: 1 }]
-    for (const server of [{ sentinels: listeners, name: 'shop' }, { cluster: listeners }]) {
-      const { bus, event } = await openBus(t, { url: '' }, { server, clock: quickClock(20) })
-      t.match((await event('bus-down')).reason, /could name the master: 127\.0\.0\.1:1: .*ECONNREFUSED/)
-      await t.rejects(bus.publish('x', 1), { code: 'BYRE_BUS_UNAVAILABLE' })
-    }
-  })
+  t.test(
+    'without a reachable sentinel or node, the error names them, and publishing is rejected in time',
+    async (t) => {
+      const listeners = [{ host: '127.0.0.1', port: 1 }]
+      for (const server of [{ sentinels: listeners, name: 'shop' }, { cluster: listeners }]) {
+        const { bus, event } = await openBus(t, { url: '' }, { server, clock: quickClock(20) })
+        t.match((await event('bus-down')).reason, /could name the master: 127\.0\.0\.1:1: .*ECONNREFUSED/)
+        await t.rejects(bus.publish('x', 1), { code: 'BYRE_BUS_UNAVAILABLE' })
+      }
+    },
+  )
 }

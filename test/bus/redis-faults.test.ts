@@ -1,4 +1,4 @@
-// What only a network does, against a real server: every loss is bounded, typed, counted and told. Time runs faster for
+// Network faults, with a real server: every loss is bounded, has a code, is counted and reported. Time runs faster for
 // the bus (heartbeat, waits and retries), not for the server.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -32,7 +32,7 @@ const SPEAK_OVER_TLS = `
   const sub = bus.subscribe('x')
   await bus.publish('x', 'over TLS')
   for await (const message of sub) {
-    console.log('heard', message.payload, 'on', bus.connections, 'connections')
+    console.log('received', message.payload, 'on', bus.connections, 'connections')
     break
   }
   await bus.close()`
@@ -65,7 +65,7 @@ else {
   leakGuard(t)
 
   t.test(
-    'absent at start: what was published waits and arrives in order, once the server is there',
+    'server absent at start: published messages wait, and arrive in order once it is reachable',
     async (t) => {
       const server = await serverOf(t, { absent: true })
       const slow = { clock: systemClock }
@@ -82,12 +82,12 @@ else {
       const received: unknown[] = []
       for await (const message of sub) if (received.push(message.payload) === 3) break
       t.same(received, [1, 2, 3])
-      t.equal(bus.health!.gaps, 0, 'the first connection closes no gap')
+      t.equal(bus.health!.gaps, 0, 'the first connection ends no gap')
     },
   )
 
   t.test(
-    'absent for long: what waits is rejected as not sent, and an absent server is told of once',
+    'server absent for long: waiting messages are rejected as not sent, and the absence is reported once',
     async (t) => {
       const server = await serverOf(t, { absent: true })
       const { bus, events } = await open(t, server)
@@ -106,7 +106,7 @@ else {
     },
   )
 
-  t.test('publishing while it is absent is bounded in number and in size', async (t) => {
+  t.test('publishing while the server is absent is bounded in number and size', async (t) => {
     const server = await serverOf(t, { absent: true })
     const { bus } = await open(t, server, { clock: systemClock })
     const many = Array.from({ length: MAX_UNSENT + 5 }, (_, n) => bus.publish('x', n))
@@ -127,7 +127,7 @@ else {
   })
 
   t.test(
-    'killed and started again in mid-work: every publish settles, and what is missing lies in the gap',
+    'server killed and restarted under load: every publish settles, and missing messages are within the gap',
     async (t) => {
       const server = await serverOf(t)
       const { bus, event } = await open(t, server)
@@ -154,7 +154,7 @@ else {
       for (let n = 0; n < 300; n++) push()
       await event('bus-down', (e) => e.connection === 'subscriber')
       await server.start()
-      const told = await event('bus-gap')
+      const reported = await event('bus-gap')
       await event('bus-up', (e) => e.connection === 'commands' && e.downMs !== undefined)
       for (let n = 0; n < 10; n++) push()
       await settled
@@ -165,15 +165,17 @@ else {
       )
       t.same(new Set(ended.slice(-10)), new Set(['sent']))
       await flush(bus)
-      const missing = sentAt.filter((at, n) => !received.has(n) && (at < told.from || at > told.until))
+      const missing = sentAt.filter(
+        (at, n) => !received.has(n) && (at < reported.from || at > reported.until),
+      )
       t.same(missing, [], 'nothing published outside the gap is missing')
-      t.same(gaps, [{ from: told.from, until: told.until, reason: told.reason }])
-      t.equal(told.gaps, 1)
+      t.same(gaps, [{ from: reported.from, until: reported.until, reason: reported.reason }])
+      t.equal(reported.gaps, 1)
     },
   )
 
   t.test(
-    'a stopped server (SIGSTOP) is noticed by the heartbeat, publishing stays bounded, and it recovers',
+    'a stopped server (SIGSTOP) is detected by the heartbeat, publishing stays bounded, and the bus recovers',
     async (t) => {
       const server = await serverOf(t)
       const { bus, event } = await open(t, server)
@@ -191,13 +193,13 @@ else {
       await event('bus-gap')
       await bus.publish('x', 'after')
       const { value } = (await take(1).then(([m]) => ({ value: m!.payload }))) as { value: unknown }
-      t.equal(value, 'after', 'what was given up did not come late')
+      t.equal(value, 'after', 'a rejected message does not arrive late')
       t.match(bus.health, { up: true, gaps: 1 })
     },
   )
 
   t.test(
-    'CLIENT KILL of the subscriber is a gap for every subscription and no loss of the other connection',
+    'CLIENT KILL of the subscriber is a gap for every subscription and does not affect the other connection',
     async (t) => {
       const server = await serverOf(t)
       const { bus, event, events } = await open(t, server)
@@ -209,7 +211,7 @@ else {
       const before = Date.now()
       await server.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
       for (const gap of await Promise.all(gaps)) {
-        t.ok(gap.from <= before && gap.until >= gap.from, 'from the last proof of life on')
+        t.ok(gap.from <= before && gap.until >= gap.from, 'it starts at the last answered PING')
         t.match(gap.reason, /closed/)
       }
       t.match(await event('bus-gap'), { gaps: 1 })
@@ -217,26 +219,26 @@ else {
         events.filter((e) => e.event === 'bus-down').map((e) => e.connection),
         ['subscriber'],
       )
-      t.equal(await bus.request('ask', 2), 2, 'requests work again: the inbox was subscribed anew')
+      t.equal(await bus.request('ask', 2), 2, 'requests work again: the inbox was subscribed again')
       t.equal(bus.connections, 2)
     },
   )
 
-  t.test('a subscriber the server drops for its 32 MiB of unread output is told of a gap', async (t) => {
+  t.test('a subscriber that the server drops for 32 MiB of unread output gets a gap', async (t) => {
     const server = await serverOf(t)
     const { bus, event } = await open(t, server, { buffer: 100_000 })
     const { sub } = await listen(bus, 'flood')
     const gap = new Promise<Gap>((resolve) => sub.onGap(resolve))
     const text = JSON.stringify({ v: 1, id: 'i', ts: 1, payload: 'x'.repeat(100_000) })
-    // a script is one step for the server: nothing is written to any client before its end
+    // a script is atomic: the server writes to no client before it ends
     const script = "for i = 1, 400 do redis.call('publish', ARGV[1], ARGV[2]) end"
     await server.call('EVAL', script, 0, 'byre:h:flood', text)
-    const told = await gap
-    t.ok(told.until >= told.from)
+    const reported = await gap
+    t.ok(reported.until >= reported.from)
     await event('bus-gap')
     t.equal(bus.health!.gaps, 1)
     t.ok(sub.queued < 400, `${sub.queued} of 400 arrived`)
-    t.equal(sub.dropped, 0, 'the buffer of the subscription is not what dropped them')
+    t.equal(sub.dropped, 0, 'the buffer of the subscription dropped none')
     const { take } = await listen(bus, 'after')
     await bus.publish('after', 1)
     t.same(payloads(await take(1)), [1])
@@ -254,28 +256,31 @@ else {
     await late.ready
   })
 
-  t.test('a wrong password is told without any password, and the right one later connects', async (t) => {
-    const [right, wrong] = ['richtig/1', 'falsch@2']
-    const server = await serverOf(t, { args: ['--requirepass', right], password: right })
-    const url = `redis://:${encodeURIComponent(wrong)}@127.0.0.1:${server.port}`
-    const { bus, event, events } = await open(t, server, { server: { url } })
-    const down = await event('bus-down')
-    t.match(down.reason, /WRONGPASS/)
-    const error = await bus.publish('x', 1).catch((e: unknown) => e as ByreError)
-    t.match(error, { code: 'BYRE_BUS_UNAVAILABLE' })
-    await server.call('CONFIG', 'SET', 'requirepass', wrong)
-    await event('bus-up')
-    await bus.subscribe('x').ready
-    const texts = JSON.stringify([
-      events,
-      String(error),
-      (error as ByreError).stack,
-      (error as ByreError).details,
-    ])
-    for (const secret of [right, wrong, encodeURIComponent(wrong)]) t.notOk(texts.includes(secret), secret)
-  })
+  t.test(
+    'a wrong password is reported without any password, and the bus connects once it is correct',
+    async (t) => {
+      const [right, wrong] = ['richtig/1', 'falsch@2']
+      const server = await serverOf(t, { args: ['--requirepass', right], password: right })
+      const url = `redis://:${encodeURIComponent(wrong)}@127.0.0.1:${server.port}`
+      const { bus, event, events } = await open(t, server, { server: { url } })
+      const down = await event('bus-down')
+      t.match(down.reason, /WRONGPASS/)
+      const error = await bus.publish('x', 1).catch((e: unknown) => e as ByreError)
+      t.match(error, { code: 'BYRE_BUS_UNAVAILABLE' })
+      await server.call('CONFIG', 'SET', 'requirepass', wrong)
+      await event('bus-up')
+      await bus.subscribe('x').ready
+      const texts = JSON.stringify([
+        events,
+        String(error),
+        (error as ByreError).stack,
+        (error as ByreError).details,
+      ])
+      for (const secret of [right, wrong, encodeURIComponent(wrong)]) t.notOk(texts.includes(secret), secret)
+    },
+  )
 
-  t.test('whatever the server or the client says, an error of the bus holds no secret', async (t) => {
+  t.test('an error of the bus contains no secret, whatever the server or ioredis reports', async (t) => {
     const redact = createRedactor(['geheim'])
     const cause = new Error('connect to redis://me:geheim@host:1 failed: AUTH geheim')
     const hostile = new AggregateError([cause], '')
@@ -284,13 +289,13 @@ else {
     t.match(describeFailure(hostile, redact), 'connect to redis://***@host:1 failed: AUTH ***')
   })
 
-  t.test('no password where one is needed is told as such', async (t) => {
+  t.test('a missing password is reported as such', async (t) => {
     const server = await serverOf(t, { args: ['--requirepass', 'x'], password: 'x' })
     const { event } = await open(t, server)
     t.match((await event('bus-down')).reason, /NOAUTH/)
   })
 
-  t.test('REDIS_URL lends user and password to the same server only', async (t) => {
+  t.test('user and password of REDIS_URL are used for the same server only', async (t) => {
     const server = await serverOf(t, { args: ['--requirepass', 'pw'], password: 'pw' })
     const same = await open(t, server, { env: { REDIS_URL: `redis://:pw@127.0.0.1:${server.port}/0` } })
     await same.event('bus-up')
@@ -299,7 +304,7 @@ else {
   })
 
   t.test(
-    'what the ACL forbids is refused by name; the least ACL of a worker is enough for the rest',
+    'what the ACL denies is refused with its name; the minimal ACL of a worker is enough for the rest',
     async (t) => {
       const server = await serverOf(t)
       const least = [
@@ -320,7 +325,7 @@ else {
       await t.rejects(bus.publish('other', 1), { code: 'BYRE_BUS_REFUSED', message: /NOPERM/ })
       await t.rejects(bus.subscribe('other').ready, { code: 'BYRE_BUS_REFUSED', message: /'other'.*NOPERM/ })
       t.match(await event('bus-refused'), { pattern: 'other' })
-      // Redis compares a glob with the ACL letter by letter
+      // Redis compares a glob with the ACL literally
       await t.rejects(bus.subscribe('a.*').ready, { code: 'BYRE_BUS_REFUSED' })
       await server.call('ACL', 'SETUSER', 'w', '&byre:h:c.?*')
       await bus.subscribe('c.*').ready
@@ -329,7 +334,7 @@ else {
   )
 
   t.test(
-    'rediss:// speaks TLS and believes no certificate it cannot verify',
+    'rediss:// uses TLS and refuses a certificate that it cannot verify',
     { skip: noOpenssl },
     async (t) => {
       const folder = mkdtempSync(join(tmpdir(), 'byre-tls-'))
@@ -374,7 +379,7 @@ else {
         ],
         { env: { NODE_EXTRA_CA_CERTS: cert } },
       )
-      t.match(await child.stdout.next('heard'), /over TLS on 2 connections/)
+      t.match(await child.stdout.next('received'), /over TLS on 2 connections/)
       t.equal((await child.exit).code, 0)
     },
   )

@@ -1,4 +1,4 @@
-// The queue of what is to be published: nobody is asked while the answer would be lost, or once it is not waited for.
+// The outbox: a request is not sent while its reply would be lost, or once it has ended.
 import { Redis } from 'ioredis'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -14,17 +14,17 @@ if (noRedis !== false) t.plan(0, noRedis)
 else {
   leakGuard(t)
 
-  /** An outbox on a real connection, whose two conditions the test sets; and all that came out of it, in order. */
+  /** An outbox on a real connection, with conditions that the test sets, and the messages it sent, in order. */
   const connected = async (t: Test) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const redis = new Redis({ port: server.port })
-    const hears = new Redis({ port: server.port })
-    t.teardown(() => (redis.disconnect(), hears.disconnect()))
+    const subscriber = new Redis({ port: server.port })
+    t.teardown(() => (redis.disconnect(), subscriber.disconnect()))
     const sent: string[] = []
-    await hears.subscribe('x')
+    await subscriber.subscribe('x')
     let marked = (): void => {}
-    hears.on('message', (_channel: string, text: string) => {
+    subscriber.on('message', (_channel: string, text: string) => {
       if (text === 'mark') marked()
       else sent.push(text)
     })
@@ -37,7 +37,7 @@ else {
       passed: () => is.passed,
       receiving: () => is.receiving,
     })
-    /** What was published so far: a message behind it has come through. */
+    /** The messages published so far, complete because a later message has arrived. */
     const flushed = async (): Promise<readonly string[]> => {
       const through = new Promise<void>((resolve) => (marked = resolve))
       await redis.publish('x', 'mark')
@@ -51,25 +51,28 @@ else {
     ['the connection', 'up'],
     ['an acknowledgement', 'passed'],
   ] as const)
-    t.test(`a request that waits for ${waitsFor} is not sent once its reply is not heard`, async (t) => {
-      const { is, outbox, flushed } = await connected(t)
-      is[key] = false
-      const asked = outbox.send('x', 'x', 'request', 1, '_inbox.a.1')
-      const told = outbox.send('x', 'x', 'publish', 1)
-      is.receiving = false
-      is[key] = true
-      outbox.pump()
-      await within(told, 'the publish behind it')
-      t.same(await flushed(), ['publish'])
-      t.equal(outbox.size, 1)
-      is.receiving = true
-      outbox.pump()
-      await within(asked, 'the request')
-      t.same(await flushed(), ['publish', 'request'])
-      t.equal(outbox.size, 0)
-    })
+    t.test(
+      `a request that waits for ${waitsFor} is not sent once its reply cannot be received`,
+      async (t) => {
+        const { is, outbox, flushed } = await connected(t)
+        is[key] = false
+        const asked = outbox.send('x', 'x', 'request', 1, '_inbox.a.1')
+        const published = outbox.send('x', 'x', 'publish', 1)
+        is.receiving = false
+        is[key] = true
+        outbox.pump()
+        await within(published, 'the publish behind it')
+        t.same(await flushed(), ['publish'])
+        t.equal(outbox.size, 1)
+        is.receiving = true
+        outbox.pump()
+        await within(asked, 'the request')
+        t.same(await flushed(), ['publish', 'request'])
+        t.equal(outbox.size, 0)
+      },
+    )
 
-  t.test('a request whose asker has gone leaves the queue at once, and makes room for one', async (t) => {
+  t.test('a dropped request leaves the queue at once and makes room for one message', async (t) => {
     const { is, clock, outbox, flushed } = await connected(t)
     is.up = false
     const waiting = Array.from({ length: MAX_UNSENT - 2 }, () => outbox.send('x', 'x', '-', 0))
@@ -81,7 +84,7 @@ else {
     await t.rejects(outbox.send('x', 'x', 'too many', 0), { code: 'BYRE_BUS_UNAVAILABLE' })
     for (const replyTo of ['_inbox.a.1', '_inbox.a.2']) {
       outbox.drop(replyTo)
-      outbox.drop(replyTo) // once is enough
+      outbox.drop(replyTo) // idempotent
       t.equal(outbox.size, MAX_UNSENT - 1)
       waiting.push(outbox.send('x', 'x', replyTo, 0))
       await t.rejects(outbox.send('x', 'x', 'too many', 0), { code: 'BYRE_BUS_UNAVAILABLE' })
@@ -89,12 +92,12 @@ else {
     is.up = is.receiving = true
     outbox.pump()
     await rest
-    await within(Promise.all(waiting), 'those that waited')
+    await within(Promise.all(waiting), 'the waiting messages')
     const sent = await flushed()
     t.equal(sent.length, MAX_UNSENT)
     t.same(sent.slice(-3), ['-', '_inbox.a.1', '_inbox.a.2'])
     t.equal(outbox.size, 0)
-    // and what waits too long is rejected, wherever it waits
+    // messages that wait too long are rejected in both queues
     is.up = is.receiving = false
     const late = [outbox.send('x', 'x', 'late', 0), outbox.send('x', 'x', 'late', 0, '_inbox.a.3')]
     clock.advance(MAX_WAIT_MS)
@@ -102,7 +105,7 @@ else {
     t.equal(outbox.size, 0)
   })
 
-  t.test('a request that timed out or was aborted while it waited is never sent', async (t) => {
+  t.test('a request that timed out or was aborted while it waited is not sent', async (t) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const answering = await openBus(t, server)
@@ -122,7 +125,7 @@ else {
     stop.abort(new Error('enough'))
     await t.rejects(aborted, { message: 'enough' })
     await t.rejects(late, { code: 'BYRE_BUS_REQUEST_TIMEOUT' })
-    t.ok(asking.bus.health!.unsent <= 1, 'they wait no more')
+    t.ok(asking.bus.health!.unsent <= 1, 'they no longer wait')
     t.equal(await within(kept, 'the reply'), 'kept')
     t.same(served, ['first', 'kept'])
   })

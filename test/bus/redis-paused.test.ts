@@ -1,4 +1,4 @@
-// A server that is stopped for ten real seconds (SIGSTOP), by the clock everybody has: bounded, told, and over afterwards.
+// A server that is stopped (SIGSTOP) for ten seconds of real time: the effects are bounded, reported, and end with it.
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import type { ByreError } from '../../src/base/errors.ts'
@@ -31,7 +31,7 @@ else {
       (error: ByreError) => error.code,
     )
     await event('bus-down')
-    t.ok(performance.now() - stoppedAt < 10_500, 'noticed within ten seconds')
+    t.ok(performance.now() - stoppedAt < 10_500, 'detected within ten seconds')
     await delay(Math.max(0, 10_000 - (performance.now() - stoppedAt)))
     server.signal('SIGCONT')
     t.ok(['sent', 'BYRE_BUS_UNAVAILABLE'].includes(await published))

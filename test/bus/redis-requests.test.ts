@@ -1,4 +1,4 @@
-// Requests over the network: what becomes of a reply that could not be heard, and where replies arrive.
+// Requests over the network: replies that could not be received, the reply channel, and the lookup by sentinels.
 import { createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { once } from 'node:events'
@@ -15,13 +15,13 @@ import { ask, until } from '../helpers/redis-topology.ts'
 import { echo, listen, payloads, serve } from './contract/harness.ts'
 import { openBus, quickClock } from './streams-harness.ts'
 
-/** The id of the connection of that name, as CLIENT LIST has it; the newest. */
+/** The id of the newest connection with that name in CLIENT LIST. */
 function idOf(list: string, name: string): string {
   const ids = [...list.matchAll(/^id=(\d+) .*?\bname=(\S+)/gm)].filter(([, , called]) => called === name)
   return ids.at(-1)?.[1] ?? `none called ${name} in ${list}`
 }
 
-/** Answers whatever it is asked with the address of that port; without one, nothing. Counts who came. */
+/** A server that replies to everything with the address of `port`, or does not reply without one. It counts connections. */
 async function sentinelNaming(
   t: Test,
   port?: number,
@@ -30,7 +30,7 @@ async function sentinelNaming(
   const sentinel = createServer((socket) => {
     sockets.add(socket)
     self.asked++
-    socket.on('error', () => {}) // who asked gave up
+    socket.on('error', () => {}) // the client gave up
     socket.on('data', () => {
       if (port !== undefined) socket.write(`*2\r\n$9\r\n127.0.0.1\r\n$${`${port}`.length}\r\n${port}\r\n`)
     })
@@ -49,13 +49,13 @@ else {
   leakGuard(t)
 
   t.test(
-    'a request made while its reply could not be heard waits; a publish does not wait behind it',
+    'a request waits while its reply could not be received; a publish does not wait behind it',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())
       const answering = await openBus(t, server)
       const served = await echo(answering.bus, 'ask')
-      const { take } = await listen(answering.bus, 'told')
+      const { take } = await listen(answering.bus, 'news')
       const asking = await openBus(t, server)
       t.equal(await asking.bus.request('ask', 1), 1)
       const id = idOf(String(await server.call('CLIENT', 'LIST')), 'byre:h:subscriber')
@@ -63,16 +63,16 @@ else {
       await server.call('CLIENT', 'KILL', 'ID', id)
       t.match(await down, { connection: 'subscriber' })
       const asked = asking.bus.request('ask', 2)
-      const told = asking.bus.publish('told', 'at once')
-      await told
-      t.match(asking.bus.health, { up: false, unsent: 1 }, 'the request waits, the publish is through')
+      const published = asking.bus.publish('news', 'at once')
+      await published
+      t.match(asking.bus.health, { up: false, unsent: 1 }, 'the request waits, the publish is sent')
       t.same(payloads(await take(1)), ['at once'])
       t.equal(await within(asked, 'the reply'), 2)
       t.same(served, [1, 2])
     },
   )
 
-  t.test('a socket that has ended counts as down before its end is told', async (t) => {
+  t.test('a socket that has ended counts as down before its event is emitted', async (t) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const up = deferred<Redis>()
@@ -91,12 +91,12 @@ else {
     const client = await within(up.promise, 'the connection')
     t.equal(link.client, client)
     client.stream.end()
-    // one that tries again at once would be refused in the same turn for ever, and the loop never hear of the end
+    // a caller that retries at once would be rejected in the same turn forever, and the event would never be emitted
     t.equal(link.client, undefined)
   })
 
   t.test(
-    'replies come through one exact channel per process, which an ACL by the prefix of the herd allows',
+    'replies arrive on one channel per process, which an ACL with the prefix of the herd allows',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())
@@ -118,7 +118,7 @@ else {
   )
 
   t.test(
-    'by hand: a reply names the request in inReplyTo, wherever it goes; never to a topic of byre',
+    'other clients: a reply names the request in inReplyTo, on any topic except reserved ones',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())
@@ -168,11 +168,11 @@ else {
       for (const replyTo of ['system.w.control', 'mine'])
         await hand.publish('byre:h:echo', JSON.stringify({ v: 1, id: 'i', ts: 1, payload: 7, replyTo }))
       t.equal((await heard).channel, 'byre:h:mine')
-      t.equal(bus.health!.malformed, malformed + 1, 'nobody is asked to command')
+      t.equal(bus.health!.malformed, malformed + 1, 'no worker is made to send a command')
     },
   )
 
-  t.test('a sentinel that names a replica is not believed; the next one is', async (t) => {
+  t.test('a sentinel that names a replica is skipped, and the next one is used', async (t) => {
     const master = await startRedis()
     t.teardown(() => master.stop())
     const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${master.port}`] })
@@ -187,37 +187,43 @@ else {
     t.match(await event('bus-up'), { attempts: 1 })
   })
 
-  t.test('where ROLE is withheld the sentinel is believed; a server that refuses us is not', async (t) => {
-    const open = await startRedis({ args: ['--rename-command', 'ROLE', ''] })
-    t.teardown(() => open.stop())
-    const locked = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
-    t.teardown(() => locked.stop())
-    const [good, bad] = [await sentinelNaming(t, open.port), await sentinelNaming(t, locked.port)]
-    const { event } = await openBus(t, { url: '' }, { server: { sentinels: [bad, good], name: 'shop' } })
-    t.match(await event('bus-up', ({ connection }) => connection === 'commands'), { attempts: 1 })
-    const alone = await openBus(t, { url: '' }, { server: { sentinels: [bad], name: 'shop' } })
-    t.match((await alone.event('bus-down')).reason, /could name the master: .*NOAUTH/)
-  })
+  t.test(
+    'where ROLE is not available the sentinel is trusted; a server that refuses the account is skipped',
+    async (t) => {
+      const open = await startRedis({ args: ['--rename-command', 'ROLE', ''] })
+      t.teardown(() => open.stop())
+      const locked = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+      t.teardown(() => locked.stop())
+      const [good, bad] = [await sentinelNaming(t, open.port), await sentinelNaming(t, locked.port)]
+      const { event } = await openBus(t, { url: '' }, { server: { sentinels: [bad, good], name: 'shop' } })
+      t.match(await event('bus-up', ({ connection }) => connection === 'commands'), { attempts: 1 })
+      const alone = await openBus(t, { url: '' }, { server: { sentinels: [bad], name: 'shop' } })
+      t.match((await alone.event('bus-down')).reason, /could name the master: .*NOAUTH/)
+    },
+  )
 
-  t.test('sentinels that hang leave time for the others; who answered is asked first', async (t) => {
-    const server = await startRedis()
-    t.teardown(() => server.stop())
-    const hung = [await sentinelNaming(t), await sentinelNaming(t), await sentinelNaming(t)]
-    const sentinels = [...hung, await sentinelNaming(t, server.port)]
-    const bus = await openBus(t, { url: '' }, { server: { sentinels, name: 'shop' }, clock: quickClock(4) })
-    await Promise.all(
-      (['commands', 'subscriber'] as const).map((name) =>
-        bus.event('bus-up', ({ connection }) => connection === name),
-      ),
-    )
-    for (const event of bus.events) if (event.event === 'bus-down') t.match(event.reason, /name the master/)
-    const asked = hung.map((sentinel) => sentinel.asked)
-    bus.events.length = 0
-    await server.call('CLIENT', 'KILL', 'TYPE', 'normal')
-    await bus.event('bus-up', ({ connection }) => connection === 'commands')
-    t.same(
-      hung.map((sentinel) => sentinel.asked),
-      asked,
-    )
-  })
+  t.test(
+    'sentinels that hang leave time for the others, and the one that answered is queried first',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const hung = [await sentinelNaming(t), await sentinelNaming(t), await sentinelNaming(t)]
+      const sentinels = [...hung, await sentinelNaming(t, server.port)]
+      const bus = await openBus(t, { url: '' }, { server: { sentinels, name: 'shop' }, clock: quickClock(4) })
+      await Promise.all(
+        (['commands', 'subscriber'] as const).map((name) =>
+          bus.event('bus-up', ({ connection }) => connection === name),
+        ),
+      )
+      for (const event of bus.events) if (event.event === 'bus-down') t.match(event.reason, /name the master/)
+      const asked = hung.map((sentinel) => sentinel.asked)
+      bus.events.length = 0
+      await server.call('CLIENT', 'KILL', 'TYPE', 'normal')
+      await bus.event('bus-up', ({ connection }) => connection === 'commands')
+      t.same(
+        hung.map((sentinel) => sentinel.asked),
+        asked,
+      )
+    },
+  )
 }

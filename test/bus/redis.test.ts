@@ -1,4 +1,4 @@
-// The Redis bus: the contract on a real server, and what it promises beyond it while the server is well.
+// The Redis bus: the contract on a real server, and its additional guarantees while the server works.
 import t from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
 import type { BusEvent, HostBus } from '../../src/bus/bus.ts'
@@ -32,7 +32,7 @@ else {
     return { bus, close: () => bus.close() }
   })
 
-  t.test('it is redis and holds two connections, whatever is subscribed', async (t) => {
+  t.test('its kind is redis and it holds two connections, for any number of subscriptions', async (t) => {
     const bus = await open({ herd: 'two' })
     t.teardown(() => bus.close())
     t.equal(bus.kind, 'redis')
@@ -50,7 +50,7 @@ else {
     t.match(bus.health, { up: true, gaps: 0, unsent: 0, rejected: 0, malformed: 0 })
   })
 
-  t.test('a pattern is subscribed upstream once, and until its last holder leaves', async (t) => {
+  t.test('a pattern is subscribed upstream once, until its last subscription closes', async (t) => {
     const bus = await open({ herd: 'refs' })
     t.teardown(() => bus.close())
     const channels = async (): Promise<unknown> => server.call('PUBSUB', 'CHANNELS', 'byre:refs:*')
@@ -69,7 +69,7 @@ else {
     t.notOk(((await channels()) as string[]).includes('byre:refs:a.b'))
   })
 
-  t.test('two processes of a herd hear each other, another herd does not', async (t) => {
+  t.test('two processes of a herd receive messages from each other; another herd does not', async (t) => {
     const [a, b, other] = [
       await open({ herd: 'same' }),
       await open({ herd: 'same' }),
@@ -86,7 +86,7 @@ else {
     t.equal(spy.queued, 0)
   })
 
-  t.test('what Redis globs mean more than NATS patterns is told apart', async (t) => {
+  t.test('messages that match a Redis glob but not the NATS pattern are not delivered', async (t) => {
     const bus = await open()
     t.teardown(() => bus.close())
     const cases: [pattern: string, hears: string[], not: string[]][] = [
@@ -107,7 +107,7 @@ else {
   })
 
   t.test(
-    'overlapping patterns deliver each message once, and the same text published twice is two',
+    'overlapping patterns deliver each message once, and the same text published twice is delivered twice',
     async (t) => {
       const bus = await open({ herd: 'dup' })
       t.teardown(() => bus.close())
@@ -126,7 +126,7 @@ else {
     },
   )
 
-  t.test('what is no envelope is counted and told, and nothing else happens', async (t) => {
+  t.test('a malformed message is counted, reported and otherwise ignored', async (t) => {
     const events: BusEvent[] = []
     const bus = await open({ herd: 'mal', onEvent: (event) => events.push(event) })
     t.teardown(() => bus.close())
@@ -147,13 +147,13 @@ else {
     await bus.publish('good', 1)
     t.same(payloads(await take(1)), [1])
     t.equal(bus.health!.malformed, hostile.length + 1)
-    const told = events.filter(({ event }) => event === 'bus-malformed')
-    t.match(told, [{ topic: 'bad', count: 1 }], 'a flood of them is one line in 10 s')
-    t.equal(told.length, 1)
+    const reported = events.filter(({ event }) => event === 'bus-malformed')
+    t.match(reported, [{ topic: 'bad', count: 1 }], 'a flood of them is reported once in 10 s')
+    t.equal(reported.length, 1)
   })
 
   t.test(
-    'a process hears what it publishes right after it subscribed, without waiting for ready',
+    'a process receives what it publishes right after it subscribed, without awaiting ready',
     async (t) => {
       const bus = await open()
       t.teardown(() => bus.close())
@@ -168,7 +168,7 @@ else {
     },
   )
 
-  t.test('an address that is none is refused without quoting it', async (t) => {
+  t.test('an invalid address is refused without quoting it', async (t) => {
     for (const url of ['', 'http://u:geheim@h', 'redis://', 'redis://:geheim@:1'])
       await t.rejects(open({ server: { url } }), {
         code: 'BYRE_ARGUMENT_INVALID',

@@ -1,4 +1,4 @@
-// Durable streams when the server is not well: nothing acknowledged is lost, everything unacknowledged comes again.
+// Durable streams when the server fails: no acked job is delivered again, and every unacknowledged job is.
 import t from 'tap'
 import type { ByreError } from '../../src/base/errors.ts'
 import { MAX_UNSENT } from '../../src/bus/redis/outbox.ts'
@@ -12,7 +12,7 @@ if (noRedis !== false) t.plan(0, noRedis)
 else {
   leakGuard(t)
 
-  t.test('absent: what is enqueued waits in order for the server, bounded in number and time', async (t) => {
+  t.test('server absent: enqueued jobs wait in order, bounded in number and time', async (t) => {
     const server = await startRedis({ absent: true })
     t.teardown(() => server.stop())
     const { bus } = await openBus(t, server, { clock: quickClock(20) })
@@ -32,7 +32,7 @@ else {
   })
 
   t.test(
-    'killed and started again in mid-work: every accepted job is delivered, and none after its ack',
+    'server killed and restarted under load: every accepted job is delivered, and none after its ack',
     async (t) => {
       const server = await startRedis({ args: DURABLE })
       t.teardown(() => server.stop())
@@ -84,24 +84,27 @@ else {
     },
   )
 
-  t.test('CLIENT KILL in mid-work loses no job and hands out no more than may be unacked', async (t) => {
-    const server = await startRedis()
-    t.teardown(() => server.stop())
-    const { bus } = await openBus(t, server, { clock: quickClock(10) })
-    const reader = read(bus, 'jobs', { group: 'g', concurrency: 5 })
-    await Promise.all(Array.from({ length: 200 }, (_, n) => bus.enqueue('jobs', n)))
-    const seen = new Set<unknown>()
-    for (let round = 0; seen.size < 200; round++) {
-      if (round % 20 === 10) await server.call('CLIENT', 'KILL', 'TYPE', 'normal')
-      const [job] = await reader.take(1)
-      seen.add(job!.payload)
-      await job!.ack()
-      t.ok(total(await pending(server, 'jobs', 'g')) <= 10 + 1, 'bounded') // and one that was nobody's for a moment
-    }
-    t.equal(seen.size, 200)
-  })
+  t.test(
+    'CLIENT KILL under load loses no job and yields no more jobs than may be unacknowledged',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const { bus } = await openBus(t, server, { clock: quickClock(10) })
+      const reader = read(bus, 'jobs', { group: 'g', concurrency: 5 })
+      await Promise.all(Array.from({ length: 200 }, (_, n) => bus.enqueue('jobs', n)))
+      const seen = new Set<unknown>()
+      for (let round = 0; seen.size < 200; round++) {
+        if (round % 20 === 10) await server.call('CLIENT', 'KILL', 'TYPE', 'normal')
+        const [job] = await reader.take(1)
+        seen.add(job!.payload)
+        await job!.ack()
+        t.ok(total(await pending(server, 'jobs', 'g')) <= 10 + 1, 'bounded') // plus one that is being released
+      }
+      t.equal(seen.size, 200)
+    },
+  )
 
-  t.test('a stopped server (SIGSTOP) holds acks back; they arrive when it goes on', async (t) => {
+  t.test('acks wait while the server is stopped (SIGSTOP) and arrive when it continues', async (t) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const { bus, event } = await openBus(t, server, { clock: quickClock(5) })
@@ -116,7 +119,7 @@ else {
     t.equal(total(await pending(server, 'jobs', 'g')), 0)
   })
 
-  t.test('an ack that cannot be delivered in time is told as such, and the job comes again', async (t) => {
+  t.test('an ack that cannot be sent in time rejects, and the job is delivered again', async (t) => {
     const server = await startRedis({ args: DURABLE })
     t.teardown(() => server.stop())
     const { bus } = await openBus(t, server, { clock: quickClock(20) })
@@ -131,23 +134,26 @@ else {
     await again!.ack()
   })
 
-  t.test('a server out of memory refuses jobs by name; those it has can be worked off', async (t) => {
-    const server = await startRedis()
-    t.teardown(() => server.stop())
-    const { bus } = await openBus(t, server)
-    await bus.enqueue('jobs', 'kept')
-    await server.call('CONFIG', 'SET', 'maxmemory', '1')
-    await t.rejects(bus.enqueue('jobs', 'refused'), { code: 'BYRE_BUS_REFUSED', message: /OOM/ })
-    await server.call('CONFIG', 'SET', 'maxmemory', '0')
-    const reader = read(bus, 'jobs', { group: 'g' })
-    const [job] = await reader.take(1)
-    await server.call('CONFIG', 'SET', 'maxmemory', '1')
-    await job!.ack()
-    t.equal(total(await pending(server, 'jobs', 'g')), 0)
-  })
+  t.test(
+    'a server out of memory refuses new jobs with its error; existing jobs can be processed',
+    async (t) => {
+      const server = await startRedis()
+      t.teardown(() => server.stop())
+      const { bus } = await openBus(t, server)
+      await bus.enqueue('jobs', 'kept')
+      await server.call('CONFIG', 'SET', 'maxmemory', '1')
+      await t.rejects(bus.enqueue('jobs', 'refused'), { code: 'BYRE_BUS_REFUSED', message: /OOM/ })
+      await server.call('CONFIG', 'SET', 'maxmemory', '0')
+      const reader = read(bus, 'jobs', { group: 'g' })
+      const [job] = await reader.take(1)
+      await server.call('CONFIG', 'SET', 'maxmemory', '1')
+      await job!.ack()
+      t.equal(total(await pending(server, 'jobs', 'g')), 0)
+    },
+  )
 
   t.test(
-    'the ACL a worker with streams needs is enough; without it the stream is refused by name',
+    'the documented ACL for streams is enough; without it the stream is refused with its name',
     async (t) => {
       const server = await startRedis()
       t.teardown(() => server.stop())

@@ -1,4 +1,4 @@
-// What the suites of durable streams share: a bus on a real server, and readers that take jobs one by one.
+// Helpers for tests of durable streams: a bus on a real server, and readers that take jobs one by one.
 import type { Test } from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
 import type { Clock } from '../../src/base/clock.ts'
@@ -11,7 +11,7 @@ import type { TestRedis } from '../helpers/redis.ts'
 export interface Opened {
   readonly bus: HostBus
   readonly events: BusEvent[]
-  /** The first event that fits, past or to come. */
+  /** The first event that matches, past or future. */
   readonly event: <K extends BusEvent['event']>(
     kind: K,
     fits?: (event: Extract<BusEvent, { event: K }>) => boolean,
@@ -62,7 +62,7 @@ export async function openBus(
   }
 }
 
-/** Time of the bus (polls, heartbeats, waits) runs so much faster; the server's does not. */
+/** A clock that runs faster for the bus (polls, heartbeats, waits), not for the server. */
 export function quickClock(speed: number): Clock {
   return {
     now: systemClock.now,
@@ -73,7 +73,7 @@ export function quickClock(speed: number): Clock {
 
 /** Takes jobs one by one. */
 export interface JobReader {
-  /** The next `n` jobs, none of them settled. */
+  /** The next `n` jobs, neither acked nor nacked. */
   take(n: number): Promise<Job[]>
   /** The next one, acked. */
   done(): Promise<Job>
@@ -106,7 +106,7 @@ export function payloadsOf(jobs: readonly Job[]): unknown[] {
   return jobs.map((job) => job.payload)
 }
 
-/** How many entries are pending, by consumer. */
+/** The number of pending entries, by consumer. */
 export async function pending(
   server: Pick<TestRedis, 'call'>,
   stream: string,

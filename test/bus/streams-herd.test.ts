@@ -1,5 +1,5 @@
-// Durable streams in a herd: jobs wake a dormant worker in any placement, survive kill -9 of everybody, and need no
-// connection more.
+// Durable streams in a herd: jobs wake a dormant worker in any placement, survive kill -9 of the herd, and need no
+// further connection.
 import t from 'tap'
 import { startHerd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -21,7 +21,7 @@ const LISTENS = `export const run = async ({ bus, log, name, signal }) => {
       await job.ack()
     }
   })()
-  for await (const message of bus.subscribe('all.' + name)) log.info({ heard: message.payload }, 'heard')
+  for await (const message of bus.subscribe('all.' + name)) log.info({ got: message.payload }, 'got')
   await reader
 }`
 const STUCK = `export const run = async ({ bus, log, name, signal }) => {
@@ -59,29 +59,34 @@ else {
   })
 
   for (const placement of ['shared', 'thread', 'process'] as const) {
-    t.test(`${placement}: jobs wake a dormant worker, and again for what it leaves`, async (t) => {
-      const server = await startRedis()
-      t.teardown(() => server.stop())
-      await add(server, 'jobs', 'from before')
-      const herd = await startHerd(t, {
-        config: { bus: server.url, workers: { jobs: { placement, activation: { streams: ['jobs'] } } } },
-        workers: { jobs: WORKS },
-      })
-      await herd.line({ worker: 'jobs', got: 'from before', by: 'stream', deliveries: 1 })
-      await add(server, 'jobs', 'last')
-      await add(server, 'jobs', 'left')
-      await ring(server, 'jobs')
-      await herd.line({ worker: 'jobs', got: 'last' })
-      await herd.line({ worker: 'jobs', to: 'dormant' })
-      await herd.line({ worker: 'jobs', got: 'left', by: 'stream', deliveries: 1 })
-      t.ok(herd.matching({ got: 'last', refused: /dely: unknown key; did you mean 'delay'\?/ }).length === 1)
-      t.match(await herd.worker('jobs'), { failures: 0 })
-      t.match(await server.call('XPENDING', 'byre:{h}:jobs:jobs', 'jobs'), [0], 'every job is acked')
-      t.same(await herd.stop(), { code: 0, signal: null })
-    })
+    t.test(
+      `${placement}: jobs wake a dormant worker, and wake it again for jobs that it leaves`,
+      async (t) => {
+        const server = await startRedis()
+        t.teardown(() => server.stop())
+        await add(server, 'jobs', 'from before')
+        const herd = await startHerd(t, {
+          config: { bus: server.url, workers: { jobs: { placement, activation: { streams: ['jobs'] } } } },
+          workers: { jobs: WORKS },
+        })
+        await herd.line({ worker: 'jobs', got: 'from before', by: 'stream', deliveries: 1 })
+        await add(server, 'jobs', 'last')
+        await add(server, 'jobs', 'left')
+        await ring(server, 'jobs')
+        await herd.line({ worker: 'jobs', got: 'last' })
+        await herd.line({ worker: 'jobs', to: 'dormant' })
+        await herd.line({ worker: 'jobs', got: 'left', by: 'stream', deliveries: 1 })
+        t.ok(
+          herd.matching({ got: 'last', refused: /dely: unknown key; did you mean 'delay'\?/ }).length === 1,
+        )
+        t.match(await herd.worker('jobs'), { failures: 0 })
+        t.match(await server.call('XPENDING', 'byre:{h}:jobs:jobs', 'jobs'), [0], 'every job is acked')
+        t.same(await herd.stop(), { code: 0, signal: null })
+      },
+    )
   }
 
-  t.test('a job in hand when the herd is killed is taken over by the next', async (t) => {
+  t.test('a job in progress when the herd is killed is claimed by the next herd', async (t) => {
     const server = await startRedis()
     t.teardown(() => server.stop())
     const options = { config: { bus: server.url }, workers: { jobs: STUCK } }

@@ -1,5 +1,5 @@
-// Durable streams on a real server that is well: every job until it is acked, to one reader of each group, no more ahead
-// than asked for, and given up with its reason.
+// Durable streams on a working server: each job is delivered until it is acked, to one reader of each group, with a bounded
+// read-ahead, and is dead-lettered with its reason.
 import t from 'tap'
 import type { ByreError } from '../../src/base/errors.ts'
 import { createEmbeddedBus } from '../../src/bus/embedded.ts'
@@ -12,7 +12,7 @@ import { openBus, payloadsOf, pending, quickClock, read, total } from './streams
 
 if (noRedis !== false) t.plan(0, noRedis)
 else {
-  // redis-parser gives a buffer it had to enlarge back in steps of 50 ms, on an interval that ends by itself
+  // redis-parser shrinks an enlarged buffer in steps of 50 ms, with an interval that ends by itself
   leakGuard(t, 15_000)
   const server = await startRedis()
   t.teardown(() => server.stop())
@@ -20,34 +20,37 @@ else {
     await server.call('FLUSHALL')
   })
 
-  t.test('each job goes to one reader of each group, oldest first, and once acked to nobody', async (t) => {
-    const { bus } = await openBus(t, server)
-    const other = await openBus(t, server)
-    const ids: string[] = []
-    for (let n = 0; n < 20; n++) ids.push(await bus.enqueue('mail', { n }))
-    t.equal(new Set(ids).size, 20)
-    const [a, b] = [bus.scoped('a'), other.bus.scoped('b')]
-    const alone = read(a, 'mail', { group: 'audit' })
-    for (let n = 0; n < 20; n++) t.match(await alone.done(), { id: ids[n], payload: { n }, deliveries: 1 })
-    const seen = new Set<string>()
-    const both = [read(a, 'mail', { group: 'send' }), read(b, 'mail', { group: 'send' })]
-    const take = async (reader: (typeof both)[number]): Promise<void> => {
-      while (seen.size < 20) {
-        const [job] = await Promise.race([reader.take(1), over])
-        if (job === undefined) return
-        t.notOk(seen.has(job.id), 'no job twice')
-        seen.add(job.id)
-        await job.ack()
-        if (seen.size === 20) stop([])
+  t.test(
+    'each job goes to one reader of each group, oldest first, and is not delivered after its ack',
+    async (t) => {
+      const { bus } = await openBus(t, server)
+      const other = await openBus(t, server)
+      const ids: string[] = []
+      for (let n = 0; n < 20; n++) ids.push(await bus.enqueue('mail', { n }))
+      t.equal(new Set(ids).size, 20)
+      const [a, b] = [bus.scoped('a'), other.bus.scoped('b')]
+      const alone = read(a, 'mail', { group: 'audit' })
+      for (let n = 0; n < 20; n++) t.match(await alone.done(), { id: ids[n], payload: { n }, deliveries: 1 })
+      const seen = new Set<string>()
+      const both = [read(a, 'mail', { group: 'send' }), read(b, 'mail', { group: 'send' })]
+      const take = async (reader: (typeof both)[number]): Promise<void> => {
+        while (seen.size < 20) {
+          const [job] = await Promise.race([reader.take(1), over])
+          if (job === undefined) return
+          t.notOk(seen.has(job.id), 'no job is delivered twice')
+          seen.add(job.id)
+          await job.ack()
+          if (seen.size === 20) stop([])
+        }
       }
-    }
-    let stop: (jobs: Job[]) => void = () => {}
-    const over = new Promise<Job[]>((resolve) => (stop = resolve))
-    await Promise.all(both.map(take))
-    t.same([...seen].toSorted(), ids.toSorted())
-    t.equal(total(await pending(server, 'mail', 'send')), 0)
-    t.equal(total(await pending(server, 'mail', 'audit')), 0)
-  })
+      let stop: (jobs: Job[]) => void = () => {}
+      const over = new Promise<Job[]>((resolve) => (stop = resolve))
+      await Promise.all(both.map(take))
+      t.same([...seen].toSorted(), ids.toSorted())
+      t.equal(total(await pending(server, 'mail', 'send')), 0)
+      t.equal(total(await pending(server, 'mail', 'audit')), 0)
+    },
+  )
 
   t.test('a job enqueued while a reader waits arrives by the doorbell, not by the poll', async (t) => {
     const { bus } = await openBus(t, server)
@@ -71,7 +74,7 @@ else {
   })
 
   t.test(
-    'jobs are handed out up to the concurrency, and no more than twice as many are unacked',
+    'jobs are yielded up to the concurrency, and at most twice as many are unacknowledged',
     async (t) => {
       const { bus } = await openBus(t, server)
       for (const concurrency of [1, 3, 20]) {
@@ -84,7 +87,7 @@ else {
         for (let round = 0; round < 5; round++) {
           const counts = await pending(server, stream, 'g')
           t.ok(total(counts) <= 2 * concurrency, `${total(counts)} unacked with concurrency ${concurrency}`)
-          t.notOk(more, 'nothing is handed out beyond the concurrency')
+          t.notOk(more, 'no job is yielded beyond the concurrency')
         }
         await held[0]!.ack()
         t.same(payloadsOf(await next), [concurrency])
@@ -93,41 +96,38 @@ else {
     },
   )
 
-  t.test(
-    'nack delivers again, not sooner than its delay; too many deliveries end in the dead-letter stream',
-    async (t) => {
-      const { bus, event } = await openBus(t, server)
-      const id = await bus.enqueue('work', { poison: true })
-      const reader = read(bus, 'work', { group: 'g', maxDeliveries: 3 })
-      const [first] = await reader.take(1)
-      await first!.nack({ delay: 300, reason: 'not yet' })
-      const since = performance.now()
-      const [second] = await reader.take(1)
-      t.ok(performance.now() - since > 250, 'not sooner')
-      t.ok(performance.now() - since < 2000, 'and not by the poll either')
-      t.match(second, { id, deliveries: 2, payload: { poison: true } })
-      await second!.nack()
-      const [third] = await reader.take(1)
-      t.equal(third!.deliveries, 3)
-      await third!.nack({ reason: 'hopeless' })
-      t.match(await event('bus-dead-letter'), {
-        stream: 'work',
-        group: 'g',
-        deliveries: 3,
-        reason: 'hopeless',
-      })
-      const dead = await read(bus, 'work.dead').done()
-      t.match(dead, {
-        id,
-        payload: { poison: true },
-        deliveries: 1,
-        dead: { group: 'g', deliveries: 3, reason: 'hopeless' },
-      })
-      t.equal(total(await pending(server, 'work', 'g')), 0)
-    },
-  )
+  t.test('nack redelivers after its delay; a job with too many deliveries is dead-lettered', async (t) => {
+    const { bus, event } = await openBus(t, server)
+    const id = await bus.enqueue('work', { poison: true })
+    const reader = read(bus, 'work', { group: 'g', maxDeliveries: 3 })
+    const [first] = await reader.take(1)
+    await first!.nack({ delay: 300, reason: 'not yet' })
+    const since = performance.now()
+    const [second] = await reader.take(1)
+    t.ok(performance.now() - since > 250, 'not sooner')
+    t.ok(performance.now() - since < 2000, 'and before the next poll')
+    t.match(second, { id, deliveries: 2, payload: { poison: true } })
+    await second!.nack()
+    const [third] = await reader.take(1)
+    t.equal(third!.deliveries, 3)
+    await third!.nack({ reason: 'hopeless' })
+    t.match(await event('bus-dead-letter'), {
+      stream: 'work',
+      group: 'g',
+      deliveries: 3,
+      reason: 'hopeless',
+    })
+    const dead = await read(bus, 'work.dead').done()
+    t.match(dead, {
+      id,
+      payload: { poison: true },
+      deliveries: 1,
+      dead: { group: 'g', deliveries: 3, reason: 'hopeless' },
+    })
+    t.equal(total(await pending(server, 'work', 'g')), 0)
+  })
 
-  t.test('a dedupeId adds one job, and answers its id; a delay keeps it back', async (t) => {
+  t.test('a dedupeId adds one job and resolves with its id; a delay postpones it', async (t) => {
     const { bus } = await openBus(t, server)
     const ids = await Promise.all([1, 2, 3].map((n) => bus.enqueue('once', n, { dedupeId: 'order-7' })))
     t.equal(new Set(ids).size, 1)
@@ -138,11 +138,11 @@ else {
     t.match(await reader.done(), { id: ids[0], payload: 1 })
     t.match(await reader.done(), { id: late, payload: 'late', deliveries: 1 })
     t.ok(performance.now() - since > 350)
-    t.ok(performance.now() - since < 2500, 'a delayed job is not found by the poll')
+    t.ok(performance.now() - since < 2500, 'a delayed job does not wait for the poll')
   })
 
   t.test(
-    'what a reader has not handed out when it ends is there for others at once, as never delivered',
+    'when a reader ends, jobs it has not yielded go to others at once, and that delivery does not count',
     async (t) => {
       const { bus } = await openBus(t, server)
       await Promise.all([1, 2, 3, 4].map((n) => bus.enqueue('gone', n)))
@@ -159,10 +159,14 @@ else {
           [4, 1],
         ],
       )
-      await one!.ack() // what was handed out may still be settled
+      await one!.ack() // jobs in progress can still be acked
       worker.closeAll()
       const [again] = await other.take(1)
-      t.same([again!.payload, again!.deliveries], [2, 2], 'the unsettled one follows when the worker is gone')
+      t.same(
+        [again!.payload, again!.deliveries],
+        [2, 2],
+        'the unfinished job follows when the worker has ended',
+      )
       await t.rejects(two!.nack({ delay: -1 }), { code: 'BYRE_ARGUMENT_INVALID' })
       await t.rejects(two!.nack({ dely: 1 } as never), {
         code: 'BYRE_ARGUMENT_INVALID',
@@ -171,7 +175,7 @@ else {
     },
   )
 
-  t.test('a live reader keeps a job longer than the idle time; a dead one loses it to others', async (t) => {
+  t.test('a live reader keeps a job beyond the idle time; the job of a dead reader is claimed', async (t) => {
     const { bus } = await openBus(t, server, { clock: quickClock(5) })
     await bus.enqueue('slow', 'x')
     const slow = read(bus.scoped('one'), 'slow', { group: 'g', claimAfter: 1000 })
@@ -185,12 +189,12 @@ else {
     }
     await job!.ack()
     await slow.end()
-    // one that was read and is held by nobody alive
+    // a job that was read by a consumer that is dead
     await bus.enqueue('slow', 'orphan')
     const claimed = await next
     t.same([claimed.payload, claimed.deliveries], ['orphan', 1])
     await claimed.ack()
-    // added and read in one step: the poll of a living reader could come between
+    // added and read in one step, so that the poll of a live reader cannot come in between
     const script = `redis.call('XADD', KEYS[1], '*', 'p', ARGV[1])
       return redis.call('XREADGROUP', 'GROUP', 'g', 'dead', 'STREAMS', KEYS[1], '>')`
     await server.call('EVAL', script, 1, 'byre:{h}:jobs:slow', '"lost"')
@@ -198,7 +202,7 @@ else {
     t.same([revived!.payload, revived!.deliveries], ['lost', 2])
   })
 
-  t.test('a producer that does not ring is found by the poll', async (t) => {
+  t.test('a job that was added without a doorbell is found by the poll', async (t) => {
     const { bus } = await openBus(t, server, { clock: quickClock(20) })
     const reader = read(bus, 'foreign')
     const next = reader.done()
@@ -206,7 +210,7 @@ else {
     t.same((await next).payload, { from: 'redis-cli' })
   })
 
-  t.test('what is no job is given up at once, with the reason', async (t) => {
+  t.test('an entry that is not a job is dead-lettered at once, with the reason', async (t) => {
     const { bus, events } = await openBus(t, server)
     const hostile: [string, string][] = [
       ['q', '1'],
@@ -223,17 +227,20 @@ else {
     t.equal(total(await pending(server, 'odd', 'g')), 0)
   })
 
-  t.test('a key of the wrong type refuses jobs and ends the reading, by name', async (t) => {
-    const { bus } = await openBus(t, server)
-    await server.call('SET', 'byre:{h}:jobs:bad', 'text')
-    await t.rejects(bus.enqueue('bad', 1), { code: 'BYRE_BUS_REFUSED', message: /'bad'.*WRONGTYPE/ })
-    await t.rejects(read(bus, 'bad').take(1), { code: 'BYRE_BUS_REFUSED', message: /'bad'.*WRONGTYPE/ })
-    t.equal((await bus.enqueue('fine', 1)).length > 0, true, 'and no other stream')
-    await server.call('SET', 'byre:{h}:delayed:half', 'text')
-    await t.rejects(bus.enqueue('half', 1, { delay: 5 }), { code: 'BYRE_BUS_REFUSED' })
-  })
+  t.test(
+    'a key of the wrong type refuses jobs and ends the iteration, with the name of the stream',
+    async (t) => {
+      const { bus } = await openBus(t, server)
+      await server.call('SET', 'byre:{h}:jobs:bad', 'text')
+      await t.rejects(bus.enqueue('bad', 1), { code: 'BYRE_BUS_REFUSED', message: /'bad'.*WRONGTYPE/ })
+      await t.rejects(read(bus, 'bad').take(1), { code: 'BYRE_BUS_REFUSED', message: /'bad'.*WRONGTYPE/ })
+      t.equal((await bus.enqueue('fine', 1)).length > 0, true, 'other streams are not affected')
+      await server.call('SET', 'byre:{h}:delayed:half', 'text')
+      await t.rejects(bus.enqueue('half', 1, { delay: 5 }), { code: 'BYRE_BUS_REFUSED' })
+    },
+  )
 
-  t.test('what every group has acked is trimmed, and nothing else', async (t) => {
+  t.test('jobs that every group has acked are trimmed, and no others', async (t) => {
     const { bus } = await openBus(t, server, { clock: quickClock(50) })
     const one = read(bus, 'trim', { group: 'one', concurrency: 100 })
     const two = read(bus, 'trim', { group: 'two', concurrency: 100 })
@@ -241,7 +248,7 @@ else {
     for (let n = 0; n < 1000; n++) await one.done()
     for (let n = 0; n < 10; n++) await two.done()
     t.ok(Number(await server.call('XLEN', 'byre:{h}:jobs:trim')) >= 990, 'the other group has not seen them')
-    // each once, in any order: at this speed jobs read ahead are given back after 20 ms, and come after later ones
+    // each once, in any order: at this clock speed jobs read ahead are released after 20 ms and come after later ones
     const seen: number[] = []
     while (seen.length < 990) seen.push(Number((await two.done()).payload))
     t.same(
@@ -254,7 +261,7 @@ else {
     }
   })
 
-  t.test('a stream removed under a reader is made again', async (t) => {
+  t.test('a stream that is deleted while it is read is created again', async (t) => {
     const { bus } = await openBus(t, server)
     const reader = read(bus, 'flushed')
     await bus.enqueue('flushed', 1)
@@ -264,7 +271,7 @@ else {
     t.equal((await reader.done()).payload, 2)
   })
 
-  t.test('wrong calls are refused before anything is sent', async (t) => {
+  t.test('invalid calls are refused before a command is sent', async (t) => {
     const { bus } = await openBus(t, server)
     const invalid = { code: 'BYRE_ARGUMENT_INVALID' }
     for (const name of ['', 'a b', 'a.*', 7 as never]) {
@@ -297,7 +304,7 @@ else {
     await t.rejects(read(embedded, 'x').take(1), { code: 'BYRE_BUS_UNSUPPORTED' })
   })
 
-  t.test('a closed bus takes no jobs and ends every reading', async (t) => {
+  t.test('a closed bus accepts no jobs and ends every iteration', async (t) => {
     const { bus } = await openBus(t, server)
     const worker = bus.scoped('w')
     const reading = read(worker, 'end').take(1)
@@ -309,37 +316,34 @@ else {
     t.throws(() => worker.stream('end'), { code: 'BYRE_BUS_CLOSED' })
   })
 
-  t.test(
-    'somebody who watches is called while there are jobs, and not for what others are working on',
-    async (t) => {
-      const { bus } = await openBus(t, server)
-      let calls = 0
-      let called: () => void = () => {}
-      const call = (): Promise<void> => new Promise((resolve) => (called = resolve))
-      const first = call()
-      const watch = bus.watchStream!('w', 'g', () => {
-        calls++
-        called()
-      })
-      t.teardown(() => watch.release())
-      await bus.enqueue('w', 1, { delay: 200 })
-      const since = performance.now()
-      await first
-      t.ok(performance.now() - since < 2500, 'called when a delayed job is due')
-      const reader = read(bus, 'w', { group: 'g' })
-      const [job] = await reader.take(1)
-      const before = calls
-      for (let n = 0; n < 5; n++) {
-        watch.check()
-        await bus.enqueue('other', n)
-      }
-      t.equal(calls, before, 'a job in hand wakes nobody')
-      const next = call()
-      await job!.nack({ delay: 100 })
-      await reader.end()
+  t.test('a watch calls wake while there are jobs, and not for jobs in progress elsewhere', async (t) => {
+    const { bus } = await openBus(t, server)
+    let calls = 0
+    let called: () => void = () => {}
+    const call = (): Promise<void> => new Promise((resolve) => (called = resolve))
+    const first = call()
+    const watch = bus.watchStream!('w', 'g', () => {
+      calls++
+      called()
+    })
+    t.teardown(() => watch.release())
+    await bus.enqueue('w', 1, { delay: 200 })
+    const since = performance.now()
+    await first
+    t.ok(performance.now() - since < 2500, 'called when a delayed job is due')
+    const reader = read(bus, 'w', { group: 'g' })
+    const [job] = await reader.take(1)
+    const before = calls
+    for (let n = 0; n < 5; n++) {
       watch.check()
-      await next
-      t.ok(calls > before)
-    },
-  )
+      await bus.enqueue('other', n)
+    }
+    t.equal(calls, before, 'a job in progress does not call wake')
+    const next = call()
+    await job!.nack({ delay: 100 })
+    await reader.end()
+    watch.check()
+    await next
+    t.ok(calls > before)
+  })
 }

@@ -1,4 +1,4 @@
-// What the contract cannot see from outside: how a bus drives a subscription, and what it hears back.
+// BufferedSubscription: how a bus drives it, and what it calls back, which the contract cannot observe.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import fc from 'fast-check'
 import t from 'tap'
@@ -31,7 +31,7 @@ function make(
   return { sub, calls }
 }
 
-t.test('an item is opened right before its consumer goes on, not when it is pushed', async (t) => {
+t.test('an item is opened right before its consumer continues, not when it is pushed', async (t) => {
   const { sub, calls } = make()
   sub.push({ n: 1 })
   const waiting = [sub.next(), sub.next()]
@@ -41,10 +41,10 @@ t.test('an item is opened right before its consumer goes on, not when it is push
   t.same(calls, ['handing', 'open 1', 'handing', 'open 2'])
 })
 
-t.test('the owner hears of each loss and once of the end', async (t) => {
+t.test('the owner is called for each dropped item and once at the end', async (t) => {
   const { sub, calls } = make({ buffer: 1, overflow: 'fail' })
   for (const n of [1, 2, 3]) sub.push({ n })
-  t.same(calls, ['lost 2'], 'what comes after the failure is not even counted')
+  t.same(calls, ['lost 2'], 'items after the failure are not counted')
   await sub.next()
   await t.rejects(sub.next(), {
     code: 'BYRE_BUS_OVERFLOW',
@@ -67,7 +67,7 @@ t.test(
   },
 )
 
-t.test('what was kept is taken beyond the buffer, in order, and nothing of it is dropped', async (t) => {
+t.test('kept items are accepted beyond the buffer, in order, and none is dropped', async (t) => {
   const { sub, calls } = make({ buffer: 1 })
   for (const n of [1, 2, 3]) sub.pushKept({ n })
   t.same([sub.queued, sub.dropped], [3, 0])
@@ -79,20 +79,20 @@ t.test('what was kept is taken beyond the buffer, in order, and nothing of it is
   t.notOk(calls.some((call) => call.startsWith('lost')))
   sub.close()
   sub.pushKept({ n: 4 })
-  t.equal(sub.queued, 0, 'and none once it has ended')
+  t.equal(sub.queued, 0, 'none once it has ended')
 })
 
-t.test('a loss upstream is counted, and with fail ends it like one of its own', async (t) => {
+t.test('a loss upstream is counted, and with fail it ends the subscription like an overflow', async (t) => {
   const oldest = make({ buffer: 2 })
   oldest.sub.lostUpstream(3)
-  t.same([oldest.sub.dropped, oldest.sub.accepting], [3, true], 'the other policies go on')
+  t.same([oldest.sub.dropped, oldest.sub.accepting], [3, true], 'the other policies continue')
 
   const { sub, calls } = make({ buffer: 2, overflow: 'fail' })
   sub.push({ n: 1 })
   sub.lostUpstream(2)
   t.same([sub.dropped, sub.accepting], [2, false])
   sub.push({ n: 2 })
-  t.match(await sub.next(), { value: { payload: 1 } }, 'what was queued comes first')
+  t.match(await sub.next(), { value: { payload: 1 } }, 'queued items come first')
   await t.rejects(sub.next(), { code: 'BYRE_BUS_OVERFLOW', details: { dropped: 2 } })
   t.same(await sub.next(), { value: undefined, done: true })
   t.same(calls, ['handing', 'open 1', 'ended'])
@@ -105,7 +105,7 @@ t.test('a loss upstream is counted, and with fail ends it like one of its own', 
   t.ok(idle.sub.closed)
 })
 
-t.test('one that is aborted from the start never was open', async (t) => {
+t.test('a subscription with an aborted signal starts closed', async (t) => {
   const { sub, calls } = make({ signal: AbortSignal.abort() })
   t.ok(sub.closed)
   sub.push({ n: 1 })
@@ -127,7 +127,7 @@ t.test(
   },
 )
 
-t.test('closing between two hand-overs gives back only what was not opened', async (t) => {
+t.test('closing between two handovers returns only items that were not opened', async (t) => {
   const { sub, calls } = make()
   const waiting = [sub.next(), sub.next(), sub.next()]
   const first = waiting[0]!.then(() => sub.close())
@@ -138,7 +138,7 @@ t.test('closing between two hand-overs gives back only what was not opened', asy
   t.same([values, unread], [[1, 'done', 'done'], ['unread 2']])
 })
 
-t.test('with many consumers each hand-over is followed by the code of its own consumer', async (t) => {
+t.test('with many consumers each handover is followed by code of the same consumer', async (t) => {
   const log: string[] = []
   const consumers = ['a', 'b', 'c'].map((name) => {
     const sub = new BufferedSubscription<Item>(
@@ -162,14 +162,14 @@ t.test('with many consumers each hand-over is followed by the code of its own co
     return { sub, done }
   })
   for (const n of [1, 2]) for (const { sub } of consumers) sub.push({ n })
-  log.push('publisher goes on')
+  log.push('publisher continues')
   await Promise.all(consumers.map((c) => c.done))
-  t.equal(log[0], 'publisher goes on')
+  t.equal(log[0], 'publisher continues')
   t.equal(log.length, 13)
   for (let i = 1; i < log.length; i += 2) t.equal(log[i]!.at(-1), log[i + 1]![0], `${log[i]}, ${log[i + 1]}`)
 })
 
-t.test('under any pushes, takes and closing nothing is lost, doubled or reordered', async () => {
+t.test('under any pushes, takes and closes no item is lost, duplicated or reordered', async () => {
   const step = fc.constantFrom('push', 'push', 'next', 'turn')
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (plan) => {
@@ -189,12 +189,12 @@ t.test('under any pushes, takes and closing nothing is lost, doubled or reordere
       const back = unread === undefined ? [] : unread.slice(7).split(',').map(Number)
       return [...values, ...back].join() === Array.from({ length: pushed }, (_, n) => n).join()
     }),
-    // failed once: two calls together, where the second took a younger message than the first was on its way with
+    // regression: of two concurrent calls the second received a newer message than the one handed to the first
     { numRuns: 1000, examples: [[['next', 'push', 'push', 'next']]] },
   )
 })
 
-t.test('ready is what the bus says', async (t) => {
+t.test('ready is the promise of the bus', async (t) => {
   const never = Promise.reject(new Error('refused upstream'))
   await t.rejects(make({}, never).sub.ready, { message: 'refused upstream' })
   await t.resolves(make().sub.ready)
@@ -206,22 +206,22 @@ t.test(
     const { sub } = make()
     const context = new AsyncLocalStorage<string>()
     const gap: Gap = { from: 1, until: 2, reason: 'connection lost' }
-    const told: unknown[] = []
+    const received: unknown[] = []
     sub.reportGap(gap)
     const all = new Promise<void>((resolve) => {
-      context.run('a', () => sub.onGap((g) => told.push([context.getStore(), g])))
+      context.run('a', () => sub.onGap((g) => received.push([context.getStore(), g])))
       const release = context.run('b', () => sub.onGap(() => t.fail('released')))
       release()
-      context.run('c', () => sub.onGap(() => (told.push(context.getStore()), resolve())))
+      context.run('c', () => sub.onGap(() => (received.push(context.getStore()), resolve())))
     })
     context.run('bus', () => sub.reportGap(gap))
-    t.same(told, [], 'not inside the bus’s call')
+    t.same(received, [], 'not inside the call of the bus')
     await all
-    t.same(told, [['a', gap], 'c'])
+    t.same(received, [['a', gap], 'c'])
     sub.close()
     sub.reportGap(gap)
     await new Promise((resolve) => setImmediate(resolve))
-    t.equal(told.length, 2)
+    t.equal(received.length, 2)
   },
 )
 
@@ -250,7 +250,7 @@ t.test(
   },
 )
 
-/** Keeps the loop for longer than a slice. */
+/** Blocks the loop for longer than a slice. */
 function useUpTheSlice(): void {
   for (const end = performance.now() + 2 * SLICE_MS; performance.now() < end; );
 }
@@ -258,7 +258,7 @@ function useUpTheSlice(): void {
 t.test('once the slice of a turn is used up, the next item comes in the next turn, in order', async (t) => {
   const { sub } = make()
   for (const n of [1, 2, 3, 4]) sub.push({ n })
-  await new Promise((resolve) => setImmediate(resolve)) // a turn of its own
+  await new Promise((resolve) => setImmediate(resolve)) // a separate turn
   const order: unknown[] = []
   await sub.next()
   setTimeout(() => order.push('timer'), 0)
@@ -272,7 +272,7 @@ t.test('once the slice of a turn is used up, the next item comes in the next tur
   t.match(await Promise.all(last), [{ value: { payload: 4 } }, { value: { payload: 5 } }])
 })
 
-t.test('what is held for the next turn goes back when the subscription closes', async (t) => {
+t.test('items held for the next turn are returned when the subscription closes', async (t) => {
   const { sub, calls } = make()
   for (const n of [1, 2, 3]) sub.push({ n })
   await sub.next()

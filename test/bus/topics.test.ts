@@ -31,10 +31,10 @@ const TABLE: readonly [pattern: string, topic: string, covered: boolean][] = [
 for (const [pattern, topic, covered] of TABLE)
   t.test(`'${pattern}' ${covered ? 'covers' : 'does not cover'} '${topic}'`, async (t) => {
     t.equal(covers(pattern, topic), covered)
-    t.equal(coversByRule(pattern, topic), covered, 'the rule the property tests stand on')
+    t.equal(coversByRule(pattern, topic), covered, 'the reference rule of the property tests')
   })
 
-t.test('covers is the NATS rule for every pattern and topic', async () => {
+t.test('covers follows the NATS rules for every pattern and topic', async () => {
   fc.assert(
     fc.property(
       patterns,
@@ -52,7 +52,7 @@ t.test('reply topics and system.> are reserved, their neighbours are not', async
     t.notOk(isReserved(topic), topic)
 })
 
-t.test('a refusal says what, why and what instead, and shows hostile values short', async (t) => {
+t.test('a refusal names the value, the reason and the remedy, and shortens long values', async (t) => {
   const code = 'BYRE_BUS_TOPIC_INVALID'
   const long = 'x'.repeat(1_000_000)
   t.throws(() => assertTopic('a..b'), {

@@ -48,14 +48,14 @@ t.test('removing everything leaves an empty trie', async () => {
       const entries = all.map((pattern) => ({ pattern }))
       for (const entry of entries) trie.add(entry.pattern, entry)
       for (const entry of entries.toReversed()) if (!trie.remove(entry.pattern, entry)) return false
-      // nothing may stay behind: a herd that starts and stops for months must not grow
+      // no node may remain: a herd that starts and stops workers for months must not grow
       return trie.size === 0 && trie.nodes === 1
     }),
     { numRuns: 1000 },
   )
 })
 
-t.test('removing what is not there changes nothing', async (t) => {
+t.test('removing a pair that is not in the trie changes nothing', async (t) => {
   const trie = new PatternTrie<Entry>()
   const entry = { pattern: 'a.b' }
   trie.add('a.b', entry)
@@ -90,7 +90,7 @@ t.test('tokens named like object properties are tokens', async (t) => {
   t.same(found(trie, '__proto__.constructor'), [entry])
 })
 
-t.test('the deepest pattern works, and 20,000 values on one pattern do', async (t) => {
+t.test('the deepest pattern works, and so do 20,000 values on one pattern', async (t) => {
   const trie = new PatternTrie<Entry>()
   const deep = Array.from({ length: 128 }, () => '*').join('.')
   const entry = { pattern: deep }
@@ -101,7 +101,7 @@ t.test('the deepest pattern works, and 20,000 values on one pattern do', async (
   t.equal(found(trie, 'many').length, 20_000)
 })
 
-t.test('matching takes time by the topic, not by the number of patterns', async (t) => {
+t.test('the time of a match depends on the topic, not on the number of patterns', async (t) => {
   const trie = new PatternTrie<Entry>()
   for (let i = 0; i < 100_000; i++) trie.add(`worker-${i}.*.done`, { pattern: 'x' })
   const startedAt = performance.now()

@@ -35,7 +35,7 @@ t.test('a Type=notify unit', { skip }, async (t) => {
       t.equal(await systemd.property(unit, 'ActiveState'), 'active')
       const [up] = (await systemd.journalWith(/^up/, '-t', 'byre')).slice(-1)
       t.match(up!['MESSAGE'], /kind=fd watchdogMs=5000/)
-      t.notMatch(up!['MESSAGE'], /NOTIFY|WATCHDOG/, 'workers see nothing of it')
+      t.notMatch(up!['MESSAGE'], /NOTIFY|WATCHDOG/, 'workers do not inherit the variables')
 
       await systemd.must(['systemctl', 'reload', '--no-block', unit])
       await systemd.becomes(unit, 'StatusText', 'reloading')
@@ -54,7 +54,7 @@ t.test('a Type=notify unit', { skip }, async (t) => {
     },
   )
 
-  t.test('pings at half the interval keep the unit', async (t) => {
+  t.test('pings at half the interval keep the unit running', async (t) => {
     const unit = await define(systemd, 'plain', ['WatchdogSec=600ms'])
     await systemd.must(['systemctl', 'start', unit])
     await systemd.journalWith(/^pinged pings=8/, '-t', 'byre', '-u', unit)
@@ -64,7 +64,7 @@ t.test('a Type=notify unit', { skip }, async (t) => {
     t.equal(await systemd.property(unit, 'Result'), 'success')
   })
 
-  t.test('a blocked loop is ended by the watchdog', async (t) => {
+  t.test('the watchdog kills a unit with a blocked loop', async (t) => {
     const unit = await define(systemd, 'block', ['WatchdogSec=600ms'])
     await systemd.must(['systemctl', 'start', unit])
     await systemd.becomes(unit, 'ActiveState', 'failed')
@@ -80,7 +80,7 @@ t.test('a Type=notify unit', { skip }, async (t) => {
     await systemd.journalWith(/^watchdog pings stopped.*critical worker webhook is quarantined/, '-t', 'byre')
   })
 
-  t.test('EXTEND_TIMEOUT_USEC gives a draining herd more time than TimeoutStopSec', async (t) => {
+  t.test('EXTEND_TIMEOUT_USEC extends TimeoutStopSec for a draining herd', async (t) => {
     const unit = await define(systemd, 'drain', ['TimeoutStopSec=500ms'])
     await systemd.must(['systemctl', 'start', unit])
     await systemd.must(['systemctl', 'stop', '--no-block', unit])
@@ -91,7 +91,7 @@ t.test('a Type=notify unit', { skip }, async (t) => {
     await systemd.journalWith(/^stopped/, '-t', 'byre', '-u', unit)
   })
 
-  t.test('without the wrapper: systemd-notify, which NotifyAccess=main takes from root', async (t) => {
+  t.test('without the wrapper: systemd-notify, which NotifyAccess=main accepts from root', async (t) => {
     const unit = await define(systemd, 'plain', ['User=root'], NODE)
     await systemd.must(['systemctl', 'start', unit])
     await systemd.becomes(unit, 'StatusText', UP)

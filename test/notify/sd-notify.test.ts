@@ -44,7 +44,7 @@ t.test('a status never adds an assignment, and a message fits a datagram', async
   )
 })
 
-t.test('of two messages what is newer wins; a newer stop or reload ends the talk of ready', async (t) => {
+t.test('when two states merge, the newer fields win, and a newer stop or reload removes ready', async (t) => {
   t.same(mergeNotify({ ready: true, status: 'a' }, { status: 'b' }), { ready: true, status: 'b' })
   t.same(mergeNotify({ ready: true, watchdog: true }, { stopping: true }), { watchdog: true, stopping: true })
   t.same(mergeNotify({ ready: true }, { reloading: true }), { reloading: true })
@@ -57,7 +57,7 @@ t.test('of two messages what is newer wins; a newer stop or reload ends the talk
   )
 })
 
-t.test('a herd in one line', async (t) => {
+t.test('the status of a herd is one line', async (t) => {
   t.equal(formatHerdStatus({ running: 17, dormant: 0, quarantined: 1 }), '17 running, 1 quarantined')
   t.equal(formatHerdStatus({ running: 1 }, 'w: x -> y'), '1 running; last: w: x -> y')
   t.equal(formatHerdStatus({}), 'no workers')

@@ -79,14 +79,14 @@ for (const [title, address] of [
       '/usr/bin/perl',
       WRAPPER,
     ])
-    t.same(first, { kind: 'fd', env: [] }, 'workers do not inherit the way to the service manager')
-    t.match(readlinkSync(`/proc/${pid}/exe`), /node/, 'the wrapper became node: same pid')
+    t.same(first, { kind: 'fd', env: [] }, 'workers do not inherit the descriptor or the socket')
+    t.match(readlinkSync(`/proc/${pid}/exe`), /node/, 'the wrapper executed node with the same pid')
     await step(`notify.send({ ready: true, status: 'up\\nMAINPID=1' })`)
     t.equal(await lines.next(), 'READY=1|STATUS=up MAINPID=1')
     await step(`notify.send({ reloading: true })`)
     t.match(await lines.next(), /^RELOADING=1\|MONOTONIC_USEC=\d{6,}$/)
     t.equal(await step(`notify.send({}); notify.send({ watchdog: true }); return notify.flush(0)`), true)
-    t.equal(await lines.next(), 'WATCHDOG=1', 'nothing to tell is not sent')
+    t.equal(await lines.next(), 'WATCHDOG=1', 'an empty state is not sent')
     t.same(logged.all, [])
   })
 }
@@ -150,7 +150,7 @@ t.test('without the wrapper each message is a systemd-notify, merged while one r
   t.equal(logged.all.length, 1)
 })
 
-t.test('a descriptor that is no socket is not written to', async (t) => {
+t.test('a descriptor that is not a socket is not written to', async (t) => {
   const where = join(folder(t), 'notify')
   for (const fd of ['1', '99', '-1', 'x', '']) {
     const { first } = await notifier(t, { NOTIFY_SOCKET: where, SD_NOTIFY_FD: fd }, [
@@ -163,14 +163,14 @@ t.test('a descriptor that is no socket is not written to', async (t) => {
   }
 })
 
-t.test('not under a service manager: nothing is sent and nothing said', async (t) => {
+t.test('without a service manager nothing is sent and nothing is logged', async (t) => {
   const { first, step, logged } = await notifier(t, {}, ['/usr/bin/perl', WRAPPER])
   t.same(first, { kind: 'none', env: [] })
   t.equal(await step('notify.send({ ready: true }); return notify.flush(100)'), true)
   t.same(logged.all, [])
 })
 
-t.test('the wrapper runs its command whatever the socket, and says what it cannot', async (t) => {
+t.test('the wrapper runs its command whatever the socket is, and reports what failed', async (t) => {
   for (const [address, said] of [
     ['/nonexistent/notify', /cannot connect/],
     ['vsock:2:1', /^$/],

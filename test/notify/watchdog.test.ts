@@ -35,10 +35,10 @@ function start(env: Record<string, string | undefined>, isAlive: () => string | 
   return { clock, sent, logged, watchdog }
 }
 
-t.test('pings come at once and at half the interval, and stop with it', async (t) => {
+t.test('pings are sent at once and at half the interval, until stop', async (t) => {
   const env: Record<string, string | undefined> = { WATCHDOG_USEC: '2000000', WATCHDOG_PID: '7', OTHER: '1' }
   const { clock, sent, watchdog } = start(env, () => undefined)
-  t.same(env, { OTHER: '1' }, 'workers do not see the watchdog')
+  t.same(env, { OTHER: '1' }, 'workers do not inherit the variables')
   t.equal(sent.length, 1)
   clock.advance(999)
   t.equal(sent.length, 1)
@@ -52,7 +52,7 @@ t.test('pings come at once and at half the interval, and stop with it', async (t
   t.equal(clock.armed, 0)
 })
 
-t.test('without a watchdog there is no timer', async (t) => {
+t.test('without a watchdog no timer is set', async (t) => {
   const { clock, sent, watchdog } = start({}, () => undefined)
   t.equal(watchdog.intervalMs, undefined)
   t.equal(clock.armed + sent.length, 0)
@@ -60,7 +60,7 @@ t.test('without a watchdog there is no timer', async (t) => {
 })
 
 t.test(
-  'no ping while a critical worker is down: told once per spell; a failing check counts as down',
+  'no ping while a critical worker is down: the reason is logged once; a failing check counts as down',
   async (t) => {
     let reason: string | undefined
     const { clock, sent, logged } = start({ WATCHDOG_USEC: '200000' }, () => {

@@ -3,7 +3,7 @@
 //
 // ioredis 5.11 has its own support for both. It was tried in place of this connector, with these results:
 // - Sentinel: the plain failover passes, but a sentinel that still names the old master keeps ioredis on that server:
-//   it starts with the first sentinel again and never asks the next one, and no message was accepted within 10 s
+//   it starts with the first sentinel again and never queries the next one, and no message was accepted within 10 s
 //   (test/bus/redis-requests.test.ts, "a sentinel that names a replica"). Three sentinels that accept connections and do
 //   not answer kept it from reaching the fourth within 20 s, because the time is not divided among them. Its error says
 //   "Connection is closed" where the cause is ECONNREFUSED.

@@ -1,18 +1,18 @@
-// What the contract's laws share.
+// Helpers for the laws of the contract.
 import type { Test } from 'tap'
 import { WAIT_MS, within } from '../../helpers/events.ts'
 import type { Bus, HostBus, Message, SubscribeOptions, Subscription } from '../../../src/bus/bus.ts'
 
-/** Small, so that the laws about limits are quick. */
+/** Small limits keep the laws about limits fast. */
 export const CONTRACT_LIMITS = { messageBytes: 4096, buffer: 8 } as const
 
 export type Law = (t: Test, bus: HostBus) => Promise<void>
 
-/** A subscription that upstream acknowledged, with the one iterator it may have. */
+/** An acknowledged subscription with its iterator. */
 export interface Reader {
   readonly sub: Subscription
   readonly next: () => Promise<IteratorResult<Message, unknown>>
-  /** The next `n` messages; fails when the iteration ends before. */
+  /** The next `n` messages; fails when the iteration ends earlier. */
   readonly take: (n: number) => Promise<Message[]>
 }
 
@@ -46,7 +46,7 @@ export function payloads(messages: readonly Message[]): unknown[] {
   return messages.map((m) => m.payload)
 }
 
-/** Resolves when everything published through this bus before was handed to every subscription of this bus. */
+/** Resolves when all earlier messages of this bus were delivered to every subscription of this bus. */
 export async function flush(bus: HostBus): Promise<void> {
   const marker = await listen(bus, 'contract.flush')
   await bus.publish('contract.flush', null)
@@ -54,7 +54,7 @@ export async function flush(bus: HostBus): Promise<void> {
   marker.sub.close()
 }
 
-/** Answers each request on `topic` with its payload; what it was asked, in order, so far. */
+/** Replies to each request on `topic` with its payload. Returns the payloads received so far, in order. */
 export async function echo(bus: HostBus, topic: string): Promise<readonly unknown[]> {
   const served: unknown[] = []
   await serve(bus, topic, async (m) => {
@@ -64,7 +64,7 @@ export async function echo(bus: HostBus, topic: string): Promise<readonly unknow
   return served
 }
 
-/** Answers every message of `topic` with `answer(payload)` until the bus or scope closes. */
+/** Calls `answer` for every message of `topic` until the bus or scope closes. */
 export async function serve(
   bus: Bus,
   topic: string,

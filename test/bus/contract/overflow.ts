@@ -1,9 +1,9 @@
-// A slow subscriber: its buffer is bounded, what overflows is dropped by the named policy and counted.
+// A slow subscriber: its buffer is bounded, and messages that overflow are dropped by the policy and counted.
 import type { Message, OverflowPolicy } from '../../../src/bus/bus.ts'
 import { CONTRACT_LIMITS, flush, listen, payloads } from './harness.ts'
 import type { Law } from './harness.ts'
 
-/** Publishes 1..count to `topic` and waits until they were handed over. */
+/** Publishes 1..count to `topic` and waits until they are delivered. */
 const fill = async (bus: Parameters<Law>[1], topic: string, count: number): Promise<void> => {
   for (let n = 1; n <= count; n++) await bus.publish(topic, n)
   await flush(bus)
@@ -21,10 +21,10 @@ const dropLaw =
     t.equal(scope.dropped, 2)
     t.same(payloads(await take(3)), kept)
     await bus.publish('o', 6)
-    t.same(payloads(await take(1)), [6], 'it goes on')
+    t.same(payloads(await take(1)), [6], 'it continues')
     t.same(payloads(await fast.take(6)), [1, 2, 3, 4, 5, 6], 'another subscriber lost nothing')
     sub.close()
-    t.equal(scope.dropped, 2, 'the count outlives the subscription')
+    t.equal(scope.dropped, 2, 'the scope keeps the count of a closed subscription')
   }
 
 export const overflowLaws: Record<string, Law> = {
@@ -32,11 +32,11 @@ export const overflowLaws: Record<string, Law> = {
 
   'drop-newest keeps the oldest': dropLaw('drop-newest', [1, 2, 3]),
 
-  'fail delivers what was queued, then rejects once, then is done': async (t, bus) => {
+  'fail delivers queued messages, then rejects once, then is done': async (t, bus) => {
     const scope = bus.scoped('slow')
     const { sub, next, take } = await listen(scope, 'o', { buffer: 2, overflow: 'fail' })
     await fill(bus, 'o', 5)
-    t.equal(sub.dropped, 1, 'the one that overflowed; later ones are no longer for it')
+    t.equal(sub.dropped, 1, 'only the message that overflowed is counted')
     t.same(payloads(await take(2)), [1, 2])
     await t.rejects(next(), { code: 'BYRE_BUS_OVERFLOW', details: { pattern: 'o', buffer: 2 } })
     t.same(await next(), { value: undefined, done: true })
@@ -52,14 +52,14 @@ export const overflowLaws: Record<string, Law> = {
     t.equal(sub.queued, 0)
   },
 
-  'the default is drop-oldest at the limit of the herd': async (t, bus) => {
+  'the default is drop-oldest with the limit of the herd': async (t, bus) => {
     const { sub, take } = await listen(bus, 'o')
     await fill(bus, 'o', CONTRACT_LIMITS.buffer + 1)
     t.equal(sub.queued, CONTRACT_LIMITS.buffer)
     t.equal((await take(1))[0]!.payload, 2)
   },
 
-  'a consumer that waits loses nothing, however small the buffer': async (t, bus) => {
+  'a waiting consumer loses no message, even with the smallest buffer': async (t, bus) => {
     const { sub, next } = await listen(bus, 'o', { buffer: 1 })
     for (let n = 1; n <= 20; n++) {
       const waiting = next()

@@ -1,4 +1,4 @@
-// Bad input: refused with a code and a remedy, and nothing else happens.
+// Invalid input is refused with a code and a remedy, and has no other effect.
 import { MAX_TOPIC_LENGTH } from '../../../src/base/topics.ts'
 import { MAX_DEPTH } from '../../../src/bus/codec.ts'
 import { CONTRACT_LIMITS, listen, payloads, serve } from './harness.ts'
@@ -76,7 +76,7 @@ function revoked(): object {
 }
 
 export const refusalLaws: Record<string, Law> = {
-  'publish and request refuse what is not a topic': async (t, bus) => {
+  'publish and request refuse invalid topics': async (t, bus) => {
     for (const topic of [...BAD_TOPICS, ...WILDCARDS] as string[]) {
       await t.rejects(bus.publish(topic, 1), {
         code: 'BYRE_BUS_TOPIC_INVALID',
@@ -86,14 +86,14 @@ export const refusalLaws: Record<string, Law> = {
     }
   },
 
-  'subscribe and tap refuse what is not a pattern': async (t, bus) => {
+  'subscribe and tap refuse invalid patterns': async (t, bus) => {
     for (const pattern of BAD_PATTERNS as string[]) {
       t.throws(() => bus.subscribe(pattern), { code: 'BYRE_BUS_TOPIC_INVALID' }, String(pattern))
       t.throws(() => bus.tap(pattern, () => {}), { code: 'BYRE_BUS_TOPIC_INVALID' }, String(pattern))
     }
   },
 
-  'reply topics are out of reach': async (t, bus) => {
+  'reply topics are reserved': async (t, bus) => {
     const code = 'BYRE_BUS_TOPIC_RESERVED'
     for (const topic of ['_inbox', '_inbox.a', '_inbox.a.1']) {
       await t.rejects(bus.publish(topic, 1), { code })
@@ -102,10 +102,10 @@ export const refusalLaws: Record<string, Law> = {
     }
     t.throws(() => bus.subscribe('_inbox.>'), { code })
     t.throws(() => bus.tap('_inbox.*.>', () => {}), { code })
-    await t.resolves(bus.publish('_inboxes', 1), 'another token is free')
+    await t.resolves(bus.publish('_inboxes', 1), 'a different token is allowed')
   },
 
-  'only publishSystem reaches system.>, everyone may listen to it': async (t, bus) => {
+  'only publishSystem publishes to system.>, and any worker can subscribe to it': async (t, bus) => {
     const worker = bus.scoped('w')
     const { take } = await listen(worker, 'system.>')
     for (const from of [worker, bus]) {
@@ -115,7 +115,7 @@ export const refusalLaws: Record<string, Law> = {
     await bus.publishSystem('system.w.event', { state: 'running' })
     const [message] = await take(1)
     t.match(message, { topic: 'system.w.event', payload: { state: 'running' } })
-    await t.resolves(worker.publish('systems.w', 1), 'another token is free')
+    await t.resolves(worker.publish('systems.w', 1), 'a different token is allowed')
   },
 
   'a payload that is not JSON is refused and nothing is delivered': async (t, bus) => {
@@ -132,19 +132,19 @@ export const refusalLaws: Record<string, Law> = {
     t.same(payloads(await take(1)), ['good'])
   },
 
-  'a payload so deep that a recursive writer overflows its stack is refused': async (t, bus) => {
-    // newer engines write it without recursion and then find it too large
+  'a payload so deep that recursive serialisation overflows the stack is refused': async (t, bus) => {
+    // newer engines serialise it without recursion, and it is then too large
     const code = /^BYRE_BUS_PAYLOAD_(INVALID|TOO_LARGE)$/
     await t.rejects(bus.publish('p', nested(1_000_000) as never), { code })
   },
 
-  'a payload as deep as allowed arrives': async (t, bus) => {
+  'a payload of the maximum depth arrives': async (t, bus) => {
     const { take } = await listen(bus, 'deep')
     await bus.publish('deep', nested(MAX_DEPTH) as never)
     t.equal(JSON.stringify((await take(1))[0]!.payload), JSON.stringify(nested(MAX_DEPTH)))
   },
 
-  'the size of a payload is its bytes of UTF-8 JSON': async (t, bus) => {
+  'the size of a payload is the number of bytes of its UTF-8 JSON': async (t, bus) => {
     const { take } = await listen(bus, 'size')
     const details = { limitBytes: messageBytes }
     for (const char of ['a', 'é', '€', '😀']) {
@@ -158,7 +158,7 @@ export const refusalLaws: Record<string, Law> = {
     await t.rejects(bus.request('size', huge), { code: 'BYRE_BUS_PAYLOAD_TOO_LARGE' })
   },
 
-  'bad options are refused, all at once': async (t, bus) => {
+  'invalid options are refused in one error': async (t, bus) => {
     const bad = { buffer: 0, overflow: 'drop-all', signal: {} } as never
     t.throws(() => bus.subscribe('x', bad), {
       code: 'BYRE_ARGUMENT_INVALID',
@@ -181,7 +181,7 @@ export const refusalLaws: Record<string, Law> = {
       )
   },
 
-  'an option nobody knows is refused, with the one that was probably meant': async (t, bus) => {
+  'an unknown option is refused with a suggestion': async (t, bus) => {
     const { take } = await listen(bus, 'x')
     const invalid = (message: RegExp) => ({ code: 'BYRE_ARGUMENT_INVALID', message })
     const typ = { typ: 'x' } as never
@@ -219,7 +219,7 @@ export const refusalLaws: Record<string, Law> = {
     )
   },
 
-  'a request takes the options of a message and its own together': async (t, bus) => {
+  'a request accepts message options and request options together': async (t, bus) => {
     await serve(bus, 'ask', async (message) =>
       message.reply?.({ type: message.type ?? null, headers: message.headers ?? null } as never),
     )

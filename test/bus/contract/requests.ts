@@ -17,7 +17,7 @@ export const requestLaws: Record<string, Law> = {
     )
   },
 
-  'a reply is a copy': async (t, bus) => {
+  'a reply is copied': async (t, bus) => {
     const answer = { list: [1] }
     await serve(bus, 'copy', async (m) => {
       await m.reply!(answer)
@@ -36,11 +36,11 @@ export const requestLaws: Record<string, Law> = {
     })
     await serve(bus, 'other', (m) => m.reply!('other'))
     t.equal(await bus.request('twice', 1), 'first')
-    t.equal(await bus.request('other', 1), 'other', 'and does not answer the next request')
+    t.equal(await bus.request('other', 1), 'other', 'and does not resolve the next request')
     await t.resolves(Promise.all(replied))
   },
 
-  'a request without a reply times out and says so': async (t, bus) => {
+  'a request without a reply times out with an error that says so': async (t, bus) => {
     const { take } = await listen(bus, 'silence')
     const code = 'BYRE_BUS_REQUEST_TIMEOUT'
     await t.rejects(bus.request('silence', 1, { timeout: 20 }), {
@@ -57,14 +57,14 @@ export const requestLaws: Record<string, Law> = {
     const abort = new AbortController()
     const reason = new Error('changed my mind')
     const waiting = Array.from({ length: 20 }, () => bus.request('silence', 1, { signal: abort.signal }))
-    // Node warns at the eleventh
-    t.ok(getEventListeners(abort.signal, 'abort').length <= 1, 'one listener, however many wait')
+    // Node warns at the eleventh listener
+    t.ok(getEventListeners(abort.signal, 'abort').length <= 1, 'one listener, for any number of requests')
     abort.abort(reason)
     for (const request of waiting) await t.rejects(request, reason)
-    await t.rejects(bus.request('silence', 1, { signal: abort.signal }), reason, 'aborted before it began')
+    await t.rejects(bus.request('silence', 1, { signal: abort.signal }), reason, 'aborted before the call')
   },
 
-  'nobody but the requester sees a reply': async (t, bus) => {
+  'only the requester receives a reply': async (t, bus) => {
     const spy = await listen(bus, '>', { buffer: 100 })
     const tapped: string[] = []
     bus.tap('>', ({ topic }) => tapped.push(topic))
@@ -89,7 +89,7 @@ export const requestLaws: Record<string, Law> = {
     t.equal(await request, null)
   },
 
-  'a reply that is not JSON or too large rejects, and another may follow': async (t, bus) => {
+  'a reply that is not JSON or is too large rejects, and a valid one may follow': async (t, bus) => {
     const { take } = await listen(bus, 'x')
     const request = bus.request('x', 1)
     const [message] = await take(1)
@@ -101,7 +101,7 @@ export const requestLaws: Record<string, Law> = {
     t.equal(await request, 'fine')
   },
 
-  'a reply can be given after the subscription closed, not after its worker ended': async (t, bus) => {
+  'reply works after the subscription closed, not after its worker ended': async (t, bus) => {
     const worker = bus.scoped('worker')
     const { take, sub } = await listen(worker, 'x')
     const first = bus.request('x', 1)
@@ -118,14 +118,14 @@ export const requestLaws: Record<string, Law> = {
     await t.rejects(second, { code: 'BYRE_BUS_REQUEST_TIMEOUT' })
   },
 
-  'a reply is handled in the requester’s async context': async (t, bus) => {
+  'a reply is handled in the async context of the requester': async (t, bus) => {
     const context = new AsyncLocalStorage<string>()
     await context.run('server', () => serve(bus, 'who', (m) => m.reply!(context.getStore() ?? 'none')))
     const [seenBy, seenAfter] = await context.run('client', async () => {
       const reply = await bus.request('who', null)
       return [reply, context.getStore()]
     })
-    t.equal(seenBy, 'server', 'the server answers in its own')
+    t.equal(seenBy, 'server', 'the server replies in its own context')
     t.equal(seenAfter, 'client')
   },
 

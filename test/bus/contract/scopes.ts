@@ -1,11 +1,11 @@
-// A worker's view of the bus ends with the worker; what was kept for a dormant one is handed over; close ends all.
+// The bus of a worker is closed with the worker; messages kept for a dormant worker are delivered; close closes everything.
 import type { RawDelivery } from '../../../src/bus/bus.ts'
 import { CONTRACT_LIMITS, flush, listen, payloads } from './harness.ts'
 import type { Law } from './harness.ts'
 
 const DONE = { value: undefined, done: true }
 
-/** What activation does for a dormant worker: keeps what a tap sees, gives it away once to the pattern that covers it. */
+/** Acts like activation for a dormant worker: keeps tapped messages and returns each once, to the pattern that covers it. */
 function keep(
   bus: Parameters<Law>[1],
   pattern: string,
@@ -22,7 +22,7 @@ function keep(
 }
 
 export const scopeLaws: Record<string, Law> = {
-  'closeAll ends what the worker opened, and nothing of its siblings': async (t, bus) => {
+  'closeAll closes what the worker opened, and does not affect its siblings': async (t, bus) => {
     const [worker, sibling] = [bus.scoped('worker'), bus.scoped('sibling')]
     const [a, b, other] = [await listen(worker, 'x'), await listen(worker, 'y'), await listen(sibling, 'x')]
     const waiting = a.next()
@@ -39,7 +39,7 @@ export const scopeLaws: Record<string, Law> = {
     t.same(payloads(await other.take(1)), [1])
   },
 
-  'an ended worker can do nothing more': async (t, bus) => {
+  'the bus of an ended worker refuses every call': async (t, bus) => {
     const worker = bus.scoped('worker')
     worker.closeAll()
     const code = 'BYRE_BUS_CLOSED'
@@ -47,7 +47,7 @@ export const scopeLaws: Record<string, Law> = {
     await t.rejects(worker.request('x', 1), { code })
     t.throws(() => worker.subscribe('x'), { code })
     await t.resolves(bus.publish('x', 1))
-    await t.resolves(bus.scoped('worker').publish('x', 1), 'its next run has a scope of its own')
+    await t.resolves(bus.scoped('worker').publish('x', 1), 'its next run has a new scope')
   },
 
   'leaving the loop closes the subscription': async (t, bus) => {
@@ -60,7 +60,7 @@ export const scopeLaws: Record<string, Law> = {
     for await (const _ of sub) t.fail('it is closed')
   },
 
-  'what was kept for a dormant worker comes first, in order, and then what follows': async (t, bus) => {
+  'messages kept for a dormant worker come first, in order, before newer messages': async (t, bus) => {
     const keeper = keep(bus, 'job.>')
     await (await listen(bus, 'job.>')).sub.ready
     for (const n of [1, 2, 3]) await bus.publish(`job.${n}`, n, { type: 't' })
@@ -75,7 +75,7 @@ export const scopeLaws: Record<string, Law> = {
     t.equal(sub.dropped, 0)
   },
 
-  'what was kept enlarges the buffer and takes no room from what follows': async (t, bus) => {
+  'kept messages enlarge the buffer and take no room from newer messages': async (t, bus) => {
     const keeper = keep(bus, 'job')
     for (let n = 1; n <= 6; n++) await bus.publish('job', n)
     await flush(bus)
@@ -87,14 +87,14 @@ export const scopeLaws: Record<string, Law> = {
     t.equal(sub.dropped, 0)
     await bus.publish('job', 9)
     await flush(bus)
-    t.equal(sub.dropped, 1, 'one more overflows by the policy')
+    t.equal(sub.dropped, 1, 'one more overflows')
     t.same(payloads(await take(8)), [2, 3, 4, 5, 6, 7, 8, 9])
     for (const n of [10, 11, 12]) await bus.publish('job', n)
     await flush(bus)
-    t.same(payloads(await take(2)), [11, 12], 'then the limit is its own again')
+    t.same(payloads(await take(2)), [11, 12], 'then the original limit applies')
   },
 
-  'a request kept for a dormant worker can be answered': async (t, bus) => {
+  'a request kept for a dormant worker can be replied to': async (t, bus) => {
     const keeper = keep(bus, 'ask')
     const request = bus.request('ask', 'anyone?')
     await flush(bus)
@@ -105,7 +105,7 @@ export const scopeLaws: Record<string, Law> = {
     t.equal(await request, 'awake')
   },
 
-  'kept deliveries that crossed a process as text are read again': async (t, bus) => {
+  'kept deliveries that crossed a process boundary as text are parsed again': async (t, bus) => {
     const keeper = keep(bus, 'ask')
     const request = bus.request('ask', { n: [1] }, { type: 'q' })
     await flush(bus)
@@ -143,13 +143,13 @@ export const scopeLaws: Record<string, Law> = {
       )
     },
 
-  'a message on its way to a consumer that closes meanwhile is given back too': async (t, bus) => {
+  'a message handed to a consumer that closes is returned too': async (t, bus) => {
     const returned: RawDelivery[] = []
     const worker = bus.scoped('worker', { returned: (deliveries) => returned.push(...deliveries) })
     const sub = worker.subscribe('job')
     await sub.ready
     const waiting = sub[Symbol.asyncIterator]().next()
-    // taps come after subscriptions: the message was handed over, and its consumer has not run yet
+    // taps are called after subscriptions: the message was handed over, and its consumer has not run yet
     bus.tap('job', () => sub.close())
     await bus.publish('job', 1)
     const result = await waiting
@@ -161,7 +161,7 @@ export const scopeLaws: Record<string, Law> = {
     )
   },
 
-  'closeSubscriptions ends the iterations only': async (t, bus) => {
+  'closeSubscriptions ends only the iterations': async (t, bus) => {
     const worker = bus.scoped('worker')
     const { sub } = await listen(worker, 'x')
     t.ok(worker.covers('x'))
@@ -173,13 +173,13 @@ export const scopeLaws: Record<string, Law> = {
     t.same(payloads(await take(1)), [1])
   },
 
-  'delivering is told before each message reaches the owner': async (t, bus) => {
-    let told = 0
-    const worker = bus.scoped('worker', { delivering: () => told++ })
+  'delivering is called before each message reaches the owner': async (t, bus) => {
+    let calls = 0
+    const worker = bus.scoped('worker', { delivering: () => calls++ })
     const { take } = await listen(worker, 'x')
     for (const n of [1, 2, 3]) await bus.publish('x', n)
     await take(3)
-    t.equal(told, 3)
+    t.equal(calls, 3)
   },
 
   'an aborted signal claims nothing': async (t, bus) => {
@@ -189,7 +189,7 @@ export const scopeLaws: Record<string, Law> = {
     t.equal(worker.openSubscriptions, 0)
   },
 
-  'closing the bus ends everything on it': async (t, bus) => {
+  'closing the bus closes everything on it': async (t, bus) => {
     const worker = bus.scoped('worker')
     const [mine, its] = [await listen(bus, 'x'), await listen(worker, 'x')]
     const waiting = [mine.next(), its.next()]
