@@ -10,19 +10,19 @@ export function createEmbeddedBus(options: EmbeddedBusOptions): HostBus {
   const router = new Router(options)
   const scopes = new Set<Scope>()
   const forget = (scope: Scope): void => void scopes.delete(scope)
-  const host = new Scope(router, undefined, {}, forget)
+  const root = new Scope(router, undefined, {}, forget)
   const assertOpen = (verb: string, name: unknown): void => {
-    if (host.closed) throw closedError(verb, name)
+    if (root.closed) throw closedError(verb, name)
   }
   return {
     kind: 'embedded',
     connections: 0,
-    publish: (topic, payload, publishOptions) => host.publish(topic, payload, publishOptions),
-    subscribe: (pattern, subscribeOptions) => host.subscribe(pattern, subscribeOptions),
-    request: (topic, payload, requestOptions) => host.request(topic, payload, requestOptions),
-    enqueue: (stream, payload) => host.enqueue(stream, payload),
-    stream: (stream) => host.stream(stream),
-    publishSystem: (topic, payload, publishOptions) => host.publishSystem(topic, payload, publishOptions),
+    publish: (topic, payload, publishOptions) => root.publish(topic, payload, publishOptions),
+    subscribe: (pattern, subscribeOptions) => root.subscribe(pattern, subscribeOptions),
+    request: (topic, payload, requestOptions) => root.request(topic, payload, requestOptions),
+    enqueue: (stream, payload) => root.enqueue(stream, payload),
+    stream: (stream) => root.stream(stream),
+    publishSystem: (topic, payload, publishOptions) => root.publishSystem(topic, payload, publishOptions),
     hasSubscribers: (topic) => router.hasReceivers(topic),
     tap(pattern, deliver) {
       assertOpen('tap', pattern)
@@ -35,7 +35,7 @@ export function createEmbeddedBus(options: EmbeddedBusOptions): HostBus {
       return scope
     },
     close() {
-      host.closeAll()
+      root.closeAll()
       for (const scope of scopes) scope.closeAll()
       router.removeTaps()
       return Promise.resolve()

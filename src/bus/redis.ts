@@ -109,9 +109,9 @@ class LazyLeases {
 function hostBus(carrier: RedisCarrier, leases: LazyLeases): HostBus {
   const scopes = new Set<Scope>()
   const forget = (scope: Scope): void => void scopes.delete(scope)
-  const host = new Scope(carrier, undefined, {}, forget)
+  const root = new Scope(carrier, undefined, {}, forget)
   const assertOpen = (verb: string, name: unknown): void => {
-    if (host.closed) throw closedError(verb, name)
+    if (root.closed) throw closedError(verb, name)
   }
   return {
     kind: 'redis',
@@ -121,12 +121,12 @@ function hostBus(carrier: RedisCarrier, leases: LazyLeases): HostBus {
     get health() {
       return carrier.health
     },
-    publish: (topic, payload, publishOptions) => host.publish(topic, payload, publishOptions),
-    subscribe: (pattern, subscribeOptions) => host.subscribe(pattern, subscribeOptions),
-    request: (topic, payload, requestOptions) => host.request(topic, payload, requestOptions),
-    enqueue: (stream, payload, enqueueOptions) => host.enqueue(stream, payload, enqueueOptions),
-    stream: (stream, streamOptions) => host.stream(stream, streamOptions),
-    publishSystem: (topic, payload, publishOptions) => host.publishSystem(topic, payload, publishOptions),
+    publish: (topic, payload, publishOptions) => root.publish(topic, payload, publishOptions),
+    subscribe: (pattern, subscribeOptions) => root.subscribe(pattern, subscribeOptions),
+    request: (topic, payload, requestOptions) => root.request(topic, payload, requestOptions),
+    enqueue: (stream, payload, enqueueOptions) => root.enqueue(stream, payload, enqueueOptions),
+    stream: (stream, streamOptions) => root.stream(stream, streamOptions),
+    publishSystem: (topic, payload, publishOptions) => root.publishSystem(topic, payload, publishOptions),
     watchStream: (stream, group, wake) => carrier.streams.watch(stream, group, wake),
     members: carrier.members,
     seekLease: (name, ttlMs, events) => leases.seek(name, ttlMs, events),
@@ -143,7 +143,7 @@ function hostBus(carrier: RedisCarrier, leases: LazyLeases): HostBus {
       return scope
     },
     async close() {
-      host.closeAll()
+      root.closeAll()
       for (const scope of scopes) scope.closeAll()
       await Promise.all([carrier.close(), leases.close()])
     },
