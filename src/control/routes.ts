@@ -138,12 +138,12 @@ async function sendMetrics(exchange: Exchange): Promise<void> {
 async function sendProfile(exchange: Exchange): Promise<void> {
   const text = await readBody(exchange.req)
   enter(exchange, 'work')
-  const { profile } = await import('./profile-route.ts')
+  const { requestProfile } = await import('../watch/profile/profile.ts')
   try {
     send(
       exchange,
       200,
-      await profile(text === undefined || text.trim() === '' ? {} : parse(text), exchange.target),
+      await requestProfile(text === undefined || text.trim() === '' ? {} : parse(text), exchange.target),
     )
   } catch (error) {
     const busy = error instanceof ByreError && error.code === 'BYRE_CONTROL_BUSY'

@@ -245,14 +245,14 @@ class ChildRun implements Instance {
   }
 
   #sample(where: Whereabouts): void {
-    const ask = this.#link === undefined ? {} : { ask: () => this.#link?.send('["heap"]') }
+    const heap = this.#link === undefined ? {} : { requestHeap: () => this.#link?.send('["heap"]') }
     this.#watch?.close()
     this.#watch = this.#services.sampler.watch({
       worker: this.#request.spec.name,
       kind: this.#kind,
       launchedAt: this.#launchedAt,
       ...where,
-      ...ask,
+      ...heap,
     })
   }
 

@@ -1,4 +1,4 @@
-// GET /metrics, /healthz, /readyz: what a scrape tells, and that promtool reads it, the rules and the dashboard.
+// GET /metrics, /healthz, /readyz: the content of a scrape, and that promtool accepts it, the rules and the dashboard.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -65,7 +65,7 @@ const STATUS = supervisorStatus(
   },
 )
 
-/** Runs promtool, or says why not. The exit code and everything it said. */
+/** Runs promtool, or explains why it cannot. Returns its exit code and output. */
 function promtool(t: Test, args: readonly string[], input?: string): string | undefined {
   try {
     return execFileSync('promtool', args, {
@@ -83,7 +83,7 @@ function promtool(t: Test, args: readonly string[], input?: string): string | un
   }
 }
 
-t.test('a scrape tells the status in base units', async (t) => {
+t.test('a scrape reports the status in base units', async (t) => {
   const text = await renderMetrics(STATUS, { refused: { 'foreign-host': 2 } })
   const where = 'herd="shop",group="batch"'
   for (const line of [
@@ -120,22 +120,22 @@ t.test('every metric has a series when everything is measured, and none when not
   t.notMatch(empty, /NaN|undefined/)
 })
 
-t.test('nothing of an earlier scrape stays', async (t) => {
+t.test('nothing of an earlier scrape remains', async (t) => {
   await renderMetrics(STATUS, { refused: {} })
   const later = await renderMetrics(supervisorStatus([worker('web')]), { refused: {} })
   t.notMatch(later, /heavy/)
 })
 
-t.test('promtool finds nothing to say about the text', async (t) => {
+t.test('promtool accepts the text without remarks', async (t) => {
   promtool(t, ['check', 'metrics'], await renderMetrics(STATUS, { refused: { 'too-slow': 1 } }))
 })
 
-t.test('the alert rules are right and fire when they should', async (t) => {
+t.test('the alert rules are valid and fire when they should', async (t) => {
   promtool(t, ['check', 'rules', 'byre.rules.yml'])
   promtool(t, ['test', 'rules', 'byre.rules.test.yml'])
 })
 
-t.test('rules and dashboard ask for metrics there are, in expressions Prometheus parses', async (t) => {
+t.test('rules and dashboard use existing metrics in expressions that Prometheus parses', async (t) => {
   const known = new Set([...PROCESS_METRICS, ...WORKER_METRICS].map(({ name }) => name))
   const dashboard = JSON.parse(readFileSync(join(MONITORING, 'byre.dashboard.json'), 'utf8')) as {
     panels: { title: string; targets: { expr: string }[] }[]
@@ -155,7 +155,7 @@ t.test('rules and dashboard ask for metrics there are, in expressions Prometheus
   promtool(t, ['check', 'rules', join(folder, 'panels.yml')])
 })
 
-t.test('ready means up, not draining, and every critical worker there', async (t) => {
+t.test('ready means up, not draining, and every critical worker running or dormant', async (t) => {
   t.same(readiness(supervisorStatus([worker('a')], { phase: 'up' })), { ok: true, lines: ['ready'] })
   t.match(readiness(supervisorStatus([worker('a')], { phase: 'starting' })), {
     ok: false,

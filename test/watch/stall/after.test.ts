@@ -37,29 +37,26 @@ t.test(
   },
 )
 
-t.test(
-  'a run that ends with its stall is not started again, and its next run is in a process',
-  async (t) => {
-    const brief = `
+t.test('a run that ends with its stall is not started again, and its next run is in a process', async (t) => {
+  const brief = `
 export async function run(ctx) {
   await new Promise((done) => setTimeout(done, 100))
   const end = Date.now() + 1800
   while (Date.now() < end);
 }`
-    const herd = await startHerd(t, {
-      workers: { brief },
-      config: { workers: { brief: { onStall: 'eject', activation: { topics: ['never'] } } } },
-      args: ['--log-level', 'debug'],
-    })
-    await herd.line({ event: 'stall-watch' })
-    await herd.act('brief', 'wake')
-    await herd.line({ event: 'moved', worker: 'brief', from: 'shared', to: 'process' })
-    t.match(await herd.worker('brief'), { state: 'dormant', wakes: 1, placement: 'process' })
-    await herd.act('brief', 'wake')
-    await herd.untilWorker('brief', (w) => w.state === 'running' && w.pid !== herd.pid)
-    await herd.stop()
-  },
-)
+  const herd = await startHerd(t, {
+    workers: { brief },
+    config: { workers: { brief: { onStall: 'eject', activation: { topics: ['never'] } } } },
+    args: ['--log-level', 'debug'],
+  })
+  await herd.line({ event: 'stall-watch' })
+  await herd.act('brief', 'wake')
+  await herd.line({ event: 'moved', worker: 'brief', from: 'shared', to: 'process' })
+  t.match(await herd.worker('brief'), { state: 'dormant', wakes: 1, placement: 'process' })
+  await herd.act('brief', 'wake')
+  await herd.untilWorker('brief', (w) => w.state === 'running' && w.pid !== herd.pid)
+  await herd.stop()
+})
 
 t.test('a worker that blocks the loop while it is stopped stays stopped', async (t) => {
   const last = `

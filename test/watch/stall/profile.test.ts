@@ -53,7 +53,9 @@ t.test('with stall.profile of one worker the stall of another is reported withou
   const herd = await startBlockers(
     t,
     { bad: loop, profiled: loop },
-    { workers: { bad: { stall: { after: '500ms' } }, profiled: { stall: { after: '500ms', profile: true } } } },
+    {
+      workers: { bad: { stall: { after: '500ms' } }, profiled: { stall: { after: '500ms', profile: true } } },
+    },
   )
   await trigger(herd, 'bad')
   await herd.line({ event: 'stall-over', worker: 'bad' })
