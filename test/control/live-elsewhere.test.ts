@@ -1,4 +1,4 @@
-// A worker lives once per herd on a host: the sockets of the run directory tell where.
+// A worker runs once per herd on a host: the sockets of the run directory show where.
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import t from 'tap'
 import { listSockets } from '../../src/base/places.ts'
 import { startControlServer } from '../../src/control/server.ts'
 import { findLiveElsewhere, refuseLiveElsewhere } from '../../src/control/live-elsewhere.ts'
-import { survey } from '../../src/control/survey.ts'
+import { survey } from '../../src/control/client.ts'
 import type { SupervisorStatus, WorkerStatus } from '../../src/herd/status.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { fakeTarget, memoryLog, supervisorStatus, worker } from './fake-target.ts'
@@ -54,21 +54,24 @@ t.test('a worker that is live in another process is named with its pid and group
   t.same(await refuseLiveElsewhere(me(folder, ['other'])), [])
 })
 
-t.test('a worker that is stopped or quarantined there does not live there', async (t) => {
-  const folder = socketFolder(t)
-  await sibling(t, folder, 'batch', [
-    worker('a', { state: 'stopped' }),
-    worker('b', { state: 'quarantined' }),
-    worker('c', { state: 'backing-off' }),
-  ])
-  const { live } = await findLiveElsewhere(me(folder, ['a', 'b', 'c']))
-  t.same(
-    live.map((l) => l.worker),
-    ['c'],
-  )
-})
+t.test(
+  'a worker that is stopped or quarantined in another process does not count as running there',
+  async (t) => {
+    const folder = socketFolder(t)
+    await sibling(t, folder, 'batch', [
+      worker('a', { state: 'stopped' }),
+      worker('b', { state: 'quarantined' }),
+      worker('c', { state: 'backing-off' }),
+    ])
+    const { live } = await findLiveElsewhere(me(folder, ['a', 'b', 'c']))
+    t.same(
+      live.map((l) => l.worker),
+      ['c'],
+    )
+  },
+)
 
-t.test('of two processes that start at the same moment exactly the younger one gives way', async (t) => {
+t.test('of two processes that start at the same moment exactly the younger one is refused', async (t) => {
   const folder = socketFolder(t)
   const stopped = [worker('mail', { state: 'stopped' })]
   const seen = async (startedAt: number, pid: number): Promise<number> => {
@@ -105,7 +108,7 @@ t.test(
   },
 )
 
-t.test('a survey tells reached from unreachable, whatever answers', async (t) => {
+t.test('a survey separates reached from unreachable processes for any kind of answer', async (t) => {
   const folder = socketFolder(t)
   await sibling(t, folder, 'batch', [worker('mail')])
   const bodies = [

@@ -8,7 +8,8 @@ import type { Test } from 'tap'
 import { renderMetrics } from '../../src/watch/metrics/metrics.ts'
 import { PROCESS_METRICS } from '../../src/watch/metrics/process-metrics.ts'
 import { WORKER_METRICS } from '../../src/watch/metrics/worker-metrics.ts'
-import { readiness } from '../../src/control/probes.ts'
+import { readinessProblems } from '../../src/control/http-server.ts'
+import type { SupervisorStatus, WorkerStatus } from '../../src/herd/status.ts'
 import { supervisorStatus, worker } from '../control/fake-target.ts'
 
 const MONITORING = resolve(dirname(fileURLToPath(import.meta.url)), '../../../monitoring')
@@ -156,19 +157,14 @@ t.test('rules and dashboard use existing metrics in expressions that Prometheus 
 })
 
 t.test('ready means up, not draining, and every critical worker running or dormant', async (t) => {
-  t.same(readiness(supervisorStatus([worker('a')], { phase: 'up' })), { ok: true, lines: ['ready'] })
-  t.match(readiness(supervisorStatus([worker('a')], { phase: 'starting' })), {
-    ok: false,
-    lines: [/starting/],
-  })
-  t.match(readiness(supervisorStatus([worker('a')], { phase: 'draining' })), {
-    ok: false,
-    lines: [/draining/],
-  })
+  const problems = (
+    phase: NonNullable<SupervisorStatus['phase']>,
+    of: Partial<WorkerStatus> = {},
+  ): string[] => readinessProblems(supervisorStatus([worker('a', of)], { phase }))
+  t.same(problems('up'), [])
+  t.match(problems('starting'), [/starting/])
+  t.match(problems('draining'), [/draining/])
   const broken = { state: 'backing-off' as const }
-  t.ok(readiness(supervisorStatus([worker('a', broken)], { phase: 'up' })).ok, 'an ordinary worker may fail')
-  t.match(readiness(supervisorStatus([worker('a', { ...broken, critical: true })], { phase: 'up' })), {
-    ok: false,
-    lines: ['critical worker a is backing-off'],
-  })
+  t.same(problems('up', broken), [], 'an ordinary worker may fail')
+  t.same(problems('up', { ...broken, critical: true }), ['critical worker a is backing-off'])
 })
