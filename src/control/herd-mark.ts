@@ -45,8 +45,8 @@ export async function markHerd(options: MarkOptions): Promise<readonly Sibling[]
   for (let attempt = 1; ; attempt++) {
     const set = await listen(name, answer)
     const others = namesInUse().filter((other) => other.includes(config) || other.endsWith(state))
-    const asked = others.filter((other) => other !== name || !set).slice(0, MAX_SIBLINGS)
-    const siblings = await Promise.all(asked.map((other) => ask(other, other.endsWith(state))))
+    const queried = others.filter((other) => other !== name || !set).slice(0, MAX_SIBLINGS)
+    const siblings = await Promise.all(queried.map((other) => query(other, other.endsWith(state))))
     const live = siblings.filter((sibling) => sibling !== undefined)
     // The process that had the name may just have ended.
     if (set || live.some(({ sameState }) => sameState) || attempt === ATTEMPTS) return live
@@ -107,7 +107,7 @@ function namesInUse(): string[] {
 }
 
 /** Undefined when the process has ended. */
-async function ask(name: string, sameState: boolean): Promise<Sibling | undefined> {
+async function query(name: string, sameState: boolean): Promise<Sibling | undefined> {
   const answer = await answerOf(name)
   if (answer === undefined) return undefined
   try {

@@ -98,7 +98,7 @@ const KIND_OF: Readonly<Record<number, RefusalKind>> = {
   429: 'too-busy',
 }
 
-/** A request handler for node:http. Answers every request, whatever the target throws. */
+/** A request handler for node:http. Answers every request, even if the target throws. */
 function routeRequests(
   options: HttpOptions,
   events: EventStreams,

@@ -47,7 +47,7 @@ t.test('an answer consists of status and body, regardless of the number of chunk
 })
 
 t.test(
-  'nobody there, a file, a silent, an endless and a cut answer each have their own reason',
+  'no listener, a file, a silent, an endless and a truncated answer each have a distinct reason',
   async (t) => {
     const folder = socketFolder(t)
     writeFileSync(join(folder, 'file'), '')

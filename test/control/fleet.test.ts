@@ -173,18 +173,18 @@ if (noRedis === false) {
     t.equal((await byre(on, ['restart', 'one', '--bus', server.url])).code, 0)
 
     // a client that receives the request and answers it endlessly
-    const [hears, floods] = [new Redis(server.port), new Redis(server.port)]
-    t.teardown(() => (hears.disconnect(), floods.disconnect()))
+    const [listener, flooder] = [new Redis(server.port), new Redis(server.port)]
+    t.teardown(() => (listener.disconnect(), flooder.disconnect()))
     let flood: NodeJS.Timeout | undefined
     t.teardown(() => clearInterval(flood))
-    await hears.psubscribe('byre:*:system.one.control')
-    hears.on('pmessage', (_, channel, text) => {
+    await listener.psubscribe('byre:*:system.one.control')
+    listener.on('pmessage', (_, channel, text) => {
       const { id, replyTo } = (JSON.parse(text) as { payload: { id: string; replyTo: string } }).payload
       let n = 0
       flood = setInterval(() => {
         const payload = { v: 1, id, ok: true, worker: 'one', state: 'running', member: `h/${++n}/1` }
         const to = channel.replace('system.one.control', replyTo)
-        void floods.publish(to, JSON.stringify({ v: 1, id: `f${n}`, ts: 1, payload }))
+        void flooder.publish(to, JSON.stringify({ v: 1, id: `f${n}`, ts: 1, payload }))
       }, 5)
     })
     const flooded = await byre(on, ['restart', 'one', '--bus', server.url])

@@ -45,7 +45,7 @@ t.test('a worker that is live in another process is named with its pid and group
   await sibling(t, folder, 'batch', [worker('mail'), worker('import', { state: 'dormant' })])
   await sibling(t, folder, 'run-canary', [worker('canary')], { pid: 300, group: 'default' })
   await sibling(t, folder, 'foreign', [worker('other')], { herd: 'another' })
-  await sibling(t, folder, '_all', [worker('mail')], { pid: 200 }) // the own one is not asked
+  await sibling(t, folder, '_all', [worker('mail')], { pid: 200 }) // the own socket is not queried
   await t.rejects(refuseLiveElsewhere(me(folder, ['mail', 'import', 'canary', 'other'])), {
     code: 'BYRE_WORKER_DUPLICATE',
     message:
@@ -81,9 +81,9 @@ t.test('of two processes that start at the same moment exactly the younger one i
     return live.filter((l) => l.group === name).length
   }
   t.equal(await seen(1_700_000_000_999, 900), 1, 'an older one wins')
-  t.equal(await seen(1_700_000_001_001, 100), 0, 'a younger one gives way')
+  t.equal(await seen(1_700_000_001_001, 100), 0, 'the younger one is refused')
   t.equal(await seen(1_700_000_001_000, 199), 1, 'same moment: the lower pid wins')
-  t.equal(await seen(1_700_000_001_000, 201), 0, 'same moment: the higher pid gives way')
+  t.equal(await seen(1_700_000_001_000, 201), 0, 'same moment: the higher pid is refused')
 })
 
 t.test(

@@ -62,7 +62,7 @@ export function rawClient(socketPath: string, firstBytes?: string | Buffer): Raw
     wake()
   })
   socket.on('error', () => {})
-  socket.on('end', () => socket.destroy()) // as a client does that has its answer, whatever it was still writing
+  socket.on('end', () => socket.destroy()) // like a client that has its answer, even if it is still writing
   const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(text)))
   if (firstBytes !== undefined) socket.write(firstBytes)
   return {

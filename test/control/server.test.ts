@@ -41,22 +41,22 @@ async function start(
   return { target, log, server, path }
 }
 
-/** Makes status() wait: `asked` resolves when it is called, `release` lets it return. */
+/** Makes status() wait: `called` resolves when it is called, `release` lets it return. */
 function heldStatus(target: FakeTarget): {
-  asked: Promise<void>
+  called: Promise<void>
   release: () => void
   calls: () => number
 } {
-  const [asked, released] = [deferred(), deferred()]
+  const [called, released] = [deferred(), deferred()]
   const { current } = target
   let calls = 0
   target.status = async () => {
     calls++
-    asked.resolve()
+    called.resolve()
     await released.promise
     return current
   }
-  return { asked: asked.promise, release: () => released.resolve(), calls: () => calls }
+  return { called: called.promise, release: () => released.resolve(), calls: () => calls }
 }
 
 /** A clock whose timers the test fires. */
@@ -131,7 +131,7 @@ t.test(
       ['POST', '/workers/webhook/stop', { by: 'x'.repeat(MAX_BODY_BYTES) }, 413, /longer than 65536 bytes/],
       ['POST', '/workers/webhook', undefined, 405, /accepts GET, got POST/],
       ['GET', '/workers/webhook/stop', undefined, 405, /accepts POST, got GET/],
-      ['DELETE', '/events', undefined, 405, /takes GET/],
+      ['DELETE', '/events', undefined, 405, /accepts GET/],
       ['GET', '/health', undefined, 404, /no such route/],
       ['GET', '/workers/webhook/stop/now', undefined, 404, /no such route/],
       ['GET', '/', undefined, 404, /GET \/workers, /],
@@ -164,20 +164,20 @@ t.test('a target that throws causes an answer 500 and a log line, never a crash'
 })
 
 t.test(
-  'requests that come together share a reading of the status, and none sees one from before it asked',
+  'concurrent requests share a reading of the status, and none gets one from before its request',
   async (t) => {
     const { path, target, server } = await start(t)
     const held = heldStatus(target)
     const many = Array.from({ length: 20 }, () => call(path, 'GET', '/workers'))
-    await held.asked
+    await held.called
     await eventually('20 requests', () => server.stats().connections === 20)
     held.release()
     await Promise.all(many)
     t.ok(held.calls() <= 10, `${held.calls()} readings for 20 requests`)
     const old = target.current
-    const { asked, release } = heldStatus(target)
+    const { called, release } = heldStatus(target)
     const first = call(path, 'GET', '/workers')
-    await asked
+    await called
     target.status = () => Promise.resolve({ ...old, pid: 4711 })
     const second = call(path, 'GET', '/workers')
     await eventually('the second request', () => server.stats().connections === 2)
@@ -343,9 +343,9 @@ t.test(
     const idle = rawClient(path)
     const events = rawClient(path, 'GET /events HTTP/1.0\r\n\r\n')
     await events.receives(/: byre/)
-    const { asked, release } = heldStatus(target)
+    const { called, release } = heldStatus(target)
     const answer = call(path, 'GET', '/workers')
-    await asked
+    await called
     const closed = Promise.all([server.close(), server.close()])
     release()
     t.equal((await answer).status, 200)
@@ -359,9 +359,9 @@ t.test(
 
 t.test('close does not wait longer than 200 ms for a client', async (t) => {
   const { path, server, target } = await start(t)
-  const { asked } = heldStatus(target)
+  const { called } = heldStatus(target)
   const client = rawClient(path, 'GET /workers HTTP/1.0\r\n\r\n')
-  await asked
+  await called
   const before = performance.now()
   await server.close()
   t.ok(performance.now() - before < 1000)

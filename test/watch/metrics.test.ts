@@ -103,7 +103,7 @@ t.test('a scrape reports the status in base units', async (t) => {
     `byre_control_refused_total{kind="foreign-host",${where}} 2`,
   ])
     t.ok(text.split('\n').includes(line), line)
-  t.notMatch(text, /resident_memory_bytes\{worker="web"/, 'nobody can measure a worker of the shared loop')
+  t.notMatch(text, /resident_memory_bytes\{worker="web"/, 'a worker of the shared loop cannot be measured')
 })
 
 t.test('every metric has a series when everything is measured, and none when nothing is', async (t) => {
@@ -141,14 +141,14 @@ t.test('rules and dashboard use existing metrics in expressions that Prometheus 
   const dashboard = JSON.parse(readFileSync(join(MONITORING, 'byre.dashboard.json'), 'utf8')) as {
     panels: { title: string; targets: { expr: string }[] }[]
   }
-  const asked = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
+  const exprs = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
   const rules = readFileSync(join(MONITORING, 'byre.rules.yml'), 'utf8')
-  for (const name of `${asked.join('\n')}\n${rules}`.match(/\bbyre_[a-z0-9_]+/g) ?? [])
+  for (const name of `${exprs.join('\n')}\n${rules}`.match(/\bbyre_[a-z0-9_]+/g) ?? [])
     t.ok(known.has(name), name)
-  t.ok(asked.length >= 12)
+  t.ok(exprs.length >= 12)
   const folder = mkdtempSync('/tmp/bm-')
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const plain = asked.map((expr) =>
+  const plain = exprs.map((expr) =>
     expr.replaceAll('$__rate_interval', '5m').replace(/\$(herd|group)/g, '.*'),
   )
   const entries = plain.map((expr, i) => `  - record: panel:${i}\n    expr: ${JSON.stringify(expr)}`)

@@ -43,7 +43,7 @@ function kernel(t: Owner, version: 1 | 2, cgroup: string, files: Readonly<Record
 }
 
 t.test(
-  'on cgroup v2 the unit is read, less what nobody has touched, and held counts with pressure only',
+  'on cgroup v2 usage is the working set of the unit, and throttling counts only with pressure',
   async (t) => {
     const unit = 'cg/system.slice/herd.service'
     const proc = kernel(t, 2, '0::/system.slice/herd.service/byre-supervisor\n', {

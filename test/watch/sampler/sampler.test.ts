@@ -152,7 +152,7 @@ t.test('a thread has CPU from the scheduler and memory from V8, labelled, and no
   clock.advance(INTERVAL_MS * 4)
   t.equal(requests, 2, 'a starved loop finds one request, not a queue')
   t.match(watch.read(), { cpuRatio: 0, unavailable: { heap: /its loop has not answered for 40 s/ } })
-  t.notOk('heap' in watch.read()!, 'an old word is not shown')
+  t.notOk('heap' in watch.read()!, 'an old report is not shown')
   t.match(
     watch.last(),
     { heap: { usedBytes: 1, limitBytes: 4, ageMs: 40_000 } },
