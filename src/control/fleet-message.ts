@@ -117,7 +117,7 @@ export class Nonces {
     if (typeof ts !== 'number' || !(Math.abs(now - ts) <= WINDOW_MS)) return 'stale'
     if (typeof nonce !== 'string' || nonce.length < 16 || nonce.length > 128) return 'replayed'
     if (this.#seen.has(nonce)) return 'replayed'
-    // The oldest come first. Each is remembered until its message is stale even if this clock is set back within the window.
+    // The oldest come first. Each is remembered until its message is certainly stale: `ts` may be WINDOW_MS ahead of the use.
     for (const [old, usedAt] of this.#seen) {
       if (Math.abs(now - usedAt) <= 2 * WINDOW_MS) break
       this.#seen.delete(old)
