@@ -1,4 +1,4 @@
-// What a control command does to a worker: decides, starts it, answers at once.
+// Executes a control command on a worker: decides, starts the action, and answers at once without waiting for its end.
 
 import { assertNever } from '../base/check.ts'
 import type { Clock } from '../base/clock.ts'
@@ -15,13 +15,13 @@ export interface CommandDeps {
   readonly workers: () => readonly string[]
   readonly log: SupervisorLog
   readonly clock: Clock
-  /** The herd is going down. */
+  /** The herd is shutting down. */
   readonly draining: () => boolean
   readonly assignments: Assignments
   readonly admission: Pick<Admission, 'fullAt'>
-  /** Keeps what is published for it until its next run is there to take it. */
+  /** Queues messages published for the worker until its next run subscribes. */
   readonly hold: (runner: Runner) => void
-  /** Files of the worker changed since it was loaded. */
+  /** Whether files of the worker have changed since they were loaded. */
   readonly codeChanged: (runner: Runner) => boolean
 }
 
@@ -45,11 +45,11 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
     )
   }
   const { fullAt } = deps.admission
-  if (fullAt !== undefined && wantsALoad(command, runner)) {
-    const message = `Cannot ${command.action} '${command.worker}': ${fullAt} workers wait to load already (admission.queue). Ask again when they have.`
+  if (fullAt !== undefined && needsLoad(command, runner)) {
+    const message = `Cannot ${command.action} '${command.worker}': ${fullAt} workers are already waiting to load (admission.queue). Try again later.`
     return refuse(command, 429, 'BYRE_ADMISSION_FULL', message)
   }
-  record(command, deps)
+  logCommand(command, deps)
   const wake = { by: 'manual' as const, at: deps.clock.now() }
   switch (command.action) {
     case 'status':
@@ -93,39 +93,39 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
   }
 }
 
-/** Commands that are on record one by one. */
-const RECORDED_MAX = 100
-const RECORD_WINDOW_MS = 10_000
+/** Most commands logged one by one within LOG_WINDOW_MS. */
+const LOGGED_MAX = 100
+const LOG_WINDOW_MS = 10_000
 const windows = new WeakMap<SupervisorLog, { startMs: number; count: number }>()
 
 /**
- * Who asked for what: a line each, also of those that look alike. Beyond 100 in 10 s the log folds them like any line: counted
- * by worker and action, and told.
+ * Logs each command with its requester, one line per command even if it repeats. Beyond 100 in 10 s the log folds them like any
+ * other line: it counts them by worker and action and logs the counts.
  */
-function record({ action, worker, by, id }: ControlCommand, { log, clock }: CommandDeps): void {
+function logCommand({ action, worker, by, id }: ControlCommand, { log, clock }: CommandDeps): void {
   const nowMs = clock.monotonic()
   let window = windows.get(log)
-  if (window === undefined || nowMs - window.startMs >= RECORD_WINDOW_MS) {
+  if (window === undefined || nowMs - window.startMs >= LOG_WINDOW_MS) {
     window = { startMs: nowMs, count: 0 }
     windows.set(log, window)
   }
   const fields = { event: 'control', action, by, id }
-  const kept = ++window.count <= RECORDED_MAX ? unfolded(fields) : fields
-  log.about(worker, 'now').info(kept, `${action}, asked by ${by}`)
+  const kept = ++window.count <= LOGGED_MAX ? unfolded(fields) : fields
+  log.about(worker, 'now').info(kept, `${action}, requested by ${by}`)
 }
 
-/** Whether it would put one more into the queue of those who load. */
-function wantsALoad({ action }: ControlCommand, runner: Runner): boolean {
+/** Whether the command would add one more start to the admission queue. */
+function needsLoad({ action }: ControlCommand, runner: Runner): boolean {
   if (action === 'restart') return true
   if (action === 'move') return runner.live
   return (action === 'start' || action === 'wake') && !runner.live && !runner.pending
 }
 
 const STALE_CODE =
-  'Its files changed since they were loaded, and a restart in the same process runs the loaded code again. ' +
-  'Restart the unit for the new code.'
+  'Its files have changed since they were loaded, and a restart in the same process runs the loaded code again. ' +
+  'Restart the unit to run the new code.'
 
-/** The old run ends before the new one begins; what is published for it meanwhile is kept. */
+/** The old run ends before the new one begins; messages published meanwhile are queued. */
 function move(command: ControlCommand, runner: Runner, deps: CommandDeps): ControlReply {
   const to = command.args?.to
   if (to === undefined)
@@ -134,8 +134,8 @@ function move(command: ControlCommand, runner: Runner, deps: CommandDeps): Contr
   const why = immovable(spec, to)
   if (why !== undefined)
     return refuse(command, 409, 'BYRE_CONTROL_REFUSED', `Cannot move '${spec.name}' to ${to}: ${why}.`)
-  if (deps.assignments.of(spec) === to) return accept(command, runner, `It lives in ${to} already.`)
-  deps.assignments.move(spec, to, 'hand', `asked by ${command.by}`)
+  if (deps.assignments.of(spec) === to) return accept(command, runner, `It is in ${to} already.`)
+  deps.assignments.move(spec, to, 'hand', `requested by ${command.by}`)
   if (runner.live) {
     deps.hold(runner)
     runner.stop('move', { kind: 'start', wake: { by: 'manual', at: deps.clock.now() } })
@@ -143,7 +143,7 @@ function move(command: ControlCommand, runner: Runner, deps: CommandDeps): Contr
   return accept(command, runner)
 }
 
-/** Why `spec` cannot live in `to`. */
+/** Why `spec` cannot be moved to `to`; undefined when it can. */
 function immovable(spec: ResolvedWorker, to: Placement): string | undefined {
   if (to === 'shared' && spec.source.kind === 'script')
     return 'a script has no run() to call in the shared loop'
@@ -151,7 +151,7 @@ function immovable(spec: ResolvedWorker, to: Placement): string | undefined {
   return undefined
 }
 
-function sleep(command: ControlCommand, runner: Runner, stays: boolean): ControlReply {
+function sleep(command: ControlCommand, runner: Runner, isShared: boolean): ControlReply {
   if (!runner.lazy) {
     const message = `Cannot put '${runner.name}' to sleep: it is eager, so nothing would wake it. Use stop.`
     return refuse(command, 409, 'BYRE_CONTROL_REFUSED', message)
@@ -160,7 +160,7 @@ function sleep(command: ControlCommand, runner: Runner, stays: boolean): Control
   return accept(
     command,
     runner,
-    stays ? 'In placement shared its module stays loaded; only its run ends.' : undefined,
+    isShared ? 'In placement shared the module stays loaded; only the run ends.' : undefined,
   )
 }
 

@@ -1,13 +1,13 @@
-// Puts a listening server at a socket path that at most one process may own, whoever else is starting at the same
-// moment and whatever a crash left behind.
+// Makes a server listen at a socket path that at most one process may own, even if other processes start at the same moment or a
+// crash left a socket file behind.
 //
-// Why not connect, unlink, listen: between these steps another process does the same, and the second one unlinks the
-// first one's live socket. Two facts make it safe without a lock: link(2) fails when the name exists, and the inode
-// of a dead socket stays dead for ever.
-//   1. Listen under a temporary name, then link() that to the path: whoever sees the path finds a live socket.
-//   2. If the path exists, connect. Live: refuse. Dead: link() it to a name made of its inode number. Exactly one
-//      starter can, and only it may unlink the path; the second name keeps the inode number from being used again.
-//   3. Connect once more (it may have been replaced before the claim), unlink the path, drop the claim, go to 1.
+// Connect, unlink, listen is not safe: between these steps another process does the same, and the second one unlinks the live
+// socket of the first. Two facts make it safe without a lock: link(2) fails when the name exists, and the inode of a dead socket
+// stays dead forever.
+//   1. Listen under a temporary name, then link() that to the path: a client that sees the path finds a live socket.
+//   2. If the path exists, connect. Live: refuse. Dead: link() it to a name derived from its inode number. Exactly one process
+//      succeeds, and only that one may unlink the path; the second name prevents reuse of the inode number.
+//   3. Connect again (the path may have been replaced before the claim), unlink it, drop the claim, go to 1.
 
 import { linkSync, lstatSync, statSync, unlinkSync } from 'node:fs'
 import type { Server } from 'node:net'
@@ -19,19 +19,19 @@ import { ByreError } from '../base/errors.ts'
 import { checkSocketPath, ensureFolder } from '../base/places.ts'
 
 export interface SocketClaim {
-  /** Removes the socket file if it is still ours. Idempotent. */
+  /** Removes the socket file if it is still this process's. Idempotent. */
   release(): void
 }
 
-/** How long a starter waits for another one that is removing the same dead socket: a matter of microseconds. */
+/** Limit for another process that is removing the same dead socket, which takes microseconds. */
 const CLAIM_WAIT_MS = 1000
 const CLAIM_POLL_MS = 10
 const OWNER_ANSWER_MS = 1000
 
 /**
- * Makes `server` listen on `path` (mode 0600, its folder created 0700). Rejects with BYRE_SOCKET_IN_USE when a live
- * process has it (`details.pid` when it said so), BYRE_SOCKET_PATH_TOO_LONG, BYRE_ARGUMENT_INVALID when the path is
- * no socket or its folder belongs to somebody else. On rejection nothing is left behind and the server is not listening.
+ * Makes `server` listen on `path` (mode 0600, its folder created 0700). Rejects with BYRE_SOCKET_IN_USE when a live process listens
+ * there (`details.pid` if it answered), BYRE_SOCKET_PATH_TOO_LONG, or BYRE_ARGUMENT_INVALID when the path is not a socket or its
+ * folder belongs to another user. After a rejection no file is left behind and the server is not listening.
  */
 export async function claimSocket(
   server: Server,
@@ -65,14 +65,14 @@ async function linkWhenFree(temporary: string, path: string, clock: Clock): Prom
   for (;;) {
     if (linkIfFree(temporary, path) === 'linked') return
     const inode = socketInode(path)
-    if (inode === undefined) continue // gone since
-    const { presence } = await import('./client.ts') // almost always the path is free, and this module not needed
+    if (inode === undefined) continue // removed meanwhile
+    const { presence } = await import('./client.ts') // rarely needed: the path is almost always free
     if ((await presence(path)) === 'live') throw await inUse(path)
     const claim = `${path}.${inode}.dead`
     const claimed = linkIfFree(path, claim)
     if (claimed === 'linked') await removeDead(path, inode, claim)
     if (claimed !== 'taken') continue
-    // Another starter is at it; if it died in between, its claim would stay for ever.
+    // Another process is removing it. If that process died meanwhile, its claim would stay forever.
     if (clock.monotonic() > endAt) unlinkIfThere(claim)
     await new Promise<void>((resolve) => void clock.setTimer(CLAIM_POLL_MS, resolve))
   }
@@ -89,7 +89,7 @@ async function removeDead(path: string, inode: number, claim: string): Promise<v
   }
 }
 
-/** 'taken' when `to` exists. 'gone' when `from` is the path of the dead socket and another starter removed it. */
+/** 'taken' when `to` exists. 'gone' when `from` is the path of a dead socket that another process has removed. */
 function linkIfFree(from: string, to: string): 'linked' | 'taken' | 'gone' {
   try {
     linkSync(from, to)
@@ -137,16 +137,16 @@ function makeFolder(folder: string): void {
   ensureFolder(folder)
   const uid = process.geteuid?.() ?? 0
   const foreign = [folder, dirname(folder)].find((f) => ![uid, 0].includes(statSync(f).uid))
-  // In <tmpdir>/byre-<uid> somebody else may have been first; whoever owns the folder can put his socket in our place.
+  // Another user may have created <tmpdir>/byre-<uid> first, and the owner of a folder can replace the sockets in it.
   if (foreign === undefined || uid === 0) return
   throw new ByreError(
     'BYRE_ARGUMENT_INVALID',
-    `Cannot put a control socket into '${folder}': '${foreign}' belongs to user ${statSync(foreign).uid}, not to ${uid}. ` +
+    `Cannot create a control socket in '${folder}': '${foreign}' belongs to user ${statSync(foreign).uid}, not to ${uid}. ` +
       'Set XDG_RUNTIME_DIR or RUNTIME_DIRECTORY, or pass --socket.',
   )
 }
 
-/** Undefined when there is nothing; throws when there is something that is not a socket: it is not ours to replace. */
+/** Undefined when the path does not exist. Throws when it is not a socket, which byre must not replace. */
 function socketInode(path: string): number | undefined {
   const stat = lstatSync(path, { ...BIGINT, throwIfNoEntry: false })
   if (stat === undefined) return undefined
@@ -183,7 +183,7 @@ async function inUse(path: string): Promise<ByreError> {
   )
 }
 
-/** What the live owner says of itself; undefined when it says nothing usable within 1 s. */
+/** The live owner as reported by itself; undefined without a usable answer within 1 s. */
 async function ownerOf(path: string): Promise<{ pid: number; herd: string; group: string } | undefined> {
   try {
     const { ask } = await import('./client.ts')

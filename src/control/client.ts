@@ -1,20 +1,23 @@
-// One HTTP request over a Unix socket, written by hand on node:net: the supervisor asks its siblings at every start
-// and must not pay for node:http (12.6 MB of RSS on Node 24), nor must `byre status`.
+// HTTP requests over control sockets, written by hand on node:net: a supervisor queries its siblings at every start, and neither it
+// nor `byre status` can afford node:http (12.6 MB of RSS on Node 24).
 
 import { connect } from 'node:net'
+import { basename } from 'node:path'
+import { isRecord } from '../base/check.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
-import { ByreError } from '../base/errors.ts'
+import { ByreError, describeThrown } from '../base/errors.ts'
+import type { SupervisorStatus } from '../herd/status.ts'
 
 export interface AskOptions {
   readonly method: 'GET' | 'POST'
-  /** Already encoded, e.g. `/workers/mail/restart`. */
+  /** Percent-encoded, e.g. `/workers/mail/restart`. */
   readonly path: string
   /** JSON text. */
   readonly body?: string
-  /** For the whole exchange. @default 5000 */
+  /** Limit for the whole exchange. @default 5000 */
   readonly timeoutMs?: number
-  /** Longest answer accepted; 1000 workers with evidence are about 1 MB. @default 16 MiB */
+  /** Longest accepted answer; 1000 workers with evidence take about 1 MB. @default 16 MiB */
   readonly maxBytes?: number
   /** @default systemClock */
   readonly clock?: Clock
@@ -26,13 +29,13 @@ export interface Answer {
   readonly body: string
 }
 
-/** What a connection attempt says about the process behind a socket file. */
+/** The state of the process behind a socket file, from a connection attempt. */
 export type Presence = 'live' | 'dead' | 'absent'
 
 const DEFAULTS = { timeoutMs: 5000, maxBytes: 16 * 1024 * 1024 }
 
 /**
- * The answer of the control server at `socketPath`. Rejects with BYRE_CONTROL_UNREACHABLE when nobody listens, the
+ * Sends a request to the control server at `socketPath`. Rejects with BYRE_CONTROL_UNREACHABLE when nothing listens there, or the
  * answer is late, too long or not HTTP; `details.reason` is the errno, 'timeout', 'too-long' or 'malformed'.
  */
 export function ask(socketPath: string, options: AskOptions): Promise<Answer> {
@@ -54,13 +57,13 @@ export function ask(socketPath: string, options: AskOptions): Promise<Answer> {
     })
     const finish = (): void => {
       const answer = parseAnswer(Buffer.concat(chunks).toString('utf8'))
-      if (answer === undefined) return fail('malformed', 'what it sent is not an HTTP answer')
+      if (answer === undefined) return fail('malformed', 'its answer is not HTTP')
       timer.cancel()
       socket.destroy()
       resolve(answer)
     }
     socket.on('end', finish)
-    // A server that refuses without reading everything closes the socket under our write; its answer is here already.
+    // A server that refuses before it has read everything closes the socket during our write; its answer has arrived already.
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (bytes > 0) return finish()
       fail(error.code ?? 'error', describeErrno(error))
@@ -69,7 +72,7 @@ export function ask(socketPath: string, options: AskOptions): Promise<Answer> {
   })
 }
 
-/** Whether a process listens on `socketPath`, by connecting and hanging up at once. Rejects on what is neither (no permission). */
+/** Checks whether a process listens on `socketPath` by connecting and closing at once. Rejects on any other error (no permission). */
 export function presence(socketPath: string): Promise<Presence> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: socketPath })
@@ -81,13 +84,13 @@ export function presence(socketPath: string): Promise<Presence> {
       if (error.code === 'ECONNREFUSED') resolve('dead')
       else if (error.code === 'ENOENT') resolve('absent')
       else if (error.code === 'EAGAIN')
-        resolve('live') // its backlog is full: somebody holds it
+        resolve('live') // its backlog is full, so a process listens
       else reject(unreachable(socketPath, error.code ?? 'error', describeErrno(error)))
     })
   })
 }
 
-/** HTTP/1.0: the server then never answers in chunks, and closes when it is done. */
+/** With HTTP/1.0 the server never answers in chunks, and closes the connection after its answer. */
 function requestText(options: AskOptions): string {
   const body = options.body ?? ''
   const head = [`${options.method} ${options.path} HTTP/1.0`, 'Host: byre', 'Connection: close']
@@ -102,14 +105,14 @@ function parseAnswer(text: string): Answer | undefined {
   if (end === -1 || match === null) return undefined
   const body = text.slice(end + 4)
   const length = /\r\ncontent-length: (\d+)\r\n/i.exec(text.slice(0, end + 2))
-  if (length !== null && Buffer.byteLength(body) < Number(length[1])) return undefined // cut off
+  if (length !== null && Buffer.byteLength(body) < Number(length[1])) return undefined // truncated
   return { status: Number(match[1]), body }
 }
 
 function describeErrno(error: NodeJS.ErrnoException): string {
   if (error.code === 'ENOENT') return 'there is no such socket'
-  if (error.code === 'ECONNREFUSED') return 'the process that made the socket is gone'
-  if (error.code === 'EACCES') return 'permission denied; it belongs to another user'
+  if (error.code === 'ECONNREFUSED') return 'the process that created the socket is gone'
+  if (error.code === 'EACCES') return 'permission denied, the socket belongs to another user'
   return error.message
 }
 
@@ -121,4 +124,81 @@ function unreachable(socketPath: string, reason: string, fact: string): ByreErro
       details: { socketPath, reason },
     },
   )
+}
+
+export interface Reached {
+  readonly socketPath: string
+  readonly status: SupervisorStatus
+}
+
+/** A socket whose process did not answer with its status. */
+export interface Unreachable {
+  readonly socketPath: string
+  /** From the file name: the group, `_all`, or `run-<worker>`. */
+  readonly name: string
+  /** An errno, 'timeout', 'too-long' or 'malformed'. ECONNREFUSED: the process is gone. */
+  readonly code: string
+  readonly reason: string
+}
+
+export interface Survey {
+  /** In the order of `socketPaths`. */
+  readonly reached: readonly Reached[]
+  readonly unreachable: readonly Unreachable[]
+}
+
+const AT_ONCE = 16
+
+/** Requests the status of every supervisor in `socketPaths`, at most 16 at once; each has `timeoutMs` to answer. Never rejects:
+ *  those that do not answer are in `unreachable`. */
+export async function survey(socketPaths: readonly string[], timeoutMs: number): Promise<Survey> {
+  const reached: (Reached | undefined)[] = []
+  const unreachable: Unreachable[] = []
+  const waiting = [...socketPaths.entries()]
+  const lane = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, socketPath] = next
+      const answer = await askOne(socketPath, timeoutMs)
+      if ('status' in answer) reached[index] = answer
+      else unreachable.push(answer)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, lane))
+  return {
+    reached: reached.filter((r) => r !== undefined),
+    unreachable: unreachable.toSorted((a, b) => (a.socketPath < b.socketPath ? -1 : 1)),
+  }
+}
+
+async function askOne(socketPath: string, timeoutMs: number): Promise<Reached | Unreachable> {
+  const name = basename(socketPath, '.sock')
+  const malformed = (fact: string): Unreachable => {
+    const reason = `Cannot use the answer of '${socketPath}': it is not a supervisor's status (${fact}).`
+    return { socketPath, name, code: 'malformed', reason }
+  }
+  try {
+    const { status, body } = await ask(socketPath, { method: 'GET', path: '/workers', timeoutMs })
+    const value: unknown = JSON.parse(body)
+    return status === 200 && isStatus(value)
+      ? { socketPath, status: value }
+      : malformed(`it answered ${status}`)
+  } catch (error) {
+    const { message } = describeThrown(error)
+    const { details } = error as { details?: { reason?: string } }
+    if (details?.reason === undefined) return malformed(message)
+    return { socketPath, name, code: details.reason, reason: message }
+  }
+}
+
+/** Checks the parts of the shape that readers use: processes of one herd may have different versions. */
+function isStatus(value: unknown): value is SupervisorStatus {
+  if (!isRecord(value) || !Array.isArray(value['workers'])) return false
+  const workers: readonly unknown[] = value['workers']
+  const texts = typeof value['herd'] === 'string' && typeof value['group'] === 'string'
+  const parts = [value['process'], value['bus'], value['phases']].every(isRecord)
+  return texts && parts && typeof value['pid'] === 'number' && workers.every(isWorker)
+}
+
+function isWorker(value: unknown): boolean {
+  return isRecord(value) && typeof value['name'] === 'string' && typeof value['state'] === 'string'
 }

@@ -1,15 +1,14 @@
-// GET /events: every transition as a server-sent event to each client that asked. A client that does not read is
-// dropped at 256 KiB; the supervisor never waits for one.
+// GET /events: sends every transition as a server-sent event to each connected client. A client that does not read is dropped at
+// 256 KiB; the supervisor never waits for a client.
 
 import { stringify } from '../base/json.ts'
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ControlTarget, TransitionEvent } from '../herd/status.ts'
-import type { Phase } from './connection.ts'
-import type { Refusals } from './refusals.ts'
+import type { Phase, Refusals } from './connection.ts'
 
 export interface EventStreams {
-  /** Makes `res` a stream of events; false when there are 16 already (nothing was sent then). */
+  /** Makes `res` a stream of events. False when there are 16 already; nothing is sent then. */
   open(res: ServerResponse): boolean
   readonly size: number
   /** Ends all streams. */
@@ -17,7 +16,7 @@ export interface EventStreams {
 }
 
 export const MAX_EVENT_STREAMS = 16
-/** What byre keeps for a client that reads too slowly, on top of the kernel's socket buffer. */
+/** Most bytes buffered for a slow client, in addition to the kernel's socket buffer. */
 export const MAX_BEHIND_BYTES: number = 256 * 1024
 
 export function eventStreams(
@@ -39,7 +38,7 @@ export function eventStreams(
       } else res.write(text)
     }
   }
-  // The target is asked for transitions only while somebody listens.
+  // Subscribed to the target's transitions only while there are clients.
   const drop = (res: ServerResponse): void => {
     clients.delete(res)
     if (clients.size > 0) return

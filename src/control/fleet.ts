@@ -1,4 +1,4 @@
-// Control over the bus: the commands of the socket, for every supervisor of the herd at once. Whoever may PUBLISH could
+// Control over the bus: the commands of the socket, for every supervisor of the herd at once. Any client that may PUBLISH could
 // stop workers, so messages are signed unless the config says otherwise.
 
 import type { Clock } from '../base/clock.ts'
@@ -8,39 +8,41 @@ import type { Json } from '../base/json.ts'
 import type { HostBus, Message } from '../bus/bus.ts'
 import type { Logger } from '../log/logger.ts'
 import type { ControlTarget } from '../herd/status.ts'
+import { countRefusals } from './connection.ts'
+import type { RefusalKind, Refusals } from './connection.ts'
 import {
+  isSignature,
   MAX_MESSAGE_LENGTH,
+  Nonces,
   REPLY_ROOT,
   signedParts,
   signReply,
   TRANSPORT_KEYS,
   WHOLE_HERD,
+  WINDOW_MS,
 } from './fleet-message.ts'
 import type { Member } from './fleet-message.ts'
 import { parseCommand, refuse } from './message.ts'
-import { countRefusals } from './refusals.ts'
-import type { RefusalKind, Refusals } from './refusals.ts'
-import { isSignature, Nonces, WINDOW_MS } from './signature.ts'
 
 export interface FleetControlOptions {
   readonly bus: HostBus
   readonly herd: string
   readonly member: Member
   readonly target: ControlTarget
-  /** Messages must be signed with it; undefined: they need not be. */
+  /** Secret with which messages must be signed; undefined: signatures are not required. */
   readonly secret: string | undefined
   readonly log: Logger
   readonly clock: Clock
 }
 
 /**
- * Answers control messages once the server has acknowledged the subscription; the line `fleet-control` says so. Only then is the
- * member in the table: who finds it there can ask it. Returns its release.
+ * Answers control messages. Announces the member on the bus only after the subscription was acknowledged (event `fleet-control`),
+ * so that every announced member can receive messages. Returns a function that ends it.
  */
 export function startFleetControl(options: FleetControlOptions): () => void {
   const { bus, member, log } = options
   const subscription = bus.subscribe('system.*.control', { buffer: 100 })
-  const desk = new Desk(options, countRefusals(log))
+  const control = new FleetControl(options, countRefusals(log))
   let released = false
   let leave: (() => void) | undefined
   const join = (): void => {
@@ -50,16 +52,19 @@ export function startFleetControl(options: FleetControlOptions): () => void {
     () => {
       if (released) return
       join()
-      log.info({ event: 'fleet-control', member }, 'control messages on the bus are answered')
+      log.info({ event: 'fleet-control', member }, 'answering control messages on the bus')
     },
     (error: unknown) => {
       if (released) return
-      join() // one that is deaf is missed, and named
-      log.error({ event: 'control-deaf', ...describeThrown(error) }, 'control over the bus is not possible')
+      join() // announced all the same, so that its missing reply is noticed and reported
+      log.error(
+        { event: 'control-deaf', ...describeThrown(error) },
+        'control over the bus is unavailable: the subscription failed',
+      )
     },
   )
   void (async () => {
-    for await (const message of subscription) await desk.take(message)
+    for await (const message of subscription) await control.handle(message)
   })()
   return () => {
     released = true
@@ -68,7 +73,7 @@ export function startFleetControl(options: FleetControlOptions): () => void {
   }
 }
 
-class Desk {
+class FleetControl {
   readonly #options: FleetControlOptions
   readonly #refusals: Refusals
   readonly #nonces = new Nonces()
@@ -79,9 +84,9 @@ class Desk {
   }
 
   /** Never rejects. */
-  async take(message: Message): Promise<void> {
+  async handle(message: Message): Promise<void> {
     try {
-      const answer = this.#decide(message)
+      const answer = this.#execute(message)
       await this.#reply(message, answer instanceof Promise ? await answer : answer)
     } catch (error) {
       this.#options.log.warn(
@@ -91,15 +96,15 @@ class Desk {
     }
   }
 
-  #decide({ topic, payload }: Message): Answer | Promise<Answer> {
+  #execute({ topic, payload }: Message): Answer | Promise<Answer> {
     const { herd, secret, target, clock } = this.#options
     const worker = topic.slice('system.'.length, -'.control'.length)
-    if (!isRecord(payload)) return this.#refuse('bad-message', 400, '', 'it is no JSON object')
+    if (!isRecord(payload)) return this.#refuse('bad-message', 400, '', 'it is not a JSON object')
     if (isTooLong(payload))
       return this.#refuse('body-too-large', 413, '', `it is longer than ${MAX_MESSAGE_LENGTH} characters`)
     const id = typeof payload['id'] === 'string' ? payload['id'].slice(0, 128) : ''
     if (secret !== undefined) {
-      const why = this.#distrust(secret, herd, worker, payload, clock.now())
+      const why = this.#verify(secret, herd, worker, payload, clock.now())
       if (why !== undefined) return this.#refuse('not-signed', 400, id, why)
     }
     const parsed = parseCommand(payload, { worker, keys: TRANSPORT_KEYS })
@@ -109,14 +114,14 @@ class Desk {
     }
     if (worker === WHOLE_HERD) {
       if (parsed.command.action !== 'status')
-        return this.#refuse('bad-message', 400, id, `the whole herd can be asked for its 'status' only`)
+        return this.#refuse('bad-message', 400, id, `only 'status' can be addressed to the whole herd`)
       return this.#status(id)
     }
     return target.act(parsed.command).body
   }
 
-  /** Why the message is not believed. */
-  #distrust(
+  /** Why the message is not authentic; undefined when it is. */
+  #verify(
     secret: string,
     herd: string,
     worker: string,
@@ -130,9 +135,9 @@ class Desk {
       case 'stale':
         return `it is stale: its time is more than ${WINDOW_MS / 1000} s from this host's clock`
       case 'replayed':
-        return 'it was received before'
+        return 'its nonce was used before, or is not valid'
       case 'too-busy':
-        return 'there are too many commands'
+        return 'there are too many commands at present'
       case undefined:
         return undefined
     }
@@ -150,7 +155,7 @@ class Desk {
 
   #reply(message: Message, answer: Answer): Promise<void> | undefined {
     const { bus, herd, member, secret } = this.#options
-    // it was made for this message; a spread would cost 2 of the 25 microseconds byre takes for a round trip
+    // `answer` was created for this message; a spread would cost 2 of the 25 microseconds of a round trip
     const body = Object.assign(answer, { member })
     const reply = (secret === undefined ? body : signReply(secret, herd, body)) as unknown as Json
     const { payload } = message
@@ -166,17 +171,17 @@ interface Answer {
   readonly id: string
 }
 
-/** A message without nested values is not made into text again to learn its length. */
+/** Estimates the length; only a message with nested values is serialized to measure it. */
 function isTooLong(payload: Record<string, unknown>): boolean {
   let length = 0
   for (const key of Object.keys(payload)) {
     const value = payload[key]
     if (typeof value === 'object' && value !== null)
       return JSON.stringify(payload).length > MAX_MESSAGE_LENGTH
-    length += key.length + (typeof value === 'string' ? value.length : 0) + MOST_AROUND
+    length += key.length + (typeof value === 'string' ? value.length : 0) + ENTRY_OVERHEAD
   }
   return length > MAX_MESSAGE_LENGTH
 }
 
 /** Quotes, colon and comma of an entry, and the longest number. */
-const MOST_AROUND = 30
+const ENTRY_OVERHEAD = 30

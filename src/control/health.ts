@@ -1,5 +1,5 @@
-// What the herd tells on the bus, to those who listen only: `system.<worker>.event` for each transition, and its one
-// heartbeat, `system.<worker>.health` every 10 s from a single timer.
+// What the herd publishes on the bus, only when there are subscribers: `system.<worker>.event` for each transition, and
+// `system.<worker>.health` every 10 s from a single timer.
 
 import type { Clock } from '../base/clock.ts'
 import { describeThrown } from '../base/errors.ts'
@@ -10,7 +10,7 @@ import type { Runner } from '../herd/runner.ts'
 import type { TransitionEvent } from '../herd/status.ts'
 
 const HEALTH_MS = 10_000
-/** A beat may wait this long to share a wake-up with something else. */
+/** A health message may be this late, to share a wake-up. */
 const HEALTH_SLACK_MS = 500
 
 export interface HealthOptions {
@@ -21,35 +21,35 @@ export interface HealthOptions {
   readonly onError: (error: unknown) => void
 }
 
-/** Starts the beats; returns their release. */
-export function startHealth(deps: HealthOptions): () => void {
-  let timer = deps.scheduler.after(HEALTH_MS, beat, HEALTH_SLACK_MS)
-  function beat(): void {
-    for (const runner of deps.runners()) {
+/** Starts the health messages. Returns a function that stops them. */
+export function startHealth({ bus, clock, scheduler, runners, onError }: HealthOptions): () => void {
+  let timer = scheduler.after(HEALTH_MS, publish, HEALTH_SLACK_MS)
+  function publish(): void {
+    for (const runner of runners()) {
       const topic = `system.${runner.name}.health`
-      if (!deps.bus.hasSubscribers(topic)) continue
+      if (!bus.hasSubscribers(topic)) continue
       const payload = {
         v: 1,
-        ts: deps.clock.now(),
+        ts: clock.now(),
         worker: runner.name,
         state: runner.state.kind,
         pid: process.pid,
       }
-      deps.bus.publishSystem(topic, payload).catch(deps.onError)
+      bus.publishSystem(topic, payload).catch(onError)
     }
-    timer = deps.scheduler.after(HEALTH_MS, beat, HEALTH_SLACK_MS)
+    timer = scheduler.after(HEALTH_MS, publish, HEALTH_SLACK_MS)
   }
   return () => timer.cancel()
 }
 
-/** Tells one transition to those who listen. */
+/** Publishes one transition if its topic has subscribers. */
 export function publishTransition(bus: HostBus, log: Logger, event: TransitionEvent): void {
   const topic = `system.${event.worker}.event`
   if (!bus.hasSubscribers(topic)) return
   bus.publishSystem(topic, { ...event }).catch((error: unknown) => {
     log.warn(
       { event: 'event-not-published', worker: event.worker, ...describeThrown(error) },
-      'transition event not published',
+      'a transition event could not be published',
     )
   })
 }

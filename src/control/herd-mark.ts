@@ -1,9 +1,10 @@
-// A mark that this process hosts workers of a herd, for others of this host that have another run directory and so do
-// not see its socket: a unit and the shell of an operator, say. It is an abstract socket, which the kernel frees with the
-// process however that ends. Its name is made of the config file and of the state file, so that who shares either finds
-// it in /proc/net/unix; asked, it says where the control socket is. It shows nothing else: anybody may connect to it.
+// Marks this process as a host of a herd's workers, for processes on this machine that have a different run directory and so
+// cannot see its socket (a unit and an operator's shell). The mark is an abstract socket, which the kernel frees when the process
+// ends, however it ends. Its name is derived from the config file and the state file, so that a process that shares either finds
+// it in /proc/net/unix. It answers with the path of the control socket and nothing else, because any user may connect to it. A
+// file apart from live-elsewhere.ts, which most starts do not load.
 //
-// Abstract names belong to a network namespace: units with a network of their own do not see each other's.
+// Abstract names belong to a network namespace: units with separate networks do not see each other's.
 
 import { readFileSync, realpathSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -13,14 +14,14 @@ export interface MarkOptions {
   /** Absolute path of the config file. */
   readonly configFile: string
   readonly herd: string
-  /** <statedir>/<herd>/<label>: two processes with the same one would write the same files. */
+  /** <statedir>/<herd>/<label>: two processes with the same value would write the same files. */
   readonly stateStem: string
   readonly label: string
-  /** The own control socket, listening already. */
+  /** This process's control socket, listening already. */
   readonly socketPath: string
 }
 
-/** What another process of the herd says of itself; without `socketPath` when it did not answer within a second. */
+/** Another process of the herd, as reported by itself; only `sameState` when it did not answer within a second. */
 export interface Sibling {
   readonly sameState: boolean
   readonly pid?: number
@@ -29,12 +30,12 @@ export interface Sibling {
 }
 
 const ANSWER_MS = 1000
-/** Most that are asked, and most characters of an answer. */
+/** Most siblings queried, and most characters of an answer. */
 const MAX_SIBLINGS = 64
 const MAX_ANSWER = 1024
 
-/** Sets the mark, which lasts as long as the process, and returns the others that share the config or the state file. Where
- *  one has the same of both the mark cannot be set: that one is among them. */
+/** Sets the mark, which lasts as long as the process, and returns the processes that share the config or the state file. When
+ *  one of them shares both, the mark cannot be set, and that process is among the result. */
 export async function markHerd(options: MarkOptions): Promise<readonly Sibling[]> {
   const config = digest(`${resolvedPath(options.configFile)}\0${options.herd}`, CONFIG_DIGITS)
   const { stateStem, label, socketPath } = options
@@ -44,21 +45,21 @@ export async function markHerd(options: MarkOptions): Promise<readonly Sibling[]
   for (let attempt = 1; ; attempt++) {
     const set = await listen(name, answer)
     const others = namesInUse().filter((other) => other.includes(config) || other.endsWith(state))
-    const asked = others.filter((other) => other !== name || !set).slice(0, MAX_SIBLINGS)
-    const siblings = await Promise.all(asked.map((other) => ask(other, other.endsWith(state))))
+    const queried = others.filter((other) => other !== name || !set).slice(0, MAX_SIBLINGS)
+    const siblings = await Promise.all(queried.map((other) => query(other, other.endsWith(state))))
     const live = siblings.filter((sibling) => sibling !== undefined)
-    // Who had the name may just have ended.
+    // The process that had the name may just have ended.
     if (set || live.some(({ sameState }) => sameState) || attempt === ATTEMPTS) return live
   }
 }
 
 const ATTEMPTS = 3
 
-// Together 107 bytes, all that a name may have: some versions of Node pad a shorter one with NULs, which makes it another.
+// The name then has 107 bytes, the maximum: some versions of Node pad a shorter one with NULs, which makes a different name.
 const CONFIG_DIGITS = 50
 const STATE_DIGITS = 51
 
-/** FNV-1a with a seed for each 32 bits: two herds must not meet by chance. node:crypto would cost each supervisor memory. */
+/** FNV-1a with a different seed for each 32 bits, so that names do not collide. node:crypto would cost every supervisor memory. */
 function digest(text: string, digits: number): string {
   let hex = ''
   for (let seed = 1; hex.length < digits; seed++) {
@@ -70,7 +71,7 @@ function digest(text: string, digits: number): string {
   return hex.slice(0, digits)
 }
 
-/** Without links where the file is there; two spellings of what is not there are two. */
+/** `path` without symbolic links; unchanged when the file does not exist. */
 function resolvedPath(path: string): string {
   try {
     return realpathSync(path)
@@ -95,7 +96,7 @@ function listen(name: string, answer: string): Promise<boolean> {
   })
 }
 
-/** The marks of this network namespace. None where /proc cannot be read. */
+/** The marks of this network namespace; none when /proc cannot be read. */
 function namesInUse(): string[] {
   try {
     const found = readFileSync('/proc/net/unix', 'latin1').matchAll(/ @(byre\/[0-9a-f]{50}\/[0-9a-f]{51})$/gm)
@@ -105,8 +106,8 @@ function namesInUse(): string[] {
   }
 }
 
-/** Undefined when nobody is there any more. */
-async function ask(name: string, sameState: boolean): Promise<Sibling | undefined> {
+/** Undefined when the process has ended. */
+async function query(name: string, sameState: boolean): Promise<Sibling | undefined> {
   const answer = await answerOf(name)
   if (answer === undefined) return undefined
   try {
@@ -114,12 +115,12 @@ async function ask(name: string, sameState: boolean): Promise<Sibling | undefine
     if (typeof pid === 'number' && typeof label === 'string' && typeof socketPath === 'string')
       return { sameState, pid, label, socketPath }
   } catch {
-    // it is too busy to answer, or not byre's: the caller says so
+    // too busy to answer, or not byre's socket: the caller reports it
   }
   return { sameState }
 }
 
-/** What it said within a second; undefined when nobody listens. */
+/** The answer received within a second; undefined when nothing listens. */
 function answerOf(name: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     let text = ''

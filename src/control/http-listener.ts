@@ -1,6 +1,6 @@
-// The optional HTTP listener (`http.listen`): the read-only half of the control socket for Prometheus, probes and
-// browsers on this machine. Loopback only; a Host header that is not loopback is refused, so that a page of another site
-// cannot read through a name that it lets resolve to 127.0.0.1. No CORS headers. Loaded only when it is configured.
+// The optional HTTP listener (`http.listen`): the read-only routes of the control socket for Prometheus, probes and browsers on this
+// machine. Loopback only. A Host header that is not loopback is refused, so that a page of another site cannot read through a
+// name that resolves to 127.0.0.1 (DNS rebinding). No CORS headers. Loaded only when it is configured.
 
 import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:net'
@@ -9,11 +9,11 @@ import type { Clock } from '../base/clock.ts'
 import { ByreError, describeThrown } from '../base/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import type { ControlTarget } from '../herd/status.ts'
-import { serveClients } from './http-connections.ts'
+import { serveClients } from './clients.ts'
 
 export interface HttpListenerOptions {
   readonly host: string
-  /** 0 takes any free one; the log names it. */
+  /** 0 selects any free port; the log names it. */
   readonly port: number
   readonly target: ControlTarget
   readonly log: Logger
@@ -21,15 +21,15 @@ export interface HttpListenerOptions {
 }
 
 export interface HttpListener {
-  /** `127.0.0.1:9464`, `[::1]:9464`. */
+  /** @example '127.0.0.1:9464', '[::1]:9464' */
   readonly address: string
   close(): Promise<void>
 }
 
-/** Rejects with BYRE_ARGUMENT_INVALID for an address that is not loopback, and with the system's error (EADDRINUSE). */
+/** Rejects with BYRE_ARGUMENT_INVALID for an address that is not loopback, or with the system's error (EADDRINUSE). */
 export async function startHttpListener(options: HttpListenerOptions): Promise<HttpListener> {
   const { host, port, target, log, clock } = options
-  // What `localhost` means is the machine's word: it is judged by the address, before anything listens.
+  // The machine decides what `localhost` resolves to, so the address is checked, before anything listens.
   const { address } = await lookup(host)
   if (!isLoopback(address))
     throw new ByreError(
@@ -59,7 +59,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
   }
 }
 
-/** Opens the listener, or says in one line why there is none: the herd is worth more than its figures. */
+/** Opens the listener, or logs why there is none: the herd runs without it. */
 export async function openHttpListener(options: HttpListenerOptions): Promise<HttpListener | undefined> {
   const { host, port, log } = options
   try {
@@ -72,7 +72,7 @@ export async function openHttpListener(options: HttpListenerOptions): Promise<Ht
   } catch (error) {
     log.error(
       { event: 'http-failed', host, port, ...describeThrown(error) },
-      `no HTTP listener: ${describeThrown(error).message}. The control socket has the same figures`,
+      `no HTTP listener: ${describeThrown(error).message}. The control socket has the same routes`,
     )
     return undefined
   }
@@ -86,7 +86,7 @@ function isLoopback(address: string): boolean {
   return address === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(address)
 }
 
-/** A Host header as a client on this machine sends it: loopback, with any port. */
+/** Whether a Host header is one that a client on this machine sends: loopback, with any port. */
 export function isLoopbackHost(host: string | undefined): boolean {
   const match = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+))(?::\d{1,5})?$/i.exec(host ?? '')
   const name = (match?.[1] ?? match?.[2] ?? '').toLowerCase()

@@ -1,16 +1,16 @@
-// Two supervise processes of one herd must not host the same worker at once (hosted and `byre run`, or `--group batch`
-// beside all groups). The check is made after the own socket is listening and before any worker is started: then of
-// two processes that start at the same moment at least one sees the other.
+// Refuses a start whose workers already run in another process of the herd on this host (`byre run` of a hosted worker, or
+// `--group batch` in parallel with all groups). The check is made after this process's socket is listening and before any worker
+// starts, so of two processes that start at the same moment at least one sees the other. Loaded only when there are others.
 
 import { resolve } from 'node:path'
 import { ByreError } from '../base/errors.ts'
 import { listSockets } from '../base/places.ts'
 import type { ControlTarget, SupervisorStatus, WorkerStatus } from '../herd/status.ts'
 import type { Sibling } from './herd-mark.ts'
-import { survey } from './survey.ts'
-import type { Unreachable } from './survey.ts'
+import { survey } from './client.ts'
+import type { Unreachable } from './client.ts'
 
-/** A worker this process wants to host and another one hosts already. */
+/** A worker that this process is about to host and another one hosts already. */
 export interface LiveElsewhere {
   readonly worker: string
   readonly pid: number
@@ -22,24 +22,24 @@ export interface LiveElsewhere {
 export interface SiblingOptions {
   /** The herd's run directory. */
   readonly folder: string
-  /** Those that left a mark on this host, wherever their sockets are. @default none */
+  /** Processes with a mark on this host, wherever their sockets are. @default none */
   readonly siblings?: readonly Sibling[]
-  /** The workers a process with this label hosts at most. @default none */
+  /** All workers that a process with this label may host. @default none */
   readonly workersOf?: (label: string) => readonly string[]
-  /** The own socket, listening already. */
+  /** This process's socket, listening already. */
   readonly socketPath: string
-  /** This process; its workers are the ones it is about to host. Asked only when the herd has other sockets. */
+  /** This process; its status lists the workers it is about to host. Called only when the herd has other sockets. */
   readonly target: Pick<ControlTarget, 'status'>
-  /** For all siblings together. @default 1000 */
+  /** Limit for 16 siblings, which are queried at once. @default 1000 */
   readonly timeoutMs?: number
 }
 
 const ANSWER_MS = 1000
 
 /**
- * The workers that live in another process of the herd on this host, and the siblings that did not answer. A worker
- * lives there unless it is stopped or quarantined; in a sibling that is itself still starting all its workers do,
- * unless that sibling is younger than this process. Takes at most `timeoutMs` for 16 sockets.
+ * The workers that run in another process of the herd on this host, and the siblings that did not answer. A worker runs there
+ * unless it is stopped or quarantined. In a sibling that is still starting all workers count as running, unless that sibling is
+ * younger than this process.
  */
 export async function findLiveElsewhere(
   options: SiblingOptions,
@@ -56,21 +56,21 @@ export async function findLiveElsewhere(
     const { pid, group } = status
     if (status.herd !== mine.herd) return []
     return status.workers
-      .filter((worker) => wanted.has(worker.name) && livesIn(status, worker, mine))
+      .filter((worker) => wanted.has(worker.name) && runsIn(status, worker, mine))
       .map((worker) => ({ worker: worker.name, pid, group, state: worker.state, socketPath }))
   })
-  // The socket of a dead process is no reason for concern; its next start replaces it.
+  // The socket of a dead process is harmless; the next start replaces it.
   return { live, unreachable: unreachable.filter(({ code }) => code !== 'ECONNREFUSED' && code !== 'ENOENT') }
 }
 
-/** Rejects with BYRE_WORKER_DUPLICATE, naming every such worker and its pid; returns the siblings that did not answer. */
+/** Rejects with BYRE_WORKER_DUPLICATE, naming every duplicate worker and its pid. Resolves with the siblings that did not answer. */
 export async function refuseLiveElsewhere(options: SiblingOptions): Promise<readonly Unreachable[]> {
   const { live, unreachable } = await findLiveElsewhere(options)
   if (live.length === 0) {
     await refuseForeign(options, unreachable)
     refuseSameState(options.siblings ?? [])
-    const mute = (options.siblings ?? []).filter(({ socketPath }) => socketPath === undefined)
-    return [...unreachable, ...mute.map(() => MUTE)]
+    const silent = (options.siblings ?? []).filter(({ socketPath }) => socketPath === undefined)
+    return [...unreachable, ...silent.map(() => SILENT)]
   }
   const list = live.map(
     ({ worker, pid, group, state }) => `'${worker}' is ${state} in pid ${pid} (group ${group})`,
@@ -83,14 +83,14 @@ export async function refuseLiveElsewhere(options: SiblingOptions): Promise<read
   )
 }
 
-const MUTE: Unreachable = {
+const SILENT: Unreachable = {
   socketPath: '',
   name: 'unknown',
   code: 'timeout',
   reason: 'Another process that hosts workers of this config did not answer within a second.',
 }
 
-/** A sibling of another user lives, and what it hosts cannot be asked: it counts as hosting all that it may. */
+/** A sibling of another user cannot be queried: it counts as hosting every worker that it may host. */
 async function refuseForeign(options: SiblingOptions, unreachable: readonly Unreachable[]): Promise<void> {
   const closed = new Set(unreachable.filter(({ code }) => code === 'EACCES').map((u) => u.socketPath))
   if (closed.size === 0) return
@@ -101,7 +101,7 @@ async function refuseForeign(options: SiblingOptions, unreachable: readonly Unre
     throw new ByreError(
       'BYRE_WORKER_DUPLICATE',
       `Cannot start: a worker runs once per herd on a host, and '${shared}' belongs to pid ${pid} (group ${label}), ` +
-        `whose socket ${socketPath} this user may not use. Stop it there first, or host other workers with --group or --only.`,
+        `and this user has no access to its socket ${socketPath}. Stop it there first, or host other workers with --group or --only.`,
       { details: { pid, group: label, socketPath } },
     )
   }
@@ -115,14 +115,14 @@ function refuseSameState(siblings: readonly Sibling[]): void {
     pid === undefined ? 'a process that does not answer' : `pid ${pid} (group ${label}, socket ${socketPath})`
   throw new ByreError(
     'BYRE_WORKER_DUPLICATE',
-    `Cannot start: ${who} keeps the same state files. End it first, or set STATE_DIRECTORY or XDG_STATE_HOME to another directory.`,
+    `Cannot start: ${who} uses the same state files. End it first, or set STATE_DIRECTORY or XDG_STATE_HOME to another directory.`,
     { details: { pid, group: label, socketPath } },
   )
 }
 
-function livesIn(status: SupervisorStatus, worker: WorkerStatus, mine: SupervisorStatus): boolean {
+function runsIn(status: SupervisorStatus, worker: WorkerStatus, mine: SupervisorStatus): boolean {
   if (status.phases?.readyMs === undefined) {
-    // Of two that are starting the younger one gives way; both compare the stamps of the same two statuses.
+    // Of two starting processes the younger one is refused; both compare the times in the same two statuses.
     const ageOrder = status.startedAt - mine.startedAt || status.pid - mine.pid
     return ageOrder <= 0
   }

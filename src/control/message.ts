@@ -1,5 +1,5 @@
-// A control message from outside to a ControlCommand, or to the refusal that answers it. Pure: the socket and the
-// bus share it, so both refuse the same things with the same words.
+// Parses a control message into a ControlCommand, or into the refusal that answers it. Pure. Shared by the socket and the bus, so
+// that both refuse the same messages with the same text.
 
 import { isRecord } from '../base/check.ts'
 import type { ErrorCode } from '../base/errors.ts'
@@ -7,7 +7,7 @@ import { LOG_LEVELS } from '../log/logger.ts'
 import { CONTROL_ACTIONS } from '../herd/status.ts'
 import type { ControlAction, ControlCommand, ControlRefused } from '../herd/status.ts'
 
-/** A refusal with the HTTP status that says the same. */
+/** A refusal and the matching HTTP status. */
 export interface Refusal {
   readonly ok: false
   readonly status: 400 | 404 | 409 | 413 | 429
@@ -16,16 +16,16 @@ export interface Refusal {
 
 export type ParsedCommand = { readonly ok: true; readonly command: ControlCommand } | Refusal
 
-/** Longest `id` a message may carry; it comes back in the reply. */
+/** Longest `id` of a message; it is returned in the reply. */
 const MAX_ID_LENGTH = 128
-/** Longest `by`; it goes to the log. */
+/** Longest `by`; it is logged. */
 const MAX_BY_LENGTH = 128
-/** Longest worker name a message may ask for; the config allows less. */
+/** Longest worker name in a message; the config allows less. */
 export const MAX_WORKER_LENGTH = 128
 
 const KEYS: readonly string[] = ['v', 'id', 'action', 'by', 'worker', 'args']
 const PLACEMENTS = ['shared', 'thread', 'process'] as const
-/** The one argument of the actions that have one, and its values; every other action takes none. */
+/** The argument of the actions that have one, and its values; other actions have none. */
 const ARGUMENTS: Partial<
   Record<ControlAction, { readonly name: string; readonly values: readonly string[] }>
 > = {
@@ -33,26 +33,27 @@ const ARGUMENTS: Partial<
   move: { name: 'to', values: PLACEMENTS },
 }
 
-/** What a transport knows of a message beside its keys. */
-export interface Carried {
-  /** Where the transport names the worker (the topic), in place of the message's own. */
+/** What the transport adds to a message. */
+export interface TransportInfo {
+  /** The worker as named by the transport (the topic), instead of by the message. */
   readonly worker?: string
-  /** Keys that are the transport's (`replyTo`, the signature), not the command's. @default none */
+  /** Keys of the message that belong to the transport (`replyTo`, the signature). @default none */
   readonly keys?: readonly string[]
 }
 
 /**
- * The command in `{v: 1, id, action, by, worker, args?}`, or a refusal naming every problem. Whether the worker exists
- * is for the target to say. Never throws, reads own enumerable keys only.
+ * The command in `{v: 1, id, action, by, worker, args?}`, or a refusal that names up to five unknown keys and every other problem.
+ * The target checks whether the worker exists. Never throws; reads own enumerable keys only.
  */
-export function parseCommand(message: unknown, carried: Carried = {}): ParsedCommand {
+export function parseCommand(message: unknown, transport: TransportInfo = {}): ParsedCommand {
   if (!isRecord(message)) return refuse(400, '', `a control message is a JSON object, got ${show(message)}`)
   const problems: string[] = []
   for (const key of Object.keys(message)) {
-    if (!KEYS.includes(key) && carried.keys?.includes(key) !== true) problems.push(`unknown key ${show(key)}`)
-    if (problems.length >= 5) break // enough to see what is wrong; a hostile message may have thousands
+    if (!KEYS.includes(key) && transport.keys?.includes(key) !== true)
+      problems.push(`unknown key ${show(key)}`)
+    if (problems.length >= 5) break // a hostile message may have thousands
   }
-  const worker = carried.worker ?? message['worker']
+  const worker = transport.worker ?? message['worker']
   if (message['v'] !== 1) problems.push(`'v' must be 1, got ${show(message['v'])}`)
   const id = message['id']
   if (!isText(id, MAX_ID_LENGTH)) problems.push(textRule('id', MAX_ID_LENGTH, id))
@@ -65,7 +66,7 @@ export function parseCommand(message: unknown, carried: Carried = {}): ParsedCom
   return { ok: true, command: args === undefined ? command : { ...command, args } }
 }
 
-/** The refusal of a message that cannot be acted on; `fact` completes "Cannot act on the control message: ...". */
+/** The refusal of a message; `fact` completes "Cannot act on the control message: ...". */
 export function refuse(
   status: Refusal['status'],
   id: string,
@@ -90,7 +91,7 @@ function parseArgs(action: ControlAction, value: unknown, problems: string[]): C
     return undefined
   }
   for (const key of Object.keys(value ?? {}).slice(0, 3)) {
-    if (key !== rule?.name) problems.push(`'${action}' takes no argument ${show(key)}`)
+    if (key !== rule?.name) problems.push(`'${action}' has no argument ${show(key)}`)
   }
   if (rule === undefined) return undefined
   const given = value !== undefined && Object.hasOwn(value, rule.name) ? value[rule.name] : undefined
@@ -109,10 +110,10 @@ function isText(value: unknown, maxLength: number): value is string {
 }
 
 function textRule(key: string, maxLength: number, value: unknown): string {
-  return `'${key}' must be a text of 1 to ${maxLength} characters without control characters, got ${show(value)}`
+  return `'${key}' must be a string of 1 to ${maxLength} characters without control characters, got ${show(value)}`
 }
 
-/** A value in a message: short, one line, and never walked into (it may be nested 30,000 deep). */
+/** A value as short text on one line. Never descends into it: it may be nested 30,000 levels deep. */
 function show(value: unknown): string {
   if (typeof value === 'string') {
     const cut = value.length > 40 ? `${value.slice(0, 40)}...` : value

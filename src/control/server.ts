@@ -1,6 +1,6 @@
-// The control socket: HTTP/JSON on a Unix socket, for people (curl) and for `byre status`. Until the first client comes
-// it is a listening handle and these lines: what serves clients is loaded with the first connection, and node:http, which
-// costs 4 to 5 MB of private memory on Node 24, with the first byte of a request. No timer runs while nobody is connected.
+// The control socket: HTTP with JSON on a Unix socket, for curl and for `byre status`. Until the first client connects there is only a
+// listening handle: clients.ts is loaded with the first connection, and node:http, which costs 4 to 5 MB of private memory on Node
+// 24, with the first byte of a request. No timer runs while no client is connected.
 
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
@@ -11,7 +11,7 @@ import { lazyModule } from '../base/lazy.ts'
 import type { Logger } from '../log/logger.ts'
 import type { ControlTarget } from '../herd/status.ts'
 import { claimSocket } from './claim-socket.ts'
-import type { ClientStats } from './http-connections.ts'
+import type { ClientStats } from './clients.ts'
 
 export interface ControlServerOptions {
   readonly target: ControlTarget
@@ -24,21 +24,19 @@ export interface ControlServerOptions {
 export interface ControlServer {
   readonly socketPath: string
   stats(): ClientStats
-  /** Stops listening, removes the socket file, ends event streams, gives answers under way 200 ms. Idempotent. */
+  /** Stops listening, removes the socket file, ends event streams, and allows 200 ms for answers in progress. Idempotent. */
   close(): Promise<void>
 }
 
 /**
- * Listens on `socketPath` (0600, folder 0700). Rejects with BYRE_SOCKET_IN_USE, naming the pid, when a live supervisor
- * has it; a socket left by a dead one is replaced. Nothing is listening after a rejection.
+ * Listens on `socketPath` (mode 0600, folder 0700). Rejects with BYRE_SOCKET_IN_USE, naming the pid, when a live supervisor listens
+ * there; the socket of a dead one is replaced. Nothing is listening after a rejection.
  */
 export async function startControlServer(options: ControlServerOptions): Promise<ControlServer> {
   const { target, socketPath, log, clock = systemClock } = options
-  /** Connected while the first client's code is still loading. */
+  /** Clients that connected while clients.ts was loading. */
   const early = new Set<Socket>()
-  const clients = lazyModule(async () =>
-    (await import('./http-connections.ts')).serveClients({ target, log, clock }),
-  )
+  const clients = lazyModule(async () => (await import('./clients.ts')).serveClients({ target, log, clock }))
   const server = createServer((socket) => {
     socket.on('error', () => {}) // the client hung up; 'close' follows
     const { loaded } = clients

@@ -10,7 +10,7 @@ import type { Logger, LogLevel } from '../log/logger.ts'
 import type { StopReason } from '../worker/stop-reason.ts'
 import { runInScope } from '../ownership/run-scope.ts'
 import type { Watch } from '../watch/sampler/sampler.ts'
-import type { Heartbeat } from '../watch/stall/heartbeat.ts'
+import type { Heartbeat } from '../watch/stall/child-stalls.ts'
 import type { HeapFigures } from '../herd/status.ts'
 import type {
   Exit,
@@ -147,7 +147,7 @@ class ChildRun implements Instance {
       pid,
       tid,
       log: logOf(spec.name),
-      ask(number) {
+      ping(number) {
         link.send(line('heartbeat', number))
         link.flush()
       },
@@ -245,14 +245,14 @@ class ChildRun implements Instance {
   }
 
   #sample(where: Whereabouts): void {
-    const ask = this.#link === undefined ? {} : { ask: () => this.#link?.send('["heap"]') }
+    const heap = this.#link === undefined ? {} : { requestHeap: () => this.#link?.send('["heap"]') }
     this.#watch?.close()
     this.#watch = this.#services.sampler.watch({
       worker: this.#request.spec.name,
       kind: this.#kind,
       launchedAt: this.#launchedAt,
       ...where,
-      ...ask,
+      ...heap,
     })
   }
 

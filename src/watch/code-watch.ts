@@ -1,24 +1,25 @@
-// Does the code of a worker differ on disk from what was loaded? First-party files only: the entry and what it reaches by
-// relative imports. A mark of each is kept when the module is loaded, and looked at by status and restart, never on a timer.
+// Whether the code of a worker on disk differs from what was loaded. Covers first-party files: the entry and the files it reaches
+// by relative imports. Their fingerprints are kept when the module is loaded, and compared on status and restart, never on a
+// timer.
 
 import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { relativeImports } from '../base/relative-imports.ts'
 import type { Placement } from '../config/types.ts'
 
-/** Files looked at per worker. */
+/** Most files checked for one worker. */
 const FILES_MAX = 200
 /** The imports of a larger file are not read. */
 const SOURCE_MAX_BYTES = 1_000_000
-/** Answers are this old at most: status may be asked many times a second. */
-const FRESH_MS = 5000
+/** Maximum age of a result: status may be requested many times a second. */
+const RESULT_MAX_AGE_MS = 5000
 
 /** A module that is about to be loaded in the shared loop. */
 export interface LoadingModule {
-  /** As the config has it. */
+  /** As in the config. */
   readonly path: string
-  /** Where that leads. */
+  /** `path` without symbolic links. */
   readonly file: string
-  /** From a fresh URL, after a load that failed. */
+  /** Loaded from a new URL, after a failed load. */
   readonly again: boolean
 }
 
@@ -33,106 +34,106 @@ interface Spec {
 }
 
 interface SourceFile {
-  readonly mark: number
-  /** When it became what it is, as far as its stamps tell; ms since the epoch. */
+  readonly fingerprint: number
+  /** The later of its modification and change time; ms since the epoch. */
   readonly changedAt: number
   readonly imports: readonly string[]
 }
 
-/** By path of the entry or import: what it was when it was loaded. */
-type Marks = Map<string, number>
+/** Fingerprints at load time, by the path of the entry or import. */
+type Fingerprints = Map<string, number>
 
-/** `monotonic` in ms. Of each loaded file one number is kept, however many workers reach it. */
+/** `monotonic` returns ms. One number is kept for each loaded file, regardless of how many workers reach it. */
 export class CodeWatch {
   readonly #monotonic: () => number
-  /** Of the shared loop, where a file once loaded stays. */
-  readonly #shared: Marks = new Map()
-  /** Of each worker in a thread or process, whose every start loads all anew. */
-  readonly #apart = new Map<string, Marks>()
+  /** Files of the shared loop, which stay loaded. */
+  readonly #shared: Fingerprints = new Map()
+  /** Files of each worker in a thread or process, which loads everything anew at each start. */
+  readonly #apart = new Map<string, Fingerprints>()
   #files = new Map<string, SourceFile | undefined>()
-  #answers = new Map<string, boolean>()
-  #sweptAt = Number.NEGATIVE_INFINITY
+  #results = new Map<string, boolean>()
+  #checkedAt = Number.NEGATIVE_INFINITY
 
   constructor(monotonic: () => number) {
     this.#monotonic = monotonic
   }
 
-  /** A worker is about to be launched; returns where. */
+  /** Call before a worker is launched. Returns its placement. */
   launching<T extends Spec>(spec: T, assignments: { start(spec: T): Placement }): Placement {
     const { name, source } = spec
     const placement = assignments.start(spec)
     if (placement === 'shared') this.#apart.delete(name)
     else {
-      const marks: Marks = new Map()
-      noteFrom(source.path, realFile(source.path), marks)
-      this.#apart.set(name, marks)
+      const prints: Fingerprints = new Map()
+      record(source.path, realFile(source.path), prints)
+      this.#apart.set(name, prints)
     }
     return placement
   }
 
-  /** A module is about to be loaded in the shared loop. */
+  /** Call before a module is loaded in the shared loop. */
   loading({ path, file, again }: LoadingModule): void {
     if (again) this.#shared.delete(path)
-    if (!this.#shared.has(path)) noteFrom(path, file, this.#shared)
+    if (!this.#shared.has(path)) record(path, file, this.#shared)
   }
 
-  /** True when a file is another than the one that was loaded, or the entry is gone; false before anything was loaded. */
+  /** True when a file differs from what was loaded, or the entry is missing; false before the first load. */
   changed({ record: { loadedAt }, spec: { name, source } }: Loaded): boolean {
     if (loadedAt === undefined) return false
     const now = this.#monotonic()
-    if (now - this.#sweptAt > FRESH_MS) {
-      this.#answers = new Map()
-      this.#sweptAt = now
+    if (now - this.#checkedAt > RESULT_MAX_AGE_MS) {
+      this.#results = new Map()
+      this.#checkedAt = now
     }
     const own = this.#apart.get(name)
     const key = `${loadedAt} ${own === undefined ? '' : name} ${source.path}`
-    const known = this.#answers.get(key)
+    const known = this.#results.get(key)
     if (known !== undefined) return known
-    if (this.#files.size === 0) setImmediate(() => (this.#files = new Map())) // one sweep is one turn of the loop
+    if (this.#files.size === 0) setImmediate(() => (this.#files = new Map())) // files are read once per turn of the loop
     const changed = this.#differs(source.path, loadedAt, own ?? this.#shared)
-    this.#answers.set(key, changed)
+    this.#results.set(key, changed)
     return changed
   }
 
-  #differs(entry: string, loadedAt: number, marks: Marks): boolean {
+  #differs(entry: string, loadedAt: number, prints: Fingerprints): boolean {
     const seen = new Set([entry])
     for (const path of seen) {
       if (!this.#files.has(path)) this.#files.set(path, readSource(realFile(path)))
       const file = this.#files.get(path)
-      // What looks like an import may stand in a comment or need an extension; only the entry itself must be there.
+      // An apparent import may be in a comment or lack its extension; only the entry itself must exist.
       if (file === undefined) {
         if (path === entry) return true
         continue
       }
-      const mark = marks.get(path)
-      // One that was not marked: beyond FILES_MAX of another worker that has it too, or a new import of a changed file.
-      if (mark === undefined ? file.changedAt > loadedAt : file.mark !== mark) return true
+      const print = prints.get(path)
+      // A file without a fingerprint is beyond FILES_MAX of another worker, or a new import of a changed file.
+      if (print === undefined ? file.changedAt > loadedAt : file.fingerprint !== print) return true
       for (const next of file.imports) if (seen.size < FILES_MAX) seen.add(next)
     }
     return false
   }
 }
 
-/** Marks `entry`, which is loaded from `from`, and what it reaches and was not marked yet. */
-function noteFrom(entry: string, from: string, marks: Marks): void {
+/** Adds the fingerprints of `entry`, which is loaded from `from`, and of the files it reaches, unless already there. */
+function record(entry: string, from: string, prints: Fingerprints): void {
   const found = new Set([entry])
   for (const path of found) {
-    if (marks.has(path)) continue
+    if (prints.has(path)) continue
     const file = readSource(path === entry ? from : realFile(path))
     if (file === undefined) continue
-    marks.set(path, file.mark)
+    prints.set(path, file.fingerprint)
     for (const next of file.imports) if (found.size < FILES_MAX) found.add(next)
   }
 }
 
-/** `file` is where a path leads in the end: Node resolves the imports of a module from there. */
+/** `file` is without symbolic links: Node resolves the imports of a module from there. */
 function readSource(file: string): SourceFile | undefined {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file)
     const text = size > SOURCE_MAX_BYTES ? '' : readFileSync(file, 'utf8')
     return {
-      // A deploy may keep the time of modification (cp -p, tar, rsync -t) or put another file in place.
-      mark: hash(`${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`),
+      // A deploy may keep the modification time (cp -p, tar, rsync -t) or replace the file.
+      fingerprint: hash(`${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`),
       changedAt: Math.max(mtimeMs, ctimeMs),
       imports: relativeImports(text, file),
     }
@@ -150,7 +151,7 @@ function realFile(path: string): string {
   }
 }
 
-/** 53 bits of `text`, by two FNV-1a hashes: a number is a tenth of the text. */
+/** 53 bits of `text`, from two FNV-1a hashes: a number takes a tenth of the memory of the text. */
 function hash(text: string): number {
   let high = 0x811c9dc5
   let low = 0xcbf29ce4

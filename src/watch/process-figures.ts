@@ -1,4 +1,4 @@
-// The supervisor's own process in figures: memory from the kernel, heap from V8, loop delay from its own timers.
+// Figures of the supervisor's process: memory from the kernel, heap from V8, loop delay from the lateness of its timers.
 
 import type { Clock } from '../base/clock.ts'
 import type { ProcResult } from '../procfs/read.ts'
@@ -7,10 +7,10 @@ import type { SupervisorStatus } from '../herd/status.ts'
 
 const SAMPLES_MAX = 512
 
-/** Lateness of byre's own timers: real samples of the loop's delay, without a probe that would wake an idle loop. */
+/** Lateness of byre's own timers: measures the loop delay without a probe that would wake an idle loop. */
 export interface LatenessGauge {
   readonly record: (ms: number) => void
-  /** Milliseconds over the last 512 firings; undefined before the first. */
+  /** p99 of the last 512 timers, milliseconds; undefined before the first. */
   p99(): number | undefined
 }
 
@@ -34,15 +34,15 @@ function createLatenessGauge(): LatenessGauge {
 }
 
 export interface ProcessFigures {
-  /** Milliseconds a timer was late. */
+  /** Records by how many milliseconds a timer was late. */
   readonly lateBy: (ms: number) => void
   read(): Promise<SupervisorStatus['process']>
 }
 
-/** The kernel walks every page table for it, 0.5-1.3 ms of the loop: who asks again within this time shares the walk. */
+/** Reads within this time share one reading of smaps_rollup: the kernel walks every page table for it, 0.5-1.3 ms of the loop. */
 export const MEMORY_SHARED_MS = 100
 
-/** `readMemory` reads /proc/self/smaps_rollup; RSS, heap and CPU are read anew each time, they cost microseconds. */
+/** `readMemory` reads /proc/self/smaps_rollup. RSS, heap and CPU are read each time: they cost microseconds. */
 export function createProcessFigures(clock: Clock, readMemory?: ReadMemory): ProcessFigures {
   const gauge = createLatenessGauge()
   let last: { readonly rollup: ProcResult<SmapsRollup>; readonly at: number } | undefined

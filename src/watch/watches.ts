@@ -1,8 +1,10 @@
-// Starts what watches a running herd once the herd is up: the thread that looks for stalls, and the memory of groups. Their
-// code is loaded when some worker or group first wants it.
+// Starts the watches of a running herd once it is up: for stalls of the loop, and for the memory of groups. Their code is loaded
+// when a worker or group first needs it. Also provides what a profile of the shared loop needs to know of the herd.
 
 import { describeThrown } from '../base/errors.ts'
-import type { StallStatus } from '../herd/status.ts'
+import type { Assignments } from '../herd/assignments.ts'
+import type { ProfileSource, StallStatus } from '../herd/status.ts'
+import type { WorkerSet } from '../herd/worker-set.ts'
 import type { MemoryWatchDeps } from './memory/largest.ts'
 import type { MemoryWatch } from './memory/watch.ts'
 import type { Stall } from './stall/protocol.ts'
@@ -14,10 +16,10 @@ export class Watches {
   #memory: MemoryWatch | undefined
   #stallDeps: StallDeps | undefined
   #memoryDeps: MemoryWatchDeps | undefined
-  #begun = false
+  #stallsBegun = false
   #closed = false
 
-  /** Starts those that some worker or group asks for. Without `memory` the memory of groups is not watched. */
+  /** Starts the watches that the config of a worker or group requires. Without `memory`, the memory of groups is not watched. */
   begin(stalls: StallDeps, memory: MemoryWatchDeps | undefined): void {
     this.#stallDeps = stalls
     this.#memoryDeps = memory
@@ -36,16 +38,16 @@ export class Watches {
       (error: unknown) =>
         deps.log.error(
           { event: 'memory-watch-failed', ...describeThrown(error) },
-          'memory of the group is not watched: the code for it cannot be loaded',
+          'memory of the group is not watched: its code cannot be loaded',
         ),
     )
   }
 
   #watchStalls(deps: StallDeps): void {
-    if (this.#begun || ![...deps.workers.runners()].some(({ spec }) => spec.stall.detect)) return
-    this.#begun = true
+    if (this.#stallsBegun || ![...deps.workers.runners()].some(({ spec }) => spec.stall.detect)) return
+    this.#stallsBegun = true
     const { root } = deps.log
-    // At a breakpoint the loop is blocked as well, and two debuggers would resume each other's pauses.
+    // A breakpoint blocks the loop as well, and two debuggers would resume each other's pauses.
     if (process.execArgv.some((flag) => flag.startsWith('--inspect'))) {
       root.info({ event: 'stall-watch-off' }, 'stalls are not detected: this process is being debugged')
       return
@@ -62,7 +64,7 @@ export class Watches {
     )
   }
 
-  /** A stall is over: of the shared loop, or of a worker in a thread or process. */
+  /** Call with each stall that is over: of the shared loop, or of a worker in a thread or process. */
   readonly stalled = ({ worker, ...last }: Stall): void => {
     if (worker === undefined || this.#stallDeps?.workers.get(worker) === undefined) return
     this.#stalls.set(worker, { count: (this.#stalls.get(worker)?.count ?? 0) + 1, last })
@@ -76,10 +78,30 @@ export class Watches {
     const stalls = this.#stalls.get(worker)
     return stalls === undefined ? {} : { stalls }
   }
-  /** Bounded. */
+  /** Takes at most 400 ms. */
   async close(): Promise<void> {
     this.#closed = true
     this.#memory?.close()
     await this.#watch?.close()
+  }
+}
+
+/** What a profile of the shared loop needs: its workers, and a way to profile workers in other loops. */
+export function profileSource(
+  workers: Pick<WorkerSet, 'runners' | 'get'>,
+  assignments: Assignments,
+  files: Pick<ProfileSource, 'folder' | 'label' | 'ownRoot' | 'clock'>,
+): ProfileSource {
+  const members = Array.from(workers.runners(), ({ spec }) => spec)
+    .filter((spec) => assignments.of(spec) === 'shared')
+    .map(({ name, source }) => ({ name, modulePath: source.path }))
+  return {
+    ...files,
+    members,
+    outside: (worker) => {
+      const runner = workers.get(worker)
+      if (runner !== undefined && assignments.of(runner.spec) === 'shared') return 'shared'
+      return runner?.instance?.profile ?? 'absent'
+    },
   }
 }

@@ -97,7 +97,7 @@ t.test(
     t.match(partly, {
       code: 4,
       stdout: /shop\/batch/,
-      stderr: /gone.sock': the process that made the socket is gone/,
+      stderr: /gone.sock': the process that created the socket is gone/,
     })
     const json = JSON.parse((await here.byre('status', '--json')).stdout) as Record<string, unknown>
     t.match(json, {

@@ -62,7 +62,7 @@ for (const placement of ['thread', 'process'] as const)
     t.match(heap.stdout, /busy \*/)
     await herd.act('calm', 'stop')
     await herd.untilWorker('calm', (w) => w.state === 'stopped')
-    t.match((await byre(herd, 'profile', 'calm')).stderr, /nothing of it runs here/)
+    t.match((await byre(herd, 'profile', 'calm')).stderr, /has no run here that can be profiled/)
     t.equal((await herd.stop()).code, 0)
   })
 

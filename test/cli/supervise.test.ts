@@ -135,7 +135,7 @@ t.test('a worker that lives under another run directory of this host is refused 
   t.match(await runCleanNode([bin, 'stop', 'db', '--config', config], { cwd, env }), { code: 0 })
   const own = placesOf(elsewhere, state)
   const again = await runCleanNode([bin, 'supervise', '--group', 'core'], { cwd, env: own })
-  t.match(again, { code: 1, stderr: new RegExp(`pid ${node.pid} .* keeps the same state files`) })
+  t.match(again, { code: 1, stderr: new RegExp(`pid ${node.pid} .* uses the same state files`) })
   const other = startCleanNode([bin, 'run', 'db', '--log-format', 'json'], { cwd, env: own })
   t.teardown(() => other.kill())
   await other.stdout.next('"ready"')

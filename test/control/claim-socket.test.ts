@@ -1,4 +1,4 @@
-// One owner per socket path: live ones are respected, dead ones replaced, and of many starters exactly one wins.
+// One owner per socket path: a live socket is kept, a dead one replaced, and of many processes exactly one succeeds.
 import { linkSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Server } from 'node:net'
@@ -18,7 +18,7 @@ leakGuard(t)
 const raceChild = join(dirname(fileURLToPath(import.meta.url)), 'race-child.js')
 const close = (server: Server): Promise<void> => new Promise((resolve) => server.close(() => resolve()))
 
-/** Leaves at `path` what a killed supervisor leaves: a socket nobody listens to. */
+/** Creates at `path` what a killed supervisor leaves behind: a socket without a listener. */
 async function deadSocket(path: string): Promise<void> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(`${path}~`, resolve))
@@ -26,7 +26,7 @@ async function deadSocket(path: string): Promise<void> {
   await close(server)
 }
 
-t.test('a socket left by a dead process is replaced, and nothing else stays in the folder', async (t) => {
+t.test('a socket left by a dead process is replaced, and no other file remains in the folder', async (t) => {
   const folder = socketFolder(t)
   const path = join(folder, 'batch.sock')
   await deadSocket(path)
@@ -38,7 +38,7 @@ t.test('a socket left by a dead process is replaced, and nothing else stays in t
   t.same(readdirSync(folder), [])
 })
 
-t.test('a live socket refuses the second starter, naming the pid of the first', async (t) => {
+t.test('with a live socket the second start is refused, naming the pid of the first', async (t) => {
   const folder = socketFolder(t)
   const options = { target: fakeTarget(), socketPath: join(folder, 'batch.sock'), log: memoryLog() }
   const first = await startControlServer(options)
@@ -52,7 +52,7 @@ t.test('a live socket refuses the second starter, naming the pid of the first', 
   await first.close()
 })
 
-t.test('a live socket whose owner does not answer is respected too', async (t) => {
+t.test('a live socket whose owner does not answer is kept too', async (t) => {
   const path = join(socketFolder(t), 'batch.sock')
   const mute = createServer((socket) => socket.on('error', () => {}).resume())
   await new Promise<void>((resolve) => mute.listen(path, resolve))
@@ -64,7 +64,7 @@ t.test('a live socket whose owner does not answer is respected too', async (t) =
   mute.close()
 })
 
-t.test('a file that is no socket is not removed', async (t) => {
+t.test('a file that is not a socket is not removed', async (t) => {
   const path = join(socketFolder(t), 'package.json')
   writeFileSync(path, '{}')
   const server = createServer()
@@ -73,22 +73,25 @@ t.test('a file that is no socket is not removed', async (t) => {
   t.equal(server.listening, false)
 })
 
-t.test('the claim of a starter that died in between does not stop the next one for long', async (t) => {
-  const folder = socketFolder(t)
-  const path = join(folder, 'batch.sock')
-  await deadSocket(path)
-  linkSync(path, `${path}.${statSync(path).ino}.dead`)
-  const server = createServer()
-  const claim = await claimSocket(server, path)
-  t.equal(await presence(path), 'live')
-  t.same(readdirSync(folder), ['batch.sock'])
-  claim.release()
-  claim.release()
-  t.same(readdirSync(folder), [])
-  await close(server)
-})
+t.test(
+  'the claim of a process that died before it removed the socket does not block the next start for long',
+  async (t) => {
+    const folder = socketFolder(t)
+    const path = join(folder, 'batch.sock')
+    await deadSocket(path)
+    linkSync(path, `${path}.${statSync(path).ino}.dead`)
+    const server = createServer()
+    const claim = await claimSocket(server, path)
+    t.equal(await presence(path), 'live')
+    t.same(readdirSync(folder), ['batch.sock'])
+    claim.release()
+    claim.release()
+    t.same(readdirSync(folder), [])
+    await close(server)
+  },
+)
 
-t.test('release leaves a socket alone that another process has put there since', async (t) => {
+t.test('release does not remove a socket that another process has created since', async (t) => {
   const folder = socketFolder(t)
   const path = join(folder, 'batch.sock')
   const [first, second] = [createServer(), createServer()]
@@ -101,26 +104,29 @@ t.test('release leaves a socket alone that another process has put there since',
   await Promise.all([close(first), close(second)])
 })
 
-t.test('of five processes that start at once over a dead socket exactly one wins, each time', async (t) => {
-  for (let round = 0; round < 4; round++) {
-    const folder = socketFolder(t)
-    const path = join(folder, 'batch.sock')
-    await deadSocket(path)
-    const startAt = String(Date.now() + 300)
-    const children = Array.from({ length: 5 }, () =>
-      startCleanNode([raceChild, path, startAt], { stdio: ['pipe', 'pipe', 'pipe'] }),
-    )
-    const lines = await Promise.all(children.map((child) => child.stdout.next()))
-    const winners = lines.filter((line) => line.startsWith('won'))
-    t.equal(winners.length, 1, lines.join(' | '))
-    const pid = winners[0]?.split(' ')[1]
-    for (const line of lines.filter((l) => !l.startsWith('won')))
-      t.match(line, new RegExp(`lost BYRE_SOCKET_IN_USE .*pid ${pid} `))
-    const { body } = await ask(path, { method: 'GET', path: '/workers' })
-    t.equal(String((JSON.parse(body) as { pid: number }).pid), pid, 'the winner is the one that answers')
-    t.same(readdirSync(folder), ['batch.sock'])
-    for (const { child } of children) child.stdin?.end()
-    await Promise.all(children.map((child) => child.exit))
-    t.same(readdirSync(folder), [], 'its end removes the socket')
-  }
-})
+t.test(
+  'of five processes that start at once over a dead socket exactly one succeeds, each time',
+  async (t) => {
+    for (let round = 0; round < 4; round++) {
+      const folder = socketFolder(t)
+      const path = join(folder, 'batch.sock')
+      await deadSocket(path)
+      const startAt = String(Date.now() + 300)
+      const children = Array.from({ length: 5 }, () =>
+        startCleanNode([raceChild, path, startAt], { stdio: ['pipe', 'pipe', 'pipe'] }),
+      )
+      const lines = await Promise.all(children.map((child) => child.stdout.next()))
+      const winners = lines.filter((line) => line.startsWith('won'))
+      t.equal(winners.length, 1, lines.join(' | '))
+      const pid = winners[0]?.split(' ')[1]
+      for (const line of lines.filter((l) => !l.startsWith('won')))
+        t.match(line, new RegExp(`lost BYRE_SOCKET_IN_USE .*pid ${pid} `))
+      const { body } = await ask(path, { method: 'GET', path: '/workers' })
+      t.equal(String((JSON.parse(body) as { pid: number }).pid), pid, 'the winner is the one that answers')
+      t.same(readdirSync(folder), ['batch.sock'])
+      for (const { child } of children) child.stdin?.end()
+      await Promise.all(children.map((child) => child.exit))
+      t.same(readdirSync(folder), [], 'its end removes the socket')
+    }
+  },
+)

@@ -1,4 +1,4 @@
-// The hand-written request: whatever answers at the other end, it is an answer, or one of a few named failures in time.
+// The hand-written HTTP client: any response is either an answer or one of a few named failures, within the timeout.
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
@@ -13,7 +13,7 @@ leakGuard(t)
 
 const get = { method: 'GET', path: '/workers', timeoutMs: 10_000 } as const
 
-/** A server that does `answer` with each connection once it has read the request. */
+/** A server that calls `answer` with each connection once it has read the request. */
 async function serve(
   t: { teardown(fn: () => unknown): void },
   answer: (socket: Socket, request: string) => void,
@@ -32,7 +32,7 @@ async function serve(
   return path
 }
 
-t.test('an answer is its status and body, in however many pieces it comes', async (t) => {
+t.test('an answer consists of status and body, regardless of the number of chunks', async (t) => {
   const path = await serve(t, (socket, request) => {
     const body = JSON.stringify({ request })
     const text = `HTTP/1.1 202 Accepted\r\nContent-Length: ${body.length}\r\n\r\n${body}`
@@ -47,7 +47,7 @@ t.test('an answer is its status and body, in however many pieces it comes', asyn
 })
 
 t.test(
-  'nobody there, a file, a silent, an endless and a cut answer each have their own reason',
+  'no listener, a file, a silent, an endless and a truncated answer each have a distinct reason',
   async (t) => {
     const folder = socketFolder(t)
     writeFileSync(join(folder, 'file'), '')
@@ -77,7 +77,7 @@ t.test(
   },
 )
 
-t.test('any bytes at all give an answer or a named failure', async (t) => {
+t.test('any bytes give an answer or a named failure', async (t) => {
   let bytes = Buffer.alloc(0)
   const path = await serve(t, (socket) => socket.end(bytes))
   const head = fc.constantFrom(
@@ -103,7 +103,7 @@ t.test('any bytes at all give an answer or a named failure', async (t) => {
   )
 })
 
-t.test('presence tells live, dead and absent', async (t) => {
+t.test('presence distinguishes live, dead and absent', async (t) => {
   const folder = socketFolder(t)
   writeFileSync(join(folder, 'file'), '')
   t.equal(await presence(await serve(t, () => {})), 'live')

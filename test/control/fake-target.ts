@@ -1,4 +1,4 @@
-// A ControlTarget without a supervisor: it records what reaches it, and transitions are pushed by the test.
+// A ControlTarget without a supervisor: it records the commands it receives, and the test pushes transitions.
 import { EventEmitter } from 'node:events'
 import type { LogFn, Logger } from '../../src/log/logger.ts'
 import { STATUS_VERSION } from '../../src/herd/status.ts'
@@ -14,11 +14,11 @@ import type {
 export interface FakeTarget extends ControlTarget {
   /** Commands that reached act(), in order. */
   readonly commands: ControlCommand[]
-  /** What status() answers from now on. */
+  /** Sets what status() returns from now on. */
   current: SupervisorStatus
   /** How often status() was called. */
   statusCalls: number
-  /** Who listens for transitions now. */
+  /** The current transition listeners. */
   readonly listeners: () => number
   emit(event: Partial<TransitionEvent>): void
 }

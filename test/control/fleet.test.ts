@@ -1,10 +1,16 @@
-// Control over the bus: every supervisor answers, and only those are obeyed who know the secret.
+// Control over the bus: every supervisor answers, and only commands signed with the secret are executed.
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { isSignature, MAX_NONCES, Nonces, sign, WINDOW_MS } from '../../src/control/signature.ts'
-import { signedParts } from '../../src/control/fleet-message.ts'
+import {
+  isSignature,
+  MAX_NONCES,
+  Nonces,
+  sign,
+  signedParts,
+  WINDOW_MS,
+} from '../../src/control/fleet-message.ts'
 import { runCleanNode } from '../helpers/clean-node.ts'
 import { startHerd } from '../helpers/herd.ts'
 import type { Herd } from '../helpers/herd.ts'
@@ -30,7 +36,7 @@ async function byre(
   return { code, out: stdout, err: stderr }
 }
 
-t.test('a signature covers every part, and a nonce is good once, while it is recent', async (t) => {
+t.test('a signature covers every part, and a nonce is valid once, while its message is recent', async (t) => {
   const transport = { ts: 1, nonce: 'n', replyTo: 'system._reply.x' }
   const command = { id: 'i', action: 'stop', by: 'me', args: { level: 'info' } }
   const good = sign(SECRET, signedParts('h', 'w', transport, command))
@@ -140,7 +146,7 @@ if (noRedis === false) {
       const status = { ...command, action: 'status' }
       const once = { ...status, ...transport, sig: sign(SECRET, signedParts('h', 'one', transport, status)) }
       t.match(await raw(once), { ok: true, state: 'running', member: /\/_all\/\d+$/, sig: String })
-      t.match(await raw(once), { ok: false, error: { message: /received before/ } })
+      t.match(await raw(once), { ok: false, error: { message: /nonce was used before/ } })
       t.equal((await herd.worker('one')).state, 'running')
       t.equal(herd.matching({ kind: 'not-signed' }).length, 1, 'logged once')
       t.notMatch(JSON.stringify(herd.lines), SECRET)
@@ -166,19 +172,19 @@ if (noRedis === false) {
     await on.line({ event: 'fleet-control' })
     t.equal((await byre(on, ['restart', 'one', '--bus', server.url])).code, 0)
 
-    // somebody who hears the question, and never stops answering it
-    const [hears, floods] = [new Redis(server.port), new Redis(server.port)]
-    t.teardown(() => (hears.disconnect(), floods.disconnect()))
+    // a client that receives the request and answers it endlessly
+    const [listener, flooder] = [new Redis(server.port), new Redis(server.port)]
+    t.teardown(() => (listener.disconnect(), flooder.disconnect()))
     let flood: NodeJS.Timeout | undefined
     t.teardown(() => clearInterval(flood))
-    await hears.psubscribe('byre:*:system.one.control')
-    hears.on('pmessage', (_, channel, text) => {
+    await listener.psubscribe('byre:*:system.one.control')
+    listener.on('pmessage', (_, channel, text) => {
       const { id, replyTo } = (JSON.parse(text) as { payload: { id: string; replyTo: string } }).payload
       let n = 0
       flood = setInterval(() => {
         const payload = { v: 1, id, ok: true, worker: 'one', state: 'running', member: `h/${++n}/1` }
         const to = channel.replace('system.one.control', replyTo)
-        void floods.publish(to, JSON.stringify({ v: 1, id: `f${n}`, ts: 1, payload }))
+        void flooder.publish(to, JSON.stringify({ v: 1, id: `f${n}`, ts: 1, payload }))
       }, 5)
     })
     const flooded = await byre(on, ['restart', 'one', '--bus', server.url])
@@ -186,7 +192,7 @@ if (noRedis === false) {
     t.ok(flooded.out.split('\n').length < 100, 'it does not wait for the end of the replies')
   })
 
-  t.test('--bus takes no password from the command line, and one from a file of mode 0600', async (t) => {
+  t.test('--bus accepts no password on the command line, only from a file of mode 0600', async (t) => {
     const server = await startRedis({ args: ['--requirepass', 'geheim'], password: 'geheim' })
     t.teardown(() => server.stop())
     const url = `redis://:geheim@127.0.0.1:${server.port}`

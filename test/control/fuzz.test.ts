@@ -1,5 +1,5 @@
-// Attacks on the control socket of a real process: whatever a client sends, the server answers or closes, goes on
-// answering others, keeps its memory, and the target sees nothing but valid commands.
+// Attacks on the control socket of a real process: for any input the server answers or closes the connection, continues to serve
+// others, does not leak memory, and passes only valid commands to the target.
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -25,14 +25,14 @@ function memory(field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(text)?.[1]) * 1024
 }
 
-/** The server answers an ordinary client, and this many commands have reached its target. */
+/** Checks that the server answers an ordinary client, and that this many commands have reached its target. */
 async function commandsSeen(): Promise<number> {
   const { json, status } = await call(path, 'GET', '/workers')
   if (status !== 200) throw new Error(`status ${status}`)
   return (json['workers'] as { restarts: number }[])[0]!.restarts
 }
 
-/** Sends bytes, hangs up the sending side, and waits until the server has closed. */
+/** Sends bytes, ends the sending side, and waits until the server has closed. */
 async function attack(bytes: string | Buffer): Promise<string> {
   const client = rawClient(path, bytes)
   client.socket.end()
@@ -44,7 +44,7 @@ const post = (body: string, more = ''): string =>
 const statusOf = (text: string): number => Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 0)
 
 let rssBefore = 0
-t.test('one ordinary command gets through', async (t) => {
+t.test('one ordinary command is executed', async (t) => {
   t.equal((await call(path, 'POST', '/workers/webhook/stop')).status, 202)
   t.equal(await commandsSeen(), 1)
   rssBefore = memory('VmRSS')
@@ -63,8 +63,8 @@ t.test('random bytes are answered 400 or closed', async (t) => {
   t.equal(await commandsSeen(), 1)
 })
 
-t.test('requests cut, doubled and spoilt anywhere do not act', async (t) => {
-  // The body is a valid one, the action is none: no edit of a few characters may make it act.
+t.test('requests truncated, doubled and corrupted at any position execute nothing', async (t) => {
+  // The body is valid, the action is not: no edit of a few characters may make it a command.
   const request = post('{"id":"a","by":"b"}').replace('/stop', '/explode')
   const spoilt = fc
     .tuple(fc.nat(request.length), fc.nat(request.length), fc.string({ unit: 'binary', maxLength: 8 }))
@@ -79,7 +79,7 @@ t.test('requests cut, doubled and spoilt anywhere do not act', async (t) => {
   t.equal(await commandsSeen(), 1)
 })
 
-t.test('a body of any JSON but a command body is refused', async () => {
+t.test('a body of any JSON other than a command body is refused', async () => {
   const key = fc.constantFrom(
     'id',
     'by',
@@ -108,7 +108,7 @@ t.test('a body of any JSON but a command body is refused', async () => {
   )
 })
 
-t.test('deep nesting is refused, not walked into', async (t) => {
+t.test('deep nesting is refused without descending into it', async (t) => {
   const before = await commandsSeen()
   for (const body of [
     '['.repeat(65_000),
@@ -190,19 +190,22 @@ t.test(
   },
 )
 
-t.test('10,000 pipelined commands act once; pipelining behind an event stream acts never', async (t) => {
-  const before = await commandsSeen()
-  t.match(await attack(post('{}').repeat(10_000)), /^HTTP\/1.1 202/)
-  t.equal(await commandsSeen(), before + 1)
-  const events = rawClient(path, 'GET /events HTTP/1.1\r\nHost: x\r\n\r\n')
-  await events.receives(/: byre/)
-  events.socket.write(post('{}').repeat(50_000))
-  t.equal(await commandsSeen(), before + 1)
-  events.socket.destroy()
-  t.equal(await commandsSeen(), before + 1)
-})
+t.test(
+  '10,000 pipelined commands execute once; commands pipelined behind an event stream never',
+  async (t) => {
+    const before = await commandsSeen()
+    t.match(await attack(post('{}').repeat(10_000)), /^HTTP\/1.1 202/)
+    t.equal(await commandsSeen(), before + 1)
+    const events = rawClient(path, 'GET /events HTTP/1.1\r\nHost: x\r\n\r\n')
+    await events.receives(/: byre/)
+    events.socket.write(post('{}').repeat(50_000))
+    t.equal(await commandsSeen(), before + 1)
+    events.socket.destroy()
+    t.equal(await commandsSeen(), before + 1)
+  },
+)
 
-t.test('what it was sent has not stayed in its memory, and its log has one line per kind', async (t) => {
+t.test('the input has not stayed in memory, and the log has one line per kind', async (t) => {
   const growth = memory('VmHWM') - rssBefore
   t.ok(growth < PEAK_GROWTH_BYTES, `peak RSS grew by ${(growth / 1e6).toFixed(1)} MB`)
   t.comment(

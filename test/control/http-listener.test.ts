@@ -49,7 +49,7 @@ async function listening(t: Test): Promise<{ address: string; target: FakeTarget
   return { address: listener.address, target }
 }
 
-t.test('it serves what can be read', async (t) => {
+t.test('it serves the read-only routes', async (t) => {
   const { address } = await listening(t)
   t.match(await get(address, '/metrics'), {
     status: 200,
@@ -62,14 +62,14 @@ t.test('it serves what can be read', async (t) => {
   t.match(await get(address, '/elsewhere'), { status: 404 })
 })
 
-t.test('it does nothing: every POST is refused and reaches nobody', async (t) => {
+t.test('it executes nothing: every POST is refused and does not reach the target', async (t) => {
   const { address, target } = await listening(t)
   for (const path of ['/workers/webhook/restart', '/metrics', '/workers'])
     t.match(await get(address, path, {}, 'POST'), { status: 405, headers: { allow: 'GET' } }, path)
   t.same(target.commands, [])
 })
 
-t.test('a Host header that is not this machine is refused, and no CORS header is sent', async (t) => {
+t.test('a Host header that does not name this machine is refused, and no CORS header is sent', async (t) => {
   const { address, target } = await listening(t)
   for (const host of [
     'evil.example',
@@ -96,7 +96,7 @@ t.test('an address that is not loopback is refused before anything listens', asy
     )
 })
 
-t.test('a port that is taken is one line, and the herd goes on without', async (t) => {
+t.test('a port in use is logged in one line, and the herd runs without the listener', async (t) => {
   const other = createServer().listen(0, '127.0.0.1')
   t.teardown(() => other.close())
   await new Promise((done) => other.once('listening', done))

@@ -1,4 +1,4 @@
-// A worker lives once per herd on a host: the sockets of the run directory tell where.
+// A worker runs once per herd on a host: the sockets of the run directory show where.
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import t from 'tap'
 import { listSockets } from '../../src/base/places.ts'
 import { startControlServer } from '../../src/control/server.ts'
 import { findLiveElsewhere, refuseLiveElsewhere } from '../../src/control/live-elsewhere.ts'
-import { survey } from '../../src/control/survey.ts'
+import { survey } from '../../src/control/client.ts'
 import type { SupervisorStatus, WorkerStatus } from '../../src/herd/status.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { fakeTarget, memoryLog, supervisorStatus, worker } from './fake-target.ts'
@@ -45,7 +45,7 @@ t.test('a worker that is live in another process is named with its pid and group
   await sibling(t, folder, 'batch', [worker('mail'), worker('import', { state: 'dormant' })])
   await sibling(t, folder, 'run-canary', [worker('canary')], { pid: 300, group: 'default' })
   await sibling(t, folder, 'foreign', [worker('other')], { herd: 'another' })
-  await sibling(t, folder, '_all', [worker('mail')], { pid: 200 }) // the own one is not asked
+  await sibling(t, folder, '_all', [worker('mail')], { pid: 200 }) // the own socket is not queried
   await t.rejects(refuseLiveElsewhere(me(folder, ['mail', 'import', 'canary', 'other'])), {
     code: 'BYRE_WORKER_DUPLICATE',
     message:
@@ -54,21 +54,24 @@ t.test('a worker that is live in another process is named with its pid and group
   t.same(await refuseLiveElsewhere(me(folder, ['other'])), [])
 })
 
-t.test('a worker that is stopped or quarantined there does not live there', async (t) => {
-  const folder = socketFolder(t)
-  await sibling(t, folder, 'batch', [
-    worker('a', { state: 'stopped' }),
-    worker('b', { state: 'quarantined' }),
-    worker('c', { state: 'backing-off' }),
-  ])
-  const { live } = await findLiveElsewhere(me(folder, ['a', 'b', 'c']))
-  t.same(
-    live.map((l) => l.worker),
-    ['c'],
-  )
-})
+t.test(
+  'a worker that is stopped or quarantined in another process does not count as running there',
+  async (t) => {
+    const folder = socketFolder(t)
+    await sibling(t, folder, 'batch', [
+      worker('a', { state: 'stopped' }),
+      worker('b', { state: 'quarantined' }),
+      worker('c', { state: 'backing-off' }),
+    ])
+    const { live } = await findLiveElsewhere(me(folder, ['a', 'b', 'c']))
+    t.same(
+      live.map((l) => l.worker),
+      ['c'],
+    )
+  },
+)
 
-t.test('of two processes that start at the same moment exactly the younger one gives way', async (t) => {
+t.test('of two processes that start at the same moment exactly the younger one is refused', async (t) => {
   const folder = socketFolder(t)
   const stopped = [worker('mail', { state: 'stopped' })]
   const seen = async (startedAt: number, pid: number): Promise<number> => {
@@ -78,9 +81,9 @@ t.test('of two processes that start at the same moment exactly the younger one g
     return live.filter((l) => l.group === name).length
   }
   t.equal(await seen(1_700_000_000_999, 900), 1, 'an older one wins')
-  t.equal(await seen(1_700_000_001_001, 100), 0, 'a younger one gives way')
+  t.equal(await seen(1_700_000_001_001, 100), 0, 'the younger one is refused')
   t.equal(await seen(1_700_000_001_000, 199), 1, 'same moment: the lower pid wins')
-  t.equal(await seen(1_700_000_001_000, 201), 0, 'same moment: the higher pid gives way')
+  t.equal(await seen(1_700_000_001_000, 201), 0, 'same moment: the higher pid is refused')
 })
 
 t.test(
@@ -105,7 +108,7 @@ t.test(
   },
 )
 
-t.test('a survey tells reached from unreachable, whatever answers', async (t) => {
+t.test('a survey separates reached from unreachable processes for any kind of answer', async (t) => {
   const folder = socketFolder(t)
   await sibling(t, folder, 'batch', [worker('mail')])
   const bodies = [

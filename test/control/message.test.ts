@@ -1,4 +1,4 @@
-// What a control message may be, and that nothing else gets through.
+// Which control messages are accepted, and that no others are.
 import fc from 'fast-check'
 import t from 'tap'
 import { parseCommand } from '../../src/control/message.ts'
@@ -33,13 +33,13 @@ t.test('every action without an argument is accepted without one and refused wit
   }
 })
 
-t.test('each wrong value is refused with the key and the value', async (t) => {
+t.test('each invalid value is refused with its key and value', async (t) => {
   const table: [unknown, RegExp][] = [
     [null, /is a JSON object, got null/],
     [[], /got an array/],
     ['text', /got "text"/],
     [{ ...good, v: 2 }, /'v' must be 1, got 2/],
-    [{ ...good, id: '' }, /'id' must be a text of 1 to 128/],
+    [{ ...good, id: '' }, /'id' must be a string of 1 to 128/],
     [{ ...good, id: 7 }, /'id' must be .* got 7/],
     [{ ...good, id: 'x'.repeat(129) }, /129 characters/],
     [{ ...good, by: 'a\nb' }, /'by' must be/],
@@ -65,14 +65,14 @@ t.test('each wrong value is refused with the key and the value', async (t) => {
   }
 })
 
-t.test('all problems are named at once, and a valid id comes back', async (t) => {
+t.test('all problems are named at once, and a valid id is returned', async (t) => {
   const { body } = refusal({ v: 3, id: 'keep-me', action: 'explode', by: 1, extra: 1 })
   t.equal(body.id, 'keep-me')
   for (const part of ['"extra"', "'v'", "'action'", "'by'", "'worker'"]) t.match(body.error.message, part)
   t.equal(refusal({ ...good, id: '\n', v: 0 }).body.id, '', 'an invalid id does not')
 })
 
-t.test('a refusal stays short whatever the message was', async (t) => {
+t.test('a refusal is short for every message', async (t) => {
   const wide = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`k${i}${'x'.repeat(200)}`, i]))
   t.ok(refusal({ ...wide, ...good }).body.error.message.length < 1000)
   t.ok(
@@ -137,7 +137,7 @@ t.test('no input makes it throw, pollutes a prototype, or yields a command outsi
   t.equal(({} as { id?: unknown }).id, undefined)
 })
 
-t.test('nesting as deep as 64 KiB allows is refused without walking into it', async (t) => {
+t.test('nesting as deep as 64 KiB allows is refused without descending into it', async (t) => {
   const deep = JSON.parse(`{"v":1,"args":${'['.repeat(30_000)}${']'.repeat(30_000)}}`) as unknown
   t.match(refusal(deep).body.error.message, /'args' must be an object|'action'/)
   const args = JSON.parse(`${'{"to":'.repeat(9_000)}1${'}'.repeat(9_000)}`) as unknown

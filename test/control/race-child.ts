@@ -1,4 +1,4 @@
-// A starter in the race for one socket path: says what came of it, then lives until its stdin ends.
+// One of the processes that race for a socket path: reports the result, then runs until its stdin ends.
 import { startControlServer } from '../../src/control/server.ts'
 import { fakeTarget, memoryLog } from './fake-target.ts'
 

@@ -1,4 +1,4 @@
-// Clients of the control socket that do what no library would: send bytes as they are, slowly, or never.
+// Clients of the control socket that no library provides: they send arbitrary bytes, slowly, or nothing at all.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { within } from '../helpers/events.ts'
 
-/** A folder for sockets that goes away with the test; short, since a socket path has at most 107 bytes. */
+/** A folder for sockets, removed after the test. Its name is short, since a socket path has at most 107 bytes. */
 export function socketFolder(t: { teardown(fn: () => void): void }): string {
   const folder = mkdtempSync(join(tmpdir(), 'byre-t-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -21,7 +21,7 @@ export interface HttpAnswer {
   readonly json: Record<string, unknown>
 }
 
-/** One ordinary HTTP request through node:http, as any client library would make it. */
+/** One ordinary HTTP request through node:http. */
 export function call(socketPath: string, method: string, path: string, body?: unknown): Promise<HttpAnswer> {
   return within(
     new Promise((resolve, reject) => {
@@ -47,9 +47,9 @@ export interface RawClient {
   readonly socket: Socket
   /** Everything received so far. */
   text(): string
-  /** Resolves with everything received once the server has closed; errors on the way are kept, not thrown. */
+  /** Resolves with everything received once the server has closed; errors are kept, not thrown. */
   readonly closed: Promise<string>
-  /** Resolves once what was received matches. */
+  /** Resolves once the received text matches. */
   receives(pattern: RegExp): Promise<string>
 }
 
@@ -62,7 +62,7 @@ export function rawClient(socketPath: string, firstBytes?: string | Buffer): Raw
     wake()
   })
   socket.on('error', () => {})
-  socket.on('end', () => socket.destroy()) // as a client does that has its answer, whatever it was still writing
+  socket.on('end', () => socket.destroy()) // like a client that has its answer, even if it is still writing
   const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(text)))
   if (firstBytes !== undefined) socket.write(firstBytes)
   return {

@@ -1,4 +1,4 @@
-// The routes of the control socket and their bounds, over real connections.
+// The routes of the control socket and their limits, over real connections.
 import { execFile } from 'node:child_process'
 import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,8 +10,8 @@ import { deferred } from '../../src/base/deferred.ts'
 import { ask } from '../../src/control/client.ts'
 import { PHASE_TIMEOUT_MS } from '../../src/control/connection.ts'
 import { MAX_BEHIND_BYTES, MAX_EVENT_STREAMS } from '../../src/control/event-streams.ts'
-import { MAX_BODY_BYTES } from '../../src/control/routes.ts'
-import { MAX_CONNECTIONS } from '../../src/control/http-connections.ts'
+import { MAX_BODY_BYTES } from '../../src/control/http-server.ts'
+import { MAX_CONNECTIONS } from '../../src/control/clients.ts'
 import { startControlServer } from '../../src/control/server.ts'
 import type { ControlServer } from '../../src/control/server.ts'
 import { eventually, nextEvent } from '../helpers/events.ts'
@@ -41,25 +41,25 @@ async function start(
   return { target, log, server, path }
 }
 
-/** Makes status() wait: `asked` resolves when it was called, `release` lets it answer. */
+/** Makes status() wait: `called` resolves when it is called, `release` lets it return. */
 function heldStatus(target: FakeTarget): {
-  asked: Promise<void>
+  called: Promise<void>
   release: () => void
   calls: () => number
 } {
-  const [asked, released] = [deferred(), deferred()]
+  const [called, released] = [deferred(), deferred()]
   const { current } = target
   let calls = 0
   target.status = async () => {
     calls++
-    asked.resolve()
+    called.resolve()
     await released.promise
     return current
   }
-  return { asked: asked.promise, release: () => released.resolve(), calls: () => calls }
+  return { called: called.promise, release: () => released.resolve(), calls: () => calls }
 }
 
-/** A clock whose timers fire when the test says so. */
+/** A clock whose timers the test fires. */
 function fedClock(): Clock & { fire(): void; readonly armed: () => number } {
   const timers = new Set<() => void>()
   return {
@@ -92,7 +92,7 @@ t.test('GET /workers answers the status of the supervisor, GET /workers/<name> o
   })
 })
 
-t.test('a name may need percent-encoding; a broken encoding is no route', async (t) => {
+t.test('a name may need percent-encoding; an invalid encoding is not a route', async (t) => {
   const { path } = await start(t, systemClock, fakeTarget([worker('a b')]))
   t.equal((await call(path, 'GET', '/workers/a%20b')).status, 200)
   t.equal((await call(path, 'GET', '/workers/%E0%A4%A')).status, 404)
@@ -115,39 +115,42 @@ t.test('POST /workers/<name>/<action> reaches the target with id, by and args', 
   t.equal((await call(path, 'POST', '/workers/nobody/stop')).status, 404)
 })
 
-t.test('what is not a command is refused with its reason, and the target is not reached', async (t) => {
-  const { path, target, log } = await start(t)
-  const table: [string, string, unknown, number, RegExp][] = [
-    ['POST', '/workers/webhook/explode', undefined, 400, /'action' must be one of start, stop/],
-    ['POST', '/workers/webhook/move', { args: { to: 'moon' } }, 400, /shared, thread, process, got "moon"/],
-    ['POST', '/workers/webhook/stop', '{"a"', 400, /the body is not JSON/],
-    ['POST', '/workers/webhook/stop', '[]', 400, /must be a JSON object/],
-    ['POST', '/workers/webhook/stop', '{"worker":"mail"}', 400, /unknown key "worker"/],
-    ['POST', '/workers/webhook/stop', '{"__proto__":{"id":"x"}}', 400, /unknown key "__proto__"/],
-    ['POST', '/workers/webhook/stop', { v: 2 }, 400, /'v' must be 1, got 2/],
-    ['POST', '/workers/webhook/stop', { id: 5 }, 400, /'id' must be/],
-    ['POST', '/workers/webhook/stop', { by: 'x'.repeat(MAX_BODY_BYTES) }, 413, /longer than 65536 bytes/],
-    ['POST', '/workers/webhook', undefined, 405, /takes GET, got POST/],
-    ['GET', '/workers/webhook/stop', undefined, 405, /takes POST, got GET/],
-    ['DELETE', '/events', undefined, 405, /takes GET/],
-    ['GET', '/health', undefined, 404, /no such route/],
-    ['GET', '/workers/webhook/stop/now', undefined, 404, /no such route/],
-    ['GET', '/', undefined, 404, /GET \/workers, /],
-  ]
-  for (const [method, route, body, status, message] of table) {
-    const answer = await call(path, method, route, body)
-    t.match(
-      answer,
-      { status, json: { v: 1, ok: false, error: { code: /^BYRE_/, message } } },
-      `${method} ${route}`,
-    )
-  }
-  t.same(target.commands, [])
-  const kinds = log.lines.map((line) => line.fields['kind'])
-  t.equal(new Set(kinds).size, kinds.length, 'each kind is logged once')
-})
+t.test(
+  'a request that is not a command is refused with the reason and does not reach the target',
+  async (t) => {
+    const { path, target, log } = await start(t)
+    const table: [string, string, unknown, number, RegExp][] = [
+      ['POST', '/workers/webhook/explode', undefined, 400, /'action' must be one of start, stop/],
+      ['POST', '/workers/webhook/move', { args: { to: 'moon' } }, 400, /shared, thread, process, got "moon"/],
+      ['POST', '/workers/webhook/stop', '{"a"', 400, /the body is not JSON/],
+      ['POST', '/workers/webhook/stop', '[]', 400, /must be a JSON object/],
+      ['POST', '/workers/webhook/stop', '{"worker":"mail"}', 400, /unknown key "worker"/],
+      ['POST', '/workers/webhook/stop', '{"__proto__":{"id":"x"}}', 400, /unknown key "__proto__"/],
+      ['POST', '/workers/webhook/stop', { v: 2 }, 400, /'v' must be 1, got 2/],
+      ['POST', '/workers/webhook/stop', { id: 5 }, 400, /'id' must be/],
+      ['POST', '/workers/webhook/stop', { by: 'x'.repeat(MAX_BODY_BYTES) }, 413, /longer than 65536 bytes/],
+      ['POST', '/workers/webhook', undefined, 405, /accepts GET, got POST/],
+      ['GET', '/workers/webhook/stop', undefined, 405, /accepts POST, got GET/],
+      ['DELETE', '/events', undefined, 405, /accepts GET/],
+      ['GET', '/health', undefined, 404, /no such route/],
+      ['GET', '/workers/webhook/stop/now', undefined, 404, /no such route/],
+      ['GET', '/', undefined, 404, /GET \/workers, /],
+    ]
+    for (const [method, route, body, status, message] of table) {
+      const answer = await call(path, method, route, body)
+      t.match(
+        answer,
+        { status, json: { v: 1, ok: false, error: { code: /^BYRE_/, message } } },
+        `${method} ${route}`,
+      )
+    }
+    t.same(target.commands, [])
+    const kinds = log.lines.map((line) => line.fields['kind'])
+    t.equal(new Set(kinds).size, kinds.length, 'each kind is logged once')
+  },
+)
 
-t.test('a target that throws is an answer 500 and a log line, never an end', async (t) => {
+t.test('a target that throws causes an answer 500 and a log line, never a crash', async (t) => {
   const { path, target, log } = await start(t)
   target.status = () => Promise.reject(new Error('broken'))
   t.match(await call(path, 'GET', '/workers'), { status: 500, json: { error: { code: 'BYRE_INTERNAL' } } })
@@ -161,20 +164,20 @@ t.test('a target that throws is an answer 500 and a log line, never an end', asy
 })
 
 t.test(
-  'requests that come together share a reading of the status, and none sees one from before it asked',
+  'concurrent requests share a reading of the status, and none gets one from before its request',
   async (t) => {
     const { path, target, server } = await start(t)
     const held = heldStatus(target)
     const many = Array.from({ length: 20 }, () => call(path, 'GET', '/workers'))
-    await held.asked
+    await held.called
     await eventually('20 requests', () => server.stats().connections === 20)
     held.release()
     await Promise.all(many)
     t.ok(held.calls() <= 10, `${held.calls()} readings for 20 requests`)
     const old = target.current
-    const { asked, release } = heldStatus(target)
+    const { called, release } = heldStatus(target)
     const first = call(path, 'GET', '/workers')
-    await asked
+    await called
     target.status = () => Promise.resolve({ ...old, pid: 4711 })
     const second = call(path, 'GET', '/workers')
     await eventually('the second request', () => server.stats().connections === 2)
@@ -184,7 +187,7 @@ t.test(
   },
 )
 
-t.test('GET /events streams transitions as server-sent events while somebody listens', async (t) => {
+t.test('GET /events streams transitions as server-sent events while there are clients', async (t) => {
   const { path, target, server } = await start(t)
   t.equal(target.listeners(), 0)
   const client = rawClient(path, 'GET /events HTTP/1.0\r\n\r\n')
@@ -201,7 +204,7 @@ t.test('GET /events streams transitions as server-sent events while somebody lis
   t.equal(server.stats().eventStreams, 0)
 })
 
-t.test('an event client more than 256 KiB behind is dropped and counted; the others go on', async (t) => {
+t.test('an event client more than 256 KiB behind is dropped and counted; the others continue', async (t) => {
   const { path, target, server, log } = await start(t)
   const lazy = rawClient(path, 'GET /events HTTP/1.1\r\nHost: x\r\n\r\n')
   await lazy.receives(/: byre/)
@@ -247,7 +250,7 @@ t.test('100 connections are served, a further one is answered 429 and closed', a
   for (const { socket } of idle) socket.destroy()
 })
 
-t.test('no timer runs while nobody is connected, and none for an event stream', async (t) => {
+t.test('no timer runs without a connection, and none for an event stream', async (t) => {
   const clock = fedClock()
   const { path } = await start(t, clock)
   t.equal(clock.armed(), 0)
@@ -281,7 +284,7 @@ t.test(
   },
 )
 
-t.test('a client that does not take its answer in 5 s is closed', async (t) => {
+t.test('a client that does not read its answer within 5 s is closed', async (t) => {
   const clock = fedClock()
   const many = Array.from({ length: 3000 }, (_, i) => worker(`worker-${i}`, { quarantine: 'x'.repeat(300) }))
   const { path, server, target, log } = await start(t, clock, fakeTarget(many))
@@ -294,7 +297,7 @@ t.test('a client that does not take its answer in 5 s is closed', async (t) => {
   client.socket.destroy()
 })
 
-t.test('one request per connection: what is pipelined behind it is not acted on', async (t) => {
+t.test('one request per connection: requests pipelined behind it are not executed', async (t) => {
   const { path, target } = await start(t)
   const post = (name: string): string =>
     `POST /workers/${name}/stop HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`
@@ -340,9 +343,9 @@ t.test(
     const idle = rawClient(path)
     const events = rawClient(path, 'GET /events HTTP/1.0\r\n\r\n')
     await events.receives(/: byre/)
-    const { asked, release } = heldStatus(target)
+    const { called, release } = heldStatus(target)
     const answer = call(path, 'GET', '/workers')
-    await asked
+    await called
     const closed = Promise.all([server.close(), server.close()])
     release()
     t.equal((await answer).status, 200)
@@ -356,16 +359,16 @@ t.test(
 
 t.test('close does not wait longer than 200 ms for a client', async (t) => {
   const { path, server, target } = await start(t)
-  const { asked } = heldStatus(target)
+  const { called } = heldStatus(target)
   const client = rawClient(path, 'GET /workers HTTP/1.0\r\n\r\n')
-  await asked
+  await called
   const before = performance.now()
   await server.close()
   t.ok(performance.now() - before < 1000)
   await client.closed
 })
 
-t.test('the summary of what was folded is logged on close', async (t) => {
+t.test('a summary of the counted refusals is logged on close', async (t) => {
   const { path, server, log } = await start(t)
   for (let i = 0; i < 5; i++) await call(path, 'GET', '/nothing')
   await server.close()
@@ -376,7 +379,7 @@ t.test('the summary of what was folded is logged on close', async (t) => {
   t.equal(log.lines.length, 2)
 })
 
-t.test('a path that is no socket, and one that is too long, are refused', async (t) => {
+t.test('a path that is not a socket, and one that is too long, are refused', async (t) => {
   const folder = socketFolder(t)
   mkdirSync(join(folder, 'dir.sock'))
   const options = { target: fakeTarget(), log: memoryLog() }

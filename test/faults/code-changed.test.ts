@@ -67,7 +67,7 @@ t.test(
     const herd = await deployed(t)
     switchTo(herd.folder, '2')
     t.same(await changed(herd), ['w', 'apart'], 'not who lives elsewhere, nor who is not loaded')
-    t.match(await herd.act('w', 'restart'), { body: { warning: /files changed/ } })
+    t.match(await herd.act('w', 'restart'), { body: { warning: /files have changed/ } })
     t.match(await herd.act('apart', 'restart'), { body: { warning: undefined } })
     await herd.untilWorker(
       'apart',

@@ -14,9 +14,13 @@ t.jobs = 2
 
 /** Holds the loop without using the CPU. */
 const HOLD = 'for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)'
-const inside = { lastExit: { verdict: 'stalled', reason: /held the loop/, evidence: { enteredAt: Number } } }
+const inside = {
+  lastExit: { verdict: 'stalled', reason: /blocked the loop/, evidence: { enteredAt: Number } },
+}
 /** The watch for stalls begins when the herd is up, and leaves modules that load to the loop's own notes. */
-const loading = { lastExit: { verdict: /^(stalled|unknown)$/, reason: /held the loop|inside this worker/ } }
+const loading = {
+  lastExit: { verdict: /^(stalled|unknown)$/, reason: /blocked the loop|inside this worker/ },
+}
 
 const TURNS: Readonly<Record<string, string>> = {
   'of a timer': `setTimeout(() => { for (;;); }, 1)`,

@@ -135,7 +135,10 @@ t.test('a command that wants one more load than may wait is refused with BYRE_AD
   t.match((await herd.status()).admission, { loading: 1, waiting: 1 })
   t.match(await herd.act('c', 'wake'), {
     status: 429,
-    body: { ok: false, error: { code: 'BYRE_ADMISSION_FULL', message: /1 workers wait to load already/ } },
+    body: {
+      ok: false,
+      error: { code: 'BYRE_ADMISSION_FULL', message: /1 workers are already waiting to load/ },
+    },
   })
   t.equal((await herd.worker('c')).state, 'dormant', 'nothing was done')
   t.match(await herd.act('b', 'stop'), { status: 202 }, 'what wants no load is not refused')

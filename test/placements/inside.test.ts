@@ -57,7 +57,7 @@ t.test("with onStall: 'eject' it is ended, stalled, and started again", async (t
     config: { workers: { w: { ...script, onStall: 'eject', stopTimeout: '300ms' } as never } },
   })
   const ejected = await herd.untilWorker('w', (w) => w.restarts === 1 && w.state === 'running')
-  t.match(ejected, { lastExit: { verdict: 'stalled', reason: /held the loop of its process/ } })
+  t.match(ejected, { lastExit: { verdict: 'stalled', reason: /blocked the loop of its process/ } })
   t.same(await herd.stop(), { code: 0, signal: null })
 })
 

@@ -38,7 +38,11 @@ t.test('a live worker is moved through every placement; nothing published meanwh
     t.equal((await herd.act('eater', 'move', { args: { to } })).status, 202)
     const moved = await herd.untilWorker('eater', (w) => w.state === 'running' && w.placement === to)
     t.equal(moved.lastExit?.verdict, 'done')
-    t.match(await herd.line({ event: 'moved', worker: 'eater' }, from), { to, by: 'hand', why: /asked by/ })
+    t.match(await herd.line({ event: 'moved', worker: 'eater' }, from), {
+      to,
+      by: 'hand',
+      why: /requested by/,
+    })
     t.match(await herd.line({ worker: 'eater', msg: 'seen' }, from), { reason: 'move' })
     if (to === 'shared')
       t.notOk(existsSync(stateOf(herd)), 'where its config wants it, nothing is remembered')

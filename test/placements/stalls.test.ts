@@ -31,7 +31,7 @@ for (const placement of ['thread', 'process'] as const) {
     const stall = await herd.line({ event: 'stall' })
     t.match(stall, { worker: 'bad', placement, level: 50, by: 'placement' })
     t.match(stall, { unavailable: { function: /inspector/ } })
-    t.match(stall['msg'], new RegExp(`^worker bad holds the loop of its ${placement} for `))
+    t.match(stall['msg'], new RegExp(`^worker bad blocks the loop of its ${placement} for `))
     t.ok(Number(stall['blockedMs']) >= 1000)
     t.ok(Number((await herd.line({ event: 'stall-over', worker: 'bad' }))['blockedMs']) >= 1000)
     const bad = await herd.untilWorker('bad', ({ stalls }) => stalls !== undefined)
@@ -61,7 +61,7 @@ for (const placement of ['thread', 'process'] as const) {
         failures: 1,
         lastExit: {
           verdict: 'stalled',
-          reason: new RegExp(`held the loop of its ${placement}`),
+          reason: new RegExp(`blocked the loop of its ${placement}`),
           evidence: { by: 'placement', placement },
         },
       })

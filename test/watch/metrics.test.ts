@@ -1,4 +1,4 @@
-// GET /metrics, /healthz, /readyz: what a scrape tells, and that promtool reads it, the rules and the dashboard.
+// GET /metrics, /healthz, /readyz: the content of a scrape, and that promtool accepts it, the rules and the dashboard.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -8,7 +8,8 @@ import type { Test } from 'tap'
 import { renderMetrics } from '../../src/watch/metrics/metrics.ts'
 import { PROCESS_METRICS } from '../../src/watch/metrics/process-metrics.ts'
 import { WORKER_METRICS } from '../../src/watch/metrics/worker-metrics.ts'
-import { readiness } from '../../src/control/probes.ts'
+import { readinessProblems } from '../../src/control/http-server.ts'
+import type { SupervisorStatus, WorkerStatus } from '../../src/herd/status.ts'
 import { supervisorStatus, worker } from '../control/fake-target.ts'
 
 const MONITORING = resolve(dirname(fileURLToPath(import.meta.url)), '../../../monitoring')
@@ -65,7 +66,7 @@ const STATUS = supervisorStatus(
   },
 )
 
-/** Runs promtool, or says why not. The exit code and everything it said. */
+/** Runs promtool, or explains why it cannot. Returns its exit code and output. */
 function promtool(t: Test, args: readonly string[], input?: string): string | undefined {
   try {
     return execFileSync('promtool', args, {
@@ -83,7 +84,7 @@ function promtool(t: Test, args: readonly string[], input?: string): string | un
   }
 }
 
-t.test('a scrape tells the status in base units', async (t) => {
+t.test('a scrape reports the status in base units', async (t) => {
   const text = await renderMetrics(STATUS, { refused: { 'foreign-host': 2 } })
   const where = 'herd="shop",group="batch"'
   for (const line of [
@@ -102,7 +103,7 @@ t.test('a scrape tells the status in base units', async (t) => {
     `byre_control_refused_total{kind="foreign-host",${where}} 2`,
   ])
     t.ok(text.split('\n').includes(line), line)
-  t.notMatch(text, /resident_memory_bytes\{worker="web"/, 'nobody can measure a worker of the shared loop')
+  t.notMatch(text, /resident_memory_bytes\{worker="web"/, 'a worker of the shared loop cannot be measured')
 })
 
 t.test('every metric has a series when everything is measured, and none when nothing is', async (t) => {
@@ -120,34 +121,34 @@ t.test('every metric has a series when everything is measured, and none when not
   t.notMatch(empty, /NaN|undefined/)
 })
 
-t.test('nothing of an earlier scrape stays', async (t) => {
+t.test('nothing of an earlier scrape remains', async (t) => {
   await renderMetrics(STATUS, { refused: {} })
   const later = await renderMetrics(supervisorStatus([worker('web')]), { refused: {} })
   t.notMatch(later, /heavy/)
 })
 
-t.test('promtool finds nothing to say about the text', async (t) => {
+t.test('promtool accepts the text without remarks', async (t) => {
   promtool(t, ['check', 'metrics'], await renderMetrics(STATUS, { refused: { 'too-slow': 1 } }))
 })
 
-t.test('the alert rules are right and fire when they should', async (t) => {
+t.test('the alert rules are valid and fire when they should', async (t) => {
   promtool(t, ['check', 'rules', 'byre.rules.yml'])
   promtool(t, ['test', 'rules', 'byre.rules.test.yml'])
 })
 
-t.test('rules and dashboard ask for metrics there are, in expressions Prometheus parses', async (t) => {
+t.test('rules and dashboard use existing metrics in expressions that Prometheus parses', async (t) => {
   const known = new Set([...PROCESS_METRICS, ...WORKER_METRICS].map(({ name }) => name))
   const dashboard = JSON.parse(readFileSync(join(MONITORING, 'byre.dashboard.json'), 'utf8')) as {
     panels: { title: string; targets: { expr: string }[] }[]
   }
-  const asked = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
+  const exprs = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
   const rules = readFileSync(join(MONITORING, 'byre.rules.yml'), 'utf8')
-  for (const name of `${asked.join('\n')}\n${rules}`.match(/\bbyre_[a-z0-9_]+/g) ?? [])
+  for (const name of `${exprs.join('\n')}\n${rules}`.match(/\bbyre_[a-z0-9_]+/g) ?? [])
     t.ok(known.has(name), name)
-  t.ok(asked.length >= 12)
+  t.ok(exprs.length >= 12)
   const folder = mkdtempSync('/tmp/bm-')
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const plain = asked.map((expr) =>
+  const plain = exprs.map((expr) =>
     expr.replaceAll('$__rate_interval', '5m').replace(/\$(herd|group)/g, '.*'),
   )
   const entries = plain.map((expr, i) => `  - record: panel:${i}\n    expr: ${JSON.stringify(expr)}`)
@@ -155,20 +156,15 @@ t.test('rules and dashboard ask for metrics there are, in expressions Prometheus
   promtool(t, ['check', 'rules', join(folder, 'panels.yml')])
 })
 
-t.test('ready means up, not draining, and every critical worker there', async (t) => {
-  t.same(readiness(supervisorStatus([worker('a')], { phase: 'up' })), { ok: true, lines: ['ready'] })
-  t.match(readiness(supervisorStatus([worker('a')], { phase: 'starting' })), {
-    ok: false,
-    lines: [/starting/],
-  })
-  t.match(readiness(supervisorStatus([worker('a')], { phase: 'draining' })), {
-    ok: false,
-    lines: [/draining/],
-  })
+t.test('ready means up, not draining, and every critical worker running or dormant', async (t) => {
+  const problems = (
+    phase: NonNullable<SupervisorStatus['phase']>,
+    of: Partial<WorkerStatus> = {},
+  ): string[] => readinessProblems(supervisorStatus([worker('a', of)], { phase }))
+  t.same(problems('up'), [])
+  t.match(problems('starting'), [/starting/])
+  t.match(problems('draining'), [/draining/])
   const broken = { state: 'backing-off' as const }
-  t.ok(readiness(supervisorStatus([worker('a', broken)], { phase: 'up' })).ok, 'an ordinary worker may fail')
-  t.match(readiness(supervisorStatus([worker('a', { ...broken, critical: true })], { phase: 'up' })), {
-    ok: false,
-    lines: ['critical worker a is backing-off'],
-  })
+  t.same(problems('up', broken), [], 'an ordinary worker may fail')
+  t.same(problems('up', { ...broken, critical: true }), ['critical worker a is backing-off'])
 })

@@ -1,4 +1,4 @@
-// The supervisor's own figures: how often the page tables are walked, and that no figure is of long ago.
+// The figures of the supervisor's process: how often the page tables are walked, and that no figure is stale.
 import t from 'tap'
 import { readSmapsRollup } from '../../src/procfs/smaps-rollup.ts'
 import type { SmapsRollup } from '../../src/procfs/smaps-rollup.ts'
@@ -9,7 +9,7 @@ import { leakGuard } from '../helpers/leak-guard.ts'
 
 leakGuard(t)
 
-/** Walks that each read another size, so that a figure tells which walk it is of. */
+/** Each walk reads a different size, so that a figure identifies its walk. */
 function countedWalks(): { readonly read: () => ProcResult<SmapsRollup>; count: number } {
   const real = readSmapsRollup('self')
   if (!real.ok) throw new Error(real.reason)
@@ -32,7 +32,7 @@ t.test('readings within 100 ms share one walk of the page tables; one after it i
   t.same(seen, [1, 1, 1, 2, 2, 3])
 })
 
-t.test('what cannot be read is absent with its reason, and asked for again', async (t) => {
+t.test('a figure that cannot be read is absent with its reason, and read again the next time', async (t) => {
   const clock = fakeClock()
   const walks = countedWalks()
   let there = false

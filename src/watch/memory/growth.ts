@@ -1,7 +1,10 @@
-// Who has grown most since it was smallest. Pure.
+// Which worker, or the shared loop, has grown most; and for the shared loop, which of its workers a heap profile shows as the
+// cause. Pure.
+
+import type { Share } from '../profile/attribute.ts'
 
 export interface Sized {
-  /** One run of one worker, or the shared loop. */
+  /** Identifies one run of one worker, or the shared loop. */
   readonly key: string
   readonly bytes: number
 }
@@ -10,16 +13,17 @@ export interface Grown {
   readonly key: string
   readonly growthBytes: number
   readonly bytes: number
-  /** Since it was smallest. */
+  /** Time since the minimum. */
   readonly overMs: number
 }
 
+/** Growth of each run since its minimum. */
 export class Growth {
   #lowest = new Map<string, { readonly bytes: number; readonly atMs: number }>()
   #latest: readonly Sized[] = []
   #atMs = 0
 
-  /** Everybody there is now; who is not among them is forgotten. */
+  /** `sizes` is everything that exists now; any other key is forgotten. */
   note(sizes: readonly Sized[], atMs: number): void {
     const before = this.#lowest
     this.#lowest = new Map(
@@ -32,7 +36,7 @@ export class Growth {
     this.#atMs = atMs
   }
 
-  /** Undefined: nobody has grown. */
+  /** Undefined: nothing has grown. */
   largest(): Grown | undefined {
     let found: Grown | undefined
     for (const { key, bytes } of this.#latest) {
@@ -44,4 +48,33 @@ export class Growth {
     }
     return found
   }
+}
+
+/** A heap profile of the shared loop over a window. */
+export interface Kept {
+  /** Allocated in V8's heap within the window and still alive at its end. */
+  readonly totalBytes: number
+  /** The part of each worker, largest first. */
+  readonly workers: readonly Share[]
+  /** Growth of the process within the window as reported by the kernel, with a collection before and after. */
+  readonly grewBytes: number
+}
+
+/** `none`: no worker stands out. `outside`: most of the growth is outside V8's heap (Buffers, native code). */
+export type Blame =
+  | { readonly kind: 'worker'; readonly worker: string; readonly keptBytes: number }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'outside' }
+
+/** A worker with less than this share of the kept bytes, or of the growth of the process, is not blamed. */
+const BLAME_SHARE = 0.5
+/** Nor is one with less than this: the profiler takes one sample per 32 KiB, and a loop that does not grow keeps some too. */
+export const KEPT_MIN_BYTES = 524_288
+
+export function blame({ totalBytes, workers, grewBytes }: Kept): Blame {
+  if (totalBytes < grewBytes * BLAME_SHARE && grewBytes >= KEPT_MIN_BYTES) return { kind: 'outside' }
+  const [first] = workers
+  const enoughBytes = Math.max(KEPT_MIN_BYTES, BLAME_SHARE * Math.max(totalBytes, grewBytes))
+  if (first === undefined || first.self < enoughBytes) return { kind: 'none' }
+  return { kind: 'worker', worker: first.worker, keptBytes: first.self }
 }

@@ -1,5 +1,6 @@
-// The last step: who has grown most is named with what shows it, and moved out where its config asks for that. In the
-// shared loop nobody has memory of its own: there V8's sampling profiler says who keeps what is allocated now.
+// The last relief step: reports what has grown most, with evidence, and moves it out of the shared process if its config says
+// so. Workers in the shared loop have no memory of their own to measure: there V8's sampling profiler shows which of them
+// keeps what is allocated.
 
 import { formatMegabytes } from '../../base/bytes.ts'
 import { formatDurationMs } from '../../base/durations.ts'
@@ -15,9 +16,9 @@ import type { Assignments } from '../../herd/assignments.ts'
 import type { WorkerSet } from '../../herd/worker-set.ts'
 import { collectAll } from '../collect-garbage.ts'
 import type { ProfileReport, ProfileSource } from '../../herd/status.ts'
-import { blame } from './blame.ts'
+import { blame } from './growth.ts'
 import type { Grown } from './growth.ts'
-import type { GroupLimits } from './limits.ts'
+import type { GroupLimits } from './usage.ts'
 
 export interface MemoryWatchDeps {
   readonly clock: Clock
@@ -32,50 +33,50 @@ export interface MemoryWatchDeps {
   readonly profileSource: () => ProfileSource
 }
 
-/** A process of its own costs about as much: moved out for less, the group would use more than before. */
+/** A process of its own costs about this much: for less growth the group would use more after the move than before. */
 export const EJECT_MIN_BYTES = 16_777_216
 
-/** The watch that asks. */
-export interface Asker {
-  /** It is gone: nobody is moved any more. */
+/** The watch on whose behalf the report is made. */
+export interface Reporter {
+  /** The watch is closed: no worker may be moved. */
   closed(): boolean
-  /** A line within the budget of its event and worker ('' for none). */
+  /** Logs a warning within the line budget of `event` and `worker` ('' for no worker). */
   warn(event: string, worker: string, facts: object, text: string): void
 }
 
-/** Who lives in the loop is told apart by what it allocates in this time and keeps. */
+/** Length of the heap profile of the shared loop. */
 const WINDOW_MS = 5000
 
 export async function reportLargest(
   grown: Grown | undefined,
   { highBytes }: GroupLimits,
   deps: MemoryWatchDeps,
-  asker: Asker,
+  reporter: Reporter,
 ): Promise<void> {
   if (grown === undefined) {
-    const text = `nobody has grown, and the group uses more than ${formatMegabytes(highBytes)}: memoryHigh is too low for it`
-    asker.warn('memory-largest', '', { highBytes }, text)
+    const text = `no worker has grown, yet the group uses more than ${formatMegabytes(highBytes)}: memoryHigh is too low for it`
+    reporter.warn('memory-largest', '', { highBytes }, text)
     return
   }
   const { key, ...figures } = grown
   const [name = ''] = key.split(' ')
-  const by = `grew by ${formatMegabytes(grown.growthBytes)} in ${formatDurationMs(grown.overMs)}, more than anybody else`
+  const by = `grew by ${formatMegabytes(grown.growthBytes)} in ${formatDurationMs(grown.overMs)}, more than any other`
   if (name !== '') {
     const placement = placementOf(name, deps)
-    // A thread's figure is V8's, a process's the kernel's.
+    // The size of a thread is reported by V8, that of a process by the kernel.
     const source = placement === 'thread' ? 'v8-heap' : 'anon'
-    asker.warn('memory-largest', name, { placement, source, ...figures }, `worker ${name} ${by}`)
-    if (placement === 'thread') eject(name, by, figures.growthBytes, deps, asker)
+    reporter.warn('memory-largest', name, { placement, source, ...figures }, `worker ${name} ${by}`)
+    if (placement === 'thread') eject(name, by, figures.growthBytes, deps, reporter)
     return
   }
-  await blameInLoop(figures, by, deps, asker)
+  await blameInLoop(figures, by, deps, reporter)
 }
 
 async function blameInLoop(
   figures: Omit<Grown, 'key'>,
   by: string,
   deps: MemoryWatchDeps,
-  asker: Asker,
+  reporter: Reporter,
 ): Promise<void> {
   try {
     const { report, grewBytes } = await sampleGrowth(deps)
@@ -84,25 +85,26 @@ async function blameInLoop(
     const facts = { ...figures, windowMs, keptBytes, grewBytes, shares, file }
     const found = blame({ totalBytes: keptBytes, workers: report.workers, grewBytes })
     if (found.kind !== 'worker') {
-      asker.warn('memory-largest', '', facts, `the shared loop ${by}; ${WHY_NOBODY[found.kind]}`)
+      reporter.warn('memory-largest', '', facts, `the shared loop ${by}; ${WHY_UNKNOWN[found.kind]}`)
       return
     }
     const { worker } = found
     const text = `worker ${worker} kept ${formatMegabytes(found.keptBytes)} of the ${formatMegabytes(keptBytes)} allocated in ${formatDurationMs(windowMs)}, and the shared loop ${by}`
-    asker.warn('memory-largest', worker, { placement: 'shared', ...facts }, text)
-    eject(worker, 'it kept most of what the shared loop grew by', figures.growthBytes, deps, asker)
+    reporter.warn('memory-largest', worker, { placement: 'shared', ...facts }, text)
+    eject(worker, 'it kept most of what the shared loop grew by', figures.growthBytes, deps, reporter)
   } catch (error) {
     const facts = { ...figures, unavailable: describeThrown(error) }
-    asker.warn('memory-largest', '', facts, `the shared loop ${by}; who is not known`)
+    reporter.warn('memory-largest', '', facts, `the shared loop ${by}; the worker is not known`)
   }
 }
 
-const WHY_NOBODY = {
-  nobody: 'no one worker of it stands out',
-  outside: 'most of it is outside its V8 heap (Buffers, native code, threads), where nobody is known',
+const WHY_UNKNOWN = {
+  none: 'none of its workers stands out',
+  outside:
+    'most of it is outside its V8 heap (Buffers, native code, threads) and cannot be charged to a worker',
 } as const
 
-/** What the loop keeps by V8, and what the process grew by in the same time by the kernel. */
+/** What the loop keeps as reported by V8, and the growth of the process over the same time as reported by the kernel. */
 async function sampleGrowth(deps: MemoryWatchDeps): Promise<{ report: ProfileReport; grewBytes: number }> {
   const source = deps.profileSource()
   const { takeProfile } = await import('../profile/profile.ts')
@@ -121,13 +123,19 @@ function placementOf(name: string, { workers, assignments }: MemoryWatchDeps): s
   return runner === undefined ? 'unknown' : assignments.of(runner.spec)
 }
 
-/** As `onLimit: 'eject'` asks. It lives on in a process, whose memory is its own and can be bounded. */
-function eject(name: string, why: string, growthBytes: number, deps: MemoryWatchDeps, asker: Asker): void {
+/** With `onLimit: 'eject'`, moves the worker into a process, whose memory can be measured and limited. */
+function eject(
+  name: string,
+  why: string,
+  growthBytes: number,
+  deps: MemoryWatchDeps,
+  reporter: Reporter,
+): void {
   if (growthBytes < EJECT_MIN_BYTES) return
   const { workers, assignments, bus, clock, scheduler } = deps
   const runner = workers.get(name)
-  // The later wish wins over a stop under way: it would start again what a shutdown or a reload waits for.
-  if (asker.closed() || runner?.live !== true || runner.state.kind === 'stopping') return
+  // A restart would override a stop in progress, and start again what a shutdown or a reload waits for.
+  if (reporter.closed() || runner?.live !== true || runner.state.kind === 'stopping') return
   if (!assignments.eject(runner.spec, why)) return
   holdMessages(runner, bus, scheduler)
   runner.stop('move', { kind: 'start', wake: { by: 'manual', at: clock.now() } })

@@ -1,76 +1,80 @@
-// What a group over its memory does next, one step after the other, gentlest first. Pure: the watch looks, performs and
-// tells.
+// The next step of a group that uses too much memory, mildest first. Pure: watch.ts samples, performs the step and logs.
 
-/** `collect`: garbage back to the kernel. `sleep`: idle threads and processes with a sleepAfter end. `largest`: who grew most is named. */
+/** `collect`: return garbage to the kernel. `sleep`: end idle threads and processes with a sleepAfter. `largest`: report what
+ *  grew most. */
 export type ReliefStep = 'collect' | 'sleep' | 'largest'
 
 export const RELIEF_STEPS: readonly ReliefStep[] = ['collect', 'sleep', 'largest']
 
 export type ReliefState =
   | { readonly kind: 'below' }
-  /** `beforeBytes`: what was used when the step began. */
+  /** `beforeBytes`: usage when the step began. */
   | {
       readonly kind: 'relieving'
       readonly step: ReliefStep
       readonly beforeBytes: number
-      readonly fruitless: number
+      readonly failedRounds: number
     }
-  /** A round is over. `fruitless`: so many in a row left it over. */
-  | { readonly kind: 'cool-down'; readonly sinceMs: number; readonly fruitless: number }
+  /** After a round. `failedRounds`: consecutive rounds that left the group over its limit. */
+  | { readonly kind: 'cool-down'; readonly sinceMs: number; readonly failedRounds: number }
 
-export interface Look {
+export interface MemorySample {
   /** Monotonic. */
   readonly atMs: number
   readonly usedBytes: number
   readonly over: boolean
-  /** Close to the bound at which the kernel kills. */
+  /** Close to the limit at which the kernel kills. */
   readonly urgent: boolean
 }
 
 export interface ReliefEvent {
-  /** `done`: the step that was begun has had its time; else nothing but time has passed. */
-  readonly type: 'looked' | 'done'
-  readonly look: Look
+  /** `done`: the step in progress has had time to take effect. `sampled`: only time has passed. */
+  readonly type: 'sampled' | 'done'
+  readonly sample: MemorySample
 }
 
 export interface ReliefDecision {
   readonly next: ReliefState
   readonly begin?: ReliefStep
-  /** What the step that is over gave. */
-  readonly told?: { readonly step: ReliefStep; readonly beforeBytes: number; readonly afterBytes: number }
+  /** The effect of the step that is over. */
+  readonly outcome?: {
+    readonly step: ReliefStep
+    readonly beforeBytes: number
+    readonly afterBytes: number
+  }
 }
 
-/** Between two rounds: each holds the loop for some tens of milliseconds. Doubles with each further round in a row that
- *  was in vain: a bound that cannot be reached is not worth a collection a minute. */
+/** Pause between two rounds: each blocks the loop for some tens of milliseconds. Doubles with each consecutive failed round,
+ *  because a limit that cannot be reached is not worth a collection a minute. */
 export const COOL_DOWN_MS = 60_000
 export const URGENT_COOL_DOWN_MS = 10_000
 export const COOL_DOWN_MAX_MS = 3_600_000
 
 export const BELOW: ReliefState = { kind: 'below' }
 
-export function relieve(state: ReliefState, { type, look }: ReliefEvent): ReliefDecision {
+export function relieve(state: ReliefState, { type, sample }: ReliefEvent): ReliefDecision {
   if (state.kind === 'relieving') {
-    if (type === 'looked') return { next: state } // the step under way is to have its effect first
-    const told = { step: state.step, beforeBytes: state.beforeBytes, afterBytes: look.usedBytes }
+    if (type === 'sampled') return { next: state } // the step in progress takes effect first
+    const outcome = { step: state.step, beforeBytes: state.beforeBytes, afterBytes: sample.usedBytes }
     const after = RELIEF_STEPS[RELIEF_STEPS.indexOf(state.step) + 1]
-    if (look.over && after !== undefined) return { ...begin(after, look, state.fruitless), told }
-    const fruitless = look.over ? state.fruitless + 1 : 0
-    return { next: { kind: 'cool-down', sinceMs: look.atMs, fruitless }, told }
+    if (sample.over && after !== undefined) return { ...begin(after, sample, state.failedRounds), outcome }
+    const failedRounds = sample.over ? state.failedRounds + 1 : 0
+    return { next: { kind: 'cool-down', sinceMs: sample.atMs, failedRounds }, outcome }
   }
-  if (type === 'done') return { next: state } // of a step that is forgotten
+  if (type === 'done') return { next: state } // of an abandoned step
   if (state.kind === 'cool-down') {
-    const calm = look.over ? state : { ...state, fruitless: 0 } // what comes after this is a new shortage
-    if (look.atMs - state.sinceMs < coolDownMs(calm.fruitless, look)) return { next: calm }
-    return look.over ? begin('collect', look, state.fruitless) : { next: BELOW }
+    const calm = sample.over ? state : { ...state, failedRounds: 0 } // usage above the limit later is a new shortage
+    if (sample.atMs - state.sinceMs < coolDownMs(calm.failedRounds, sample)) return { next: calm }
+    return sample.over ? begin('collect', sample, state.failedRounds) : { next: BELOW }
   }
-  return look.over ? begin('collect', look, 0) : { next: BELOW }
+  return sample.over ? begin('collect', sample, 0) : { next: BELOW }
 }
 
-function coolDownMs(fruitless: number, { over, urgent }: Look): number {
+function coolDownMs(failedRounds: number, { over, urgent }: MemorySample): number {
   const firstMs = over && urgent ? URGENT_COOL_DOWN_MS : COOL_DOWN_MS
-  return Math.min(firstMs * 2 ** Math.max(0, fruitless - 1), COOL_DOWN_MAX_MS)
+  return Math.min(firstMs * 2 ** Math.max(0, failedRounds - 1), COOL_DOWN_MAX_MS)
 }
 
-function begin(step: ReliefStep, { usedBytes }: Look, fruitless: number): ReliefDecision {
-  return { next: { kind: 'relieving', step, beforeBytes: usedBytes, fruitless }, begin: step }
+function begin(step: ReliefStep, { usedBytes }: MemorySample, failedRounds: number): ReliefDecision {
+  return { next: { kind: 'relieving', step, beforeBytes: usedBytes, failedRounds }, begin: step }
 }

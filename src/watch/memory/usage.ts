@@ -1,30 +1,69 @@
-// How much a group uses: what the kernel charges to its cgroup where that carries the group's limits, so that nobody
-// else is in it; else the PSS of the supervisor and of what it started.
+// The memory limits of the groups in one process, and how much memory they use: what the kernel charges to their cgroup when
+// that cgroup carries the limits of the groups and so contains nothing else; otherwise the PSS of the supervisor and its
+// descendants.
 
+import type { ResolvedHerd } from '../../config/types.ts'
 import { readTreeMemory } from '../../measure/tree-memory.ts'
 import { readCgroupLimit, readCgroupUsage } from '../../procfs/cgroup-memory.ts'
 import { findMemoryPlace } from '../../procfs/memory-controller.ts'
 import type { MemoryPlace } from '../../procfs/memory-controller.ts'
 import { PROC_ROOT } from '../../procfs/read.ts'
-import type { GroupLimits } from './limits.ts'
+
+export interface GroupLimits {
+  readonly groups: readonly string[]
+  /** Memory is reclaimed above this. */
+  readonly highBytes: number
+  readonly maxBytes?: number
+}
+
+/** Default of `memoryHigh`, as a share of `memoryMax`. */
+const HIGH_SHARE = 0.9
+
+/**
+ * Several groups in one process have the sum of their limits, since their shares of the shared loop cannot be told apart.
+ * Undefined: no group has a limit. A text: the reason why the limits cannot be applied.
+ */
+export function limitsOf(
+  herd: Pick<ResolvedHerd, 'groups'>,
+  hosted: Iterable<string>,
+): GroupLimits | string | undefined {
+  const groups = [...new Set(hosted)].toSorted()
+  const limits = groups.map((group) => herd.groups[group] ?? {})
+  const highs = limits.map(({ memoryHighBytes, memoryMaxBytes }) =>
+    memoryHighBytes === undefined && memoryMaxBytes !== undefined
+      ? Math.floor(memoryMaxBytes * HIGH_SHARE)
+      : memoryHighBytes,
+  )
+  const without = groups.filter((_, i) => highs[i] === undefined)
+  if (without.length === groups.length) return undefined
+  if (without.length > 0)
+    return `its groups share one process, and ${without.map((group) => `'${group}'`).join(', ')} has neither memoryHigh nor memoryMax`
+  const maxes = limits.map(({ memoryMaxBytes }) => memoryMaxBytes)
+  const highBytes = sum(highs)
+  return maxes.includes(undefined) ? { groups, highBytes } : { groups, highBytes, maxBytes: sum(maxes) }
+}
+
+function sum(values: readonly (number | undefined)[]): number {
+  return values.reduce<number>((total, value) => total + (value ?? 0), 0)
+}
 
 export interface Usage {
   readonly usedBytes: number
-  /** The kernel held it at memory.high since the last reading, and somebody waited. */
+  /** Since the last reading the kernel throttled the cgroup at memory.high, and a process waited for memory. */
   readonly pressed: boolean
 }
 
 export interface UsageReader {
   readonly source: 'cgroup-v1' | 'cgroup-v2' | 'pss'
-  /** A text: why there is none now. */
+  /** A text: the reason why there is no reading. */
   read(): Usage | string
 }
 
-/** Waiting for memory less than this, percent of 10 s, is page cache being turned over. */
+/** Less waiting for memory than this, percent of 10 s, is normal turnover of the page cache. */
 const PRESSED_PERCENT = 1
-/** The kernel rounds limits down to pages, of 64 KiB at most. */
+/** The kernel rounds limits down to pages, of at most 64 KiB. */
 const PAGE_MAX_BYTES = 65_536
-/** Where the supervisor moves itself to divide its cgroup. */
+/** The child cgroup into which the supervisor moves itself to divide its cgroup. */
 const LEAF = '/byre-supervisor'
 
 export function openUsage(limits: GroupLimits, root: string = PROC_ROOT): UsageReader {
@@ -32,7 +71,7 @@ export function openUsage(limits: GroupLimits, root: string = PROC_ROOT): UsageR
   return cgroup === undefined ? pssReader(root) : cgroupReader(cgroup)
 }
 
-/** The cgroup of the unit, if it has the limits of the group. */
+/** The unit's cgroup, if it has the limits of the group. */
 function groupCgroup({ highBytes, maxBytes }: GroupLimits, root: string): MemoryPlace | undefined {
   const own = findMemoryPlace('self', root)
   if (!own.ok) return undefined
@@ -49,15 +88,15 @@ function isLimit(setBytes: number | undefined, wantedBytes: number | undefined):
 }
 
 function cgroupReader(cgroup: MemoryPlace): UsageReader {
-  let held = 0
+  let lastHighEvents = 0
   return {
     source: `cgroup-v${cgroup.version}`,
     read() {
       const usage = readCgroupUsage(cgroup)
       if (!usage.ok) return `${usage.path} is ${usage.reason}`
       const { workingSetBytes, highEvents = 0, pressurePercent = 0 } = usage.value
-      const pressed = highEvents > held && pressurePercent >= PRESSED_PERCENT
-      held = highEvents
+      const pressed = highEvents > lastHighEvents && pressurePercent >= PRESSED_PERCENT
+      lastHighEvents = highEvents
       return { usedBytes: workingSetBytes, pressed }
     },
   }

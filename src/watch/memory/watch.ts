@@ -1,5 +1,5 @@
-// Watches what the groups of this process use and, over memoryHigh, asks memory back step by step. Loaded only when a
-// group has memoryHigh or memoryMax.
+// Watches the memory usage of the groups in this process and, above memoryHigh, reclaims memory step by step. Loaded only when
+// a group has memoryHigh or memoryMax.
 
 import { formatMegabytes } from '../../base/bytes.ts'
 import type { Timer } from '../../base/clock.ts'
@@ -7,37 +7,35 @@ import { describeThrown } from '../../base/errors.ts'
 import type { Logger } from '../../log/logger.ts'
 import { readSmapsRollup } from '../../procfs/smaps-rollup.ts'
 import { runInScope } from '../../ownership/run-scope.ts'
-import { LineBudget } from '../stall/line-budget.ts'
+import { LineBudget } from '../line-budget.ts'
 import { collectAll } from '../collect-garbage.ts'
-import { limitsOf } from './limits.ts'
-import type { GroupLimits } from './limits.ts'
 import { reportLargest } from './largest.ts'
-import type { Asker, MemoryWatchDeps } from './largest.ts'
+import type { MemoryWatchDeps, Reporter } from './largest.ts'
 import { Growth } from './growth.ts'
 import type { Sized } from './growth.ts'
 import { BELOW, relieve } from './relief.ts'
-import type { Look, ReliefDecision, ReliefEvent, ReliefState, ReliefStep } from './relief.ts'
-import { openUsage } from './usage.ts'
-import type { Usage, UsageReader } from './usage.ts'
+import type { MemorySample, ReliefDecision, ReliefEvent, ReliefState, ReliefStep } from './relief.ts'
+import { limitsOf, openUsage } from './usage.ts'
+import type { GroupLimits, Usage, UsageReader } from './usage.ts'
 
 export interface MemoryWatch {
   close(): void
 }
 
-const FIRST_LOOK_MS = 1000
-const LOOK_EVERY_MS = 5000
-/** How much later than due a look may be, to share a wake-up. */
+const FIRST_SAMPLE_MS = 1000
+const SAMPLE_EVERY_MS = 5000
+/** A sample may be this much later than due, to share a wake-up. */
 const SLACK_MS = 1000
-/** A step has this long before its effect is read. */
+/** Time for a step to take effect before usage is sampled again. */
 const EFFECT_MS = 1000
-/** Threads and processes that end have this long. */
-const ENDS_MS = 5000
-/** So close to memoryMax the kernel may kill before the next round. */
+/** Time for threads and processes to end. */
+const END_MS = 5000
+/** Above this share of memoryMax the kernel may kill before the next round. */
 const URGENT_SHARE = 0.95
-/** The shared loop among workers. */
+/** Key of the shared loop, which has no worker name. */
 const LOOP = ''
 
-/** Undefined: the groups hosted here have no limit, or none that can be watched, which the log says. */
+/** Undefined: the groups hosted here have no limit, or limits that cannot be watched, which is logged. */
 export function watchMemory(deps: MemoryWatchDeps): MemoryWatch | undefined {
   const limits = limitsOf(
     deps.herd(),
@@ -53,7 +51,7 @@ export function watchMemory(deps: MemoryWatchDeps): MemoryWatch | undefined {
   return watch
 }
 
-class GroupWatch implements MemoryWatch, Asker {
+class GroupWatch implements MemoryWatch, Reporter {
   readonly #deps: MemoryWatchDeps
   readonly #limits: GroupLimits
   readonly #usage: UsageReader
@@ -61,7 +59,7 @@ class GroupWatch implements MemoryWatch, Asker {
   readonly #budget = new LineBudget()
   #state: ReliefState = BELOW
   #timer: Timer | undefined
-  #blind = false
+  #unreadable = false
   #closed = false
 
   constructor(deps: MemoryWatchDeps, limits: GroupLimits, usage: UsageReader) {
@@ -76,7 +74,7 @@ class GroupWatch implements MemoryWatch, Asker {
       { event: 'memory-watch', source, ...this.#limits },
       `memory of the group is watched (${source})`,
     )
-    this.#arm(FIRST_LOOK_MS)
+    this.#arm(FIRST_SAMPLE_MS)
   }
 
   close(): void {
@@ -90,11 +88,11 @@ class GroupWatch implements MemoryWatch, Asker {
 
   warn(event: string, worker: string, facts: object, text: string): void {
     const who = worker === '' ? {} : { worker }
-    this.#tell('warn', event, worker, { ...who, ...facts }, text)
+    this.#report('warn', event, worker, { ...who, ...facts }, text)
   }
 
-  /** A shortage can last for good: three lines an hour for each event and `key`. */
-  #tell(level: 'info' | 'warn', event: string, key: string, facts: object, text: string): void {
+  /** A shortage can last indefinitely: at most three lines an hour for each event and `key`. */
+  #report(level: 'info' | 'warn', event: string, key: string, facts: object, text: string): void {
     const leftOut = this.#budget.take(key, event, this.#deps.clock.monotonic())
     if (leftOut === undefined) return
     this.#log[level]({ event, ...facts, ...(leftOut === 0 ? {} : { leftOut }) }, text)
@@ -108,31 +106,31 @@ class GroupWatch implements MemoryWatch, Asker {
     this.#timer?.cancel()
     this.#timer = this.#deps.scheduler.after(
       delayMs,
-      () => runInScope(undefined, () => this.#look('looked')),
+      () => runInScope(undefined, () => this.#sample('sampled')),
       SLACK_MS,
     )
   }
 
-  #look(type: ReliefEvent['type']): void {
+  #sample(type: ReliefEvent['type']): void {
     const usage = this.#usage.read()
     if (typeof usage === 'string') {
-      if (!this.#blind)
+      if (!this.#unreadable)
         this.warn('memory-watch-blind', '', { why: usage }, `memory of the group cannot be read: ${usage}`)
-      this.#blind = true
+      this.#unreadable = true
       this.#state = BELOW
-      this.#arm(LOOK_EVERY_MS)
+      this.#arm(SAMPLE_EVERY_MS)
       return
     }
-    this.#blind = false
+    this.#unreadable = false
     this.#noteSizes()
-    const { next, begin, told } = relieve(this.#state, { type, look: this.#judge(usage) })
+    const { next, begin, outcome } = relieve(this.#state, { type, sample: this.#sampleOf(usage) })
     this.#state = next
-    if (told !== undefined) this.#tellStep(told)
-    if (begin === undefined) this.#arm(LOOK_EVERY_MS)
+    if (outcome !== undefined) this.#reportOutcome(outcome)
+    if (begin === undefined) this.#arm(SAMPLE_EVERY_MS)
     else void this.#perform(begin)
   }
 
-  #judge({ usedBytes, pressed }: Usage): Look {
+  #sampleOf({ usedBytes, pressed }: Usage): MemorySample {
     const { highBytes, maxBytes = Number.POSITIVE_INFINITY } = this.#limits
     return {
       atMs: this.#deps.clock.monotonic(),
@@ -142,7 +140,7 @@ class GroupWatch implements MemoryWatch, Asker {
     }
   }
 
-  /** A thread's heap is in the anonymous memory of this process as well, so it is taken off the loop's. */
+  /** The heap of a thread is part of this process's anonymous memory, so it is subtracted from the loop's size. */
   #noteSizes(): void {
     const sizes: Sized[] = []
     let threadBytes = 0
@@ -172,38 +170,38 @@ class GroupWatch implements MemoryWatch, Asker {
       else await reportLargest(this.#growth.largest(), this.#limits, this.#deps, this)
     } catch (error) {
       const facts = { step, ...describeThrown(error) }
-      this.#tell('warn', 'memory-relief-failed', step, facts, `no memory back by '${step}'`)
+      this.#report('warn', 'memory-relief-failed', step, facts, `no memory reclaimed by '${step}'`)
     }
     if (this.#closed) return
     await this.#elapsed(EFFECT_MS)
-    if (!this.#closed) this.#look('done')
+    if (!this.#closed) this.#sample('done')
   }
 
-  /** Everybody's: what V8 keeps for later in this process, its threads and its processes. */
+  /** Collects in this process, its threads and its child processes: V8 keeps garbage and free pages for later use. */
   async #collect(): Promise<void> {
     for (const { instance } of this.#deps.workers.runners()) instance?.relieve?.('collect')
     const heldMs = Math.round(await collectAll())
-    this.#log.debug({ event: 'memory-collected', heldMs }, `the loop was held ${heldMs} ms to collect`)
+    this.#log.debug({ event: 'memory-collected', heldMs }, `a collection blocked the loop for ${heldMs} ms`)
   }
 
   async #sleep(): Promise<void> {
     const { workers } = this.#deps
     const outside = [...workers.runners()].filter(({ instance }) => instance?.relieve !== undefined)
     for (const { instance } of outside) instance?.relieve?.('sleep')
-    await this.#elapsed(EFFECT_MS) // they are asked, and answer
+    await this.#elapsed(EFFECT_MS) // the request and its answer take time
     const ending = outside.filter(({ state }) => state.kind === 'stopping')
-    await Promise.race([Promise.all(ending.map((runner) => runner.whenDown())), this.#elapsed(ENDS_MS)])
+    await Promise.race([Promise.all(ending.map((runner) => runner.whenDown())), this.#elapsed(END_MS)])
     const asleep = outside.filter(({ state }) => state.kind === 'dormant').map(({ name }) => name)
     const facts = { count: asleep.length, workers: asleep.slice(0, 20) }
     const text = `${asleep.length} idle threads and processes with a sleepAfter were put to sleep`
-    this.#tell('info', 'memory-sleepers', '', facts, text)
+    this.#report('info', 'memory-sleepers', '', facts, text)
   }
 
   #elapsed(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#deps.clock.setTimer(ms, resolve, { unref: true }))
   }
 
-  #tellStep({ step, beforeBytes, afterBytes }: NonNullable<ReliefDecision['told']>): void {
+  #reportOutcome({ step, beforeBytes, afterBytes }: NonNullable<ReliefDecision['outcome']>): void {
     const { highBytes, maxBytes } = this.#limits
     const figures = {
       step,
@@ -213,7 +211,7 @@ class GroupWatch implements MemoryWatch, Asker {
       ...(maxBytes === undefined ? {} : { maxBytes }),
       source: this.#usage.source,
     }
-    const text = `memory of the group after '${step}': ${formatMegabytes(beforeBytes)} -> ${formatMegabytes(afterBytes)}, asked back over ${formatMegabytes(highBytes)}`
-    this.#tell('warn', 'memory-relief', step, figures, text)
+    const text = `memory of the group after '${step}': ${formatMegabytes(beforeBytes)} -> ${formatMegabytes(afterBytes)}, limit ${formatMegabytes(highBytes)}`
+    this.#report('warn', 'memory-relief', step, figures, text)
   }
 }

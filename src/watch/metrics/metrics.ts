@@ -1,5 +1,5 @@
-// GET /metrics: the status as Prometheus text. Loaded with the first scrape, and prom-client with it. Each scrape fills a
-// registry of its own from one status, so nothing of a worker, a state or a sample that is gone can stay behind.
+// GET /metrics: the status as Prometheus text. Loaded with the first scrape, together with prom-client. Each scrape fills a new
+// registry from one status, so that no series of a removed worker, state or sample remains.
 
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { SupervisorStatus, WorkerStatus } from '../../herd/status.ts'
@@ -7,9 +7,9 @@ import { PROCESS_METRICS } from './process-metrics.ts'
 import type { Metric } from './process-metrics.ts'
 import { WORKER_METRICS } from './worker-metrics.ts'
 
-/** What a scrape tells besides the status. */
+/** What a scrape reports in addition to the status. */
 export interface ScrapeContext {
-  /** Refused requests of the surface that is scraped, by kind. */
+  /** Requests that the scraped socket or listener refused, by kind. */
   readonly refused: Readonly<Partial<Record<string, number>>>
 }
 
@@ -39,7 +39,7 @@ const REFUSED: Metric<never> = {
   read: () => undefined,
 }
 
-/** A metric without a value has no series, and without a series it is not told at all. */
+/** A metric without a value has no series; a metric without a series is omitted. */
 function fill<S>(
   registry: Registry,
   { name, help, type, labels = [] }: Metric<S>,

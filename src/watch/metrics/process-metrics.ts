@@ -1,8 +1,8 @@
-// What is told of the supervise process itself. Base units as Prometheus wants them: seconds, bytes, ratios.
+// The metrics of the supervise process itself, in Prometheus base units: seconds, bytes, ratios.
 
 import type { SupervisorStatus, WorkerStateName } from '../../herd/status.ts'
 
-/** One series of a metric with labels of its own. */
+/** One series of a metric that has its own labels. */
 export interface Series {
   readonly labels: Readonly<Record<string, string>>
   readonly value: number
@@ -12,7 +12,7 @@ export interface Metric<S> {
   readonly name: string
   readonly help: string
   readonly type: 'gauge' | 'counter'
-  /** Labels of its own, besides `herd`, `group` and, for a worker, `worker`. */
+  /** Labels in addition to `herd`, `group` and, for a worker, `worker`. */
   readonly labels?: readonly string[]
   /** Undefined: not measured now, so there is no series. */
   readonly read: (source: S) => number | readonly Series[] | undefined
@@ -35,26 +35,26 @@ type ProcessMetric = Metric<SupervisorStatus>
 const about: readonly ProcessMetric[] = [
   {
     name: 'byre_info',
-    help: 'Always 1; what the process is, in labels.',
+    help: 'Always 1; host, bus and Node version are in labels.',
     type: 'gauge',
     labels: ['host', 'bus', 'node'],
     read: ({ host, bus }) => [{ labels: { host, bus: bus.kind, node: process.version }, value: 1 }],
   },
   {
     name: 'byre_start_time_seconds',
-    help: 'When the supervisor began, seconds since the epoch.',
+    help: 'Start time of the supervisor, seconds since the epoch.',
     type: 'gauge',
     read: ({ startedAt }) => startedAt / 1000,
   },
   {
     name: 'byre_ready_seconds',
-    help: 'From the start of the process until the herd was ready.',
+    help: 'Time from the start of the process until the herd was ready.',
     type: 'gauge',
     read: ({ phases }) => seconds(phases.readyMs),
   },
   {
     name: 'byre_phase',
-    help: 'Always 1; starting, up, draining or down, in a label.',
+    help: 'Always 1; the phase (starting, up, draining or down) is in a label.',
     type: 'gauge',
     labels: ['phase'],
     read: ({ phase }) => (phase === undefined ? undefined : [{ labels: { phase }, value: 1 }]),
@@ -100,30 +100,30 @@ const memoryAndCpu: readonly ProcessMetric[] = [
 ]
 
 const busAndAdmission: readonly ProcessMetric[] = [
-  gaugeFrom('byre_bus_connections', 'Upstream connections held now.', ({ bus }) => bus.connections),
-  gaugeFrom('byre_bus_up', 'Whether the bus behind the network works.', ({ bus }) =>
+  gaugeFrom('byre_bus_connections', 'Open upstream connections.', ({ bus }) => bus.connections),
+  gaugeFrom('byre_bus_up', 'Whether the upstream bus is reachable.', ({ bus }) =>
     bus.up === undefined ? undefined : Number(bus.up),
   ),
   gaugeFrom(
     'byre_bus_unsent_messages',
-    'Messages that wait to be sent or acknowledged.',
+    'Messages waiting to be sent or acknowledged.',
     ({ bus }) => bus.unsent,
   ),
   counterFrom('byre_bus_gaps_total', 'Lost subscriber connections.', ({ bus }) => bus.gaps),
   counterFrom(
     'byre_bus_rejected_total',
-    'Messages rejected while the bus was away.',
+    'Messages rejected while the bus was unreachable.',
     ({ bus }) => bus.rejected,
   ),
-  counterFrom('byre_bus_malformed_total', 'Deliveries that were no envelope.', ({ bus }) => bus.malformed),
-  gaugeFrom(
-    'byre_admission_loading_workers',
-    'Workers that load now.',
-    ({ admission }) => admission?.loading,
+  counterFrom(
+    'byre_bus_malformed_total',
+    'Deliveries that were not a valid envelope.',
+    ({ bus }) => bus.malformed,
   ),
+  gaugeFrom('byre_admission_loading_workers', 'Workers being loaded.', ({ admission }) => admission?.loading),
   gaugeFrom(
     'byre_admission_waiting_workers',
-    'Workers that wait for their turn to load.',
+    'Workers waiting for a load slot.',
     ({ admission }) => admission?.waiting,
   ),
 ]

@@ -1,5 +1,5 @@
-// What is told of each worker. Memory and CPU are those of its own thread or process: in the shared loop nobody can
-// measure a worker's part, and there is no series then.
+// The metrics of each worker. Memory and CPU are those of its thread or process: a worker's part of the shared loop cannot be
+// measured, so a worker there has no such series.
 
 import type { WorkerSample, WorkerStatus } from '../../herd/status.ts'
 import { seconds } from './process-metrics.ts'
@@ -10,7 +10,7 @@ type WorkerMetric = Metric<WorkerStatus>
 const life: readonly WorkerMetric[] = [
   {
     name: 'byre_worker_state',
-    help: 'Always 1; state, placement and activation of the worker, in labels.',
+    help: 'Always 1; state, placement and activation of the worker are in labels.',
     type: 'gauge',
     labels: ['state', 'placement', 'activation'],
     read: ({ state, placement, activation }) => [{ labels: { state, placement, activation }, value: 1 }],
@@ -24,62 +24,66 @@ const life: readonly WorkerMetric[] = [
     read: ({ failuresBy }) =>
       failuresBy && Object.entries(failuresBy).map(([verdict, value]) => ({ labels: { verdict }, value })),
   },
-  counter('byre_worker_wakes_total', 'Runs that were begun.', (w) => w.wakes),
+  counter('byre_worker_wakes_total', 'Runs that were started.', (w) => w.wakes),
   counter(
     'byre_worker_ticks_skipped_total',
-    'Ticks that came while a run was under way.',
+    'Ticks skipped because the previous one was still running.',
     (w) => w.ticksSkipped,
   ),
   gauge(
     'byre_worker_lease_held',
-    'Of a worker with a lease: 1 when its run holds it, 0 when it stands by.',
+    '1 when the worker holds its lease, 0 when it is on standby.',
     ({ lease }) => lease && Number(lease.held),
   ),
-  gauge('byre_worker_ready_time_seconds', 'When it was last ready, seconds since the epoch.', (w) =>
+  gauge('byre_worker_ready_time_seconds', 'Time when it was last ready, seconds since the epoch.', (w) =>
     seconds(w.readyAt),
   ),
-  gauge('byre_worker_last_exit_time_seconds', 'When its last run ended, seconds since the epoch.', (w) =>
+  gauge('byre_worker_last_exit_time_seconds', 'Time when its last run ended, seconds since the epoch.', (w) =>
     seconds(w.lastExit?.at),
   ),
   gauge(
     'byre_worker_load_seconds',
-    'How long its module took to load, where nothing else ran in its loop.',
+    'Load time of its module, if nothing else ran in its loop meanwhile.',
     (w) => seconds(w.load?.ms),
   ),
   gauge(
     'byre_worker_load_resident_bytes',
-    'RSS its load added to the process, where nothing else ran in that.',
+    'RSS added by loading its module, if nothing else ran in the process meanwhile.',
     (w) => w.load?.rssBytes,
   ),
 ]
 
 const stalls: readonly WorkerMetric[] = [
-  counter('byre_worker_stalls_total', 'Times it held its loop.', (w) => w.stalls?.count ?? 0),
+  counter('byre_worker_stalls_total', 'Times it blocked its event loop.', (w) => w.stalls?.count ?? 0),
 ]
 
 const bus: readonly WorkerMetric[] = [
   counter(
     'byre_worker_bus_dropped_total',
-    'Messages dropped because it was behind or stopped.',
+    'Messages dropped because the worker was too slow or stopped.',
     (w) => w.busDropped ?? 0,
   ),
   counter(
     'byre_worker_bus_unclaimed_total',
-    'Kept messages no subscription of it covered.',
+    'Queued messages that matched none of its subscriptions.',
     (w) => w.unclaimed ?? 0,
   ),
-  gauge('byre_worker_queued_messages', 'Messages kept until it takes them.', (w) => w.queued ?? 0),
+  gauge(
+    'byre_worker_queued_messages',
+    'Messages queued until the worker receives them.',
+    (w) => w.queued ?? 0,
+  ),
 ]
 
 const sample: readonly WorkerMetric[] = [
   sampled(
     'byre_worker_cpu_ratio',
-    'CPU of its thread or process over the last window, 1 is one core.',
+    'CPU usage of its thread or process over the last window; 1 is one core.',
     (s) => s.cpuRatio,
   ),
   {
     name: 'byre_worker_cpu_seconds_total',
-    help: 'CPU time of its thread or process since the run began.',
+    help: 'CPU time of its thread or process since the start of the run.',
     type: 'counter',
     read: ({ sample }) => seconds(sample?.cpuMs),
   },
@@ -94,9 +98,9 @@ const sample: readonly WorkerMetric[] = [
     'Private memory: Anonymous of smaps_rollup.',
     (s) => s.anonBytes,
   ),
-  sampled('byre_worker_heap_used_bytes', 'Its heap in use, from V8.', (s) => s.heap?.usedBytes),
-  sampled('byre_worker_heap_limit_bytes', 'The limit of its heap, from V8.', (s) => s.heap?.limitBytes),
-  sampled('byre_worker_sample_age_seconds', 'How old RSS and CPU are.', (s) => seconds(s.ageMs)),
+  sampled('byre_worker_heap_used_bytes', 'Heap in use, from V8.', (s) => s.heap?.usedBytes),
+  sampled('byre_worker_heap_limit_bytes', 'Heap limit, from V8.', (s) => s.heap?.limitBytes),
+  sampled('byre_worker_sample_age_seconds', 'Age of the RSS and CPU figures.', (s) => seconds(s.ageMs)),
 ]
 
 export const WORKER_METRICS: readonly WorkerMetric[] = [...life, ...stalls, ...bus, ...sample]

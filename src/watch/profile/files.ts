@@ -1,14 +1,14 @@
-// Profiles on disk: ten of each kind and label in the state folder, the oldest go first. What byre keeps by itself has a
-// label of its own, so that it never costs one that somebody asked for.
+// Profiles on disk: at most ten of each kind and label in the state folder; the oldest are deleted. Profiles that byre takes by
+// itself have separate labels, so that they never replace one that a user requested.
 
 import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureFolder } from '../../base/places.ts'
 
 export interface ProfileFolder {
-  /** Of the herd's state. */
+  /** The state folder of the herd. */
   readonly folder: string
-  /** In the names of the files. */
+  /** Part of the file names. */
   readonly label: string
 }
 
@@ -21,15 +21,15 @@ export function keepProfile(
   text: string,
   nowMs: number,
 ): string {
-  const home = join(folder, 'profiles')
-  ensureFolder(home)
+  const target = join(folder, 'profiles')
+  ensureFolder(target)
   const stamp = new Date(nowMs).toISOString().replace(/[:.]/g, '-')
   const alike = `${label}.${kind === 'cpu' ? 'cpuprofile' : 'heapprofile'}`
-  const file = join(home, `${stamp}.${alike}`)
+  const file = join(target, `${stamp}.${alike}`)
   // A stamp has no dot; a label may.
-  const old = readdirSync(home).filter((name) => name.slice(name.indexOf('.') + 1) === alike)
+  const old = readdirSync(target).filter((name) => name.slice(name.indexOf('.') + 1) === alike)
   for (const name of old.toSorted().slice(0, Math.max(0, old.length - KEPT + 1)))
-    rmSync(join(home, name), { force: true })
+    rmSync(join(target, name), { force: true })
   writeFileSync(file, text, { mode: 0o600 })
   return file
 }

@@ -1,26 +1,85 @@
-// `byre profile`: V8's sampling profilers over a window of the shared loop, charged to its workers, and the raw profile in a
-// file for Chrome DevTools and speedscope. Loaded when asked for; one at a time.
+// `byre profile` and POST /profile: runs V8's sampling profiler over a window, attributes the samples to workers, and keeps the raw
+// profile in a file for Chrome DevTools and speedscope. Loaded with the first profile; one profile at a time.
 
 import { Session } from 'node:inspector'
 import type { HeapProfiler, Profiler } from 'node:inspector'
 import { pathToFileURL } from 'node:url'
 import type { Clock } from '../../base/clock.ts'
-import { ByreError } from '../../base/errors.ts'
-import type { ProfileReport, ProfileRequest, ProfileSource } from '../../herd/status.ts'
-import { attribute } from './attribute.ts'
+import { isRecord } from '../../base/check.ts'
+import { ByreError, describeProblems } from '../../base/errors.ts'
+import type { Problem } from '../../base/errors.ts'
+import type { ControlTarget, ProfileReport, ProfileRequest, ProfileSource } from '../../herd/status.ts'
+import { attribute, ownersOf } from './attribute.ts'
 import type { CallNode } from './attribute.ts'
 import { keepProfile } from './files.ts'
-import { ownersOf } from './owners.ts'
 
+const WINDOW_MS: readonly [min: number, max: number] = [100, 60_000]
 const CPU_INTERVAL_US = 1000
-/** What a sample stands for at most: beyond it the process waited for a core, which is nobody's CPU. */
+/** Most time that one sample stands for: beyond this the process waited for a core, which is no worker's CPU time. */
 const SAMPLE_MAX_US = 5 * CPU_INTERVAL_US
 const HEAP_INTERVAL_BYTES = 32_768
 
-/** V8 has one heap sampler for an isolate: the end of one window would end that of another. */
+/** A request is in progress, for this loop or for that of a child. */
+let requested = false
+/** A profile of this loop is in progress: V8 has one heap sampler per isolate, so the end of one window would end another. */
 let running = false
 
-/** Rejects where there is no inspector, and with BYRE_CONTROL_BUSY while another is taken of this loop. The loop is held for some milliseconds at both ends of the window. */
+/**
+ * Checks a request from outside and takes the profile. `windowMs` is 100 to 60,000 (default 5000), `kind` 'cpu' (default) or
+ * 'heap'. Throws BYRE_ARGUMENT_INVALID, BYRE_CONTROL_BUSY while another request is in progress, BYRE_CONTROL_REFUSED when
+ * `worker` cannot be profiled, BYRE_UNSUPPORTED when this process has no shared loop.
+ */
+export async function requestProfile(body: unknown, target: ControlTarget): Promise<ProfileReport> {
+  const { worker, ...request } = parseRequest(body)
+  const source = target.profileSource?.()
+  if (source === undefined)
+    throw new ByreError('BYRE_UNSUPPORTED', 'Cannot take a profile: this process hosts no shared loop.')
+  if (requested)
+    throw new ByreError(
+      'BYRE_CONTROL_BUSY',
+      'Cannot take a profile: another one is in progress. Try again when it has finished.',
+    )
+  requested = true
+  try {
+    const outside = worker === undefined ? 'shared' : source.outside(worker)
+    if (outside === 'absent')
+      throw new ByreError(
+        'BYRE_CONTROL_REFUSED',
+        `Cannot profile '${worker}': it has no run here that can be profiled. Start it first. A script can be profiled only in a process and with inside: true.`,
+      )
+    const { folder, label } = source
+    return await (outside === 'shared'
+      ? takeProfile(request, source)
+      : outside({ ...request, folder, label }))
+  } finally {
+    requested = false
+  }
+}
+
+function parseRequest(body: unknown): ProfileRequest {
+  const given = isRecord(body) ? body : {}
+  const { kind = 'cpu', windowMs = 5000, worker } = given
+  const problems: Problem[] = []
+  const unknown = Object.keys(given).find((key) => !['kind', 'windowMs', 'worker'].includes(key))
+  if (unknown !== undefined)
+    problems.push({
+      path: unknown.slice(0, 40),
+      message: 'unknown key; the known keys are kind, windowMs, worker',
+    })
+  if (kind !== 'cpu' && kind !== 'heap') problems.push({ path: 'kind', message: "must be 'cpu' or 'heap'" })
+  const [min, max] = WINDOW_MS
+  if (typeof windowMs !== 'number' || !(windowMs >= min && windowMs <= max))
+    problems.push({ path: 'windowMs', message: `must be a number from ${min} to ${max}` })
+  if (worker !== undefined && typeof worker !== 'string')
+    problems.push({ path: 'worker', message: 'must be a name' })
+  if (problems.length > 0)
+    throw new ByreError('BYRE_ARGUMENT_INVALID', describeProblems('Cannot take a profile', problems))
+  const request = { kind: kind as ProfileRequest['kind'], windowMs: windowMs as number }
+  return typeof worker === 'string' ? { ...request, worker } : request
+}
+
+/** Profiles the loop of this thread. Rejects where there is no inspector, and with BYRE_CONTROL_BUSY while another profile of
+ *  this loop is in progress. Blocks the loop for some milliseconds at both ends of the window. */
 export async function takeProfile(
   { kind, windowMs }: ProfileRequest,
   deps: Omit<ProfileSource, 'outside'>,
@@ -28,7 +87,7 @@ export async function takeProfile(
   if (running)
     throw new ByreError(
       'BYRE_CONTROL_BUSY',
-      'Cannot take a profile: another one of this loop is being taken. Ask again when it is done.',
+      'Cannot take a profile: another one of this loop is in progress. Try again when it has finished.',
     )
   running = true
   const session = new Session()
@@ -70,7 +129,7 @@ async function sampleCpu(session: Session, windowMs: number, clock: Clock): Prom
   return { root: cpuTree(profile), text: JSON.stringify(profile) }
 }
 
-/** What was allocated within the window and still lives at its end. */
+/** Samples what was allocated within the window and is still alive at its end. */
 async function sampleHeap(session: Session, windowMs: number, clock: Clock): Promise<Raw> {
   await post(session, 'HeapProfiler.startSampling', { samplingInterval: HEAP_INTERVAL_BYTES })
   await elapsed(windowMs, clock)
@@ -81,7 +140,7 @@ async function sampleHeap(session: Session, windowMs: number, clock: Clock): Pro
 async function post<T>(session: Session, method: string, params: object = {}): Promise<T> {
   return new Promise((resolve, reject) => {
     session.post(method, params, (error: Error | null, result?: object) => {
-      // Out of the inspector's own call: it must not be disconnected within one.
+      // Not inside the callback: disconnecting there can hang.
       setImmediate(() => (error === null ? resolve(result as T) : reject(error)))
     })
   })
@@ -94,7 +153,7 @@ function elapsed(ms: number, clock: Clock): Promise<void> {
 function cpuTree(profile: Profiler.Profile): CallNode {
   const self = new Map<number, number>()
   const deltas = profile.timeDeltas ?? []
-  // A delta is the time before its sample: what was sampled has run until the next one.
+  // A delta is the time before its sample; the sampled function has run until the next sample.
   const charged = (deltaUs = 0): number => Math.min(SAMPLE_MAX_US, Math.max(0, deltaUs))
   profile.samples?.forEach((id, i) => self.set(id, (self.get(id) ?? 0) + charged(deltas[i + 1])))
   const byId = new Map(profile.nodes.map((node) => [node.id, node]))

@@ -1,25 +1,23 @@
-// Watches the threads and processes of a herd from outside, from /proc: a worker whose loop is starved is sampled like any
-// other. One timer for all of them, and none while there is nobody to watch. Loaded with the first thread or process.
+// Samples the threads and processes of a herd from /proc, so that a worker whose loop is starved is sampled like any other. One
+// timer serves all of them; without a thread or process there is none. Loaded with the first thread or process.
 
 import type { Clock, Timer } from '../../base/clock.ts'
 import type { Logger } from '../../log/logger.ts'
 import { PROC_ROOT } from '../../procfs/read.ts'
 import { readStat } from '../../procfs/stat.ts'
 import type { HeapFigures, WorkerSample } from '../../herd/status.ts'
-import { readUnits, USUAL_UNITS } from './read-figures.ts'
-import type { KernelUnits } from './read-figures.ts'
-import { Target } from './target.ts'
-import type { Watched } from './target.ts'
+import { readUnits, Target, USUAL_UNITS } from './target.ts'
+import type { KernelUnits, Watched } from './target.ts'
 
-/** One run of one worker, watched until `close`. */
+/** One run of one worker, sampled until `close`. */
 export interface Watch {
-  /** What is known now, absent parts with their reasons; undefined when nobody samples. */
+  /** The current figures, absent ones with their reasons; undefined when the sampler is off. */
   read(): WorkerSample | undefined
-  /** The last figures that could be taken, for the evidence of its end. */
+  /** The last figures that could be read, as evidence for the end of the run. */
   last(): WorkerSample | undefined
-  /** The guest's answer to `ask`. */
+  /** The child's answer to `requestHeap`. */
   heap(figures: HeapFigures): void
-  /** Its series ends here. Idempotent. */
+  /** Ends the series. Idempotent. */
   close(): void
 }
 
@@ -40,24 +38,24 @@ export interface SamplerOptions extends SamplerSettings {
   readonly root?: string
 }
 
-/** The first sample of a run comes this early, so that a short one has figures too. */
+/** Delay of the first sample of a run, so that a short run has figures too. */
 const FIRST_MS = 1000
 
 export function createSampler(options: SamplerOptions): Sampler {
-  const why = whyNot(options)
+  const why = whyOff(options)
   if (why === undefined) return new ProcSampler(options)
-  let told = false
+  let logged = false
   return {
     watch() {
-      if (!told)
+      if (!logged)
         options.log.info({ event: 'sampler-off', why }, `no figures of threads and processes: ${why}`)
-      told = true
+      logged = true
       return { read: () => undefined, last: () => undefined, heap: () => {}, close: () => {} }
     },
   }
 }
 
-function whyNot({ enabled, root }: SamplerOptions): string | undefined {
+function whyOff({ enabled, root }: SamplerOptions): string | undefined {
   if (!enabled) return 'sampler.enabled is false'
   const self = readStat(process.pid, root)
   return self.ok ? undefined : `${self.path} is ${self.reason}`
@@ -67,8 +65,8 @@ class ProcSampler implements Sampler {
   readonly #options: SamplerOptions
   readonly #units: KernelUnits
   readonly #targets = new Map<Target, { due: number }>()
-  /** Workers and reasons told already. */
-  readonly #told = new Set<string>()
+  /** Workers and reasons logged already. */
+  readonly #logged = new Set<string>()
   #timer: Timer | undefined
 
   constructor(options: SamplerOptions) {
@@ -78,7 +76,7 @@ class ProcSampler implements Sampler {
     if (!units.ok)
       options.log.warn(
         { event: 'sampler-units', reason: units.reason, ...USUAL_UNITS },
-        `${units.path} is ${units.reason}: taking ${USUAL_UNITS.ticksPerSecond} clock ticks a second and pages of ${USUAL_UNITS.pageSizeBytes} bytes for granted`,
+        `${units.path} is ${units.reason}: assuming ${USUAL_UNITS.ticksPerSecond} clock ticks a second and pages of ${USUAL_UNITS.pageSizeBytes} bytes`,
       )
   }
 
@@ -110,7 +108,7 @@ class ProcSampler implements Sampler {
     this.#timer = clock.setTimer(delayMs, () => this.#tick(), { unref: true })
   }
 
-  /** Takes what is due, and with it what would be within a tenth of the interval: one wake-up for both. */
+  /** Samples the targets that are due now or within a tenth of the interval, to share one wake-up. */
   #tick(): void {
     const { intervalMs } = this.#options
     const moment = this.#moment()
@@ -126,12 +124,12 @@ class ProcSampler implements Sampler {
     const outcome = target.take(moment)
     if (outcome === 'taken') return
     const { worker, kind, pid } = target.watched
-    // Its end is told by the placement; here it only stops. What is read wrong once may be right the next time.
+    // The placement reports the end of the run. A reading that failed once may succeed the next time.
     if (outcome === 'gone') this.#targets.delete(target)
     const key = `${worker}:${outcome}`
-    if (this.#told.has(key)) return
-    this.#told.add(key)
-    const what = outcome === 'gone' ? 'is gone, or its pid is used again' : `cannot be read: ${outcome}`
+    if (this.#logged.has(key)) return
+    this.#logged.add(key)
+    const what = outcome === 'gone' ? 'is gone, or its pid was reused' : `cannot be read: ${outcome}`
     this.#options.log.warn(
       { event: 'sampler-stopped', worker, pid, reason: outcome },
       `no figures of '${worker}' for now: its ${kind} ${what}`,

@@ -1,27 +1,33 @@
-// The figures of one run of one worker. They belong to the run: the next one begins with none, and what can no longer be
-// read is absent with the reason instead of standing still.
+// The /proc and V8 figures of one run of one worker in a thread or process. They belong to the run: the next run begins without
+// any, and a figure that can no longer be read is absent, with the reason, instead of keeping its last value.
+//
+// The CPU time of a process includes the threads it has ended, so it comes from clock ticks; that of a thread comes from the
+// scheduler in nanoseconds where the kernel counts it.
 
-import { PROC_ROOT } from '../../procfs/read.ts'
-import type { ProcReason, ProcResult } from '../../procfs/read.ts'
+import type { ProcFailure, ProcReason, ProcResult } from '../../procfs/read.ts'
+import { PROC_ROOT, readProc } from '../../procfs/read.ts'
+import { readAuxv } from '../../procfs/auxv.ts'
+import { readTaskSchedstat } from '../../procfs/schedstat.ts'
 import { readSmapsRollup } from '../../procfs/smaps-rollup.ts'
+import { parseStat, readStat } from '../../procfs/stat.ts'
+import type { ProcStat } from '../../procfs/stat.ts'
+import { readStatm } from '../../procfs/statm.ts'
 import type { HeapFigures, WorkerSample } from '../../herd/status.ts'
-import type { KernelUnits, Reading } from './read-figures.ts'
-import { readProcessFigures, readThreadFigures } from './read-figures.ts'
 
-/** What is watched. */
+/** The thread or process to sample. */
 export interface Watched {
   readonly worker: string
   readonly kind: 'thread' | 'process'
   readonly pid: number
-  /** The kernel's id of the thread; undefined for one that does not tell, which is a script. */
+  /** The kernel's id of the thread; undefined for a script, which does not report it. */
   readonly tid?: number
-  /** When it was launched, monotonic ms: its CPU time was 0 then. */
+  /** Time of launch, monotonic ms; the CPU time was 0 then. */
   readonly launchedAt: number
-  /** Asks for the figures of its V8 heap; the answer comes by `heap`. Absent for a script without byre's code inside. */
-  readonly ask?: () => void
+  /** Requests the figures of its V8 heap; the answer arrives through `heap`. Absent for a script without `inside: true`. */
+  readonly requestHeap?: () => void
 }
 
-/** `gone`: nothing more will come; else why the reading failed. */
+/** `gone`: there will be no further samples. Any other reason: this reading failed. */
 export type Outcome = 'taken' | 'gone' | ProcReason
 
 interface Moment {
@@ -31,12 +37,12 @@ interface Moment {
 interface Taken {
   readonly moment: Moment
   readonly reading: Reading
-  /** CPU since the reading before. */
+  /** CPU time since the previous reading, per wall-clock time. */
   readonly ratio: number
   readonly windowMs: number
 }
-/** Its own word on its heap. */
-interface Told {
+/** Its heap as reported by the child. */
+interface HeapReport {
   readonly moment: Moment
   readonly figures: HeapFigures
 }
@@ -47,11 +53,11 @@ interface Smaps {
 }
 
 const NO_THREAD_MEMORY = 'the kernel keeps no memory per thread; see heap, which is V8'
-const NO_TID = 'its kernel thread is not known: a script does not tell it'
+const NO_TID = 'its kernel thread is not known: a script does not report it'
 const GONE = 'its process is gone'
-/** PSS walks every page table: at every fourth sample. */
+/** Samples per PSS reading: it walks every page table. */
 const PSS_EVERY = 4
-/** An answer older than so many intervals is not shown any more. */
+/** A heap report older than this many intervals is no longer shown. */
 const HEAP_INTERVALS = 3
 
 export class Target {
@@ -60,13 +66,13 @@ export class Target {
   readonly #root: string
   #startTicks: number | undefined
   #taken: Taken | undefined
-  /** Outlives a reading that fails: evidence, never shown as a figure of now. */
+  /** Kept when a reading fails, as evidence; never shown as a current figure. */
   #last: Taken | undefined
   #smaps: Smaps | undefined
   #smapsReason: string | undefined
-  #heap: Told | undefined
+  #heap: HeapReport | undefined
   #failed: string | undefined
-  #asked = false
+  #requested = false
   #count = 0
 
   constructor(watched: Watched, units: KernelUnits, root: string = PROC_ROOT) {
@@ -77,9 +83,9 @@ export class Target {
 
   /** Takes a sample now. */
   take(moment: Moment): Outcome {
-    // One question at a time: a starved loop would find a queue of them.
-    if (!this.#asked) this.watched.ask?.()
-    this.#asked = true
+    // One request at a time: they would queue up for a starved loop.
+    if (!this.#requested) this.watched.requestHeap?.()
+    this.#requested = true
     const result = this.#read()
     if (result === undefined) return 'taken'
     if (!result.ok) return this.#lost(result.reason)
@@ -96,13 +102,13 @@ export class Target {
     return 'taken'
   }
 
-  /** Its own word on its heap. */
+  /** The child's answer to `requestHeap`. */
   heap(figures: HeapFigures, moment: Moment): void {
-    this.#asked = false
+    this.#requested = false
     this.#heap = { moment, figures }
   }
 
-  /** What is known now; `intervalMs` decides what is too old. */
+  /** The current figures. `intervalMs` determines which are too old. */
   sample(now: Moment, intervalMs: number): WorkerSample {
     const unavailable: Record<string, string> = {}
     const taken = this.#failed === undefined ? this.#taken : undefined
@@ -123,7 +129,7 @@ export class Target {
     }
   }
 
-  /** The last figures that could be taken, whatever happened since; for the evidence of its end. */
+  /** The last figures that could be read, as evidence for the end of the run. */
   evidence(now: Moment): WorkerSample | undefined {
     if (this.#last === undefined && this.#heap === undefined) return undefined
     return {
@@ -178,7 +184,7 @@ export class Target {
     return heap.ageMs > HEAP_INTERVALS * intervalMs ? undefined : heap
   }
 
-  #heapFigures({ figures, moment }: Told, now: Moment): NonNullable<WorkerSample['heap']> {
+  #heapFigures({ figures, moment }: HeapReport, now: Moment): NonNullable<WorkerSample['heap']> {
     return { source: 'v8', ...figures, ageMs: Math.round(now.monotonic - moment.monotonic) }
   }
 
@@ -187,7 +193,8 @@ export class Target {
   }
 
   #noHeap(now: Moment): string {
-    if (this.watched.ask === undefined) return 'a script can be asked only in a process and with inside: true'
+    if (this.watched.requestHeap === undefined)
+      return 'a script reports its heap only in a process and with inside: true'
     if (this.#heap === undefined) return 'it has not answered yet'
     const seconds = Math.round((now.monotonic - this.#heap.moment.monotonic) / 1000)
     return `its loop has not answered for ${seconds} s`
@@ -196,4 +203,68 @@ export class Target {
 
 function round4(value: number): number {
   return Math.round(value * 10_000) / 10_000
+}
+
+/** The units of this kernel's files. */
+export interface KernelUnits {
+  readonly ticksPerSecond: number
+  readonly pageSizeBytes: number
+}
+
+/** Used where the kernel does not report them. Correct for every Linux that Node runs on, except for pages of 16 or 64 KiB on
+ *  some arm64 and ppc64 machines. */
+export const USUAL_UNITS: KernelUnits = { ticksPerSecond: 100, pageSizeBytes: 4096 }
+
+interface Reading {
+  /** Start time in ticks since boot: together with the pid it identifies one process permanently. */
+  readonly startTicks: number
+  /** User and system time since the start. */
+  readonly cpuMs: number
+  /** Absent for a thread: the kernel keeps no memory per thread. */
+  readonly rssBytes?: number
+}
+
+/** A failure means that USUAL_UNITS must be used. */
+export function readUnits(root: string = PROC_ROOT): ProcResult<KernelUnits> {
+  return readAuxv('self', root)
+}
+
+/** Returns `gone` also for a zombie, and for a process that is exiting. */
+function readProcessFigures(pid: number, units: KernelUnits, root: string): ProcResult<Reading> {
+  const stat = readStat(pid, root)
+  if (!stat.ok) return stat
+  if (hasEnded(stat.value)) return gone(`${root}/${pid}/stat`)
+  const statm = readStatm(pid, units.pageSizeBytes, root)
+  if (!statm.ok) return statm
+  // An exiting process has released its memory some time before it is a zombie: all zeros then (fs/proc/array.c).
+  if (statm.value.sizeBytes === 0) return gone(`${root}/${pid}/statm`)
+  const { startTicks } = stat.value
+  return {
+    ok: true,
+    value: { startTicks, cpuMs: ticksMs(stat.value, units), rssBytes: statm.value.rssBytes },
+  }
+}
+
+/** The same for one thread, without memory. */
+function readThreadFigures(pid: number, tid: number, units: KernelUnits, root: string): ProcResult<Reading> {
+  const stat = readProc(pid, `task/${tid}/stat`, parseStat, root)
+  // The folder of an ended thread is missing in that of a live process.
+  if (!stat.ok) return stat.reason === 'unsupported' ? gone(stat.path) : stat
+  if (hasEnded(stat.value)) return gone(`${root}/${pid}/task/${tid}/stat`)
+  const scheduled = readTaskSchedstat(pid, tid, root)
+  // In a kernel built without scheduler statistics the file exists and contains zeros.
+  const cpuMs = scheduled.ok && scheduled.value.cpuMs > 0 ? scheduled.value.cpuMs : ticksMs(stat.value, units)
+  return { ok: true, value: { startTicks: stat.value.startTicks, cpuMs } }
+}
+
+function ticksMs({ userTicks, systemTicks }: ProcStat, units: KernelUnits): number {
+  return ((userTicks + systemTicks) * 1000) / units.ticksPerSecond
+}
+
+function hasEnded({ state }: ProcStat): boolean {
+  return state === 'Z' || state === 'X'
+}
+
+function gone(path: string): ProcFailure {
+  return { ok: false, reason: 'gone', path }
 }

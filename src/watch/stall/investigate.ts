@@ -1,312 +1,284 @@
-// One stall from its discovery to its end: who holds the loop, where, and for how long, told in the log while it lasts.
-// Runs in the watching thread for the shared loop, in the supervisor's own loop for those of threads and processes; loaded
-// with the first stall.
+// One stall from its detection to its end: finds the worker and the place, logs both while the loop is still blocked, and
+// reports how long it took. Runs in the watching thread for the shared loop, and in the supervisor's loop for threads and
+// processes. Loaded with the first stall.
 
 import { formatDurationMs } from '../../base/durations.ts'
 import { readTaskSchedstat } from '../../procfs/schedstat.ts'
-import type { LineBudget } from './line-budget.ts'
-import { placeOf, showFrames } from './name-culprit.ts'
-import type { Culprit, Frame, Place } from './name-culprit.ts'
+import type { LineBudget } from '../line-budget.ts'
+import { culpritText, framesText, placeOf, placeText, stallText } from './culprit.ts'
+import type { Culprit, Frame, Place } from './culprit.ts'
 import type { Pause, Paused, Pausing } from './pause.ts'
 import type { Stall, WatchedWorker } from './protocol.ts'
 
-/** What a stall is told to; a Logger. */
+/** The part of a Logger that stalls are reported to. */
 export interface StallLog {
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
 }
 
-/** How the loop is looked into while it is held. */
-export interface Inspector {
+/** Access to the stack of a blocked loop. */
+export interface LoopInspector {
   readonly pause: Pause
-  /** Paths of byre's own code begin with it. */
+  /** Prefix of the paths of byre's own code. */
   readonly ownRoot: string
   readonly nameOf: (paused: Paused) => Culprit | undefined
-  /** Keeps the profile of a stall; undefined: no worker asks for it. */
-  readonly keep: ((profile: string) => string) | undefined
+  /** Writes a profile to disk and returns its path; undefined: no worker has stall.profile. */
+  readonly keepProfile: ((profile: string) => string) | undefined
 }
 
-export interface Investigation {
-  /** Or why there is none. */
-  readonly inspector: Inspector | string
+export interface BlockedLoop {
+  /** A text: the reason why its stack cannot be taken. */
+  readonly inspector: LoopInspector | string
   readonly workerOf: (name: string) => WatchedWorker | undefined
-  /** Without a stack: the worker the loop went into last, or the only one in it. */
+  /** The culprit without a stack: the worker the loop entered last, or the only one in it. */
   readonly guess: () => Culprit | undefined
   /** The loop answers again, or is gone. */
   readonly over: () => boolean
-  /** It ended inside the stall. */
+  /** The loop ended during the stall. */
   readonly gone: () => boolean
-  /** At least this long, now. */
+  /** The loop has been blocked for at least this long. */
   readonly blockedMs: () => number
   readonly budget: LineBudget
   readonly log: StallLog
-  /** As a sentence says it. @example 'the loop' */
-  readonly loop: string
-  /** Told of the stall as soon as it is known what it is, and every second from there on. */
-  readonly note: (stall: Stall) => void
-  /** It is over. */
-  readonly dropNote: () => void
-  /** Ends what never gives the loop back; absent where others see to that. */
-  readonly end?: (stall: Stall) => void
+  /** Its name in a sentence. @example 'the loop' */
+  readonly name: string
+  /** Called when the stall has been investigated, and every second from then on. */
+  readonly onProgress: (stall: Stall) => void
+  readonly onOver: () => void
+  /** Kills a loop that is never released; absent when the stop timeout of the run does that. */
+  readonly kill?: (stall: Stall) => void
 }
 
-/** JavaScript stops within 60 ms, once it has a core: what has not stopped by then is native code. */
+/** JavaScript stops within 60 ms once it has a core: code that has not stopped after this time is native. */
 const NATIVE_AFTER_MS = 300
-/** A loop that is blocked this long after it could be paused was not in native code, or is not any more. */
-const BACK_MS = 200
+/** A loop still blocked this long after it was paused was not in native code, or has left it. */
+const RETURNED_MS = 200
 const POLL_MS = 20
-/** The note says how long the loop was held to within this. */
-const NOTE_EVERY_MS = 1000
+/** Precision of the duration in the note on disk. */
+const PROGRESS_EVERY_MS = 1000
 
-/** Resolves when the loop answers again, with what held it; undefined when that was nobody whose stalls are told. */
-export async function investigate(asked: Investigation): Promise<Stall | undefined> {
-  const patience = deadlineOf(asked)
-  if (!(await blockedUntil(asked, patience))) return undefined
+/** Resolves with the stall when the loop answers again; with undefined when no worker with `detect` blocked it. */
+export async function investigate(loop: BlockedLoop): Promise<Stall | undefined> {
+  if (!(await blockedUntil(loop, guessedAfterMs(loop)))) return undefined
   const at = Date.now()
   try {
-    return typeof asked.inspector === 'string'
-      ? await unseen(asked, asked.inspector, at)
-      : await look(asked, asked.inspector, at)
+    return typeof loop.inspector === 'string'
+      ? await withoutStack(loop, loop.inspector, at)
+      : await withStack(loop, loop.inspector, at)
   } finally {
-    asked.dropNote()
+    loop.onOver()
   }
 }
 
-async function look(asked: Investigation, inspector: Inspector, at: number): Promise<Stall | undefined> {
+async function withStack(
+  loop: BlockedLoop,
+  inspector: LoopInspector,
+  at: number,
+): Promise<Stall | undefined> {
   let paused: Paused | undefined
   let native = false
-  const { ownRoot, keep } = inspector
-  // After native code only the first stack tells of it: what follows may be somebody else's.
-  const wanted = (frames: readonly Frame[]): boolean => native || placeOf(frames, ownRoot) !== undefined
-  const sampled = (where: Paused): boolean =>
-    keep !== undefined && wantsProfile(asked, judge(inspector, where).culprit?.worker)
-  const pausing = inspector.pause({ wanted, onPaused: (where) => (paused = where), sampled })
+  const { ownRoot, keepProfile } = inspector
+  // After native code only the first stack counts: the next one may show code of another worker.
+  const usable = (frames: readonly Frame[]): boolean => native || placeOf(frames, ownRoot) !== undefined
+  const sampled = (stack: Paused): boolean =>
+    keepProfile !== undefined && wantsProfile(loop, explain(inspector, stack).culprit?.worker)
+  const pausing = inspector.pause({ usable, onPaused: (stack) => (paused = stack), sampled })
   try {
-    if (pausing.refused !== undefined) return await unseen(asked, pausing.refused, at)
-    const known = (): boolean => paused !== undefined || asked.over()
-    await untilRan(known)
+    if (pausing.refused !== undefined) return await withoutStack(loop, pausing.refused, at)
+    await untilScheduled(() => paused !== undefined || loop.over())
     if (paused !== undefined) {
-      const stall = await inJavaScript(asked, inspector, paused, at)
-      await keepProfile(asked, keep, stall?.worker, pausing)
+      const stall = await inJavaScript(loop, inspector, paused, at)
+      await writeProfile(loop, keepProfile, stall?.worker, pausing)
       return stall
     }
-    if (asked.over()) return undefined
+    if (loop.over()) return undefined
     native = true
-    return await inNative(asked, inspector, () => paused, at)
+    return await inNative(loop, inspector, () => paused, at)
   } finally {
-    pausing.takeBack()
+    pausing.cancel()
   }
 }
 
-/** Larger ones are not written: ten of them are kept. */
+/** A larger profile is not written: ten profiles are kept. */
 const PROFILE_MAX_BYTES = 4_000_000
 
-/** What the loop did from the pause to the end of the stall, if its worker asks for that. */
-async function keepProfile(
-  asked: Investigation,
-  keep: Inspector['keep'],
+/** Writes the profile from the pause to the end of the stall, if the worker has stall.profile. */
+async function writeProfile(
+  loop: BlockedLoop,
+  keepProfile: LoopInspector['keepProfile'],
   worker: string | undefined,
   pausing: Pausing,
 ): Promise<void> {
-  if (keep === undefined || !wantsProfile(asked, worker)) return
+  if (keepProfile === undefined || !wantsProfile(loop, worker)) return
   const text = JSON.stringify(await pausing.profile())
   if (text === undefined || text.length > PROFILE_MAX_BYTES) {
     const bytes = text === undefined ? {} : { profileBytes: text.length, limitBytes: PROFILE_MAX_BYTES }
-    asked.log.warn({ event: 'stall-profile-dropped', worker, ...bytes }, 'no profile of the stall was kept')
+    loop.log.warn({ event: 'stall-profile-dropped', worker, ...bytes }, 'no profile of the stall was kept')
     return
   }
   try {
-    asked.log.warn({ event: 'stall-profile', worker, file: keep(text) }, 'a profile of the stall was kept')
+    const file = keepProfile(text)
+    loop.log.warn({ event: 'stall-profile', worker, file }, 'a profile of the stall was written')
   } catch (error) {
-    asked.log.error(
+    loop.log.error(
       { event: 'stall-profile-dropped', worker, why: String(error) },
-      'a profile could not be written',
+      'the profile of the stall could not be written',
     )
   }
 }
 
-function wantsProfile(asked: Investigation, worker: string | undefined): boolean {
-  return worker !== undefined && asked.workerOf(worker)?.profile === true
+function wantsProfile(loop: BlockedLoop, worker: string | undefined): boolean {
+  return worker !== undefined && loop.workerOf(worker)?.profile === true
 }
 
-/** The one last entered may be given more time than the most impatient of the herd. */
-function deadlineOf(asked: Investigation): number {
-  const guess = asked.guess()
-  const worker = guess === undefined ? undefined : asked.workerOf(guess.worker)
+/** The worker entered last may have a longer stall.after than the shortest of the herd. */
+function guessedAfterMs(loop: BlockedLoop): number {
+  const guess = loop.guess()
+  const worker = guess === undefined ? undefined : loop.workerOf(guess.worker)
   return worker?.afterMs ?? 0
 }
 
-async function blockedUntil(asked: Investigation, blockedMs: number): Promise<boolean> {
-  while (!asked.over() && asked.blockedMs() < blockedMs) await sleep(POLL_MS)
-  return !asked.over()
+async function blockedUntil(loop: BlockedLoop, blockedMs: number): Promise<boolean> {
+  while (!loop.over() && loop.blockedMs() < blockedMs) await sleep(POLL_MS)
+  return !loop.over()
 }
 
 async function inJavaScript(
-  asked: Investigation,
-  inspector: Inspector,
+  loop: BlockedLoop,
+  inspector: LoopInspector,
   paused: Paused,
   at: number,
 ): Promise<Stall | undefined> {
-  const { culprit, place } = judge(inspector, paused)
-  const patience = culprit === undefined ? undefined : asked.workerOf(culprit.worker)?.afterMs
-  if (!(await blockedUntil(asked, patience ?? 0))) return undefined
-  const stall: Stall = { kind: 'javascript', blockedMs: asked.blockedMs(), at, ...culprit, ...place }
-  asked.note(stall)
-  const told = tellsOf(asked, culprit)
-    ? tell(asked, stall, { stack: showFrames(paused.frames) }, sentence(asked, stall))
-    : false
-  return finish(asked, stall, told)
+  const { culprit, place } = explain(inspector, paused)
+  const afterMs = culprit === undefined ? undefined : loop.workerOf(culprit.worker)?.afterMs
+  if (!(await blockedUntil(loop, afterMs ?? 0))) return undefined
+  const stall: Stall = { kind: 'javascript', blockedMs: loop.blockedMs(), at, ...culprit, ...place }
+  loop.onProgress(stall)
+  const logged = isReported(loop, culprit) && logStall(loop, stall, { stack: framesText(paused.frames) })
+  return finish(loop, stall, logged)
 }
 
-/** It cannot be paused: who it is remains, and for how long. */
-async function unseen(asked: Investigation, why: string, at: number): Promise<Stall | undefined> {
-  if (asked.over()) return undefined
-  const stall: Stall = { blockedMs: asked.blockedMs(), at, ...asked.guess() }
-  asked.note(stall)
-  const told = tell(asked, stall, { unavailable: { function: why } }, sentence(asked, stall))
-  return finish(asked, stall, told)
+/** The loop cannot be paused: only the guessed worker and the duration are known. */
+async function withoutStack(loop: BlockedLoop, why: string, at: number): Promise<Stall | undefined> {
+  if (loop.over()) return undefined
+  const stall: Stall = { blockedMs: loop.blockedMs(), at, ...loop.guess() }
+  loop.onProgress(stall)
+  return finish(loop, stall, logStall(loop, stall, { unavailable: { function: why } }))
 }
 
 async function inNative(
-  asked: Investigation,
-  inspector: Inspector,
+  loop: BlockedLoop,
+  inspector: LoopInspector,
   paused: () => Paused | undefined,
   at: number,
 ): Promise<Stall | undefined> {
-  const guess = asked.guess()
-  const first: Stall = {
-    kind: 'native',
-    blockedMs: asked.blockedMs(),
-    at,
-    ...guess,
+  const guess = loop.guess()
+  const first: Stall = { kind: 'native', blockedMs: loop.blockedMs(), at, ...guess }
+  loop.onProgress(first)
+  const logged = isReported(loop, guess) && logStall(loop, first, { unavailable: unavailableIn(guess) })
+  await until(() => paused() !== undefined || loop.over())
+  const stack = paused()
+  const { culprit, place } = stack === undefined ? UNKNOWN : explain(inspector, stack)
+  const stall: Stall = { ...first, ...culprit, ...place, blockedMs: loop.blockedMs() }
+  if (logged && !loop.gone()) logConfirmed(loop, stall, stack)
+  if (stack !== undefined) {
+    await until(loop.over, RETURNED_MS)
+    if (!loop.over()) return await inJavaScript(loop, inspector, stack, at)
   }
-  asked.note(first)
-  const told = tellsOf(asked, guess)
-    ? tell(asked, first, { unavailable: unavailableIn(guess) }, sentence(asked, first))
-    : false
-  await until(() => paused() !== undefined || asked.over())
-  const where = paused()
-  const { culprit, place } = where === undefined ? NOTHING : judge(inspector, where)
-  const stall: Stall = { ...first, ...culprit, ...place, blockedMs: asked.blockedMs() }
-  if (told && !asked.gone()) confirm(asked, stall, where)
-  if (where !== undefined) {
-    await until(asked.over, BACK_MS)
-    if (!asked.over()) return await inJavaScript(asked, inspector, where, at)
-  }
-  return finish(asked, stall, told)
+  return finish(loop, stall, logged)
 }
 
-function confirm(asked: Investigation, stall: Stall, where: Paused | undefined): void {
+function logConfirmed(loop: BlockedLoop, stall: Stall, paused: Paused | undefined): void {
   const stack =
-    where === undefined
-      ? { unavailable: { function: 'the loop went on before it could be paused' } }
-      : { stack: showFrames(where.frames) }
-  asked.log.warn(
+    paused === undefined
+      ? { unavailable: { function: 'the loop continued before it could be paused' } }
+      : { stack: framesText(paused.frames) }
+  loop.log.warn(
     { event: 'stall-confirmed', ...stall, bestEffort: true, ...stack },
-    `native code is back after ${formatDurationMs(stall.blockedMs)}; the first stack after it says ${whose(stall)}${whereabouts(stall)}`,
+    `native code returned after ${formatDurationMs(stall.blockedMs)}; the first stack after it shows ${culpritText(stall)}${placeText(stall)}`,
   )
 }
 
-const NATIVE = 'native code cannot be paused; the stack comes when it returns'
+const NATIVE = 'native code cannot be paused; its stack is taken when it returns'
 
-/** Only Node 24 and later tell, without a price for each promise, which worker's code a turn of the loop enters. */
+/** Only Node 24 and later report which worker's code a turn enters without a cost for each promise. */
 function unavailableIn(guess: Culprit | undefined): Readonly<Record<string, string>> {
   return guess === undefined ? { function: NATIVE, worker: NATIVE } : { function: NATIVE }
 }
 
-const NOTHING: { readonly culprit: Culprit | undefined; readonly place: Place | undefined } = {
+const UNKNOWN: { readonly culprit: Culprit | undefined; readonly place: Place | undefined } = {
   culprit: undefined,
   place: undefined,
 }
 
-function judge({ nameOf, ownRoot }: Inspector, paused: Paused): typeof NOTHING {
+function explain({ nameOf, ownRoot }: LoopInspector, paused: Paused): typeof UNKNOWN {
   return { culprit: nameOf(paused), place: placeOf(paused.frames, ownRoot) }
 }
 
-/** What nobody can be named for is told as well; a worker with `detect: false` is not. */
-function tellsOf(asked: Investigation, culprit: Culprit | undefined): boolean {
-  return culprit === undefined || asked.workerOf(culprit.worker)?.detect !== false
+/** Stalls without a culprit are reported; those of a worker with `detect: false` are not. */
+function isReported(loop: BlockedLoop, culprit: Culprit | undefined): boolean {
+  return culprit === undefined || loop.workerOf(culprit.worker)?.detect !== false
 }
 
-function tell(asked: Investigation, stall: Stall, more: object, message: string): boolean {
-  const left = asked.budget.take(stall.worker ?? '', stall.kind ?? 'unseen', performance.now())
-  if (left === undefined) return false
-  asked.log.error({ event: 'stall', ...stall, ...more, ...(left === 0 ? {} : { leftOut: left }) }, message)
+/** False when the budget of the worker is used up. */
+function logStall(loop: BlockedLoop, stall: Stall, more: object): boolean {
+  const leftOut = loop.budget.take(stall.worker ?? '', stall.kind ?? 'unseen', performance.now())
+  if (leftOut === undefined) return false
+  const fields = { event: 'stall', ...stall, ...more, ...(leftOut === 0 ? {} : { leftOut }) }
+  loop.log.error(fields, stallText(stall, loop.name))
   return true
 }
 
-async function finish(asked: Investigation, stall: Stall, told: boolean): Promise<Stall> {
-  const worker = stall.worker === undefined ? undefined : asked.workerOf(stall.worker)
-  // A guess must not end the herd.
-  const patienceMs = worker?.eject === true && stall.by !== 'entered' ? endAfterMs(worker) : undefined
-  let noteDueMs = asked.blockedMs() + NOTE_EVERY_MS
-  while (!asked.over()) {
-    if (asked.blockedMs() >= noteDueMs) {
-      noteDueMs += NOTE_EVERY_MS
-      asked.note({ ...stall, blockedMs: asked.blockedMs() })
+async function finish(loop: BlockedLoop, stall: Stall, logged: boolean): Promise<Stall> {
+  const worker = stall.worker === undefined ? undefined : loop.workerOf(stall.worker)
+  // A guess must not kill the herd.
+  const killMs = worker?.eject === true && stall.by !== 'entered' ? killAfterMs(worker) : undefined
+  let dueMs = loop.blockedMs() + PROGRESS_EVERY_MS
+  while (!loop.over()) {
+    if (loop.blockedMs() >= dueMs) {
+      dueMs += PROGRESS_EVERY_MS
+      loop.onProgress({ ...stall, blockedMs: loop.blockedMs() })
     }
-    if (patienceMs !== undefined && asked.blockedMs() >= patienceMs)
-      asked.end?.({ ...stall, blockedMs: asked.blockedMs() })
+    if (killMs !== undefined && loop.blockedMs() >= killMs)
+      loop.kill?.({ ...stall, blockedMs: loop.blockedMs() })
     await sleep(POLL_MS)
   }
-  const blockedMs = asked.blockedMs()
-  if (told && !asked.gone()) {
+  const blockedMs = loop.blockedMs()
+  if (logged && !loop.gone()) {
     const name = stall.worker === undefined ? {} : { worker: stall.worker }
     const kind = stall.kind === undefined ? {} : { kind: stall.kind }
-    asked.log.warn(
+    loop.log.warn(
       { event: 'stall-over', ...name, ...kind, blockedMs },
-      `${asked.loop} goes on after ${formatDurationMs(blockedMs)}, held by ${whose(stall)}`,
+      `${loop.name} responds again after ${formatDurationMs(blockedMs)}; it was blocked by ${culpritText(stall)}`,
     )
   }
   return { ...stall, blockedMs }
 }
 
-/** What holds the loop for ten times its `after`, and ten seconds at least, never gives it back. */
-function endAfterMs(worker: WatchedWorker): number {
+/** Code that blocks the loop for ten times `stall.after`, and for at least ten seconds, never releases it. */
+function killAfterMs(worker: WatchedWorker): number {
   return Math.max(10_000, 10 * worker.afterMs)
 }
 
-function sentence(asked: Investigation, stall: Stall): string {
-  const duration = formatDurationMs(stall.blockedMs)
-  if (stall.kind === 'native' && stall.worker === undefined)
-    return `blocked in native code for ${duration}; the worker is known when it returns`
-  if (stall.kind === 'native' && stall.by === 'entered')
-    return `blocked in native code for ${duration}; worker last entered: ${stall.worker ?? 'none'}`
-  const how = stall.kind === 'native' ? ' in native code' : ''
-  return `${whose(stall)} holds ${asked.loop} for ${duration}${how}${whereabouts(stall)}`
-}
-
-/** @example 'worker reports' */
-export function whose(stall: Stall): string {
-  return stall.worker === undefined ? 'code of no known worker' : `worker ${stall.worker}`
-}
-
-/** @example ': sum (/srv/shop/totals.js:12)'; empty where that is not known. */
-function whereabouts(stall: Stall): string {
-  if (stall.file === undefined) return ''
-  const call = stall.call === undefined ? '' : `${stall.call} called by `
-  return `: ${call}${stall.function} (${stall.file}:${stall.line})`
-}
-
-/** A thread that gets no core for longer is called native all the same. */
+/** A thread without a core for longer than this is taken to be in native code all the same. */
 const STARVED_MAX_MS = 3000
 
-/** Waits until `done`, or the main thread has had NATIVE_AFTER_MS on a core or asleep: without a core it cannot stop either. */
-async function untilRan(done: () => boolean): Promise<void> {
+/** Waits until `done`, or until the main thread has been running or asleep for NATIVE_AFTER_MS: without a core it cannot stop. */
+async function untilScheduled(done: () => boolean): Promise<void> {
   const waitedMs = (): number | undefined => {
     const schedstat = readTaskSchedstat('self', process.pid) // the main thread's id is that of its process
     return schedstat.ok ? schedstat.value.waitMs : undefined
   }
   const before = waitedMs()
-  const starved = (): number => {
+  const starvedMs = (): number => {
     const now = waitedMs()
     return now === undefined || before === undefined ? 0 : Math.min(STARVED_MAX_MS, now - before)
   }
-  for (let polledMs = 0; polledMs < NATIVE_AFTER_MS + starved() && !done(); polledMs += POLL_MS)
+  for (let polledMs = 0; polledMs < NATIVE_AFTER_MS + starvedMs() && !done(); polledMs += POLL_MS)
     await sleep(POLL_MS)
 }
 
-/** Waits until `done`, at most `maxMs` as counted in polls: on a busy machine they come late, and so does what is waited for. */
+/** Waits until `done`, for at most `maxMs` counted in polls: on a busy machine polls are late, and so is the awaited event. */
 async function until(done: () => boolean, maxMs = Number.POSITIVE_INFINITY): Promise<void> {
   for (let leftMs = maxMs; leftMs > 0 && !done(); leftMs -= POLL_MS) await sleep(POLL_MS)
 }

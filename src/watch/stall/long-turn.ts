@@ -1,8 +1,8 @@
-// A turn of the loop that lasts: the watching thread asks the held loop, through the inspector, for the worker in whose
-// async context it runs, and writes that into the breadcrumb. Loaded with the first such turn.
+// Notes a long turn of the loop in the breadcrumb: the watching thread asks the blocked loop through the inspector in which
+// worker's async context it runs. A file apart because the thread loads it with the first such turn.
 //
-// Runtime.evaluate is enough: V8 runs it in an interrupt of the JavaScript that holds the loop, within 1 ms (11 ms for the
-// first one on Node 20). Native code cannot be interrupted: it answers when it has returned, which is too late.
+// Runtime.evaluate is enough: V8 runs it in an interrupt of the JavaScript that blocks the loop, within 1 ms (11 ms for the
+// first one on Node 20). Native code cannot be interrupted: the answer comes when it returns, which is too late.
 
 import { closeSync, openSync } from 'node:fs'
 import { Session } from 'node:inspector'
@@ -12,48 +12,48 @@ import { CONTEXT_KEY } from './protocol.ts'
 
 export interface LongTurn {
   readonly breadcrumb: { readonly path: string; readonly startedAt: number }
-  /** Milliseconds since the epoch: the turn had begun by then. */
+  /** Milliseconds since the epoch by which the turn had begun. */
   readonly at: number
-  /** The turn has ended, or its note is not wanted any more. */
+  /** The turn has ended, or its note is no longer wanted. */
   readonly over: () => boolean
 }
 
-/** The worker in whose context the main thread is, once it is in JavaScript; undefined outside every worker, or when the
- *  inspector refuses. Opens a session, which is closed before it resolves. */
+/** The worker in whose context the main thread runs, once it runs JavaScript; undefined outside every worker's context, or
+ *  when the inspector refuses. Opens a session, which is closed before the promise resolves. */
 async function askContext(): Promise<string | undefined> {
   const session = new Session()
   try {
     session.connectToMainThread()
     return await new Promise((resolve) =>
-      session.post('Runtime.evaluate', QUESTION, (error, reply?: Runtime.EvaluateReturnType) => {
+      session.post('Runtime.evaluate', CONTEXT_QUERY, (error, reply?: Runtime.EvaluateReturnType) => {
         const value: unknown = error === null ? reply?.result.value : undefined
         // Not inside the callback: disconnecting there can hang.
         setImmediate(() => resolve(typeof value === 'string' ? value : undefined))
       }),
     )
   } catch {
-    return undefined // no inspector in this build, or another session holds it
+    return undefined // this build has no inspector, or another session uses it
   } finally {
     session.disconnect()
   }
 }
 
-/** Names the worker whose context is asked for, in the supervisor's loop. */
-export const QUESTION: Runtime.EvaluateParameterType = {
+/** Evaluated in the supervisor's loop; returns the worker in whose context it runs. */
+export const CONTEXT_QUERY: Runtime.EvaluateParameterType = {
   expression: `globalThis[Symbol.for(${JSON.stringify(CONTEXT_KEY)})]?.()`,
   returnByValue: true,
   silent: true,
 }
 
 /** A turn that was in no worker's code may enter one later. */
-const AGAIN_MS = 20
+const RETRY_MS = 20
 
-/** Resolves to true once the note is written, to false when the turn is over before. Throws what opening or writing the
- *  file throws. */
+/** Resolves to true once the note is written, to false when the turn ends before. Throws what opening or writing the file
+ *  throws. */
 export async function noteLongTurn({ breadcrumb, at, over }: LongTurn): Promise<boolean> {
   let worker = await askContext()
   while (worker === undefined && !over()) {
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
     worker = await askContext()
   }
   if (worker === undefined || over()) return false

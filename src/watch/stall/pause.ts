@@ -1,80 +1,80 @@
-// The stack of a blocked loop, taken through the inspector from outside it: JavaScript and regular expressions stop
-// within milliseconds, native code when it returns. Loaded with the first stall.
+// The stack of a blocked loop, taken through the inspector from another thread: JavaScript and regular expressions stop within
+// milliseconds, native code when it returns. Loaded with the first stall.
 
 import { Session } from 'node:inspector'
 import type { Debugger, Profiler, Runtime } from 'node:inspector'
 import { describeThrown } from '../../base/errors.ts'
-import type { Frame } from './name-culprit.ts'
-import { QUESTION } from './long-turn.ts'
+import type { Frame } from './culprit.ts'
+import { CONTEXT_QUERY } from './long-turn.ts'
 
 export interface Paused {
   readonly frames: readonly Frame[]
-  /** The worker in whose async context it was paused. */
+  /** The worker in whose async context the loop was paused. */
   readonly context: string | undefined
 }
 
-/** A connection to the inspector of one loop. */
+/** A connection to the inspector of the main thread. */
 interface Channel {
-  /** `reply` gets the result, undefined when it was refused. Never throws. */
+  /** `reply` is called with the result, or with undefined when the inspector refused. Never throws. */
   post(method: string, params?: object, reply?: (result: unknown) => void): void
-  /** Idempotent. The loop goes on, if it was paused. */
+  /** Idempotent. A paused loop continues. */
   close(): void
 }
 
 const FRAMES_MAX = 64
 
-/** A stack that was of no use is asked for again so often, this much later. */
-const AGAIN_MAX = 8
-const AGAIN_MS = 3
+/** A stack that is not usable is requested again up to this many times, at this interval. */
+const RETRIES_MAX = 8
+const RETRY_MS = 3
 
-/** A loop that is held for longer is sampled no longer. */
+/** A loop that stays blocked for longer is not sampled any further. */
 const PROFILE_MAX_MS = 10_000
 const PROFILE_INTERVAL_US = 1000
 
 export interface Pausing {
-  /** Why the loop cannot be asked to stop; undefined when it was. */
+  /** Why the pause could not be requested; undefined when it was. */
   readonly refused: string | undefined
-  /** Takes the request back, whenever that is. */
-  readonly takeBack: () => void
-  /** Ends the profile and gives it; undefined when none was begun. */
+  /** Cancels the request, or ends the session after the pause. */
+  readonly cancel: () => void
+  /** Stops the profiler and resolves with the profile; undefined when none was begun. */
   readonly profile: () => Promise<Profiler.Profile | undefined>
 }
 
 export interface PauseRequest {
-  /** A stack that is not (between two microtasks there is nothing of the worker on it) is asked for again. */
-  readonly wanted: (frames: readonly Frame[]) => boolean
+  /** Whether a stack is usable: between two microtasks nothing of the worker is on it. Others are requested again. */
+  readonly usable: (frames: readonly Frame[]) => boolean
   readonly onPaused: (paused: Paused) => void
-  /** V8's CPU profiler runs from there on, until the request is taken back and for 10 s at most. */
+  /** Whether V8's CPU profiler runs from the pause until `cancel`, for at most 10 s. */
   readonly sampled: (paused: Paused) => boolean
 }
 
-/** Asks a loop to stop, calls `onPaused` with where it did, and lets it go on at once. */
+/** Requests a pause of the loop, calls `onPaused` with its stack, and lets it continue at once. */
 export type Pause = (request: PauseRequest) => Pausing
 
-/** The main thread's, from another one. */
+/** Pauses the main thread from another one. */
 export const pauseMainLoop: Pause = (request) => {
-  const { wanted, onPaused, sampled } = request
+  const { usable, onPaused, sampled } = request
   const urls = new Map<string, string>()
   let channel: Channel | undefined
   let open = true
-  let tries = 0
+  let retries = 0
   let sampling: Sampling | undefined
   const close = (): void => {
     if (!open) return
     open = false
-    sampling?.forget()
+    sampling?.clearTimer()
     // Not inside a callback of the session: disconnecting there can hang.
     setImmediate(() => channel?.close())
   }
   const stopped = (on: Channel, { callFrames }: Debugger.PausedEventDataType): void => {
     const frames = framesOf(callFrames, urls)
-    if (!wanted(frames) && tries++ < AGAIN_MAX) {
+    if (!usable(frames) && retries++ < RETRIES_MAX) {
       on.post('Debugger.resume')
-      setTimeout(() => open && on.post('Debugger.pause'), AGAIN_MS)
+      setTimeout(() => open && on.post('Debugger.pause'), RETRY_MS)
       return
     }
     askContext(on, (context) => {
-      if (!open) return // taken back meanwhile: this is the answer of a session that is gone
+      if (!open) return // cancelled meanwhile: this answer comes from a closed session
       const paused = { frames, context }
       if (sampled(paused)) sampling = new Sampling(on)
       on.post('Debugger.resume')
@@ -98,19 +98,14 @@ export const pauseMainLoop: Pause = (request) => {
       return describeThrown(error).message
     }
   }
-  return { refused: begin(), takeBack: close, profile: async () => sampling?.end() }
+  return { refused: begin(), cancel: close, profile: async () => sampling?.end() }
 }
 
-/** `heard` gets the inspector's events. */
-function connectMain(heard: (method: string, params: unknown) => void): Channel {
+/** `onEvent` is called with each event of the inspector. */
+function connectMain(onEvent: (method: string, params: unknown) => void): Channel {
   const session = new Session()
   session.connectToMainThread()
-  session.on('inspectorNotification', ({ method, params }) => heard(method, params))
-  return channelOf(session)
-}
-
-/** The session itself as a channel. */
-function channelOf(session: Session): Channel {
+  session.on('inspectorNotification', ({ method, params }) => onEvent(method, params))
   let open = true
   return {
     post(method, params, reply) {
@@ -140,25 +135,25 @@ class Sampling {
     this.#timer = setTimeout(() => void this.end(), PROFILE_MAX_MS)
   }
 
-  /** Undefined as well when the session is gone; never rejects: nobody waits for what the timer ends. */
+  /** Resolves to undefined when the session is closed as well. Never rejects: nothing awaits the call by the timer. */
   end(): Promise<Profiler.Profile | undefined> {
-    this.forget()
+    this.clearTimer()
     this.#profile ??= new Promise<Profiler.Profile | undefined>((resolve) =>
       this.#channel.post('Profiler.stop', undefined, (reply) =>
         resolve((reply as Profiler.StopReturnType | undefined)?.profile),
       ),
-    ).catch(() => undefined) // a profile is an extra: the stall is told without one when the session is gone
+    ).catch(() => undefined) // the profile is an extra: without a session the stall is reported without it
     return this.#profile
   }
 
-  /** Disconnecting its session ends it in V8; a timer that outlives the session would end the thread. */
-  forget(): void {
+  /** Closing the session stops the profiler in V8; a timer that fires after that would end the thread. */
+  clearTimer(): void {
     clearTimeout(this.#timer)
   }
 }
 
 function askContext(channel: Channel, answer: (context: string | undefined) => void): void {
-  channel.post('Runtime.evaluate', QUESTION, (reply) => {
+  channel.post('Runtime.evaluate', CONTEXT_QUERY, (reply) => {
     const value: unknown = (reply as Runtime.EvaluateReturnType | undefined)?.result.value
     answer(typeof value === 'string' ? value : undefined)
   })

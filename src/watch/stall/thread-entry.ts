@@ -1,14 +1,13 @@
-// The thread that watches the supervisor's loop. Small on purpose: a thread costs 8 MB (Node 20) and 10 (24) as it is,
-// and what a stall needs is loaded with the first one.
+// The thread that watches the supervisor's loop. It loads little on purpose: a bare thread costs 8 MB (Node 20) and 10 MB
+// (24), so what a stall needs is loaded with the first stall.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { noteLoaded } from '../../base/module-path.ts'
 import type { Logger } from '../../log/logger.ts'
-import { Judge, periodOf } from './judge.ts'
-import { LineBudget } from './line-budget.ts'
-import { openEpollReader, RestingPlace } from './loop-state.ts'
+import { LineBudget } from '../line-budget.ts'
+import { checkPeriodMs, IdleEpoll, openEpollReader, StallDetector } from './detector.ts'
 import { holdSession, SHARED } from './protocol.ts'
-import type { HerdView, Stall, ThreadSettings, ToThread, WatchedWorker } from './protocol.ts'
+import type { HerdView, ThreadSettings, ToThread } from './protocol.ts'
 import type { investigateShared as Investigate } from './shared-stall.ts'
 
 /** A turn this long is noted in the breadcrumb. */
@@ -16,11 +15,11 @@ const LONG_MS = 10
 
 const settings = workerData as ThreadSettings
 const { shared } = settings
-const epoll = openEpollReader('self', settings.tid)
-const place = new RestingPlace(settings.epolls)
+const readEpoll = openEpollReader('self', settings.tid)
+const idleEpoll = new IdleEpoll(settings.epolls)
 const budget = new LineBudget()
 let herd: HerdView = settings.herd
-let judge = judgeFor(herd)
+let detector = detectorFor(herd)
 let log: Logger | undefined
 
 for (const link of settings.links) noteLoaded(link)
@@ -30,30 +29,38 @@ parentPort?.on('message', (next: ToThread) => {
     return
   }
   herd = next
-  judge = judgeFor(next)
+  detector = detectorFor(next)
 })
-look()
+check()
 
-function judgeFor({ workers }: HerdView): Judge {
+function detectorFor({ workers }: HerdView): StallDetector {
   const afterMs = Math.min(
     ...workers.filter(({ detect }) => detect).map((worker) => worker.afterMs),
     3_600_000,
   )
-  return new Judge({ afterMs, periodMs: periodOf(afterMs, epoll !== undefined), longMs: LONG_MS })
+  return new StallDetector({
+    afterMs,
+    periodMs: checkPeriodMs(afterMs, readEpoll !== undefined),
+    longMs: LONG_MS,
+  })
 }
 
-function look(): void {
-  const waitsIn = epoll?.()
+function check(): void {
+  const idle = idleEpoll.isIdle(readEpoll?.())
   const answered = Atomics.load(shared, SHARED.answered)
-  const ruling = judge.judge({ nowMs: performance.now(), resting: place.isRest(waitsIn), answered })
-  if (ruling.kind === 'stalled') {
-    void hold(ruling.number, performance.now() - ruling.blockedMs).finally(again)
+  const decision = detector.decide({ nowMs: performance.now(), idle, answered })
+  if (decision.kind === 'stalled') {
+    void investigate(decision.number, performance.now() - decision.blockedMs).finally(scheduleCheck)
     return
   }
-  if (ruling.kind === 'long') void noteTurn(ruling.number, ruling.blockedMs)
-  if (ruling.kind === 'suspect') void tools()
-  if (ruling.kind === 'ask') parentPort?.postMessage(ruling.number)
-  again()
+  if (decision.kind === 'long') void noteTurn(decision.number, decision.blockedMs)
+  if (decision.kind === 'suspect') void loadTools()
+  if (decision.kind === 'ping') parentPort?.postMessage(decision.number)
+  scheduleCheck()
+}
+
+function scheduleCheck(): void {
+  setTimeout(check, detector.nextMs(performance.now()))
 }
 
 async function noteTurn(number: number, blockedMs: number): Promise<void> {
@@ -70,54 +77,44 @@ async function noteTurn(number: number, blockedMs: number): Promise<void> {
       Atomics.load(shared, SHARED.closed) > 0
     if (await noteLongTurn({ breadcrumb, at, over })) parentPort?.postMessage('noted')
   } catch {
-    // A full disk, or a folder that is gone: the loop reports what it cannot write itself.
+    // A full disk, or a missing folder: the loop reports what it cannot write itself.
   } finally {
     release()
   }
 }
 
-function again(): void {
-  setTimeout(look, judge.nextMs(performance.now()))
-}
-
-/** What a stall needs; most herds never load it. */
-async function tools(): Promise<[typeof Investigate, Logger]> {
-  const [{ investigateShared }, { openTell }] = await Promise.all([
-    import('./shared-stall.ts'),
-    import('./report-stall.ts'),
-  ])
+/** What the investigation of a stall needs; most herds never load it. */
+async function loadTools(): Promise<[typeof Investigate, Logger]> {
+  const { investigateShared, openStallLog } = await import('./shared-stall.ts')
   const { format, colour, fd } = settings
-  log ??= await openTell({ format, colour, fd, levelNumber: () => herd.levelNumber })
+  log ??= await openStallLog({ format, colour, fd, levelNumber: () => herd.levelNumber })
   return [investigateShared, log]
 }
 
-async function hold(number: number, since: number): Promise<void> {
-  const [investigate, logger] = await tools()
-  const stall = await investigate({
+async function investigate(number: number, sinceMs: number): Promise<void> {
+  const [investigateShared, logger] = await loadTools()
+  const stall = await investigateShared({
     herd,
     entered,
     over: () => Atomics.load(shared, SHARED.answered) >= number,
-    blockedMs: () => Math.round(performance.now() - since),
+    blockedMs: () => Math.round(performance.now() - sinceMs),
     budget,
     log: logger,
     noteFile: settings.noteFile,
     shared,
-    keep: await keeper(),
+    keepProfile: await profileKeeper(),
   })
-  if (stall !== undefined) tellLoop(stall)
+  if (stall !== undefined) parentPort?.postMessage({ stall })
 }
 
-async function keeper(): Promise<((text: string) => string) | undefined> {
+async function profileKeeper(): Promise<((text: string) => string) | undefined> {
   if (!herd.workers.some(({ profile }) => profile)) return undefined
   const { keepProfile } = await import('../profile/files.ts')
   return (text) => keepProfile(settings.profiles, 'cpu', text, Date.now())
 }
 
-function tellLoop(stall: Stall): void {
-  parentPort?.postMessage({ stall })
-}
-
+/** The worker the loop entered last. */
 function entered(): string | undefined {
   const index = Atomics.load(shared, SHARED.entered) - 1
-  return herd.workers.find((worker: WatchedWorker) => worker.index === index)?.name
+  return herd.workers.find((worker) => worker.index === index)?.name
 }

@@ -1,5 +1,5 @@
-// Stalls of the supervisor's loop, seen by a small second thread: this is the loop's half, which answers the thread's
-// questions, notes whose code it goes into, and acts on a stall that is over. Loaded only when some worker wants it.
+// Watches the supervisor's loop for stalls from a second thread. This is the loop's side: it answers the thread's pings, notes
+// in shared memory which worker's code it enters, and acts on a stall that is over. Loaded when a worker has stall.detect.
 
 import { Worker } from 'node:worker_threads'
 import { describeThrown } from '../../base/errors.ts'
@@ -18,30 +18,29 @@ import type { HostBus } from '../../bus/bus.ts'
 import type { SupervisorLog } from '../../log/herd-log.ts'
 import type { Assignments } from '../../herd/assignments.ts'
 import type { WorkerSet } from '../../herd/worker-set.ts'
-import { openEpolls } from './loop-state.ts'
-import { dropStallNote } from './note.ts'
-import { CONTEXT_KEY, SHARED } from './protocol.ts'
+import { openEpolls } from './detector.ts'
+import { CONTEXT_KEY, removeStallNote, SHARED } from './protocol.ts'
 import type { FromThread, HerdView, Stall, ThreadSettings, ToThread } from './protocol.ts'
 
 export interface StallDeps {
   readonly log: SupervisorLog
   readonly bus: HostBus
-  /** Where the note of a stall and profiles go, in files named after `label`. */
+  /** Folder of the stall note and the profiles; their file names contain `label`. */
   readonly stateFolder: string
   readonly label: string
-  /** byre's own code: frames below it are byre's. */
+  /** Prefix of the paths of byre's own code. */
   readonly ownRoot: string
   readonly workers: Pick<WorkerSet, 'runners' | 'get'>
   readonly assignments: Assignments
   readonly scheduler: Scheduler
-  /** Told of each entry as well, and whether the thread watches. */
+  /** Called on each entry into a worker's code, and when the watch begins and ends. */
   readonly entries: Breadcrumb | undefined
 }
 
 export interface StallWatch {
-  /** The config was reloaded. */
+  /** Sends the herd to the thread again after a reload. */
   herdChanged(): void
-  /** Resolves when the thread was told to end: at once, but for a stall that has just been looked into. */
+  /** Resolves when the thread is being terminated: at once, or up to 400 ms later after an investigation. */
   close(): Promise<void>
 }
 
@@ -49,17 +48,17 @@ const ENTRY = ownFile('watch/stall/thread-entry.js')
 const LOG_FD = 1
 const CLOSE_STEP_MS = 20
 const CLOSE_MAX_MS = 400
-/** V8 takes no less; the thread needs 4 MB of heap. */
+/** V8 accepts no less; the thread needs 4 MB of heap. */
 const LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32, stackSizeMb: 1 }
 
-/** `onStalled` is told of each stall that is over. */
+/** `onStalled` is called with each stall that is over. */
 export function watchStalls(deps: StallDeps, onStalled: (stall: Stall) => void): StallWatch {
   const { stateFolder, label, log } = deps
   const shared = new Int32Array(new SharedArrayBuffer(SHARED.length * Int32Array.BYTES_PER_ELEMENT))
   const noteFile = stallNoteFile(stateFolder, label)
-  const links = watchLinks((link) => tellThread({ link }))
+  const links = watchLinks((link) => send({ link }))
   const thread = startThread(deps, shared, noteFile, links)
-  const tellThread = (message: ToThread): void => thread.postMessage(message)
+  const send = (message: ToThread): void => thread.postMessage(message)
   let closed = false
   const onMessage = (message: FromThread): void => {
     if (typeof message === 'number') {
@@ -68,11 +67,11 @@ export function watchStalls(deps: StallDeps, onStalled: (stall: Stall) => void):
       deps.entries?.restore()
     } else if (!closed) {
       onStalled(message.stall)
-      settle(deps, message.stall)
+      eject(deps, message.stall)
     }
   }
   thread.on('message', onMessage)
-  // Not with its first question: a loop that rests is never asked.
+  // Not with its first ping: an idle loop is never pinged.
   thread.once('online', () => {
     if (!closed) deps.entries?.watched(true)
     log.root.debug({ event: 'stall-watch' }, 'the loop is watched for stalls')
@@ -81,22 +80,22 @@ export function watchStalls(deps: StallDeps, onStalled: (stall: Stall) => void):
   thread.on('error', (error) =>
     log.root.error(
       { event: 'stall-watch-failed', ...describeThrown(error) },
-      'stalls are not seen any more: the thread that watches the loop has failed',
+      'stalls are no longer detected: the thread that watches the loop has failed',
     ),
   )
   thread.unref()
   deps.entries?.beforeClose(() => Atomics.store(shared, SHARED.closed, 1))
-  const notes = noting(deps.entries, shared)
+  const notes = noteEntries(deps.entries, shared)
   watchEntries(notes)
   return {
-    herdChanged: () => tellThread(viewOf(deps)),
+    herdChanged: () => send(viewOf(deps)),
     async close() {
       closed = true
       watchLinks(undefined)
       watchEntries(deps.entries)
       notes.end()
       deps.entries?.watched(false)
-      dropStallNote(noteFile)
+      removeStallNote(noteFile)
       for (
         let left = CLOSE_MAX_MS;
         Atomics.load(shared, SHARED.sessions) > 0 && left > 0;
@@ -123,12 +122,12 @@ function startThread(deps: StallDeps, shared: Int32Array, noteFile: string, link
     herd: viewOf(deps),
     links,
   }
-  // The paused loop is asked for the worker in whose context it runs.
+  // The thread evaluates this in the paused loop.
   Object.defineProperty(globalThis, Symbol.for(CONTEXT_KEY), {
     value: () => currentScope()?.worker,
     configurable: true,
   })
-  // Not what the process was started with: a preload would be loaded, and paid, once more.
+  // Without the process's own flags and environment: a preload would be loaded a second time.
   return new Worker(ENTRY, {
     name: 'byre-stalls',
     workerData: settings,
@@ -157,18 +156,18 @@ function viewOf({ log, ownRoot, workers }: StallDeps): HerdView {
 }
 
 /**
- * Keeps in shared memory whose code the loop is in: native code that holds it cannot be asked. Where Node can tell turns
- * without a price for each promise (24 and later) every turn is noted; else those that byre itself begins.
+ * Keeps in shared memory which worker's code the loop runs, because native code cannot be interrupted to ask. Every turn is
+ * noted where Node reports turns without a cost for each promise (24 and later); elsewhere only those that byre begins.
  */
-function noting(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch & { end(): void } {
+function noteEntries(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch & { end(): void } {
   const note = (index: number): void => void (shared[SHARED.entered] = index + 1)
-  const end = seesTurns() ? eachTurn((scope) => note(scope?.index ?? NO_WORKER)) : undefined
+  const end = reportsTurns() ? eachTurn((scope) => note(scope?.index ?? NO_WORKER)) : undefined
   let clearing = false
   const clear = (): void => {
     clearing = false
     note(NO_WORKER)
   }
-  // After every microtask of the turn: they belong to it.
+  // After every microtask of the turn: these belong to it.
   const afterTurn = (): void => host.nextTick(clear)
   return {
     entered(scope) {
@@ -176,7 +175,7 @@ function noting(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch
       entries?.entered(scope)
       if (end !== undefined || clearing) return
       clearing = true
-      // Outside the worker's context: where each turn is noted it would be one more entry into its code.
+      // Outside the worker's context: with every turn noted it would count as another entry into its code.
       runInScope(undefined, () => host.queueMicrotask(afterTurn))
     },
     loading(scope) {
@@ -195,24 +194,24 @@ function noting(entries: EntryWatch | undefined, shared: Int32Array): EntryWatch
 
 const NO_WORKER = -1
 
-/** `trackPromises: false` of createHook is known to Node 24 and later. */
-function seesTurns(): boolean {
+/** createHook supports `trackPromises: false` from Node 24 on. */
+function reportsTurns(): boolean {
   return Number(process.versions.node.split('.')[0]) >= 24
 }
 
-// Taken before a worker can replace them.
+// Captured before a worker can replace them.
 const host = { queueMicrotask: globalThis.queueMicrotask, nextTick: process.nextTick.bind(process) }
 
-/** With onStall: 'eject', moves the worker of a stall that is over into a process of its own. */
-function settle(deps: StallDeps, { worker, ...last }: Stall): void {
+/** With onStall: 'eject', moves the worker that caused a stall into a process of its own. */
+function eject(deps: StallDeps, { worker, ...last }: Stall): void {
   const runner = worker === undefined ? undefined : deps.workers.get(worker)
   if (worker === undefined || runner === undefined) return
-  // A guess may be wrong, and the worker it names would pay for another's stall.
+  // A guess may be wrong, and would move a worker that did not cause the stall.
   if (last.by === 'entered' || runner.spec.onStall !== 'eject' || !runner.spec.stall.detect) return
   if (deps.assignments.of(runner.spec) !== 'shared') return
   runInScope(undefined, () => {
-    deps.assignments.move(runner.spec, 'process', 'eject', `it held the loop for ${last.blockedMs} ms`)
-    // A run that has ended, or is to end, goes on as it would: its next one lives in a process.
+    deps.assignments.move(runner.spec, 'process', 'eject', `it blocked the loop for ${last.blockedMs} ms`)
+    // A run that has ended, or is stopping, is not restarted: the next run starts in a process.
     if (!runner.live || runner.state.kind === 'stopping') return
     holdMessages(runner, deps.bus, deps.scheduler)
     runner.stop('move', { kind: 'start', wake: { by: 'manual', at: Date.now() } })

@@ -1,9 +1,9 @@
-// Who is behind the growth of the shared loop: a worker, nobody in particular, or nobody V8 could tell.
+// What causes the growth of the shared loop: one worker, none in particular, or memory outside V8's heap.
 import t from 'tap'
-import { blame, KEPT_MIN_BYTES } from '../../../src/watch/memory/blame.ts'
+import { blame, KEPT_MIN_BYTES } from '../../../src/watch/memory/growth.ts'
 
 const MB = 1e6
-const nobody = { kind: 'nobody' }
+const none = { kind: 'none' }
 const CASES: readonly [
   law: string,
   total: number,
@@ -18,7 +18,7 @@ const CASES: readonly [
     42 * MB,
     { kind: 'worker', worker: 'w0', keptBytes: 30 * MB },
   ],
-  ['it kept less than half', 40 * MB, [19 * MB, 12 * MB], 40 * MB, nobody],
+  ['it kept less than half', 40 * MB, [19 * MB, 12 * MB], 40 * MB, none],
   [
     'it kept next to nothing while the process grew: Buffers',
     2 * MB,
@@ -26,10 +26,10 @@ const CASES: readonly [
     100 * MB,
     { kind: 'outside' },
   ],
-  ['it kept most of what V8 knows, but less than half of the growth', 12 * MB, [9 * MB], 20 * MB, nobody],
-  ['the loop did not grow any more', KEPT_MIN_BYTES - 1, [KEPT_MIN_BYTES - 1], -5 * MB, nobody],
-  ['a few samples are chance', KEPT_MIN_BYTES - 1, [KEPT_MIN_BYTES - 1], KEPT_MIN_BYTES - 1, nobody],
-  ['nobody kept anything', 0, [], 0, nobody],
+  ['it kept most of the V8 heap, but less than half of the growth', 12 * MB, [9 * MB], 20 * MB, none],
+  ['the loop no longer grows', KEPT_MIN_BYTES - 1, [KEPT_MIN_BYTES - 1], -5 * MB, none],
+  ['a few samples prove nothing', KEPT_MIN_BYTES - 1, [KEPT_MIN_BYTES - 1], KEPT_MIN_BYTES - 1, none],
+  ['no worker kept anything', 0, [], 0, none],
 ]
 
 for (const [law, totalBytes, shares, grewBytes, expected] of CASES)

@@ -1,4 +1,4 @@
-// A shortage that lasts: the watch goes on, its lines do not. Time is moved by hand; collections are real.
+// During a long shortage the watch continues, but its log lines do not. The clock is fake; collections are real.
 import t from 'tap'
 import { createScheduler } from '../../../src/base/scheduler.ts'
 import type { Logger } from '../../../src/log/logger.ts'
@@ -11,14 +11,14 @@ leakGuard(t)
 
 const HOUR_MS = 3_600_000
 
-t.test('of each kind three lines an hour, and the next says how many were left out', async (t) => {
+t.test('each kind logs three lines an hour, and the next line counts the suppressed ones', async (t) => {
   const clock = fakeClock()
   const lines: { event: string; step?: string; leftOut?: number; atMs: number }[] = []
   const note = (facts: { event: string }) => void lines.push({ ...facts, atMs: clock.now() })
   const root = { info: note, warn: note, error: note, debug: () => (collecting = false) } as unknown as Logger
   let rounds = 0
   let collecting = false
-  // Nothing can be given back below 1 byte, so that round follows round, ever further apart.
+  // Usage cannot fall below 1 byte, so rounds follow each other at growing intervals.
   const runner = {
     name: 'w',
     spec: { group: 'g' },
@@ -38,13 +38,13 @@ t.test('of each kind three lines an hour, and the next says how many were left o
     scheduler: createScheduler(clock),
     herd: () => ({ groups: { g: { memoryHighBytes: 1 } } }),
     profileSource: () => {
-      throw new Error('nobody samples')
+      throw new Error('no profiler here')
     },
   } as unknown as MemoryWatchDeps
   const watch = watchMemory(deps)
   while (clock.now() < 1.1 * HOUR_MS) {
     clock.advance(5000)
-    // A collection takes real time: the clock stands still for it.
+    // A collection takes real time, during which the clock does not advance.
     do await new Promise((resolve) => setImmediate(resolve))
     while (collecting)
   }
@@ -61,7 +61,7 @@ t.test('of each kind three lines an hour, and the next says how many were left o
     for (const { atMs } of at)
       t.ok(at.filter((other) => other.atMs >= atMs && other.atMs < atMs + HOUR_MS).length <= 3, kind)
     const leftOut = at.reduce((sum, { leftOut: left = 0 }) => sum + left, 0)
-    t.ok(rounds - at.length - leftOut <= 3, 'what is left out is counted')
+    t.ok(rounds - at.length - leftOut <= 3, 'suppressed lines are counted')
     t.ok(leftOut > 0)
   }
 })

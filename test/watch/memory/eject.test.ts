@@ -1,5 +1,5 @@
-// Who grew most is moved out only while somebody still watches, and never while it stops: the later wish would start it
-// again, and a shutdown would wait for it for ever.
+// The worker that grew most is moved out only while the watch is open, and never while it stops: the move would start it
+// again, and a shutdown would wait for it forever.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,9 +10,9 @@ import { EJECT_MIN_BYTES, reportLargest } from '../../../src/watch/memory/larges
 import type { MemoryWatchDeps } from '../../../src/watch/memory/largest.ts'
 import { Assignments } from '../../../src/herd/assignments.ts'
 
-const spec = { name: 'fat', placement: 'thread', onLimit: 'eject' } as ResolvedWorker
+const spec = { name: 'large', placement: 'thread', onLimit: 'eject' } as ResolvedWorker
 const silent = { info() {}, warn() {}, error() {} } as unknown as Logger
-const GROWN = { key: 'fat 1 2', growthBytes: EJECT_MIN_BYTES, bytes: 2 * EJECT_MIN_BYTES, overMs: 5 }
+const GROWN = { key: 'large 1 2', growthBytes: EJECT_MIN_BYTES, bytes: 2 * EJECT_MIN_BYTES, overMs: 5 }
 
 const CASES: readonly [
   law: string,
@@ -21,10 +21,10 @@ const CASES: readonly [
   ejected: boolean,
   growthBytes?: number,
 ][] = [
-  ['grown by less than a process costs: left alone', 'running', false, false, EJECT_MIN_BYTES - 1],
+  ['grew by less than a process costs: not moved', 'running', false, false, EJECT_MIN_BYTES - 1],
   ['running and watched: moved out', 'running', false, true],
-  ['running, the watch is closed: left alone', 'running', true, false],
-  ['stopping, the watch not closed: left alone', 'stopping', false, false],
+  ['running, the watch is closed: not moved', 'running', true, false],
+  ['stopping, the watch not closed: not moved', 'stopping', false, false],
 ]
 
 for (const [law, kind, closed, ejected, growthBytes = EJECT_MIN_BYTES] of CASES)

@@ -1,4 +1,4 @@
-// What the groups of a process may use, what they do use, and who has grown most.
+// The memory limits and usage of the groups in a process, and what has grown most.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -6,8 +6,7 @@ import t from 'tap'
 import { parsePressure } from '../../../src/procfs/cgroup-memory.ts'
 import { readTreeMemory } from '../../../src/measure/tree-memory.ts'
 import { Growth } from '../../../src/watch/memory/growth.ts'
-import { limitsOf } from '../../../src/watch/memory/limits.ts'
-import { openUsage } from '../../../src/watch/memory/usage.ts'
+import { limitsOf, openUsage } from '../../../src/watch/memory/usage.ts'
 
 type Owner = Pick<typeof t, 'teardown'>
 const MIB = 1_048_576
@@ -23,11 +22,11 @@ t.test('the limits of the groups of one process add up', async (t) => {
   t.same(limitsOf({ groups }, ['a', 'a']), { groups: ['a'], highBytes: 100, maxBytes: 200 })
   t.same(limitsOf({ groups }, ['b']), { groups: ['b'], highBytes: 900, maxBytes: 1000 })
   t.same(limitsOf({ groups }, ['b', 'a']), { groups: ['a', 'b'], highBytes: 1000, maxBytes: 1200 })
-  t.same(limitsOf({ groups }, ['a', 'c']), { groups: ['a', 'c'], highBytes: 150 }, 'no bound for both')
+  t.same(limitsOf({ groups }, ['a', 'c']), { groups: ['a', 'c'], highBytes: 150 }, 'no limit for both')
   t.match(limitsOf({ groups }, ['a', 'none']), /'none' has neither memoryHigh nor memoryMax/)
 })
 
-/** A frozen copy of the kernel's files; gives its /proc. */
+/** A copy of the kernel's files; returns the path of its /proc. */
 function kernel(t: Owner, version: 1 | 2, cgroup: string, files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), 'byre-usage-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -44,7 +43,7 @@ function kernel(t: Owner, version: 1 | 2, cgroup: string, files: Readonly<Record
 }
 
 t.test(
-  'on cgroup v2 the unit is read, less what nobody has touched, and held counts with pressure only',
+  'on cgroup v2 usage is the working set of the unit, and throttling counts only with pressure',
   async (t) => {
     const unit = 'cg/system.slice/herd.service'
     const proc = kernel(t, 2, '0::/system.slice/herd.service/byre-supervisor\n', {
@@ -63,7 +62,7 @@ t.test(
   },
 )
 
-t.test('on cgroup v1 the usage of the unit counts', async (t) => {
+t.test('on cgroup v1 the usage is that of the unit', async (t) => {
   const unit = 'cg/system.slice/herd.service'
   const proc = kernel(t, 1, '5:memory:/system.slice/herd.service\n0::/x\n', {
     [`${unit}/memory.limit_in_bytes`]: `${400 * MIB}\n`,
@@ -75,22 +74,25 @@ t.test('on cgroup v1 the usage of the unit counts', async (t) => {
   t.same(usage.read(), { usedBytes: 300 * MIB, pressed: false })
 })
 
-t.test('a cgroup without the limits of the group may hold anybody: PSS is summed up instead', async (t) => {
-  const usage = openUsage({ groups: ['g'], highBytes: 12_345_678 })
-  t.equal(usage.source, 'pss')
-  const now = readTreeMemory(process.pid).pssBytes
-  const read = usage.read()
-  t.ok(typeof read === 'object' && Math.abs(read.usedBytes - now) < 20 * MIB, 'its own tree')
-  const proc = kernel(t, 2, '0::/\n', {})
-  t.match(openUsage({ groups: ['g'], highBytes: 1 }, proc).read(), /cannot be read/)
-})
+t.test(
+  'a cgroup without the limits of the group may contain other processes: usage is the sum of PSS',
+  async (t) => {
+    const usage = openUsage({ groups: ['g'], highBytes: 12_345_678 })
+    t.equal(usage.source, 'pss')
+    const now = readTreeMemory(process.pid).pssBytes
+    const read = usage.read()
+    t.ok(typeof read === 'object' && Math.abs(read.usedBytes - now) < 20 * MIB, 'its own tree')
+    const proc = kernel(t, 2, '0::/\n', {})
+    t.match(openUsage({ groups: ['g'], highBytes: 1 }, proc).read(), /cannot be read/)
+  },
+)
 
-t.test('a pressure file without its line is no figure', async (t) => {
+t.test('a pressure file without its line gives no value', async (t) => {
   t.equal(parsePressure('some avg10=100.00 avg60=0'), 100)
   t.equal(parsePressure(''), undefined)
 })
 
-t.test('the largest is who grew most since it was smallest, not who is largest', async (t) => {
+t.test('the largest is the one that grew most since its minimum, not the one with most memory', async (t) => {
   const growth = new Growth()
   growth.note(
     [

@@ -1,11 +1,10 @@
-// Whose time it was: the innermost worker on the stack, the module graph for what one worker alone reaches.
+// Which worker a sample is charged to: the innermost one on the stack, and the owner of the module by the import graph.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
-import { attribute } from '../../../src/watch/profile/attribute.ts'
+import { attribute, ownersOf } from '../../../src/watch/profile/attribute.ts'
 import type { CallNode } from '../../../src/watch/profile/attribute.ts'
-import { ownersOf } from '../../../src/watch/profile/owners.ts'
 
 const node = (url: string, self: number, ...children: CallNode[]): CallNode => ({
   functionName: url.startsWith('(') ? url : 'f',
@@ -45,37 +44,40 @@ t.test(
   },
 )
 
-t.test('a file or package one worker alone reaches is its own; what two reach is not', async (t) => {
-  const folder = mkdtempSync('/tmp/bo-')
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const put = (path: string, text: string): string => {
-    mkdirSync(dirname(join(folder, path)), { recursive: true })
-    writeFileSync(join(folder, path), text)
-    return join(folder, path)
-  }
-  const a = put(
-    'a.mjs',
-    `import './only-a.mjs'; import { x } from "./both.mjs"; import '@s/mine/deep'; import 'common'`,
-  )
-  const b = put(
-    'b.mjs',
-    `export * from './both.mjs'; const later = () => import('./late.mjs'); require('common')`,
-  )
-  for (const file of ['only-a.mjs', 'late.mjs']) put(file, '')
-  put('both.mjs', `import './only-a.mjs?x'`)
-  const owner = ownersOf([
-    { name: 'a', modulePath: a },
-    { name: 'b', modulePath: b },
-    { name: 'c', modulePath: b },
-  ])
-  const of = (path: string): string | undefined => owner(pathToFileURL(join(folder, path)).href)
-  t.equal(of('a.mjs'), 'a')
-  t.equal(of('b.mjs'), 'b, c', 'two workers of one module cannot be told apart')
-  t.equal(of('late.mjs'), 'b, c')
-  t.equal(of('both.mjs'), undefined)
-  t.equal(of('only-a.mjs'), undefined, 'reached by b through both.mjs')
-  t.equal(of('node_modules/@s/mine/x/y.js'), 'a')
-  t.equal(of('node_modules/common/index.js'), undefined)
-  t.equal(owner('node:fs'), undefined)
-  t.equal(owner(''), undefined)
-})
+t.test(
+  'a file or package that only one worker reaches belongs to it; one that two reach does not',
+  async (t) => {
+    const folder = mkdtempSync('/tmp/bo-')
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    const put = (path: string, text: string): string => {
+      mkdirSync(dirname(join(folder, path)), { recursive: true })
+      writeFileSync(join(folder, path), text)
+      return join(folder, path)
+    }
+    const a = put(
+      'a.mjs',
+      `import './only-a.mjs'; import { x } from "./both.mjs"; import '@s/mine/deep'; import 'common'`,
+    )
+    const b = put(
+      'b.mjs',
+      `export * from './both.mjs'; const later = () => import('./late.mjs'); require('common')`,
+    )
+    for (const file of ['only-a.mjs', 'late.mjs']) put(file, '')
+    put('both.mjs', `import './only-a.mjs?x'`)
+    const owner = ownersOf([
+      { name: 'a', modulePath: a },
+      { name: 'b', modulePath: b },
+      { name: 'c', modulePath: b },
+    ])
+    const of = (path: string): string | undefined => owner(pathToFileURL(join(folder, path)).href)
+    t.equal(of('a.mjs'), 'a')
+    t.equal(of('b.mjs'), 'b, c', 'two workers of one module cannot be told apart')
+    t.equal(of('late.mjs'), 'b, c')
+    t.equal(of('both.mjs'), undefined)
+    t.equal(of('only-a.mjs'), undefined, 'reached by b through both.mjs')
+    t.equal(of('node_modules/@s/mine/x/y.js'), 'a')
+    t.equal(of('node_modules/common/index.js'), undefined)
+    t.equal(owner('node:fs'), undefined)
+    t.equal(owner(''), undefined)
+  },
+)

@@ -1,4 +1,4 @@
-// One profile of a loop at a time, whoever asks; and what is kept on disk costs nobody else's.
+// One profile of a loop at a time, for all clients; and profiles on disk replace only older ones of the same kind and label.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ function folderOf(t: { teardown: (fn: () => void) => unknown }): string {
   return folder
 }
 
-t.test('a second one of the same loop is refused, and the first is whole', async (t) => {
+t.test('a second profile of the same loop is refused, and the first is complete', async (t) => {
   const source = {
     folder: folderOf(t),
     label: 'g',
@@ -27,7 +27,7 @@ t.test('a second one of the same loop is refused, and the first is whole', async
   t.match(await takeProfile({ kind: 'heap', windowMs: 100 }, source), { kind: 'heap' }, 'it is free again')
 })
 
-t.test('ten of each kind and label are kept, the oldest go first', async (t) => {
+t.test('ten of each kind and label are kept, the oldest are deleted first', async (t) => {
   const folder = folderOf(t)
   keepProfile({ folder, label: 'g' }, 'heap', 'mine', 0)
   keepProfile({ folder, label: 'g' }, 'cpu', 'mine', 0)
@@ -42,7 +42,7 @@ t.test('ten of each kind and label are kept, the oldest go first', async (t) => 
 
 t.test('two workers whose work is 2 to 1 by count are charged about 2 to 1', async (t) => {
   const folder = folderOf(t)
-  // a text of its own each, so the modules share no code, and too long for V8 to inline it into the test (Node 22 charges
+  // separate sources, so that the modules share no code, and too long for V8 to inline into the test (Node 22 charges
   // what is inlined to its caller)
   const step = 'x = (x * 31 + i) % 1000003; '.repeat(100)
   const load = async (name: string): Promise<{ path: string; work: (count: number) => number }> => {

@@ -1,4 +1,4 @@
-// The sampler over a frozen copy of /proc and a fed clock: series end where their process does, and nothing stands still.
+// The sampler with a copy of /proc and a fake clock: a series ends with its process, and no figure keeps an old value.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -17,7 +17,7 @@ const PID = 77
 
 interface Figures {
   readonly ticks: number
-  /** All it has mapped, and what of that is resident. */
+  /** Mapped and resident pages. */
   readonly sizePages?: number
   readonly pages?: number
   readonly startTicks?: number
@@ -96,7 +96,7 @@ t.test('a name with spaces, parentheses and newlines does not move the fields', 
   watch.close()
 })
 
-t.test('a series ends with its process, and is not that of the next process with its pid', async (t) => {
+t.test('a series ends with its process and is not continued by the next process with its pid', async (t) => {
   for (const [how, change] of [
     ['gone', (s: Stage) => s.end()],
     ['being ended', (s: Stage) => s.write({ ticks: 60, sizePages: 0, pages: 0 })],
@@ -119,7 +119,7 @@ t.test('a series ends with its process, and is not that of the next process with
   }
 })
 
-t.test('a restarted worker begins without the figures of the run before', async (t) => {
+t.test('a restarted worker begins without the figures of the previous run', async (t) => {
   const { clock, sampler, write } = stage(t)
   write({ ticks: 500 })
   const first = sampler.watch({ ...process_, launchedAt: clock.monotonic() })
@@ -132,17 +132,17 @@ t.test('a restarted worker begins without the figures of the run before', async 
 
 t.test('a thread has CPU from the scheduler and memory from V8, labelled, and no RSS', async (t) => {
   const { clock, sampler, writeThread } = stage(t)
-  let asked = 0
+  let requests = 0
   writeThread(78, { cpuNs: 250e6 })
   const watch = sampler.watch({
     ...process_,
     kind: 'thread',
     tid: 78,
     launchedAt: clock.monotonic(),
-    ask: () => asked++,
+    requestHeap: () => requests++,
   })
   clock.advance(1000)
-  t.equal(asked, 1)
+  t.equal(requests, 1)
   t.match(watch.read(), {
     cpuRatio: 0.25,
     unavailable: { rssBytes: /no memory per thread/, heap: /not answered/ },
@@ -150,9 +150,9 @@ t.test('a thread has CPU from the scheduler and memory from V8, labelled, and no
   watch.heap({ usedBytes: 1, totalBytes: 2, externalBytes: 3, limitBytes: 4 })
   t.match(watch.read(), { heap: { source: 'v8', usedBytes: 1, ageMs: 0 } })
   clock.advance(INTERVAL_MS * 4)
-  t.equal(asked, 2, 'a starved loop finds one question, not a queue')
+  t.equal(requests, 2, 'a starved loop finds one request, not a queue')
   t.match(watch.read(), { cpuRatio: 0, unavailable: { heap: /its loop has not answered for 40 s/ } })
-  t.notOk('heap' in watch.read()!, 'an old word is not shown')
+  t.notOk('heap' in watch.read()!, 'an old report is not shown')
   t.match(
     watch.last(),
     { heap: { usedBytes: 1, limitBytes: 4, ageMs: 40_000 } },
@@ -161,7 +161,7 @@ t.test('a thread has CPU from the scheduler and memory from V8, labelled, and no
   watch.close()
 })
 
-t.test('off and unsupported say one line each, and read nothing', async (t) => {
+t.test('off and unsupported log one line each and read nothing', async (t) => {
   for (const [options, why] of [
     [{ enabled: false }, /sampler.enabled is false/],
     [{ proc: false }, /gone|unsupported/],
@@ -178,7 +178,7 @@ t.test('off and unsupported say one line each, and read nothing', async (t) => {
   }
 })
 
-t.test('clock ticks taken for granted are told', async (t) => {
+t.test('assumed clock ticks are logged', async (t) => {
   const { log, clock, sampler, write } = stage(t, { auxv: false })
   t.match(log.lines, [{ fields: { event: 'sampler-units', ticksPerSecond: 100 } }])
   write({ ticks: 50 })

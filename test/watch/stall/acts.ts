@@ -1,15 +1,15 @@
-// The list of blocks a stall must be named for: what each worker does, in a module of its own.
+// The ways to block the loop that the stall watch must attribute: each is the code of one worker, in a separate module.
 
 export interface Act {
   readonly kind: 'javascript' | 'native'
-  /** Source of `block`, called once the worker was set off; holds the loop for 2.5 to 4 s. Its first line is line 4. */
+  /** Source of `block`, called when the worker is triggered; blocks the loop for 2.5 to 4 s. Its first line is line 4. */
   readonly block: string
-  /** What the line must name, besides the worker. */
+  /** What the log line must name in addition to the worker. */
   readonly function?: RegExp
   readonly file?: RegExp
-  /** Prepared before, so that the block is nothing else. */
+  /** Runs before the block, so that its time does not count. */
   readonly prepare?: string
-  /** Its stall.after, when it does not block for long enough. @default '1s' */
+  /** stall.after of a worker that does not block for long. @default '1s' */
   readonly after?: string
 }
 
@@ -50,7 +50,7 @@ export const ACTS: Readonly<Record<string, Act>> = {
   },
   'json-parse': {
     kind: 'native',
-    after: '300ms', // 200 MB take about a second, on Node 24 and newer, where it is three times as fast, 500 MB do
+    after: '300ms', // 200 MB take about a second; on Node 24 and later, three times as fast, 500 MB do
     prepare: `const text = '[' + '0.12345678901234567,'.repeat(${FAST_JSON ? 2.5e7 : 1e7}) + '1]'`,
     block: `export const block = () => { JSON.parse(text) }`,
   },
@@ -77,12 +77,12 @@ export const FILES: Readonly<Record<string, string>> = {
     '{"name":"grinder","version":"1.0.0","type":"module","exports":"./index.mjs"}',
   'node_modules/grinder/index.mjs':
     'export function grind(ms) {\n  const end = Date.now() + ms\n  while (Date.now() < end);\n}\n',
-  // Its timer belongs to whoever loaded it first: the sibling.
+  // Its timer belongs to the worker that loaded it first: the sibling.
   'lib/ticker.mjs':
     'const waiting = []\nsetInterval(() => { for (const fn of waiting.splice(0)) fn() }, 20).unref()\nexport const later = (fn) => waiting.push(fn)\n',
 }
 
-/** A worker that blocks once told to, on `go.<name>`, and notes in the log when its block began and ended. */
+/** A worker that blocks when it receives a message on `go.<name>`, and logs when its block begins and ends. */
 export const blocker = ({ block, prepare = '' }: Act): string => `${prepare}
 ${block}
 export async function run(ctx) {
@@ -95,7 +95,7 @@ export async function run(ctx) {
 }
 `
 
-/** Two siblings: one owns the shared timer and sets the others off; one only ticks. */
+/** Two siblings: one owns the shared timer and triggers the others; one only ticks. */
 export const SIBLINGS: Readonly<Record<string, string>> = {
   clerk: `
 import { rmSync } from 'node:fs'

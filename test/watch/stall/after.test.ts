@@ -1,5 +1,5 @@
-// What follows from a stall: nothing but a line by default; a move with onStall: 'eject'; and when the loop is never given
-// back, the next start knows who held it.
+// The consequences of a stall: by default only a log line; with onStall: 'eject' a move; and when the loop is never released,
+// the next start knows which worker blocked it.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -7,7 +7,7 @@ import { herdFolder, startHerd } from '../../helpers/herd.ts'
 import { leakGuard } from '../../helpers/leak-guard.ts'
 import type { Act } from './acts.ts'
 import { ACTS } from './acts.ts'
-import { setOff, startBlockers } from './herd.ts'
+import { startBlockers, trigger } from './herd.ts'
 
 leakGuard(t)
 t.jobs = 2
@@ -19,16 +19,16 @@ const ENDLESS: Act = {
 }
 
 t.test(
-  "with onStall: 'eject' a worker that held the shared loop goes on in a process of its own",
+  "with onStall: 'eject' a worker that blocked the shared loop continues in a process of its own",
   async (t) => {
     const herd = await startBlockers(t, { bad: loop }, { worker: { onStall: 'eject' } })
-    await setOff(herd, 'bad')
+    await trigger(herd, 'bad')
     await herd.line({
       event: 'moved',
       worker: 'bad',
       from: 'shared',
       to: 'process',
-      why: /held the loop for/,
+      why: /blocked the loop for/,
     })
     const bad = await herd.untilWorker('bad', (w) => w.placement === 'process' && w.state === 'running')
     t.match(bad, { moved: { by: 'eject' }, stalls: { count: 1 }, failures: 0 })
@@ -37,31 +37,28 @@ t.test(
   },
 )
 
-t.test(
-  'a run that ends with its stall is not started again, and its next one lives in a process',
-  async (t) => {
-    const brief = `
+t.test('a run that ends with its stall is not started again, and its next run is in a process', async (t) => {
+  const brief = `
 export async function run(ctx) {
   await new Promise((done) => setTimeout(done, 100))
   const end = Date.now() + 1800
   while (Date.now() < end);
 }`
-    const herd = await startHerd(t, {
-      workers: { brief },
-      config: { workers: { brief: { onStall: 'eject', activation: { topics: ['never'] } } } },
-      args: ['--log-level', 'debug'],
-    })
-    await herd.line({ event: 'stall-watch' })
-    await herd.act('brief', 'wake')
-    await herd.line({ event: 'moved', worker: 'brief', from: 'shared', to: 'process' })
-    t.match(await herd.worker('brief'), { state: 'dormant', wakes: 1, placement: 'process' })
-    await herd.act('brief', 'wake')
-    await herd.untilWorker('brief', (w) => w.state === 'running' && w.pid !== herd.pid)
-    await herd.stop()
-  },
-)
+  const herd = await startHerd(t, {
+    workers: { brief },
+    config: { workers: { brief: { onStall: 'eject', activation: { topics: ['never'] } } } },
+    args: ['--log-level', 'debug'],
+  })
+  await herd.line({ event: 'stall-watch' })
+  await herd.act('brief', 'wake')
+  await herd.line({ event: 'moved', worker: 'brief', from: 'shared', to: 'process' })
+  t.match(await herd.worker('brief'), { state: 'dormant', wakes: 1, placement: 'process' })
+  await herd.act('brief', 'wake')
+  await herd.untilWorker('brief', (w) => w.state === 'running' && w.pid !== herd.pid)
+  await herd.stop()
+})
 
-t.test('a worker that holds the loop while it is stopped stays stopped', async (t) => {
+t.test('a worker that blocks the loop while it is stopped stays stopped', async (t) => {
   const last = `
 export async function run(ctx) {
   await new Promise((done) => ctx.signal.addEventListener('abort', done))
@@ -82,24 +79,24 @@ export async function run(ctx) {
   await herd.stop()
 })
 
-t.test('a herd that is stopped right after a stall ends in order', async (t) => {
+t.test('a herd that is stopped right after a stall exits cleanly', async (t) => {
   const brief: Act = {
     kind: 'javascript',
     block: 'export const block = () => { const end = Date.now() + 2500; while (Date.now() < end); }',
   }
   const herd = await startBlockers(t, { bad: brief })
-  await setOff(herd, 'bad')
+  await trigger(herd, 'bad')
   await herd.line({ event: 'stall', worker: 'bad' })
-  herd.signal('SIGTERM') // handled in the moment the loop is free
+  herd.signal('SIGTERM') // handled as soon as the loop is free
   t.same(await herd.exit(), { code: 0, signal: null })
 })
 
 t.test(
-  'a process that is ended while a worker holds its loop leaves a verdict: stalled, with the place',
+  'a process that is killed while a worker blocks its loop leaves the verdict stalled, with the place',
   async (t) => {
     const folder = herdFolder(t)
     const herd = await startBlockers(t, { bad: ENDLESS }, { folder })
-    await setOff(herd, 'bad')
+    await trigger(herd, 'bad')
     await herd.line({ event: 'stall', worker: 'bad' })
     await herd.kill()
     const next = await startHerd(t, { folder })
@@ -108,14 +105,14 @@ t.test(
       state: 'quarantined',
       lastExit: {
         verdict: 'stalled',
-        reason: /held the loop for .* in forever \(.*workers\/bad\.mjs:2\)/,
+        reason: /blocked the loop for .* in forever \(.*workers\/bad\.mjs:2\)/,
         evidence: { by: 'stack', function: 'forever', line: 2, unavailable: { signal: String } },
       },
     })
     t.match(await next.worker('ticker'), { state: 'running' })
     await next.stop()
     const third = await startHerd(t, { folder })
-    t.same(third.matching({ event: 'last-run' }), [], 'it is told once')
+    t.same(third.matching({ event: 'last-run' }), [], 'it is reported once')
     await third.stop()
   },
 )
@@ -125,7 +122,7 @@ t.test(
   async (t) => {
     const folder = herdFolder(t)
     const herd = await startBlockers(t, { bad: ENDLESS }, { folder, worker: { onStall: 'eject' } })
-    await setOff(herd, 'bad')
+    await trigger(herd, 'bad')
     const last = await herd.line({ event: 'stall-ended', worker: 'bad' })
     t.ok(Number(last['blockedMs']) >= 10_000)
     t.match(await herd.exit(), { signal: 'SIGKILL' })
@@ -146,7 +143,7 @@ t.test('with detect: false there is no thread and no line', async (t) => {
   const off = await startBlockers(t, { bad: loop }, { watched: false })
   const on = await startBlockers(t, { bad: loop })
   t.equal(threads(on.pid).length, threads(off.pid).length + 1)
-  await setOff(off, 'bad')
+  await trigger(off, 'bad')
   await off.line({ event: 'unblock' })
   await off.status()
   t.same(off.matching({ event: 'stall' }), [])

@@ -1,4 +1,4 @@
-// A herd of blockers and their siblings, and how to set one off.
+// A herd of blockers and their siblings, and a way to trigger one of them.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -13,9 +13,9 @@ export interface BlockersOptions {
   readonly folder?: string
   /** Config of each blocker. */
   readonly worker?: object
-  /** Config of single blockers, in place of `worker`. */
+  /** Config of individual blockers, instead of `worker`. */
   readonly workers?: Readonly<Record<string, object>>
-  /** Returns once the loop is watched. @default true */
+  /** Whether to wait until the loop is watched. @default true */
   readonly watched?: boolean
 }
 
@@ -44,13 +44,13 @@ export async function startBlockers(
   return herd
 }
 
-export async function setOff(herd: Herd, worker: string): Promise<void> {
+export async function trigger(herd: Herd, worker: string): Promise<void> {
   const socket = connect(join(herd.folder, 'go.sock'))
   socket.end(`go.${worker}\n`)
   await once(socket.resume(), 'close')
 }
 
-/** Writes into the pipe the worker reads from, some time after it has begun to. */
+/** Writes into the pipe 2.5 s after the worker has begun to read from it. */
 export async function feedFifo(herd: Herd): Promise<void> {
   const child = spawn('sh', ['-c', `sleep 2.5; echo x > ${join(herd.folder, 'fifo')}`], { stdio: 'ignore' })
   await once(child, 'close')

@@ -1,4 +1,4 @@
-// The pause of the loop leaves nothing behind in the thread that asked for it: neither a timer nor a session.
+// A pause of the loop leaves neither a timer nor a session behind in the thread that requested it.
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
@@ -6,7 +6,7 @@ import { leakGuard } from '../../helpers/leak-guard.ts'
 
 leakGuard(t)
 
-/** Holds what is not the thread's to end: a timer of 10 s that is left armed shows in how long it lives. */
+/** A timer of 10 s that is left armed makes the thread live longer than this. */
 const LIVES_MAX_MS = 8000
 
 async function lifeOf(workerData: object): Promise<{ code: unknown; said: unknown[]; livedMs: number }> {
@@ -23,13 +23,13 @@ async function lifeOf(workerData: object): Promise<{ code: unknown; said: unknow
   }
 }
 
-t.test('a pause that is taken back while it samples ends with its session', async (t) => {
+t.test('a pause that is cancelled while it samples ends with its session', async (t) => {
   const { code, livedMs } = await lifeOf({ sampled: true, take: false })
   t.equal(code, 0)
   t.ok(livedMs < LIVES_MAX_MS, `the thread lived ${Math.round(livedMs)} ms`)
 })
 
-t.test('a profile that is asked for is given, and again after it was taken back', async (t) => {
+t.test('a profile can be read before and after the pause is cancelled', async (t) => {
   t.match(await lifeOf({ sampled: true, take: true }), { code: 0, said: ['profile', 'profile'] })
 })
 

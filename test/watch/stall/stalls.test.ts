@@ -1,5 +1,5 @@
-// A worker that holds the shared loop is named while it holds it: the right one, where, and how long, for every way of
-// holding it that is known.
+// A worker that blocks the shared loop is reported while it does so: the right worker, the place and the duration, for every
+// known way to block a loop.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -7,28 +7,28 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import t from 'tap'
 import { leakGuard } from '../../helpers/leak-guard.ts'
 import { ACTS } from './acts.ts'
-import { feedFifo, setOff, startBlockers } from './herd.ts'
+import { feedFifo, startBlockers, trigger } from './herd.ts'
 
 leakGuard(t)
 t.jobs = 1
 
-/** What a machine that is busy with other work does to a timer comes on top of the limits. */
+/** The delay that other work on the machine causes is added to the limits. */
 const machine = monitorEventLoopDelay({ resolution: 10 })
 machine.enable()
 t.teardown(() => machine.disable())
-// The limits themselves (1.5 s, 100 ms) are judged by `scripts/bench stall` on a quiet machine; here it is orders that count.
+// `scripts/bench stall` checks the real limits (1.5 s, 100 ms) on a quiet machine; these are orders of magnitude.
 const NAMED_MS = 5000
 const CONFIRMED_MS = 1000
 
-/** The turns of the loop are seen without a hook for each promise (stall/watch.ts). */
+/** Node reports the turns of the loop without a hook for each promise (stall/watch.ts). */
 const SEES_TURNS = Number(process.versions.node.split('.')[0]) >= 24
 
 for (const [name, act] of Object.entries(ACTS))
-  t.test(`${name}: the stall names its worker, where it is, and how long it takes`, async (t) => {
+  t.test(`${name}: the stall names its worker, its place and its duration`, async (t) => {
     const herd = await startBlockers(t, { [name]: act }, { worker: { stall: { after: act.after ?? '1s' } } })
     machine.reset()
     const fed = name === 'fs' ? feedFifo(herd) : undefined
-    await setOff(herd, name)
+    await trigger(herd, name)
     const begun = await herd.line({ event: 'block' })
     const stall = await herd.line({ event: 'stall' })
     const named = act.kind === 'javascript' || SEES_TURNS
@@ -53,7 +53,7 @@ for (const [name, act] of Object.entries(ACTS))
     const over = await herd.line({ event: 'stall-over', worker: name })
     t.ok(Number(over['blockedMs']) >= Number(stall['blockedMs']))
     let seen = await herd.worker(name)
-    while (seen.stalls === undefined) seen = await herd.worker(name) // the thread tells the loop after the log
+    while (seen.stalls === undefined) seen = await herd.worker(name) // the thread notifies the loop after it has logged
     t.match(seen, {
       stalls: { count: 1, last: { kind: act.kind } },
       failures: 0,
@@ -66,7 +66,7 @@ for (const [name, act] of Object.entries(ACTS))
     t.same(await herd.stop(), { code: 0, signal: null })
   })
 
-t.test('JavaScript that waits for a core is not taken for native code', async (t) => {
+t.test('JavaScript that waits for a core is not mistaken for native code', async (t) => {
   const act = { ...ACTS['sort']!, block: ACTS['sort']!.block.replace('3000', '8000') }
   const herd = await startBlockers(t, { starved: act })
   const core = /^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]!
@@ -76,7 +76,7 @@ t.test('JavaScript that waits for a core is not taken for native code', async (t
   )
   const ended = Promise.all(hogs.map((hog) => once(hog, 'close')))
   try {
-    await setOff(herd, 'starved')
+    await trigger(herd, 'starved')
     t.match(await herd.line({ event: 'stall' }), {
       worker: 'starved',
       kind: 'javascript',

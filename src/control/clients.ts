@@ -1,5 +1,5 @@
-// The clients of the control socket: who is served, who is turned away, and what they may take. Loaded by server.ts with
-// the first of them.
+// The clients of the control socket and of the HTTP listener: their limits, and the hand-over to the HTTP server. A file apart
+// because server.ts loads it with the first client.
 
 import type { Socket } from 'node:net'
 import type { Clock } from '../base/clock.ts'
@@ -7,22 +7,19 @@ import { describeThrown } from '../base/errors.ts'
 import { lazyModule } from '../base/lazy.ts'
 import type { Logger } from '../log/logger.ts'
 import type { ControlTarget } from '../herd/status.ts'
-import { guardConnection } from './connection.ts'
-import type { Connection } from './connection.ts'
-import { rawAnswer } from './raw-answer.ts'
-import { countRefusals } from './refusals.ts'
-import type { RefusalKind } from './refusals.ts'
-import type { Listener } from './routes.ts'
+import { countRefusals, guardConnection, plainRefusal } from './connection.ts'
+import type { Connection, RefusalKind } from './connection.ts'
+import type { Listener } from './http-server.ts'
 
 export interface ClientsOptions {
   readonly target: ControlTarget
   readonly log: Logger
   readonly clock: Clock
-  /** Set for the read-only listener. @default the control socket, which may do everything */
+  /** Set for the HTTP listener, which is read-only. @default the control socket, with all routes */
   readonly listener?: Listener
 }
 
-/** Open connections, event streams among them, and what was refused so far by kind. */
+/** Open connections including event streams, and the requests refused so far by kind. */
 export interface ClientStats {
   readonly connections: number
   readonly eventStreams: number
@@ -32,20 +29,20 @@ export interface ClientStats {
 export interface Clients {
   accept(socket: Socket): void
   stats(): ClientStats
-  /** Ends event streams and idle connections now, all others after 200 ms. Returns what to call when they are gone. */
+  /** Ends event streams and idle connections now, all others after 200 ms. Returns a function to call when all are closed. */
   close(): () => void
 }
 
-/** Connections served at once; a further one is answered 429 and closed. */
+/** Most connections served at once; a further one is answered with 429 and closed. */
 export const MAX_CONNECTIONS = 100
-/** Of those, so many have a second to take their 429; the rest of a flood is closed without a word. */
-const MAX_TURNED_AWAY = 100
+/** Of those further ones, this many have a second to read their 429; any beyond that are closed without an answer. */
+const MAX_REJECTED = 100
 const CLOSE_GRACE_MS = 200
 
 export function serveClients({ target, log, clock, listener }: ClientsOptions): Clients {
   const refusals = countRefusals(log)
   const connections = new Map<Socket, Connection>()
-  const turnedAway = new Set<Socket>()
+  const rejected = new Set<Socket>()
   const http = lazyModule(async () => {
     const { createHttpServer } = await import('./http-server.ts')
     return createHttpServer({
@@ -64,18 +61,18 @@ export function serveClients({ target, log, clock, listener }: ClientsOptions): 
       return undefined
     }
   }
-  const turnAway = (socket: Socket): void => {
+  const reject = (socket: Socket): void => {
     refusals.note('too-many-connections', { limit: MAX_CONNECTIONS })
-    if (turnedAway.size >= MAX_TURNED_AWAY) return void socket.destroy()
-    turnedAway.add(socket)
-    socket.once('close', () => turnedAway.delete(socket))
+    if (rejected.size >= MAX_REJECTED) return void socket.destroy()
+    rejected.add(socket)
+    socket.once('close', () => rejected.delete(socket))
     guardConnection(socket, clock, refusals).enter('linger')
     const fact = `${MAX_CONNECTIONS} clients are connected already`
-    socket.resume().end(rawAnswer('429 Too Many Requests', 'BYRE_CONTROL_BUSY', fact))
+    socket.resume().end(plainRefusal('429 Too Many Requests', 'BYRE_CONTROL_BUSY', fact))
   }
   return {
     accept(socket) {
-      if (connections.size >= MAX_CONNECTIONS) return turnAway(socket)
+      if (connections.size >= MAX_CONNECTIONS) return reject(socket)
       connections.set(socket, guardConnection(socket, clock, refusals))
       socket.once('close', () => connections.delete(socket))
       onFirstBytes(socket, httpServer)
@@ -87,7 +84,7 @@ export function serveClients({ target, log, clock, listener }: ClientsOptions): 
     }),
     close() {
       http.loaded?.events.close()
-      for (const socket of turnedAway) socket.destroy()
+      for (const socket of rejected) socket.destroy()
       for (const [socket, { phase }] of connections)
         if (phase === 'request' || phase === 'linger') socket.destroy()
       const grace = clock.setTimer(CLOSE_GRACE_MS, () => connections.forEach((_, socket) => socket.destroy()))
@@ -100,8 +97,8 @@ export function serveClients({ target, log, clock, listener }: ClientsOptions): 
 }
 
 /**
- * Gives `socket` to the server that `load` brings once the client has sent something: whoever only connects, as a
- * liveness check does, does not load node:http. What was read goes back into the stream, ahead of what follows.
+ * Passes `socket` to the server that `load` resolves with, once the client has sent something: a client that only connects, such
+ * as a liveness check, does not load node:http. The bytes read so far go back into the stream.
  */
 function onFirstBytes(socket: Socket, load: () => Promise<NodeJS.EventEmitter | undefined>): void {
   socket.once('data', (chunk: Buffer) => {
