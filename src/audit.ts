@@ -1,4 +1,4 @@
-// Entry "byre/audit": the import-floor auditor as a library.
+// Entry 'byre/audit': the import-floor auditor as a library.
 
 export { audit } from './audit/audit.ts'
 export { entryOfFile, resolveEntry } from './audit/entry.ts'

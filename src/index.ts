@@ -1,7 +1,7 @@
-// Entry 'byre': the config helper. The supervisor and everything heavy are reached through the command line.
+// Entry 'byre': the helper for config files. The supervisor is started through the command line only.
 import type { HerdConfig } from './config/types.ts'
 
-/** `export default defineHerd({ ... })`. The identity function; fixes inference in a config file. */
+/** `export default defineHerd({ ... })`. Returns `config`; it only sets the types for TypeScript and editors. */
 export function defineHerd(config: HerdConfig): HerdConfig {
   return config
 }

@@ -1,4 +1,4 @@
-// Entry "byre/lazy": modules that load on first use.
+// Entry 'byre/lazy': modules that load on first use.
 
 export { lazy, lazyNamespace } from './audit/lazy.ts'
 export type { Lazy } from './audit/lazy.ts'

@@ -1,4 +1,4 @@
-// The public entry 'byre/measure': what `byre measure` and `byre compare` do, for programs. Linux with perl.
+// Entry 'byre/measure': `byre measure` and `byre compare` as a library. Needs Linux and perl.
 
 export type { Comparison, CompareRow, Verdict } from './measure/compare.ts'
 export { compare } from './measure/compare.ts'

@@ -1,5 +1,14 @@
-// Entry 'byre/worker': the contract. The cheapest entry; at run time it is one identity function.
-export { defineWorker } from './worker/define.ts'
+// Entry 'byre/worker': the worker contract. The smallest entry: at run time it is one identity function.
+import type { Json } from './base/json.ts'
+import type { WorkerContext, WorkerModule } from './worker/contract.ts'
+
+/** `export const run = defineWorker<Config>(async (ctx) => { ... })`. Returns `run`; it only sets the types for TypeScript. */
+export function defineWorker<Config = Json>(
+  run: (ctx: WorkerContext<Config>) => unknown,
+): WorkerModule<Config>['run'] {
+  return run
+}
+
 export type {
   EveryOptions,
   OffloadOptions,

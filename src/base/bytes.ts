@@ -1,4 +1,4 @@
-// Sizes as people write them ('50MiB', '1GB', '4096') to bytes and back.
+// Converts sizes between text ('50MiB', '1GB', '4096') and bytes.
 
 const UNITS = {
   B: 1,
@@ -13,7 +13,7 @@ const UNITS = {
 } as const
 const PATTERN = /^(\d{1,15}(?:\.\d{1,6})?)(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?$/
 
-/** Bytes of `text` ('300MiB', '1.5GiB', '4096'), or undefined when it is not a size. Integer, at most 2^53-1. */
+/** Parses a size ('300MiB', '1.5GiB', '4096') to whole bytes, at most 2^53-1. Returns undefined when `text` is not a size. */
 export function parseBytes(text: string): number | undefined {
   const match = PATTERN.exec(text)
   if (match === null) return undefined
@@ -21,7 +21,7 @@ export function parseBytes(text: string): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined
 }
 
-/** Text in MB of 10^6 bytes with one decimal ('88.5 MB'), KB below 1 MB. The unit every table of byre uses. */
+/** Formats bytes as MB of 10^6 bytes with one decimal ('88.5 MB'), or as KB below 1 MB. Every table of byre uses this unit. */
 export function formatMegabytes(bytes: number): string {
   return Math.abs(bytes) < 1e6 ? `${(bytes / 1e3).toFixed(1)} KB` : `${(bytes / 1e6).toFixed(1)} MB`
 }

@@ -1,11 +1,11 @@
-// Time behind a seam, so that tests feed it and never sleep.
+// The clock as an interface, so that tests supply their own and never sleep.
 
 export interface Clock {
-  /** Wall clock, milliseconds since the epoch; for stamps only, never for intervals (it steps). */
+  /** Wall clock, milliseconds since the epoch. For timestamps only: it can step, so never use it for intervals. */
   readonly now: () => number
-  /** Monotonic milliseconds with fraction; for intervals. */
+  /** Monotonic milliseconds with a fraction, for intervals. */
   readonly monotonic: () => number
-  /** Runs `fn` once after `delayMs` (0 or more). The timer does not keep the process alive when `unref` is true. */
+  /** Runs `fn` once after `delayMs` (0 or more). With `unref: true` the timer does not keep the process alive. */
   readonly setTimer: (delayMs: number, fn: () => void, options?: { readonly unref?: boolean }) => Timer
 }
 
@@ -14,14 +14,14 @@ export interface Timer {
   cancel(): void
 }
 
-/** Longest delay one Node timer can hold: 2^31-1 ms, about 24.8 days; a longer one would fire at once. */
+/** The longest delay a Node timer supports: 2^31-1 ms, about 24.8 days. A timer with a longer delay fires at once. */
 export const MAX_TIMER_MS = 2_147_483_647
 
-// Taken at import: byre wraps the globals while it hosts workers, and its own timers must not be charged to one.
-const { setTimeout: hostSetTimeout, clearTimeout: hostClearTimeout } = globalThis
+// Captured at import: byre wraps the globals while it hosts workers, and its own timers must not be charged to a worker.
+const { setTimeout: originalSetTimeout, clearTimeout: originalClearTimeout } = globalThis
 const { now } = Date
 
-/** The real clock. A delay beyond MAX_TIMER_MS is waited for in slices. */
+/** The real clock. It splits a delay beyond MAX_TIMER_MS into several timers. */
 export const systemClock: Clock = {
   now,
   monotonic: () => performance.now(),
@@ -31,13 +31,13 @@ export const systemClock: Clock = {
     const arm = (): void => {
       const slice = Math.min(left, MAX_TIMER_MS)
       left -= slice
-      handle = hostSetTimeout(left > 0 ? arm : fn, slice)
+      handle = originalSetTimeout(left > 0 ? arm : fn, slice)
       if (options?.unref === true) handle.unref()
     }
     arm()
-    return { cancel: () => hostClearTimeout(handle) }
+    return { cancel: () => originalClearTimeout(handle) }
   },
 }
 
-/** Uniform in [0, 1); the seam for jitter. */
+/** Returns a uniform random number in [0, 1). Tests replace it to control jitter. */
 export type Random = () => number

@@ -1,4 +1,4 @@
-// A promise with its handles; Promise.withResolvers does not exist on Node 20.
+// A promise with its resolve and reject functions. Promise.withResolvers does not exist in Node 20.
 
 export interface Deferred<T> {
   readonly promise: Promise<T>

@@ -1,9 +1,9 @@
-// The one error class of byre and the catalogue of its codes. Every error a user can meet carries a stable
-// code, one sentence of fact with the actual value, and the remedy.
+// The error class of byre and the list of its error codes. Every error that reaches a user carries a stable code, the
+// fact with the actual value, and the remedy.
 
 import { isNativeError } from 'node:util/types'
 
-/** Stable across releases: `BYRE_<AREA>_<WHAT>`. */
+/** Codes have the form `BYRE_<AREA>_<WHAT>` and are stable across releases. */
 export type ErrorCode =
   | 'BYRE_ADMISSION_FULL'
   | 'BYRE_ARGUMENT_INVALID'
@@ -61,11 +61,11 @@ export type ErrorCode =
 
 export interface ByreErrorOptions {
   readonly cause?: unknown
-  /** Machine-readable facts behind the sentence; JSON values only, never secrets. */
+  /** The facts of the message in machine-readable form: JSON values only, never secrets. */
   readonly details?: Readonly<Record<string, unknown>>
 }
 
-/** Anything byre refuses or reports. `message` reads: what cannot be done, the rule, the actual value, the remedy. */
+/** An error that byre raises. `message` states what failed, the rule, the actual value and the remedy, in this order. */
 export class ByreError extends Error {
   readonly code: ErrorCode
   readonly details: Readonly<Record<string, unknown>> | undefined
@@ -78,34 +78,35 @@ export class ByreError extends Error {
 }
 Object.defineProperty(ByreError.prototype, 'name', { value: 'ByreError', configurable: true, writable: true })
 
-/** One thing wrong with an input, with the path of the offending value (`workers.webhook.backoff.base`). */
+/** A problem with an input. `path` locates the invalid value (`workers.webhook.backoff.base`). */
 export interface Problem {
   readonly path: string
   readonly message: string
 }
 
-/** Renders all problems of one input at once, one per line, so that the user fixes them in one go. */
+/** Formats all problems of an input, one per line, so that the user can fix them together. */
 export function describeProblems(subject: string, problems: readonly Problem[]): string {
   const lines = problems.map((p) => `  ${p.path === '' ? '(root)' : p.path}: ${p.message}`)
   return `${subject}: ${problems.length} problem${problems.length === 1 ? '' : 's'}\n${lines.join('\n')}`
 }
 
-/** Throws BYRE_ARGUMENT_INVALID with all `problems` of one call; nothing when there are none. */
+/** Throws BYRE_ARGUMENT_INVALID with all `problems` of a call. Does nothing when there are none. */
 export function refuse(subject: string, problems: readonly Problem[]): void {
   if (problems.length === 0) return
   throw new ByreError('BYRE_ARGUMENT_INVALID', describeProblems(subject, problems), { details: { problems } })
 }
 
-// Taken at import: what a worker makes of it is not byre's.
-const { stringify: hostStringify } = JSON
+// Captured at import: a worker may replace it.
+const { stringify: originalStringify } = JSON
 
-/** Longest message and stack in what describeThrown returns, characters; more is cut and says so. */
+/** The longest message and stack that describeThrown returns, in characters. Longer ones are cut, and the cut is marked. */
 const MESSAGE_LENGTH = 2048
 const STACK_LENGTH = 16_384
 
 /**
- * Text of anything that was thrown, for logs and evidence: bounded, and it never throws. A getter or `toString` that
- * throws is named instead, because a worker may reject with a hostile object. Errors of other realms count as errors.
+ * Describes any thrown value for logs and evidence. The text is bounded and the function never throws: a worker may
+ * reject with a hostile object, so a getter or `toString` that throws is reported instead. Errors of other realms count
+ * as errors.
  */
 export function describeThrown(thrown: unknown): {
   readonly type: string
@@ -135,7 +136,7 @@ export function describeThrown(thrown: unknown): {
   }
 }
 
-/** Read apart: an Error.prepareStackTrace that throws costs the stack and not the message. */
+/** Read separately: when Error.prepareStackTrace throws, only the stack is lost and not the message. */
 function stackOf(error: Error): string | undefined {
   try {
     return error.stack
@@ -148,7 +149,7 @@ function cut(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`
 }
 
-/** A stack begins with the message: a long one is shortened there, so that the frames are kept. */
+/** A stack begins with the message. A long message is shortened there, so that the frames are kept. */
 function cutStack(stack: string, message: string): string {
   if (stack.length <= STACK_LENGTH) return stack
   const frames = stack.slice(Math.max(0, stack.indexOf(message)) + message.length)
@@ -158,7 +159,7 @@ function cutStack(stack: string, message: string): string {
 }
 
 function safeJson(value: object): string {
-  const text = hostStringify(value)
+  const text = originalStringify(value)
   return text === undefined ? Object.prototype.toString.call(value) : cut(text, MESSAGE_LENGTH)
 }
 

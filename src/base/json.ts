@@ -1,35 +1,40 @@
-// JSON: the type of its values, shared by the bus and the config, its two functions as byre found them, and how a library
-// that takes them from the global finds the same.
+// The type of JSON values, shared by the bus and the config, and the original JSON functions, which hosted workers may
+// replace.
 
-/** JSON only: publish serialises once (that is also the size check) and every subscriber gets its own copy. */
+/** A JSON value. A publish serialises it once, which is also the size check, and every subscriber gets its own copy. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
-/** Taken at import: a worker that replaces them must not break byre's log lines, envelopes and answers. */
+/** Captured at import: a worker that replaces them must not break byre's log lines, envelopes and replies. */
 export const stringify: typeof JSON.stringify = JSON.stringify
 export const parse: typeof JSON.parse = JSON.parse
 
-const host = JSON
+const originalJson = JSON
 
 /**
- * Runs `fn`, synchronous code of a library that byre calls for a worker, with the JSON functions that byre found: a worker
- * that replaced them must not break the log lines of its siblings.
+ * Runs `fn`, which is synchronous library code, with the original JSON functions in place. Byre calls it on behalf of a
+ * worker, and a worker that replaced them must not break the log lines of other workers.
  */
-export function withHostJson<T>(fn: () => T): T {
-  if (globalThis.JSON === host && host.stringify === stringify && host.parse === parse) return fn()
-  const replaced = { JSON: globalThis.JSON, stringify: host.stringify, parse: host.parse }
+export function withOriginalJson<T>(fn: () => T): T {
+  if (
+    globalThis.JSON === originalJson &&
+    originalJson.stringify === stringify &&
+    originalJson.parse === parse
+  )
+    return fn()
+  const replaced = { JSON: globalThis.JSON, stringify: originalJson.stringify, parse: originalJson.parse }
   try {
-    setJson({ JSON: host, stringify, parse })
+    setJson({ JSON: originalJson, stringify, parse })
     return fn()
   } finally {
     setJson(replaced)
   }
 }
 
-/** What was made read-only stays as it is. */
+/** Leaves read-only properties unchanged. */
 function setJson({
   JSON: next,
   ...functions
 }: Pick<JSON, 'stringify' | 'parse'> & { readonly JSON: JSON }): void {
   Reflect.set(globalThis, 'JSON', next)
-  for (const [name, fn] of Object.entries(functions)) Reflect.set(host, name, fn)
+  for (const [name, fn] of Object.entries(functions)) Reflect.set(originalJson, name, fn)
 }

@@ -1,13 +1,14 @@
-// The single way byre loads anything late: a memoised import() that times itself, or the same through require().
+// Late loading: a memoised import() that records its duration, or a memoised require(). All late loading of byre goes
+// through these two functions.
 
 import { createRequire } from 'node:module'
 
 export interface LazyModule<T> {
-  /** Loads on the first call; later calls give the same promise. A failed load is forgotten, so the next call tries again. */
+  /** Loads the module on the first call. Later calls return the same promise. After a failed load, the next call tries again. */
   load(): Promise<T>
-  /** The module if it is loaded already, else undefined. */
+  /** The module once it is loaded, else undefined. */
   readonly loaded: T | undefined
-  /** Milliseconds the first load took; undefined before it ended. */
+  /** Duration of the load in milliseconds; undefined until the module is loaded. */
   readonly loadMs: number | undefined
 }
 
@@ -42,13 +43,13 @@ export function lazyModule<T>(importer: () => Promise<T>): LazyModule<T> {
 }
 
 export interface LazyRequired<T> {
-  /** Loads on the first call, synchronously. A failed load is forgotten, so the next call tries again. */
+  /** Loads the module synchronously on the first call. After a failed load, the next call tries again. */
   get(): T
   /** True once loaded. */
   readonly isLoaded: boolean
 }
 
-/** For a CommonJS package that is needed inside synchronous code. `from` is the caller's import.meta.url. */
+/** For a CommonJS package that synchronous code needs. `from` is the caller's import.meta.url. */
 export function lazyRequire<T>(specifier: string, from: string): LazyRequired<T> {
   let loaded: { readonly module: T } | undefined
   return {

@@ -1,19 +1,22 @@
-// The malloc setting units/byre starts node with, and how it is kept from whom it is not for.
+// The malloc setting that units/byre starts node with. It is removed from the environment of workers and of the programs
+// that they start.
 //
-// glibc serves a large request by mmap and gives it back with free, unless it has learned better: each such free raises
-// the threshold (up to 32 MiB, mallopt(3), M_MMAP_THRESHOLD), and from then on the 32 KiB zones of V8's compilers lie in
-// the arenas of its threads, where one small survivor keeps the pages above it. MALLOC_MMAP_THRESHOLD_ fixes it below the
-// size of a zone. Measured figures and the price (streams of 64 KiB reads): docs/decisions.md.
+// glibc serves a large request with mmap and returns the memory to the kernel on free. But each such free raises the
+// threshold for mmap (up to 32 MiB, see M_MMAP_THRESHOLD in mallopt(3)). From then on the 32 KiB zones of V8's compilers
+// are allocated in the arenas of its threads, where one small live block keeps the free pages around it resident.
+// MALLOC_MMAP_THRESHOLD_ fixes the threshold below the size of a zone. docs/decisions.md has the measured figures and the
+// cost (streams of 64 KiB reads).
 
 const SETTING = 'MALLOC_MMAP_THRESHOLD_'
-/** Set by units/byre beside the setting when that is its own and not the user's. */
+/** Set by units/byre together with the setting, unless the user has set MALLOC_MMAP_THRESHOLD_. */
 const MARK = 'BYRE_MALLOC'
 
 let taken: Readonly<Record<string, string>> = {}
 
 /**
- * Takes the setting, which glibc has read, out of `env` when the launcher put it there: workers and what they spawn see
- * the environment the service manager gave. Once, before any worker's code.
+ * Removes the setting from `env` when the launcher put it there, so that workers and their child processes see the
+ * environment that the service manager set. glibc has read the setting by then. Call it once, before any code of a worker
+ * runs.
  */
 export function takeMallocSetting(env: NodeJS.ProcessEnv): void {
   const value = env[SETTING]
@@ -23,7 +26,7 @@ export function takeMallocSetting(env: NodeJS.ProcessEnv): void {
   delete env[MARK]
 }
 
-/** What a child that runs a worker is given, so that it starts as this process did; it takes it again. */
+/** The variables that start a child process with the malloc setting of this process. The child removes them again. */
 export function mallocSetting(): Readonly<Record<string, string>> {
   return taken
 }

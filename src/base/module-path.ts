@@ -1,9 +1,10 @@
-// Where the code of a stack frame, an import or a worker lies.
+// File paths of modules: from the URL in a stack frame or an import, and for modules that are loaded through a symbolic
+// link.
 
 import { fileURLToPath } from 'node:url'
 
-/** Absolute path of a file: URL (its query and fragment left out) or of a path; undefined for anything else a script may
- *  call itself: node:, data:, eval, a malformed URL in a forged stack. */
+/** Returns the absolute path for a file: URL (without query and fragment) or for a path. Returns undefined for any other
+ *  script name: node:, data:, eval, or a malformed URL in a forged stack. */
 export function modulePath(url: string): string | undefined {
   if (url.startsWith('/')) return url
   if (!url.startsWith('file:')) return undefined
@@ -14,14 +15,15 @@ export function modulePath(url: string): string | undefined {
   }
 }
 
-/** A module named through a symbolic link, and the file that led to when it was loaded: what its frames carry. */
+/** The path of a module that is a symbolic link, and the file that the link led to at load time. Stack frames name the
+ *  file. */
 export type Link = readonly [path: string, file: string]
 
 const fileOf = new Map<string, string>()
 const pathsOf = new Map<string, string[]>()
-let tell: ((link: Link) => void) | undefined
+let onLink: ((link: Link) => void) | undefined
 
-/** Notes that this thread loads the module at `path` from `file`. Nothing is kept where they are the same. */
+/** Records that this thread loads the module at `path` from `file`. Nothing is stored when the two are equal. */
 export function noteLoaded([path, file]: Link): void {
   const before = loadedFrom(path)
   if (file === before) return
@@ -31,21 +33,21 @@ export function noteLoaded([path, file]: Link): void {
   )
   pathsOf.set(file, [...pathsAt(file), path])
   fileOf.set(path, file)
-  tell?.([path, file])
+  onLink?.([path, file])
 }
 
-/** The file that the module at `path` was loaded from; `path` itself when no link leads elsewhere, and before it is loaded. */
+/** Returns the file that the module at `path` was loaded from: `path` itself before the load and when it is not a link. */
 export function loadedFrom(path: string): string {
   return fileOf.get(path) ?? path
 }
 
-/** Where a config may say that the module lies that was loaded from `file`. */
+/** Returns the paths by which a config may name the module that was loaded from `file`. */
 export function pathsAt(file: string): readonly string[] {
   return pathsOf.get(file) ?? [file]
 }
 
-/** The links noted so far; each later one is told to `listener`, which replaces the one before. */
+/** Returns the links recorded so far and calls `listener` with each later one. The new listener replaces the previous one. */
 export function watchLinks(listener: ((link: Link) => void) | undefined): readonly Link[] {
-  tell = listener
+  onLink = listener
   return [...fileOf]
 }

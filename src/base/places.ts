@@ -1,12 +1,12 @@
-// Where things of a running herd live on this host: run directory, state directory, control sockets. Pure but for
-// readPlaces(), listSockets() and ensureFolder().
+// The paths of a running herd on this host: run directory, state directory and control sockets. All functions are pure
+// except readPlaces(), listSockets() and ensureFolder().
 
 import { accessSync, constants, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { ByreError, describeThrown } from './errors.ts'
 
-/** What the rules depend on; readPlaces() fills it from the process, tests by hand. */
+/** The input of the path rules. readPlaces() reads it from the process; tests supply their own. */
 export interface PlacesInput {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Effective user id. */
@@ -15,16 +15,16 @@ export interface PlacesInput {
   readonly homedir: string
 }
 
-/** Which supervise process a socket belongs to: one group, all groups of the herd, or `byre run <worker>`. */
+/** The process that a socket belongs to: the supervisor of one group or of all groups, or `byre run <worker>`. */
 export type SocketOwner =
   | { readonly kind: 'group'; readonly group: string }
   | { readonly kind: 'all' }
   | { readonly kind: 'run'; readonly worker: string }
 
-/** sun_path holds 108 bytes with its NUL (unix(7)); Node cuts a longer path silently and binds another file. */
+/** sun_path holds 108 bytes including the NUL (unix(7)). Node silently truncates a longer path and binds another file. */
 export const MAX_SOCKET_PATH_BYTES = 107
 
-/** The places of this process. */
+/** Reads the input of the path rules from this process. */
 export function readPlaces(): PlacesInput {
   return { env: process.env, uid: process.geteuid?.() ?? -1, tmpdir: tmpdir(), homedir: homedir() }
 }
@@ -46,7 +46,8 @@ export function stateDirectory(input: PlacesInput): string {
   return join(xdg ?? join(input.homedir, '.local', 'state'), 'byre')
 }
 
-/** The folder with the sockets of `herd`: <rundir>/<herd>. Throws BYRE_ARGUMENT_INVALID for a name that is no file name. */
+/** The folder with the sockets of `herd`: <rundir>/<herd>. Throws BYRE_ARGUMENT_INVALID for a name that is not a valid
+ *  file name. */
 export function herdDirectory(runDir: string, herd: string): string {
   return join(runDir, fileName('herd', herd))
 }
@@ -56,12 +57,7 @@ export function socketPathOf(runDir: string, herd: string, owner: SocketOwner): 
   return checkSocketPath(join(herdDirectory(runDir, herd), `${socketName(owner)}.sock`))
 }
 
-/** <statedir>/<herd>/<group>.state.json, with the same names as the sockets. */
-export function statePathOf(stateDir: string, herd: string, owner: SocketOwner): string {
-  return join(stateDir, fileName('herd', herd), `${socketName(owner)}.state.json`)
-}
-
-/** Returns `path` when a Unix socket can have it. Throws BYRE_SOCKET_PATH_TOO_LONG (more than 107 bytes of UTF-8). */
+/** Returns `path` when it is short enough for a Unix socket. Throws BYRE_SOCKET_PATH_TOO_LONG above 107 bytes of UTF-8. */
 export function checkSocketPath(path: string): string {
   const bytes = Buffer.byteLength(path)
   if (bytes <= MAX_SOCKET_PATH_BYTES) return path
@@ -73,10 +69,11 @@ export function checkSocketPath(path: string): string {
   )
 }
 
-/** More than any herd has groups; a folder full of other files must not start ten thousand connections. */
+/** More than the groups of any herd. A folder full of other files must not cause ten thousand connections. */
 const MAX_SOCKETS = 256
 
-/** The sockets in `folder`, sorted by name; none when there is no such folder. Throws on any other error of readdir. */
+/** Lists the sockets in `folder`, sorted by name. Returns an empty list when the folder does not exist. Throws other errors of
+ *  readdir. */
 export function listSockets(folder: string): string[] {
   try {
     const names = readdirSync(folder).filter((name) => name.endsWith('.sock') && !name.startsWith('.'))
@@ -91,9 +88,9 @@ export function listSockets(folder: string): string[] {
 }
 
 /**
- * Creates `folder` and what is missing above it, 0700 each, and checks that it can be written to. One level at a time: on
- * Node 20 mkdir's `recursive` never returns where a parent exists and answers ENOENT (/proc). Throws BYRE_FOLDER_UNUSABLE,
- * which names the variable of `env` the place comes from.
+ * Creates `folder` and its missing parents with mode 0700 and checks that the folder is writable. It creates one level at a
+ * time: in Node 20 a recursive mkdir never returns when a parent exists but answers ENOENT (/proc). Throws
+ * BYRE_FOLDER_UNUSABLE, which names the variable of `env` that the path comes from.
  */
 export function ensureFolder(folder: string, env: PlacesInput['env'] = process.env): void {
   const refuse = (at: string, why: string): never => {
@@ -101,7 +98,7 @@ export function ensureFolder(folder: string, env: PlacesInput['env'] = process.e
   }
   const missing: string[] = []
   for (let at = folder; ; at = dirname(at)) {
-    const found = lookAt(at)
+    const found = checkFolder(at)
     if (found === 'folder') break
     if (found !== undefined) refuse(at, found)
     missing.unshift(at)
@@ -111,23 +108,23 @@ export function ensureFolder(folder: string, env: PlacesInput['env'] = process.e
     try {
       mkdirSync(at, 0o700)
     } catch (error) {
-      if (lookAt(at) !== 'folder') refuse(at, `cannot be created (${describeThrown(error).message})`)
+      if (checkFolder(at) !== 'folder') refuse(at, `cannot be created (${describeThrown(error).message})`)
     }
   }
   try {
     accessSync(folder, constants.W_OK | constants.X_OK)
   } catch {
-    refuse(folder, 'may not be written to by this user')
+    refuse(folder, 'is not writable for this user')
   }
 }
 
-/** 'folder', why it is none, or undefined when there is nothing. */
-function lookAt(path: string): string | undefined {
+/** Returns 'folder', the reason why `path` is not a folder, or undefined when nothing exists there. */
+function checkFolder(path: string): string | undefined {
   try {
     return statSync(path).isDirectory() ? 'folder' : 'is not a folder'
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    return code === 'ENOENT' || code === 'ENOTDIR' ? undefined : `cannot be looked at (${message})`
+    return code === 'ENOENT' || code === 'ENOTDIR' ? undefined : `cannot be accessed (${message})`
   }
 }
 
@@ -140,8 +137,8 @@ function unusable(folder: string, at: string, why: string, env: PlacesInput['env
   })
   const remedy =
     variable === undefined
-      ? 'Set STATE_DIRECTORY or XDG_STATE_HOME (state), RUNTIME_DIRECTORY or XDG_RUNTIME_DIR (sockets) to a folder this user may write to.'
-      : `It comes from ${variable}=${env[variable]}: set that to a folder this user may write to.`
+      ? 'Set STATE_DIRECTORY or XDG_STATE_HOME (state), or RUNTIME_DIRECTORY or XDG_RUNTIME_DIR (sockets), to a folder that this user can write to.'
+      : `The path comes from ${variable}=${env[variable]}. Set it to a folder that this user can write to.`
   return new ByreError(
     'BYRE_FOLDER_UNUSABLE',
     `Cannot use the folder '${folder}': '${at}' ${why}. ${remedy}`,
@@ -156,16 +153,17 @@ function socketName(owner: SocketOwner): string {
   return owner.kind === 'group' ? fileName('group', owner.group) : `run-${fileName('worker', owner.worker)}`
 }
 
-/** Names reach this from the command line too, not only from a checked config: they must not leave their folder. */
+/** Names also come from the command line, which is not checked like a config: a name must not lead out of its folder. */
 function fileName(kind: string, name: string): string {
   if (/^[^/\p{Cc}]{1,100}$/u.test(name) && name !== '.' && name !== '..') return name
   throw new ByreError(
     'BYRE_ARGUMENT_INVALID',
-    `Cannot find the place of ${kind} ${JSON.stringify(name.slice(0, 120))}: a ${kind} name is 1 to 100 characters without '/' or control characters. Use the name from the config.`,
+    `Cannot build the path of ${kind} ${JSON.stringify(name.slice(0, 120))}: a ${kind} name has 1 to 100 characters without '/' or control characters. Use the name from the config.`,
   )
 }
 
-/** systemd gives several directories separated by colons; the first is ours. A relative path is ignored, as XDG asks. */
+/** systemd separates several directories with colons; the first one is byre's. A relative path is ignored, as XDG
+ *  requires. */
 function firstDirectory(value: string | undefined): string | undefined {
   return absolute(value?.split(':')[0])
 }

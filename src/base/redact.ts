@@ -1,9 +1,9 @@
-// Keeps secrets out of what byre writes: one function that every text about a server with a password goes through.
+// Keeps secrets out of byre's output. Every text about a server with a password passes through one function.
 
-/** Replaces every secret it was made with, and the userinfo of any URL, by '***'. */
+/** Replaces its secrets and the userinfo of any URL with '***'. */
 export type Redact = (text: string) => string
 
-/** `secrets` are replaced as they are and percent-encoded; empty ones are ignored. */
+/** The result replaces `secrets` as written, percent-encoded and as JSON text. Empty ones are ignored. */
 export function createRedactor(secrets: readonly (string | undefined)[]): Redact {
   const forms = new Set<string>()
   for (const secret of secrets) {
@@ -11,7 +11,7 @@ export function createRedactor(secrets: readonly (string | undefined)[]): Redact
     for (const form of [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)])
       forms.add(form)
   }
-  // the longest first: one secret may be part of another
+  // Longest first: one secret may be part of another.
   const ordered = [...forms].toSorted((a, b) => b.length - a.length)
   return (text) => {
     let clean = text.replace(USERINFO, '$1***@')
@@ -20,5 +20,5 @@ export function createRedactor(secrets: readonly (string | undefined)[]): Redact
   }
 }
 
-/** What stands between `scheme://` and the last `@` before the path: a user name, a password or both. */
+/** The part between `scheme://` and the last `@` before the path: a user name, a password or both. */
 const USERINFO = /\b([a-z][a-z0-9+.-]{0,31}:\/\/)[^\s/]{1,1024}@/gi

@@ -1,41 +1,42 @@
-// One timer for everything that happens later in a herd: due times in a heap, one armed timer for the earliest.
-// Ticks that fall due within one another's slack run in one wake-up of the loop.
+// Schedules all delayed work of a herd with one timer: the due times are in a heap, and the timer is armed for the
+// earliest. Entries that are due within one another's slack run in one wake-up of the loop.
 
 import type { Clock, Timer } from './clock.ts'
 
 export interface Scheduler {
-  /** Calls `fn` once after `delayMs`. `slackMs` is how much later it may run to share a wake-up. @default 0 */
+  /** Calls `fn` once after `delayMs`. To share a wake-up it may run up to `slackMs` later. @default 0 */
   after(delayMs: number, fn: () => void, slackMs?: number): Timer
-  /** Entries waiting. */
+  /** The number of waiting entries. */
   readonly size: number
   close(): void
 }
 
-/** One thing that happens later, and its own handle: a thousand workers have one armed each. */
+/** A scheduled call, which is also its own Timer: a thousand workers have one each. */
 class Entry implements Timer {
   readonly dueAt: number
-  /** dueAt + slack: the latest it may run. */
+  /** dueAt + slack: the latest time it may run. */
   readonly latestAt: number
-  readonly #taken: (entry: Entry) => void
+  readonly #onCancel: (entry: Entry) => void
   fn: (() => void) | undefined
-  /** Its place in the heap; -1 outside. */
+  /** Position in the heap; -1 when not in the heap. */
   index = -1
 
-  constructor(dueAt: number, slackMs: number, fn: () => void, taken: (entry: Entry) => void) {
+  constructor(dueAt: number, slackMs: number, fn: () => void, onCancel: (entry: Entry) => void) {
     this.dueAt = dueAt
     this.latestAt = dueAt + slackMs
     this.fn = fn
-    this.#taken = taken
+    this.#onCancel = onCancel
   }
 
   cancel(): void {
     if (this.fn === undefined) return
     this.fn = undefined
-    if (this.index >= 0) this.#taken(this) // else taken out to fire in this very turn, after who cancels it
+    // Outside the heap the entry is due in the current turn, after the entry that cancels it.
+    if (this.index >= 0) this.#onCancel(this)
   }
 }
 
-/** Lateness (ms) of each firing is told to `onLateness`: real samples of the loop's delay, without a probe timer. */
+/** `onLateness` is called with the lateness (ms) of each wake-up: samples of the loop's delay without a probe timer. */
 export function createScheduler(clock: Clock, onLateness?: (ms: number) => void): Scheduler {
   const heap: Entry[] = []
   let timer: Timer | undefined
@@ -69,7 +70,7 @@ export function createScheduler(clock: Clock, onLateness?: (ms: number) => void)
       try {
         fn?.()
       } catch (error) {
-        // One entry's throw must not cost the others their turn; it still surfaces as uncaught.
+        // An entry that throws must not keep the others from running. The error still surfaces as uncaught.
         process.nextTick(() => {
           throw error
         })
@@ -80,7 +81,7 @@ export function createScheduler(clock: Clock, onLateness?: (ms: number) => void)
     arm()
   }
 
-  const take = (entry: Entry): void => {
+  const remove = (entry: Entry): void => {
     const wasFirst = entry.index === 0
     removeAt(heap, entry.index)
     if (wasFirst) arm()
@@ -88,7 +89,7 @@ export function createScheduler(clock: Clock, onLateness?: (ms: number) => void)
 
   return {
     after(delayMs, fn, slackMs = 0) {
-      const entry = new Entry(clock.monotonic() + Math.max(0, delayMs), slackMs, fn, take)
+      const entry = new Entry(clock.monotonic() + Math.max(0, delayMs), slackMs, fn, remove)
       push(heap, entry)
       if (entry.index === 0) arm()
       return entry
@@ -105,10 +106,10 @@ export function createScheduler(clock: Clock, onLateness?: (ms: number) => void)
   }
 }
 
-/** Removes every entry whose due time has come, earliest first. */
+/** Removes and returns all entries that are due, earliest first. */
 function takeDue(heap: Entry[], now: number): Entry[] {
   const due: Entry[] = []
-  // The heap is ordered by latestAt, so entries with slack that are due already may lie anywhere below.
+  // The heap is ordered by latestAt, so a due entry with slack may be anywhere in it.
   for (let i = heap.length - 1; i >= 0; i--) {
     const entry = heap[i] as Entry
     if (entry.dueAt <= now) due.push(entry)

@@ -1,15 +1,15 @@
-// "Did you mean ...?" for a word that is in no list: the nearest known word by edit distance. And the lists of words that
-// calls take: the keys of their options.
+// "Did you mean ...?" for an unknown word: the nearest known word by edit distance. Also the check for unknown keys in the
+// options of a call.
 
 import type { Problem } from './errors.ts'
 
-/** Longest word compared and most words looked at: what bounds the cost of one suggestion. */
+/** The longest word and the largest number of words compared: these bound the cost of a suggestion. */
 const MAX_WORD = 64
 const MAX_CANDIDATES = 10_000
 
-/** The candidate nearest to `word`, or undefined when none is near: at most one of `lettersPerEdit` letters (and at most
- *  three) inserted, left out, replaced or swapped with their neighbour; case counts as no difference. The first
- *  of several equally near ones. */
+/** Returns the candidate nearest to `word`, or undefined when none is near. A near candidate has at most one edit per
+ *  `lettersPerEdit` letters, and at most three edits. An edit is an inserted, missing or replaced letter, or two adjacent
+ *  letters swapped; case is ignored. Of several equally near candidates the first is returned. */
 export function suggest(
   word: string,
   candidates: Iterable<string>,
@@ -19,9 +19,9 @@ export function suggest(
   let limit = Math.min(3, Math.floor(word.length / lettersPerEdit))
   const wanted = word.toLowerCase()
   let best: string | undefined
-  let looked = 0
+  let compared = 0
   for (const candidate of candidates) {
-    if (++looked > MAX_CANDIDATES) break
+    if (++compared > MAX_CANDIDATES) break
     if (candidate.length > MAX_WORD || Math.abs(candidate.length - word.length) > limit) continue
     const distance = editDistance(wanted, candidate.toLowerCase(), limit)
     if (distance > limit) continue
@@ -32,17 +32,17 @@ export function suggest(
   return best
 }
 
-/** `, did you mean 'x'?` or nothing: the tail of a message. */
+/** Returns `; did you mean 'x'?` for the end of a message, or an empty text when no candidate is near. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const near = suggest(word, candidates)
   return near === undefined ? '' : `; did you mean '${near}'?`
 }
 
-/** Most unknown keys named at once. */
+/** The most unknown keys reported for one call. */
 const MAX_KEYS = 20
 
-/** Everything wrong with the options of a call as a whole: no object, or keys that mean nothing there, at most 20.
- *  Absent options (undefined, null) are none. `path` is where the options stand, '' when they are the whole. */
+/** Returns the problems of the options of a call: not an object, or at most 20 unknown keys. Absent options (undefined,
+ *  null) have no problems. `path` is the path of the options, '' for the whole input. */
 export function unknownKeys(options: unknown, known: readonly string[], path: string = ''): Problem[] {
   if (options === undefined || options === null) return []
   if (typeof options !== 'object' || Array.isArray(options))
@@ -50,7 +50,7 @@ export function unknownKeys(options: unknown, known: readonly string[], path: st
       { path, message: `must be an object, got ${Array.isArray(options) ? 'an array' : typeof options}` },
     ]
   const problems: Problem[] = []
-  // inherited ones too: they are read as if they were own
+  // Includes inherited keys, which are read like own ones.
   for (const key in options) {
     if (known.includes(key)) continue
     const near = didYouMean(key, known) || `; known are ${known.join(', ')}`
@@ -61,8 +61,8 @@ export function unknownKeys(options: unknown, known: readonly string[], path: st
   return problems
 }
 
-/** Optimal string alignment distance (Damerau-Levenshtein without substring edits); limit + 1 when it is larger. Only
- *  the band of 2 * limit + 1 cells around the diagonal can hold a distance within the limit (Ukkonen 1985). */
+/** The optimal string alignment distance (Damerau-Levenshtein without substring edits), or limit + 1 when it is larger.
+ *  Only the band of 2 * limit + 1 cells around the diagonal can hold a distance within the limit (Ukkonen 1985). */
 function editDistance(a: string, b: string, limit: number): number {
   const far = limit + 1
   let beforeLast: number[] = []

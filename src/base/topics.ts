@@ -1,30 +1,31 @@
-// The spelling rules of topics and patterns, shared by the config (which checks) and the bus (which routes).
-// Pure text: matching and the trie live in bus/.
+// The syntax rules of topics and patterns, shared by the config, which checks them, and the bus, which routes by them.
+// Matching and the routing trie are in bus/.
 
-/** Longest topic or pattern, in UTF-16 code units; bounds the depth of the routing trie to 128 tokens. */
+/** The longest topic or pattern, in UTF-16 code units. It bounds the depth of the routing trie to 128 tokens. */
 export const MAX_TOPIC_LENGTH = 256
-/** First token of reply topics. Nobody outside the bus publishes or subscribes to them, and no wildcard covers them. */
+/** The first token of reply topics. Only the bus publishes or subscribes to them, and no wildcard matches them. */
 export const INBOX = '_inbox'
 
-// A token is anything but white space, control characters, lone surrogates and the three characters with a meaning.
+// A token has any characters except white space, control characters, lone surrogates and the special '.', '*' and '>'.
 const TOKEN = String.raw`[^\s\p{Cc}\p{Cs}.*>]+`
 const TOPIC = new RegExp(String.raw`^${TOKEN}(?:\.${TOKEN})*$`, 'u')
 const PATTERN = new RegExp(String.raw`^(?:(?:${TOKEN}|\*)\.)*(?:${TOKEN}|\*|>)$`, 'u')
 
-/** Why `text` is not a topic one can publish to, or undefined when it is: dot-separated tokens, no wildcards. */
+/** Returns the reason why `text` is not a valid topic, or undefined when it is valid: tokens separated by dots, without
+ *  wildcards. */
 export function checkTopic(text: string): string | undefined {
   if (text.length <= MAX_TOPIC_LENGTH && TOPIC.test(text)) return undefined
   return reason(text, false)
 }
 
-/** Why `text` is not a pattern one can subscribe to, or undefined when it is: `*` stands for one token, a last `>`
- *  for one or more; both stand alone between dots (NATS rules). */
+/** Returns the reason why `text` is not a valid pattern, or undefined when it is valid. `*` matches one token, a final `>`
+ *  one or more; both must be whole tokens (the rules of NATS). */
 export function checkPattern(text: string): string | undefined {
   if (text.length <= MAX_TOPIC_LENGTH && PATTERN.test(text)) return undefined
   return reason(text, true)
 }
 
-/** Reply topics, and patterns for them: `_inbox` and all below it. */
+/** Returns true for reply topics and patterns for them: `_inbox` and everything below it. */
 export function isInbox(text: string): boolean {
   return text.startsWith(INBOX) && (text.length === INBOX.length || text[INBOX.length] === '.')
 }
@@ -32,11 +33,11 @@ export function isInbox(text: string): boolean {
 function reason(text: string, wildcards: boolean): string {
   if (text === '') return 'it is empty'
   if (text.length > MAX_TOPIC_LENGTH)
-    return `it has ${text.length} characters, at most ${MAX_TOPIC_LENGTH} are allowed`
-  if (/[\s\p{Cc}\p{Cs}]/u.test(text)) return 'it contains white space or a character that cannot be printed'
+    return `it has ${text.length} characters, and at most ${MAX_TOPIC_LENGTH} are allowed`
+  if (/[\s\p{Cc}\p{Cs}]/u.test(text)) return 'it contains white space or an unprintable character'
   const tokens = text.split('.')
   if (tokens.includes('')) return 'it has an empty token (a leading, trailing or doubled dot)'
-  if (!wildcards) return "it contains '*' or '>', which only patterns may"
-  if (tokens.slice(0, -1).includes('>')) return "'>' may only be the last token"
-  return "'*' and '>' must stand alone between dots"
+  if (!wildcards) return "it contains '*' or '>', which are allowed in patterns only"
+  if (tokens.slice(0, -1).includes('>')) return "'>' must be the last token"
+  return "'*' and '>' must be whole tokens"
 }

@@ -1,8 +1,8 @@
-// The version of this package, from the package.json nearest above this file.
+// Reads the version of this package from the nearest package.json above this file.
 
 import { readFileSync } from 'node:fs'
 
-/** E.g. '0.1.0'. Throws when the installation has no package.json. */
+/** Returns the version, such as '0.1.0'. Throws when the installation has no package.json. */
 export function ownVersion(): string {
   for (const up of ['../../', '../../../']) {
     const file = new URL(`${up}package.json`, import.meta.url)
@@ -12,7 +12,7 @@ export function ownVersion(): string {
     if (name === 'byre') return String(version)
   }
   throw new Error(
-    'Cannot tell the version: the package.json of byre is missing from its installation. Install it again.',
+    'Cannot read the version: the package.json of byre is missing from its installation. Install byre again.',
   )
 }
 

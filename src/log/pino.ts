@@ -3,7 +3,7 @@
 
 import type { Logger as PinoLogger, pino as createPino } from 'pino'
 import { describeThrown } from '../base/errors.ts'
-import { withHostJson } from '../base/json.ts'
+import { withOriginalJson } from '../base/json.ts'
 import { lazyRequire } from '../base/lazy.ts'
 import { childFields, lineFields, readable, readCall, serialise } from './call.ts'
 import { errorFields } from './error-fields.ts'
@@ -60,7 +60,7 @@ function workerOf(logger: object): string {
 const LABELS = new Map(Object.entries(LEVEL_NUMBERS).map(([label, number]) => [number, label as LogLevel]))
 
 function createRoot(options: WorkerLoggersOptions): PinoLogger {
-  const create = withHostJson(() => pino.get())
+  const create = withOriginalJson(() => pino.get())
   const root = create(
     {
       base: null,
@@ -73,7 +73,7 @@ function createRoot(options: WorkerLoggersOptions): PinoLogger {
           const label = LABELS.get(level) ?? 'info'
           if (!options.admit(workerOf(this), label, call.fields ?? call.text, call.text)) return
           writeSafely(
-            (fields) => withHostJson(() => method.call(this, fields, call.text as string)),
+            (fields) => withOriginalJson(() => method.call(this, fields, call.text as string)),
             lineFields(call, true) ?? {},
           )
         },
@@ -103,7 +103,7 @@ function takeChildrenSafely(root: PinoLogger): MakeChild {
   const holder = root as unknown as { child: MakeChild }
   const { child } = holder
   holder.child = function (this: PinoLogger, bindings: unknown, options?: object) {
-    return withHostJson(() => child.call(this, childFields(bindings), options))
+    return withOriginalJson(() => child.call(this, childFields(bindings), options))
   }
   return child
 }

@@ -6,7 +6,7 @@ import type { Json } from '../base/json.ts'
 import type { ScopedBus } from '../bus/bus.ts'
 import type { Logger } from '../log/logger.ts'
 import { createContext } from '../worker/context.ts'
-import type { ContextHost, ContextOwner } from '../worker/context.ts'
+import type { ContextServices, ContextOwner } from '../worker/context.ts'
 import type { Wake } from '../worker/contract.ts'
 import { StopReason } from '../worker/stop-reason.ts'
 import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../ownership/run-scope.ts'
@@ -26,7 +26,7 @@ import type { Exit, Instance, LaunchRequest, Leftovers, Placement } from '../her
 /** What a run in the shared loop uses of its process. */
 export interface SharedServices {
   /** For the workers' ctx. */
-  readonly context: ContextHost
+  readonly context: ContextServices
   readonly logOf: (worker: string) => Logger
   /** A bus scoped to one run; kept deliveries are claimed from and returned to the worker's mailbox. */
   readonly busOf: (worker: string) => ScopedBus
@@ -236,7 +236,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   get bus(): ScopedBus {
     return this.#bus as ScopedBus
   }
-  get host(): ContextHost {
+  get services(): ContextServices {
     return this.#host.services.context
   }
 

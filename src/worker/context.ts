@@ -1,4 +1,4 @@
-// Builds the ctx a worker's run() receives, from the parts its placement provides.
+// Builds the ctx that run() of a worker receives.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,8 +14,8 @@ import { startPeriod } from './every.ts'
 import type { Offloader } from './offload.ts'
 import type { ResourcePool } from './resources.ts'
 
-/** What every ctx of one process shares. */
-export interface ContextHost {
+/** The services that all contexts of a process share. */
+export interface ContextServices {
   readonly resources: ResourcePool
   readonly offloader: Offloader
   readonly scheduler: Scheduler
@@ -23,23 +23,23 @@ export interface ContextHost {
   readonly random: Random
 }
 
-/** The run a ctx belongs to. */
+/** The run that a ctx belongs to. */
 export interface ContextOwner {
   readonly name: string
-  /** Frozen, deeply, by the first ctx that gets it. */
+  /** The first ctx that receives it freezes it deeply. */
   readonly config: Json
-  /** The worker's own `env`. */
+  /** The `env` of the worker's config entry. */
   readonly env: Readonly<Record<string, string>>
   readonly signal: AbortSignal
   readonly log: Logger
   readonly wake: Wake
   readonly fence?: number | undefined
   readonly bus: Bus
-  readonly host: ContextHost
+  readonly services: ContextServices
   onReady(): void
-  /** Runs `fn` as the worker; what it throws or rejects with is charged to it. Never rejects. */
+  /** Runs `fn` in the worker's context and charges its errors to the worker. Never rejects. */
   runAs(via: string, fn: () => unknown): Promise<void>
-  /** Kept until the run ends, then called once, last first; at once when it has ended. */
+  /** Registers a function to call once when the run ends, in reverse order. Calls it at once when the run has ended. */
   onEnd(release: () => void): void
 }
 
@@ -50,9 +50,9 @@ export function createContext(owner: ContextOwner): WorkerContext {
 const LATE: unique symbol = Symbol('byre.ctx.late')
 
 /**
- * Everything is an own property (a worker may spread or wrap its ctx) and no method needs its receiver (`{ ready } = ctx`).
- * What few workers use is made with its first use, by getters that all contexts share: with getters of its own each
- * ctx would be a dictionary in V8's eyes, at 0.9 KB more.
+ * Everything is an own property, since a worker may spread or wrap its ctx, and no method needs a receiver (`{ ready } =
+ * ctx`). Members that few workers use are created on first use, by getters that all contexts share. With separate getters
+ * for each ctx, V8 would store it as a dictionary, which takes 0.9 KB more.
  */
 class Context {
   readonly name: string
@@ -78,7 +78,7 @@ class Context {
   }
 }
 
-/** The parts of a ctx that are made with their first use. */
+/** The members of a ctx that are created on first use. */
 class Late {
   readonly owner: ContextOwner
   env: WorkerContext['env'] | undefined
@@ -109,7 +109,7 @@ const MAKERS: { readonly [K in LateName]: (owner: ContextOwner) => NonNullable<L
     (owner) =>
     async <T>(resource: Resource<T>) => {
       assertLive(owner)
-      const lease = owner.host.resources.acquire(resource)
+      const lease = owner.services.resources.acquire(resource)
       owner.onEnd(lease.release)
       return lease.value
     },
@@ -121,13 +121,13 @@ const MAKERS: { readonly [K in LateName]: (owner: ContextOwner) => NonNullable<L
       refuse(`Cannot offload to '${String(moduleUrl)}'`, unknownKeys(options, known))
       const own = owner.signal
       const signal = options?.signal === undefined ? own : AbortSignal.any([options.signal, own])
-      return owner.host.offloader.run<T>(moduleUrl, input, { signal })
+      return owner.services.offloader.run<T>(moduleUrl, input, { signal })
     },
   every:
     (owner) =>
     (period, fn, options = {}) => {
       assertLive(owner)
-      const { scheduler, monotonic, random } = owner.host
+      const { scheduler, monotonic, random } = owner.services
       const tick = async (): Promise<void> => owner.runAs('ctx.every', fn)
       const release = startPeriod(period, options, { scheduler, monotonic, random, tick })
       owner.onEnd(release)
@@ -150,7 +150,7 @@ function getter(name: LateName): PropertyDescriptor {
   }
 }
 
-/** An ended run gets nothing new: it would never be released. */
+/** Refuses a run that has ended: what it acquires now would never be released. */
 function assertLive(owner: ContextOwner): void {
   if (!owner.signal.aborted) return
   throw new ByreError(
@@ -164,7 +164,7 @@ function readCredential(worker: string, name: string): Buffer {
   if (!/^[A-Za-z0-9_.-]{1,255}$/.test(name) || name.startsWith('.')) {
     throw new ByreError(
       'BYRE_ARGUMENT_INVALID',
-      `Cannot read credential '${name}': a name has letters, digits, '_', '-' and '.' only.`,
+      `Cannot read credential '${name}': a name may contain only letters, digits, '_', '-' and '.', and must not begin with '.'.`,
     )
   }
   const missing = (cause?: unknown): ByreError =>
@@ -181,7 +181,7 @@ function readCredential(worker: string, name: string): Buffer {
   }
 }
 
-/** JSON is a tree: what is frozen was frozen whole, for an earlier run. */
+/** JSON is a tree: a frozen value was frozen completely, for an earlier run. */
 function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     for (const child of Object.values(value)) deepFreeze(child)

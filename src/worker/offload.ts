@@ -1,11 +1,11 @@
-// CPU work of all workers on one thread pool, piscina, loaded on first use.
+// Runs CPU work of all workers on one thread pool (piscina), which is loaded on first use.
 
 import { availableParallelism } from 'node:os'
 import { lazyModule } from '../base/lazy.ts'
 import type { Piscina } from 'piscina'
 import type { OffloadOptions } from './contract.ts'
 
-/** Threads end after this long without work, so that an idle herd pays for none. */
+/** Threads without work end after this time, so that an idle herd has none. */
 const IDLE_TIMEOUT_MS = 10_000
 const QUEUE_MAX = 1000
 
@@ -14,7 +14,7 @@ export interface Offloader {
   close(): Promise<void>
 }
 
-/** `asNobody` keeps the pool, which outlives its first user, out of that worker's context. */
+/** `runDetached` keeps the pool, which outlives its first user, out of that worker's context. */
 export function createOffloader(runDetached: <R>(fn: () => R) => R): Offloader {
   const library = lazyModule(async () => import('piscina'))
   let pool: Piscina | undefined
@@ -35,7 +35,7 @@ export function createOffloader(runDetached: <R>(fn: () => R) => R): Offloader {
     async run<T>(moduleUrl: string | URL, input: unknown, options: OffloadOptions = {}): Promise<T> {
       const threads = await runDetached(open)
       const signal = options.signal === undefined ? {} : { signal: options.signal }
-      // A task may start a thread, whose timers and pipes belong to the pool and not to who happened to ask.
+      // A task may start a thread. Its timers and pipes belong to the pool, not to the worker that submitted the task.
       const task = runDetached(() => threads.run(input, { filename: String(moduleUrl), ...signal }))
       return (await task) as T
     },

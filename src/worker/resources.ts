@@ -1,29 +1,21 @@
-// Resources workers of one process share: created on first use, disposed after the last release.
+// The pool of resources that the workers of a process share: each is created on first use and disposed after the last
+// release.
 
 import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { ByreError } from '../base/errors.ts'
 import type { Resource } from './contract.ts'
 
-/** After the last release a create or dispose that takes longer holds up the next create no more; it is reported. */
-const DISPOSE_MS = 5000
+/** After the last release, a create or dispose that takes longer is reported and no longer delays the next create. */
+const DISPOSE_TIMEOUT_MS = 5000
 
 export interface ResourcePool {
-  /** The shared value; the same promise for everybody while it lives. A failed create is forgotten, so the next use
-   *  tries again; a use after the last release waits for the dispose (at most 5 s) and creates anew, unless it was
-   *  released meanwhile: then nothing is created, and it rejects with BYRE_WORKER_STOPPED. */
+  /** Returns the shared value: the same promise for all users while the resource exists. After a failed create, the next use
+   *  tries again. A use after the last release waits for the dispose (at most 5 s) and then creates a new value. If it is
+   *  released during that wait, nothing is created and it rejects with BYRE_WORKER_STOPPED. */
   acquire<T>(resource: Resource<T>): { readonly value: Promise<T>; readonly release: () => void }
-  /** Resolves when no dispose is under way. */
+  /** Resolves when no dispose is in progress. */
   whenIdle(): Promise<void>
-  /** Keys in use and their reference counts. */
-  counts(): ReadonlyMap<string, number>
-}
-
-export interface ResourcePoolDeps {
-  /** Runs create and dispose outside every worker's context, since no single worker owns the value. */
-  readonly runDetached: <R>(fn: () => R) => R
-  readonly clock: Clock
-  readonly onDisposeError: (key: string, error: unknown) => void
 }
 
 interface Entry {
@@ -31,16 +23,25 @@ interface Entry {
   references: number
 }
 
-export function createResourcePool({ runDetached, clock, onDisposeError }: ResourcePoolDeps): ResourcePool {
+export function createResourcePool({
+  runDetached,
+  clock,
+  onDisposeError,
+}: {
+  /** Runs create and dispose outside every worker's context, since no single worker owns the value. */
+  readonly runDetached: <R>(fn: () => R) => R
+  readonly clock: Clock
+  readonly onDisposeError: (key: string, error: unknown) => void
+}): ResourcePool {
   const entries = new Map<string, Entry>()
   const disposing = new Map<string, Promise<void>>()
 
   const create = (resource: Resource<unknown>): Entry => {
-    const before = disposing.get(resource.key)
+    const previousDispose = disposing.get(resource.key)
     const value = runDetached(async () => {
-      await before
-      // So a create that begins is held, and the 5 s after its release are its own, not those of the wait.
-      if (entry.references === 0) throw unwanted(resource.key)
+      await previousDispose
+      // A create starts only while somebody uses it, so the 5 s after its release do not include the wait.
+      if (entry.references === 0) throw releasedBeforeCreate(resource.key)
       return resource.create()
     })
     const entry: Entry = { value, references: 0 }
@@ -52,22 +53,22 @@ export function createResourcePool({ runDetached, clock, onDisposeError }: Resou
   }
 
   const dispose = async (resource: Resource<unknown>, entry: Entry): Promise<void> => {
-    const late = deferred()
-    let what = 'create'
-    const timer = clock.setTimer(DISPOSE_MS, () => {
-      onDisposeError(resource.key, new Error(`${what} has not ended after ${DISPOSE_MS} ms`))
-      late.resolve()
+    const timedOut = deferred()
+    let step = 'create'
+    const timer = clock.setTimer(DISPOSE_TIMEOUT_MS, () => {
+      onDisposeError(resource.key, new Error(`${step} has not ended after ${DISPOSE_TIMEOUT_MS} ms`))
+      timedOut.resolve()
     })
-    // A create that nobody waits for any more may still give something: it is disposed of whenever it comes.
+    // A create without remaining users may still return a value: it is disposed as soon as it exists.
     const done = entry.value.then(
       async (value) => {
-        what = 'dispose'
+        step = 'dispose'
         await resource.dispose?.(value)
       },
-      () => {}, // told to those who waited for it
+      () => {}, // The users that waited for it receive the error.
     )
-    const told = done.catch((error: unknown) => onDisposeError(resource.key, error))
-    await Promise.race([told, late.promise])
+    const reported = done.catch((error: unknown) => onDisposeError(resource.key, error))
+    await Promise.race([reported, timedOut.promise])
     timer.cancel()
   }
 
@@ -92,14 +93,13 @@ export function createResourcePool({ runDetached, clock, onDisposeError }: Resou
     async whenIdle() {
       await Promise.all(disposing.values())
     },
-    counts: () => new Map([...entries].map(([key, entry]) => [key, entry.references])),
   }
 }
 
-function unwanted(key: string): ByreError {
+function releasedBeforeCreate(key: string): ByreError {
   return new ByreError(
     'BYRE_WORKER_STOPPED',
-    `Cannot use resource '${key}': everybody who asked for it had released it before it could be created.`,
+    `Cannot use resource '${key}': all its users released it before it was created.`,
   )
 }
 

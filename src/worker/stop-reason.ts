@@ -1,21 +1,21 @@
-// Why a worker is being stopped: the value of `ctx.signal.reason`.
+// The reason for a stop, which is the value of `ctx.signal.reason`.
 
 export type StopKind =
-  | 'stop' // an operator or the API asked
+  | 'stop' // requested by an operator or the API
   | 'restart'
-  | 'reload' // its config entry changed or went away
-  | 'shutdown' // the supervisor is going down
-  | 'sleep' // an idle worker gives its memory back
+  | 'reload' // its config entry was changed or removed
+  | 'shutdown' // the supervisor stops
+  | 'sleep' // an idle worker is stopped to free its memory
   | 'move'
   | 'start-timeout'
-  | 'process-exit' // it called process.exit
+  | 'process-exit' // the worker called process.exit
   | 'failed' // a stray error was charged to it
   | 'lease-lost'
 
-/** An Error whose name is 'AbortError', so that what throws `signal.reason` on reads as an abort everywhere. */
+/** An Error with the name 'AbortError', so that code which rethrows `signal.reason` is recognized as aborted. */
 export class StopReason extends Error {
   readonly kind: StopKind
-  /** Who asked: 'operator', 'supervisor', 'SIGTERM', ... */
+  /** The source of the request: 'operator', 'supervisor', 'SIGTERM', ... */
   readonly by: string
 
   constructor(kind: StopKind, by: string, message: string = `Worker is stopping (${kind}, by ${by})`) {
@@ -24,7 +24,7 @@ export class StopReason extends Error {
     this.by = by
   }
 
-  /** DOMException's name for aborts: what fetch, timers/promises and most libraries test for. */
+  /** The name that DOMException uses for aborts. fetch, timers/promises and most libraries check for it. */
   override get name(): string {
     return 'AbortError'
   }

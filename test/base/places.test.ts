@@ -1,4 +1,4 @@
-// Where sockets and state live: the table of DESIGN 3.3, row by row.
+// The paths of sockets and state: the table of DESIGN 3.3, row by row.
 import t from 'tap'
 import {
   checkSocketPath,
@@ -7,7 +7,6 @@ import {
   runDirectory,
   socketPathOf,
   stateDirectory,
-  statePathOf,
 } from '../../src/base/places.ts'
 import type { PlacesInput } from '../../src/base/places.ts'
 
@@ -45,14 +44,13 @@ t.test('the state directory follows $STATE_DIRECTORY, $XDG_STATE_HOME, home in t
   for (const [env, expected] of table) t.equal(stateDirectory(input(env)), expected)
 })
 
-t.test('one socket and one state file per group, for all groups, and per lone worker', async (t) => {
+t.test('each group, all groups together and a worker that runs alone have one socket each', async (t) => {
   t.equal(socketPathOf('/run/byre', 'shop', { kind: 'group', group: 'batch' }), '/run/byre/shop/batch.sock')
   t.equal(socketPathOf('/run/byre', 'shop', { kind: 'all' }), '/run/byre/shop/_all.sock')
   t.equal(socketPathOf('/run/byre', 'shop', { kind: 'run', worker: 'mail' }), '/run/byre/shop/run-mail.sock')
-  t.equal(statePathOf('/var/lib/byre', 'shop', { kind: 'all' }), '/var/lib/byre/shop/_all.state.json')
 })
 
-t.test('a name that would leave its folder is refused', async (t) => {
+t.test('a name that would lead out of its folder is refused', async (t) => {
   for (const name of ['..', '.', '', 'a/b', '../x', 'a\0b', 'a\nb', 'x'.repeat(101)]) {
     t.throws(() => herdDirectory('/run', name), { code: 'BYRE_ARGUMENT_INVALID' }, JSON.stringify(name))
     t.throws(() => socketPathOf('/run', 'shop', { kind: 'group', group: name }), {
@@ -61,12 +59,16 @@ t.test('a name that would leave its folder is refused', async (t) => {
   }
 })
 
-t.test('a socket path of 107 bytes is used, one of 108 is refused', async (t) => {
+t.test('a socket path of 107 bytes is accepted, one of 108 bytes is refused', async (t) => {
   const longest = `/${'x'.repeat(MAX_SOCKET_PATH_BYTES - 1)}`
   t.equal(checkSocketPath(longest), longest)
   t.throws(() => checkSocketPath(`${longest}x`), {
     code: 'BYRE_SOCKET_PATH_TOO_LONG',
     message: /at most 107 bytes, got 108/,
   })
-  t.throws(() => checkSocketPath(`/${'ä'.repeat(54)}`), { code: 'BYRE_SOCKET_PATH_TOO_LONG' }, 'counts bytes')
+  t.throws(
+    () => checkSocketPath(`/${'ä'.repeat(54)}`),
+    { code: 'BYRE_SOCKET_PATH_TOO_LONG' },
+    'the limit is in bytes',
+  )
 })

@@ -3,7 +3,7 @@ import t from 'tap'
 import { createScheduler } from '../../src/base/scheduler.ts'
 import { fakeClock } from '../helpers/fake-clock.ts'
 
-t.test('one armed timer whatever the number of entries', async (t) => {
+t.test('any number of entries needs one armed timer', async (t) => {
   const clock = fakeClock()
   const scheduler = createScheduler(clock)
   for (let i = 0; i < 1000; i++) scheduler.after(i * 10 + 10, () => {})
@@ -22,7 +22,7 @@ t.test('entries within each other\u2019s slack share a wake-up', async (t) => {
   t.same(fired, [140, 140])
 })
 
-t.test('a throwing entry does not cost the others their turn', async (t) => {
+t.test('the other entries run when one throws', async (t) => {
   const clock = fakeClock()
   const scheduler = createScheduler(clock)
   let ran = false
@@ -39,7 +39,7 @@ t.test('a throwing entry does not cost the others their turn', async (t) => {
 })
 
 t.test(
-  'property: every entry fires once, never early, never after its slack, cancelled ones never',
+  'property: every entry fires once, never early and never after its slack; a cancelled one never fires',
   async () => {
     fc.assert(
       fc.property(
@@ -72,7 +72,7 @@ t.test(
 )
 
 t.test(
-  'property: an entry that cancels another, due in the same turn or not, takes nobody else away',
+  'property: an entry that cancels another, due in the same turn or not, cancels no third one',
   async () => {
     const entry = fc.record({
       delay: fc.nat(20),

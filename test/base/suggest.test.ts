@@ -14,7 +14,7 @@ const KEYS = [
   'limits',
 ]
 
-t.test('with more letters to an edit the nearest must be nearer', async (t) => {
+t.test('a larger number of letters per edit allows fewer edits', async (t) => {
   t.equal(suggest('top', ['stop']), 'stop')
   for (const [word, near] of [
     ['top', undefined],
@@ -24,7 +24,7 @@ t.test('with more letters to an edit the nearest must be nearer', async (t) => {
     t.equal(suggest(word, ['stop', 'status', 'supervise'], 4), near, word)
 })
 
-t.test('the nearest known word, when one is near', async (t) => {
+t.test('the nearest known word is suggested when one is near', async (t) => {
   const table: [string, string | undefined][] = [
     ['modul', 'module'],
     ['moduel', 'module'],
@@ -47,7 +47,7 @@ t.test('the nearest known word, when one is near', async (t) => {
   t.equal(didYouMean('zzz', KEYS), '')
 })
 
-t.test('a word with one letter changed finds its way back; two words never raise an error', async () => {
+t.test('a word with one changed letter gets the original suggested; no pair of words throws', async () => {
   fc.assert(
     fc.property(fc.constantFrom(...KEYS), fc.nat(), fc.string({ maxLength: 1 }), (word, at, char) => {
       const i = at % word.length
@@ -61,7 +61,7 @@ t.test('a word with one letter changed finds its way back; two words never raise
   )
 })
 
-t.test('the band changes no answer: as near as the full table says', async () => {
+t.test('the band gives the same distances as the full table', async () => {
   const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 3, maxLength: 10 })
   fc.assert(
     fc.property(word, word, (a, b) => {
@@ -72,7 +72,7 @@ t.test('the band changes no answer: as near as the full table says', async () =>
   )
 })
 
-t.test('at most ten thousand candidates are looked at', async (t) => {
+t.test('at most ten thousand candidates are compared', async (t) => {
   let looked = 0
   function* many(): Generator<string> {
     for (;;) yield `candidate-${looked++}`
@@ -81,7 +81,7 @@ t.test('at most ten thousand candidates are looked at', async (t) => {
   t.ok(looked <= 10_001, String(looked))
 })
 
-/** The whole table, as in the textbook. */
+/** The textbook algorithm with the full table. */
 function distance(a: string, b: string): number {
   const d = Array.from({ length: a.length + 1 }, (_, i) =>
     Array.from({ length: b.length + 1 }, (_, j) => (i === 0 ? j : j === 0 ? i : 0)),

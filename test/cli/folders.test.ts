@@ -1,4 +1,4 @@
-// A run or state directory that cannot be: told at once, with the variable it comes from.
+// An unusable run or state directory is reported at start with the variable that it comes from.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -11,7 +11,7 @@ const IDLE = `export const run = (ctx) => new Promise((resolve) => ctx.signal.ad
 
 for (const variable of ['STATE_DIRECTORY', 'XDG_STATE_HOME', 'RUNTIME_DIRECTORY', 'XDG_RUNTIME_DIR'])
   for (const kind of ['/proc/nope', 'a file', 'below a file'])
-    t.test(`${variable} is ${kind}: refused with exit code 1`, async (t) => {
+    t.test(`${variable} is ${kind}: byre exits with code 1`, async (t) => {
       const folder = herdFolder(t)
       const file = join(folder, 'file')
       writeFileSync(file, '')
@@ -20,7 +20,10 @@ for (const variable of ['STATE_DIRECTORY', 'XDG_STATE_HOME', 'RUNTIME_DIRECTORY'
       const env = { ...(other === undefined ? {} : { [other]: '' }), [variable]: value }
       const herd = await startHerd(t, { folder, workers: { idle: IDLE }, env, ready: false })
       t.same(await herd.exit(), { code: 1, signal: null })
-      const said = herd.lines.map((line) => (typeof line['raw'] === 'string' ? line['raw'] : '')).join('\n')
-      t.match(said, `byre: Cannot use the folder '${value}`)
-      t.match(said, `It comes from ${variable}=${value}: set that to a folder this user may write to.`)
+      const stderr = herd.lines.map((line) => (typeof line['raw'] === 'string' ? line['raw'] : '')).join('\n')
+      t.match(stderr, `byre: Cannot use the folder '${value}`)
+      t.match(
+        stderr,
+        `The path comes from ${variable}=${value}. Set it to a folder that this user can write to.`,
+      )
     })

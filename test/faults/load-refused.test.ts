@@ -109,7 +109,7 @@ for (const placement of ['shared', 'thread', 'process'] as const)
         t.match(lastExit?.reason, KINDS[name]!.reason, 'its file is named')
         t.match(
           lastExit?.reason,
-          new RegExp(`Loading it again cannot help: .*'byre start ${name}'`),
+          new RegExp(`Another attempt cannot succeed. .*'byre start ${name}'`),
           'and the remedy',
         )
         t.equal(worker.quarantine, lastExit?.reason)

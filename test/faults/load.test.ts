@@ -54,7 +54,7 @@ const ROWS: readonly Fault[] = [
     source: `export const run = (ctx => {\n`,
     expect: {
       ...refused,
-      reason: /SyntaxError: .*, in .*syntax\.mjs\. Loading it again cannot help: .*'byre start syntax'/,
+      reason: /SyntaxError: .*, in .*syntax\.mjs\. Another attempt cannot succeed. .*'byre start syntax'/,
       evidence: { type: 'SyntaxError' },
     },
   },

@@ -1,6 +1,6 @@
-// ctx as an object: what a worker may do with it besides calling it.
+// The properties of ctx as an object.
 import t from 'tap'
-import type { ContextHost, ContextOwner } from '../../src/worker/context.ts'
+import type { ContextServices, ContextOwner } from '../../src/worker/context.ts'
 import { createContext } from '../../src/worker/context.ts'
 
 function owner(calls: string[], config: object = {}): ContextOwner {
@@ -12,14 +12,14 @@ function owner(calls: string[], config: object = {}): ContextOwner {
     log: {} as ContextOwner['log'],
     wake: { by: 'start', at: 1 },
     bus: {} as ContextOwner['bus'],
-    host: {} as ContextHost,
+    services: {} as ContextServices,
     onReady: () => void calls.push('ready'),
     runAs: async () => {},
     onEnd: () => {},
   }
 }
 
-t.test('it can be spread, wrapped and inherited from, and its methods need no receiver', async (t) => {
+t.test('ctx can be spread, wrapped and inherited from, and its methods need no receiver', async (t) => {
   const calls: string[] = []
   const ctx = createContext(owner(calls))
   const views = {
@@ -35,12 +35,12 @@ t.test('it can be spread, wrapped and inherited from, and its methods need no re
     t.equal(env['OWN'], 'yes', name)
     t.equal(env['PATH'], process.env['PATH'], name)
     for (const method of ['ready', 'credential', 'use', 'offload', 'every'] as const)
-      t.equal(view[method], ctx[method], `${name}: ${method} is one function`)
+      t.equal(view[method], ctx[method], `${name}: ${method} is the same function`)
   }
   t.equal(calls.length, 4)
 })
 
-t.test('it is frozen, and so are its config and environment', async (t) => {
+t.test('ctx, its config and its environment are frozen', async (t) => {
   const ctx = createContext(owner([], { list: [{ a: 1 }] })) as unknown as {
     config: { list: object[] }
     env: object

@@ -28,24 +28,24 @@ t.test('a period is 10 ms to 365 d, as a number or a duration', async (t) => {
   }
 })
 
-t.test('jitter outside 0 to 1 is refused, and so is what is no option', async (t) => {
+t.test('jitter outside 0 to 1 and unknown options are refused', async (t) => {
   const clock = fakeClock()
-  const deps = {
+  const parameters = {
     scheduler: createScheduler(clock),
     monotonic: clock.monotonic,
     random: () => 0,
     tick: async () => {},
   }
-  t.throws(() => startPeriod(100, { jiter: 0, imediate: true } as never, deps), {
+  t.throws(() => startPeriod(100, { jiter: 0, imediate: true } as never, parameters), {
     code: 'BYRE_ARGUMENT_INVALID',
     message: /^Cannot repeat: 2 problems\n  jiter: .*'jitter'\?\n  imediate: .*'immediate'\?$/,
   })
   for (const jitter of [-0.1, 1.1, Number.NaN]) {
-    t.throws(() => startPeriod(100, { jitter }, deps), { code: 'BYRE_ARGUMENT_INVALID' })
+    t.throws(() => startPeriod(100, { jitter }, parameters), { code: 'BYRE_ARGUMENT_INVALID' })
   }
 })
 
-t.test('ticks do not drift: the n-th is due n periods after the start', async (t) => {
+t.test('ticks do not drift: the n-th tick is due n periods after the start', async (t) => {
   const clock = fakeClock()
   const at: number[] = []
   const release = startPeriod(
@@ -69,7 +69,7 @@ t.test('ticks do not drift: the n-th is due n periods after the start', async (t
   )
 })
 
-t.test('a tick that takes longer than the period skips the ones it missed and never overlaps', async (t) => {
+t.test('a tick that takes longer than the period skips the missed ticks and never overlaps', async (t) => {
   const clock = fakeClock()
   let [running, most, skipped, ticks] = [0, 0, 0, 0]
   let finish: () => void = () => {}
@@ -101,11 +101,11 @@ t.test('a tick that takes longer than the period skips the ones it missed and ne
   release()
   finish()
   t.equal(most, 1)
-  t.equal(skipped, 3, 'due at 200, 300, 400')
-  t.equal(ticks, 2, 'the next one is the one of 500')
+  t.equal(skipped, 3, 'the ticks due at 200, 300 and 400')
+  t.equal(ticks, 2, 'the next tick is the one due at 500')
 })
 
-t.test('property: whatever the durations, one tick at a time and none after the release', async () => {
+t.test('property: for any durations, one tick runs at a time and none after the release', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.nat(500), { maxLength: 20 }), async (durations) => {
       const clock = fakeClock()

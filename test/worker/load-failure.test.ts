@@ -1,4 +1,4 @@
-// Which failed loads another attempt in the same process cannot mend: told by what real imports threw, in a clean child.
+// Which failed loads fail again in the same process. Real imports in a clean child process throw the errors.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -13,8 +13,8 @@ leakGuard(t)
 const folder = mkdtempSync(join(tmpdir(), 'byre-f-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
-/** Of the files as they are: source by entry. */
-const LASTING: Readonly<Record<string, string>> = {
+/** Failures caused by the files on disk: source by entry. */
+const PERMANENT: Readonly<Record<string, string>> = {
   'syntax.mjs': `const a = {`,
   'syntax.cjs': `const a = {`,
   'below.mjs': `import './syntax.mjs'`,
@@ -27,8 +27,8 @@ const LASTING: Readonly<Record<string, string>> = {
   'package.mjs': `import 'no-such-package'`,
   'package.cjs': `require('no-such-package')`,
 }
-/** Of what a program did while it was evaluated. */
-const PASSING: Readonly<Record<string, string>> = {
+/** Failures of a program during its evaluation. */
+const TRANSIENT: Readonly<Record<string, string>> = {
   'throws.mjs': `throw new Error('not reachable')`,
   'throws-syntax.mjs': `throw new SyntaxError('mine')`,
   'parses.mjs': `JSON.parse('{ a')`,
@@ -44,10 +44,10 @@ const PASSING: Readonly<Record<string, string>> = {
   'no-frames.mjs': `Error.stackTraceLimit = 0; JSON.parse('{ a')`,
 }
 
-t.test('what is reported of each', async (t) => {
+t.test('isAboutAFile separates permanent from transient failures', async (t) => {
   for (const [name, source] of Object.entries({
-    ...LASTING,
-    ...PASSING,
+    ...PERMANENT,
+    ...TRANSIENT,
     'bad.json': '{ a',
     'broken.cjs': 'const a = {',
   }))
@@ -56,20 +56,21 @@ t.test('what is reported of each', async (t) => {
   writeFileSync(
     join(folder, 'main.mjs'),
     `import { isAboutAFile } from ${JSON.stringify(tested)}
-process.on('unhandledRejection', () => {}) // of Node's own, beside a CommonJS module that failed
-const told = {}
-for (const name of ${JSON.stringify(Object.keys({ ...LASTING, ...PASSING }))})
-  told[name] = await import('./' + name).then(() => 'loaded', isAboutAFile)
-console.log(JSON.stringify(told))`,
+process.on('unhandledRejection', () => {}) // Node rejects a promise of its own when a CommonJS module fails.
+const results = {}
+for (const name of ${JSON.stringify(Object.keys({ ...PERMANENT, ...TRANSIENT }))})
+  results[name] = await import('./' + name).then(() => 'loaded', isAboutAFile)
+console.log(JSON.stringify(results))`,
   )
   const { stdout, stderr } = await runCleanNode([join(folder, 'main.mjs')])
   t.equal(stderr, '')
-  const told = JSON.parse(stdout) as Record<string, unknown>
-  for (const name of Object.keys(LASTING)) t.equal(told[name], true, `${name} stays as it is`)
-  for (const name of Object.keys(PASSING)) t.equal(told[name], false, `${name} may load the next time`)
+  const results = JSON.parse(stdout) as Record<string, unknown>
+  for (const name of Object.keys(PERMANENT)) t.equal(results[name], true, `${name} fails again`)
+  for (const name of Object.keys(TRANSIENT))
+    t.equal(results[name], false, `${name} may load on the next attempt`)
 })
 
-t.test('hostile errors are of no file and have no place', async (t) => {
+t.test('hostile errors are not about a file and have no place', async (t) => {
   const throwing = {
     get: () => () => {
       throw new Error('trap')
@@ -81,7 +82,7 @@ t.test('hostile errors are of no file and have no place', async (t) => {
   }
 })
 
-t.test('the place is what V8 puts in front of the stack', async (t) => {
+t.test('the place comes from the text that V8 puts in front of the stack', async (t) => {
   const placed = (stack: string): string | undefined =>
     placeOfSyntaxError(Object.defineProperty(new SyntaxError('a'), 'stack', { value: stack }))
   t.equal(placed('/lib/a b.cjs:3\n  x\n  ^\nSyntaxError: a'), '/lib/a b.cjs:3')

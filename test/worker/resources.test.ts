@@ -8,7 +8,7 @@ import { fakeClock } from '../helpers/fake-clock.ts'
 const pool = (onDisposeError: (key: string, error: unknown) => void, clock: Clock = systemClock) =>
   createResourcePool({ runDetached: (fn) => fn(), clock, onDisposeError })
 
-t.test('one value for all, disposed after the last release', async (t) => {
+t.test('all users get one value, which is disposed after the last release', async (t) => {
   const disposed: number[] = []
   let created = 0
   const resources = pool(() => t.fail('no error'))
@@ -22,10 +22,10 @@ t.test('one value for all, disposed after the last release', async (t) => {
   b.release()
   await resources.whenIdle()
   t.same(disposed, [1])
-  t.equal(await resources.acquire(resource).value, 2, 'a later use creates anew')
+  t.equal(await resources.acquire(resource).value, 2, 'a later use creates a new value')
 })
 
-t.test('a failed create is told to those who waited and tried again by the next', async (t) => {
+t.test('a failed create rejects its waiting users, and the next use tries again', async (t) => {
   let tries = 0
   const errors: string[] = []
   const resources = pool((key) => errors.push(key))
@@ -40,7 +40,7 @@ t.test('a failed create is told to those who waited and tried again by the next'
   await t.rejects(first.value, { message: 'down' })
   first.release()
   t.equal(await resources.acquire(resource).value, 2)
-  t.same(errors, [], 'nothing was there to dispose')
+  t.same(errors, [], 'there was nothing to dispose')
 })
 
 t.test('a dispose that throws is reported with the key', async (t) => {
@@ -59,7 +59,7 @@ t.test('a dispose that throws is reported with the key', async (t) => {
 })
 
 t.test(
-  'a use after the last release waits for the dispose, so that two values never live at once',
+  'a use after the last release waits for the dispose, so that two values never exist at once',
   async (t) => {
     const resources = pool(() => t.fail('no error'))
     const order: string[] = []
@@ -84,10 +84,10 @@ t.test(
   },
 )
 
-t.test('a dispose that never ends is reported after 5 s and holds nobody up any more', async (t) => {
+t.test('a dispose that never ends is reported after 5 s and no longer delays the next create', async (t) => {
   const clock = fakeClock()
-  const told: string[] = []
-  const resources = pool((key) => told.push(key), clock)
+  const reported: string[] = []
+  const resources = pool((key) => reported.push(key), clock)
   const resource = { key: 'db', create: () => 1, dispose: async () => new Promise<void>(() => {}) }
   const first = resources.acquire(resource)
   await first.value
@@ -95,16 +95,16 @@ t.test('a dispose that never ends is reported after 5 s and holds nobody up any 
   while (clock.armed === 0) await Promise.resolve()
   clock.advance(5000)
   t.equal(await resources.acquire(resource).value, 1)
-  t.same(told, ['db'])
+  t.same(reported, ['db'])
 })
 
 t.test(
-  'a create that never ends holds nobody up after the last release, and is disposed of if it comes',
+  'a create that never ends does not delay the next one after the last release; a late value is disposed',
   async (t) => {
     const clock = fakeClock()
-    const told: string[] = []
+    const reported: string[] = []
     const disposed: unknown[] = []
-    const resources = pool((key, error) => told.push(`${key}: ${(error as Error).message}`), clock)
+    const resources = pool((key, error) => reported.push(`${key}: ${(error as Error).message}`), clock)
     const first = deferred<string>()
     const resource = {
       key: 'db',
@@ -118,7 +118,7 @@ t.test(
     while (clock.armed === 0) await Promise.resolve()
     clock.advance(5000)
     t.equal(await second.value, 'the second')
-    t.same(told, ['db: create has not ended after 5000 ms'])
+    t.same(reported, ['db: create has not ended after 5000 ms'])
     first.resolve('the first')
     await new Promise((resolve) => setImmediate(resolve))
     t.same(disposed, ['the first'])
@@ -126,12 +126,12 @@ t.test(
 )
 
 t.test(
-  'what was released while it waited for a dispose is not created, and told as nothing that failed',
+  'a resource that is released while it waits for a dispose is not created, and no failure is reported',
   async (t) => {
     const clock = fakeClock()
-    const told: string[] = []
+    const reported: string[] = []
     const order: string[] = []
-    const resources = pool((key, error) => told.push(`${key}: ${(error as Error).message}`), clock)
+    const resources = pool((key, error) => reported.push(`${key}: ${(error as Error).message}`), clock)
     const resource = (name: string) => ({
       key: 'db',
       create: async () => {
@@ -158,7 +158,7 @@ t.test(
     await refused
     clock.advance(5000)
     t.same(order, ['create first', 'dispose first', 'create third'])
-    t.same(told, ['db: dispose has not ended after 5000 ms'])
+    t.same(reported, ['db: dispose has not ended after 5000 ms'])
     await resources.whenIdle()
   },
 )
