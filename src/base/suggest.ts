@@ -53,7 +53,7 @@ export function unknownKeys(options: unknown, known: readonly string[], path: st
   // Includes inherited keys, which are read like own ones.
   for (const key in options) {
     if (known.includes(key)) continue
-    const near = didYouMean(key, known) || `; known are ${known.join(', ')}`
+    const near = didYouMean(key, known) || `; known keys are ${known.join(', ')}`
     const shown = key.length <= MAX_WORD ? key : `${key.slice(0, MAX_WORD)}...`
     problems.push({ path: path === '' ? shown : `${path}.${shown}`, message: `unknown key${near}` })
     if (problems.length >= MAX_KEYS) break

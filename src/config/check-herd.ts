@@ -1,4 +1,4 @@
-// The rules of a herd that need more than one worker: names, references between workers, cycles, groups.
+// Checks the rules that concern several workers: names, references between workers, cycles and groups.
 
 import { isRecord } from '../base/check.ts'
 import { parseBytes } from '../base/bytes.ts'
@@ -11,10 +11,10 @@ import { reasonGroupName, reasonName } from './fields.ts'
 import { type Path, type Problems, show } from './problems.ts'
 import { type RawRecord, type RawWorker, asRecord, asText, asTexts, rawWorkers } from './raw.ts'
 
-/** Of one kind in one config: each looks at every name. */
+/** Most suggestions of a kind in one config, since each suggestion compares all names. */
 const MAX_SUGGESTIONS = 20
 
-/** Adds every problem between values. `folder` is the absolute folder of the config file. */
+/** Adds all problems that concern more than one value. `folder` is the absolute path of the config file's folder. */
 export function checkRules(config: RawRecord, folder: string, problems: Problems): void {
   checkCount(config, problems)
   checkEnvNames(asRecord(config['defaults'])['env'], ['defaults', 'env'], problems)
@@ -22,12 +22,12 @@ export function checkRules(config: RawRecord, folder: string, problems: Problems
   const workers = rawWorkers(config)
   checkGroups(config, workers, problems)
   const embedded = (config['bus'] ?? DEFAULTS.bus) === 'embedded'
-  const setting = { problems, folder, embedded, kinds: new Map() }
+  const context = { problems, folder, embedded, kinds: new Map() }
   for (const worker of workers) {
     const reason = reasonName(worker.name)
     if (reason !== undefined) problems.add(['workers', worker.name], `the name ${reason}`)
     checkEnvNames(worker.own['env'], ['workers', worker.name, 'env'], problems)
-    checkWorker(worker, setting)
+    checkWorker(worker, context)
   }
   checkReferences(workers, problems)
   checkCapabilities(workers, problems)
@@ -40,7 +40,7 @@ function checkCount(config: RawRecord, problems: Problems): void {
   if (count > MAX_WORKERS) problems.add(['workers'], `must have at most ${MAX_WORKERS} workers, got ${count}`)
 }
 
-/** `groups`: names that some worker has as its group, limits in their order. */
+/** `groups`: each name is the group of some worker, and memoryHigh is at most memoryMax. */
 function checkGroups(config: RawRecord, workers: readonly RawWorker[], problems: Problems): void {
   const used = new Set(workers.map((worker) => asText(worker.find('group').value) ?? ''))
   let suggestions = 0
@@ -58,7 +58,7 @@ function checkGroups(config: RawRecord, workers: readonly RawWorker[], problems:
     if (high !== undefined && max !== undefined && high > max) {
       problems.add(
         ['groups', name, 'memoryHigh'],
-        `must not be larger than memoryMax, got ${show(group['memoryHigh'])} and ${show(group['memoryMax'])}`,
+        `must not be larger than memoryMax ${show(group['memoryMax'])}, got ${show(group['memoryHigh'])}`,
       )
     }
   }
@@ -67,7 +67,7 @@ function checkGroups(config: RawRecord, workers: readonly RawWorker[], problems:
 function checkEnvNames(env: RawRecord[string] | undefined, path: Path, problems: Problems): void {
   for (const name of Object.keys(asRecord(env))) {
     if (!/^[^=\0]{1,1024}$/.test(name))
-      problems.add([...path, name], "the name must be 1 to 1024 characters without '='")
+      problems.add([...path, name], "the name must have 1 to 1024 characters and no '='")
   }
 }
 
@@ -76,12 +76,12 @@ function checkControl(config: RawRecord, problems: Problems): void {
   if (control['secret'] !== undefined && control['overRedis'] !== undefined) {
     problems.add(
       ['control', 'overRedis'],
-      "'unsigned' contradicts control.secret, which signs. Remove one of the two",
+      "'unsigned' conflicts with control.secret, which signs messages. Remove one of the two",
     )
   }
 }
 
-/** `after` and `requires`: known workers, no cycle. */
+/** `after` and `requires`: they name known workers and form no cycle. */
 function checkReferences(workers: readonly RawWorker[], problems: Problems): void {
   const indexOf = new Map(workers.map((worker, index) => [worker.name, index]))
   const edges: [number, number][] = []
@@ -105,7 +105,7 @@ function checkReferences(workers: readonly RawWorker[], problems: Problems): voi
     )
 }
 
-/** `needs.capabilities`: names Linux knows. */
+/** `needs.capabilities`: each is a capability of Linux. */
 function checkCapabilities(workers: readonly RawWorker[], problems: Problems): void {
   const known = new Set(CAPABILITIES)
   let suggestions = 0
@@ -127,7 +127,7 @@ function addCycle(cycle: readonly RawWorker[], problems: Problems): void {
   const key = asTexts(first!.own['after']).some(([name]) => name === next.name) ? 'after' : 'requires'
   const path = ['workers', first!.name, key]
   if (cycle.length === 1) {
-    problems.add(path, 'a worker cannot wait for itself')
+    problems.add(path, 'a worker cannot depend on itself')
     return
   }
   const names =

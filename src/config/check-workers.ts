@@ -1,4 +1,4 @@
-// The rules of one worker that need more than one of its values: source, placement, activation, delays, files.
+// Checks the rules that concern several values of one worker: source, placement, activation, delays and files.
 
 import { readdirSync, statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
@@ -7,56 +7,56 @@ import { suggest } from '../base/suggest.ts'
 import { type Path, type Problems, show } from './problems.ts'
 import { type RawWorker, asRecord, asText } from './raw.ts'
 
-export interface WorkerSetting {
+export interface CheckContext {
   readonly problems: Problems
-  /** Absolute folder of the config file. */
+  /** Absolute path of the config file's folder. */
   readonly folder: string
-  /** True when the config asks for the embedded bus. */
+  /** True when the herd uses the embedded bus. */
   readonly embedded: boolean
-  /** What a path is; remembered, since workers may share a module. */
+  /** Cache of path kinds, since workers may share a module. */
   readonly kinds: Map<string, PathKind>
 }
 
 export type PathKind = 'file' | 'folder' | 'other' | 'missing' | 'unreadable'
 
-export function checkWorker(worker: RawWorker, setting: WorkerSetting): void {
-  checkSource(worker, setting)
-  checkPlacement(worker, setting.problems)
-  checkActivation(worker, setting)
-  checkBackoff(worker, setting.problems)
-  if (setting.embedded && worker.own['lease'] !== undefined && worker.own['lease'] !== false) {
-    setting.problems.add(
+export function checkWorker(worker: RawWorker, context: CheckContext): void {
+  checkSource(worker, context)
+  checkPlacement(worker, context.problems)
+  checkActivation(worker, context)
+  checkBackoff(worker, context.problems)
+  if (context.embedded && worker.own['lease'] !== undefined && worker.own['lease'] !== false) {
+    context.problems.add(
       pathOf(worker, 'lease'),
-      "needs a Redis bus, got bus 'embedded'. Set 'bus', or remove the lease",
+      "requires a Redis bus, got bus 'embedded'. Set 'bus', or remove the lease",
     )
   }
 }
 
-function checkSource(worker: RawWorker, setting: WorkerSetting): void {
+function checkSource(worker: RawWorker, context: CheckContext): void {
   const { own } = worker
   const [module, script] = [own['module'] !== undefined, own['script'] !== undefined]
   if (module === script) {
     const got = module ? 'both' : 'neither'
-    setting.problems.add(
+    context.problems.add(
       ['workers', worker.name],
       `must have exactly one of 'module' and 'script', got ${got}`,
     )
   }
   for (const key of ['module', 'script']) {
     const path = asText(own[key])
-    if (path !== undefined) checkFile(path, pathOf(worker, key), setting)
+    if (path !== undefined) checkFile(path, pathOf(worker, key), context)
   }
   const cwd = asText(own['cwd'])
-  if (cwd !== undefined) checkFolder(cwd, pathOf(worker, 'cwd'), setting)
+  if (cwd !== undefined) checkFolder(cwd, pathOf(worker, 'cwd'), context)
   if (module || !script) return
   if (own['config'] !== undefined) {
-    setting.problems.add(
+    context.problems.add(
       pathOf(worker, 'config'),
-      "a script has no ctx to read it from. Use 'env' or 'args', or a 'module'",
+      "a script has no ctx.config. Use 'env' or 'args', or a 'module'",
     )
   }
   if (own['ready'] === 'call') {
-    setting.problems.add(
+    context.problems.add(
       pathOf(worker, 'ready'),
       "a script cannot call ctx.ready(). Use ready: 'start', or a 'module'",
     )
@@ -70,12 +70,12 @@ function checkPlacement(worker: RawWorker, problems: Problems): void {
     const path = placement.from === 'own' ? placement.path : pathOf(worker, 'script')
     problems.add(
       path,
-      "a script cannot be placed in 'shared' (it has no run export to call). Set placement: 'thread' or 'process'",
+      "a script cannot have placement 'shared', since it exports no run(). Set placement: 'thread' or 'process'",
     )
   }
   if (own['args'] !== undefined) {
     if (own['script'] === undefined)
-      problems.add(pathOf(worker, 'args'), "only a 'script' takes arguments. Use 'config'")
+      problems.add(pathOf(worker, 'args'), "only a 'script' accepts arguments. Use 'config'")
     else if (placement.value !== 'process')
       problems.add(pathOf(worker, 'args'), needsProcess(placement.value))
   }
@@ -85,39 +85,39 @@ function checkPlacement(worker: RawWorker, problems: Problems): void {
   if (own['inside'] !== undefined && own['script'] === undefined)
     problems.add(
       pathOf(worker, 'inside'),
-      "only a 'script' has the choice: byre's code is in the process of a module anyway. Remove it",
+      "applies to a 'script' only: byre's code is always loaded into the process of a module. Remove it",
     )
   if (own['sleepAfter'] !== undefined && placement.value === 'shared') {
     problems.add(
       pathOf(worker, 'sleepAfter'),
-      "frees memory only where a thread or process ends, and the placement is 'shared'. Set placement: 'thread' or 'process', or remove sleepAfter",
+      "has no effect with placement 'shared': memory is freed only when a thread or process ends. Set placement: 'thread' or 'process', or remove sleepAfter",
     )
   }
 }
 
 function needsProcess(placement: unknown): string {
-  return `needs placement: 'process', got ${show(placement)}`
+  return `requires placement 'process', got ${show(placement)}`
 }
 
-function checkActivation(worker: RawWorker, setting: WorkerSetting): void {
+function checkActivation(worker: RawWorker, context: CheckContext): void {
   const { value, path } = worker.find('activation')
   const activation = asRecord(value)
   if (value === undefined || typeof value !== 'object' || Array.isArray(value)) return
-  const add = (key: string, message: string): void => setting.problems.add([...path, key], message)
+  const add = (key: string, message: string): void => context.problems.add([...path, key], message)
   const some = ['topics', 'streams'].some(
     (key) => Array.isArray(activation[key]) && activation[key].length > 0,
   )
   if (!some && activation['every'] === undefined && activation['cron'] === undefined) {
-    setting.problems.add(
+    context.problems.add(
       path,
-      "must name what wakes the worker: topics, streams, every or cron. Or write 'eager'",
+      "must have at least one of topics, streams, every and cron, which wake the worker. Add one, or use 'eager'",
     )
   }
   if (activation['timezone'] !== undefined && activation['cron'] === undefined) {
-    add('timezone', "belongs to 'cron', and there is none")
+    add('timezone', "is allowed only with 'cron'. Remove it, or add 'cron'")
   }
-  if (setting.embedded && activation['streams'] !== undefined) {
-    add('streams', "need a Redis bus, got bus 'embedded'. Set 'bus', or use 'topics'")
+  if (context.embedded && activation['streams'] !== undefined) {
+    add('streams', "requires a Redis bus, got bus 'embedded'. Set 'bus', or use 'topics'")
   }
 }
 
@@ -132,52 +132,52 @@ function checkBackoff(worker: RawWorker, problems: Problems): void {
     const path = least.from === 'own' || max.from !== 'own' ? least.path : max.path
     problems.add(
       path,
-      `backoff.${key} must not be longer than backoff.max, got ${show(least.value)} and ${show(max.value)}`,
+      `backoff.${key} must not be longer than backoff.max ${show(max.value)}, got ${show(least.value)}`,
     )
   }
 }
 
-function checkFile(text: string, path: Path, setting: WorkerSetting): void {
+function checkFile(text: string, path: Path, context: CheckContext): void {
   if (/^[a-z][a-z0-9+-]*:\/\//i.test(text)) {
-    setting.problems.add(path, `must be a path relative to the config's folder, got a URL ${show(text)}`)
+    context.problems.add(path, `must be a path relative to the config's folder, got a URL ${show(text)}`)
     return
   }
-  const absolute = resolve(setting.folder, text)
-  const kind = kindOfPath(absolute, setting)
+  const absolute = resolve(context.folder, text)
+  const kind = kindOfPath(absolute, context)
   if (kind === 'file') return
-  const near = kind === 'missing' ? nearFile(absolute, setting) : undefined
+  const near = kind === 'missing' ? nearFile(absolute, context) : undefined
   const hint =
     near === undefined
       ? ''
       : `; did you mean ${show(text.slice(0, -basename(text).length) + near, MAX_PATH_SHOWN)}?`
-  setting.problems.add(path, `${SAID[kind]} ${show(absolute, MAX_PATH_SHOWN)}${hint}`)
+  context.problems.add(path, `${KIND_REASONS[kind]} ${show(absolute, MAX_PATH_SHOWN)}${hint}`)
 }
 
-function checkFolder(text: string, path: Path, setting: WorkerSetting): void {
-  const absolute = resolve(setting.folder, text)
-  const kind = kindOfPath(absolute, setting)
+function checkFolder(text: string, path: Path, context: CheckContext): void {
+  const absolute = resolve(context.folder, text)
+  const kind = kindOfPath(absolute, context)
   if (kind !== 'folder')
-    setting.problems.add(
+    context.problems.add(
       path,
       `${kind === 'missing' ? 'no such folder' : 'is not a folder'}: ${show(absolute, MAX_PATH_SHOWN)}`,
     )
 }
 
-/** Paths are shown whole when they can be: half a path helps nobody. */
+/** Long enough to show almost any path in full, since a truncated path is of little use. */
 const MAX_PATH_SHOWN = 1024
 
-const SAID = {
+const KIND_REASONS = {
   missing: 'no such file:',
-  unreadable: 'cannot be looked at (permissions?):',
+  unreadable: 'cannot be accessed (check its permissions):',
   folder: 'is a folder, not a file:',
   other: 'is not a regular file:',
 } as const
 
-function kindOfPath(path: string, setting: WorkerSetting): PathKind {
-  const known = setting.kinds.get(path)
+function kindOfPath(path: string, context: CheckContext): PathKind {
+  const known = context.kinds.get(path)
   if (known !== undefined) return known
   const kind = readKind(path)
-  setting.kinds.set(path, kind)
+  context.kinds.set(path, kind)
   return kind
 }
 
@@ -192,9 +192,9 @@ function readKind(path: string): PathKind {
   }
 }
 
-/** The file of the same folder that was probably meant. Looked for a few times only: it reads the folder. */
-function nearFile(path: string, setting: WorkerSetting): string | undefined {
-  if (setting.problems.count > 20) return undefined
+/** Suggests a file of the same folder with a similar name. Only for the first problems, since it reads the folder. */
+function nearFile(path: string, context: CheckContext): string | undefined {
+  if (context.problems.count > 20) return undefined
   try {
     const names = readdirSync(dirname(path)).slice(0, 1000)
     const wanted = basename(path)

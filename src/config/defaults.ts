@@ -1,7 +1,7 @@
-// Every default and every range of the config, once, in the spelling of the config itself. docs/config.md and
-// schema/byre.config.schema.json repeat them, and a test compares all three.
+// Every default and every range of the config, in the notation of the config. docs/config.md and
+// schema/byre.config.schema.json repeat them, and a test compares the three.
 
-/** What a key is when neither the worker nor `defaults` gives it. A key that is not here has no default. */
+/** The values of keys that neither the worker nor `defaults` sets. A key that is missing here has no default. */
 export const DEFAULTS = {
   bus: 'embedded',
   onUnattributed: 'drain',
@@ -30,7 +30,7 @@ export const DEFAULTS = {
   lease: { ttl: '30s' },
 } as const
 
-/** Inclusive ranges, in the spelling of the config. */
+/** Inclusive ranges, in the notation of the config. */
 export const RANGES = {
   admissionMax: [1, 10_000],
   admissionQueue: [1, 10_000],
@@ -55,22 +55,22 @@ export const RANGES = {
   port: [0, 65_535],
 } as const
 
-/** Most workers of one herd. */
+/** The most workers in a herd. */
 export const MAX_WORKERS = 10_000
-/** Deepest nesting of the whole config, the root being 1. */
+/** The deepest nesting of a config; the root has depth 1. */
 export const MAX_DEPTH = 64
-/** Most values (numbers, texts, objects, ...) in one config, counted as a tree: shared objects count each time. */
+/** The most values (numbers, strings, objects, ...) in a config. A shared object counts each time it occurs. */
 export const MAX_VALUES = 2_000_000
-/** Most UTF-16 code units of all texts and keys together. */
+/** The most UTF-16 code units in all strings and keys together. */
 export const MAX_TEXT_LENGTH: number = 32 * 1024 * 1024
-/** Largest config file, in bytes. */
+/** The size limit of a config file, in bytes. */
 export const MAX_FILE_BYTES: number = 8 * 1024 * 1024
-/** Most entries of one list (topics, after, args, ...). */
+/** The most entries in a list (topics, after, args, ...). */
 export const MAX_LIST = 10_000
-/** Shortest control.secret, in characters: what HMAC-SHA-256 needs to be worth it. */
+/** The shortest control.secret, in characters. A shorter key weakens HMAC-SHA-256. */
 export const MIN_SECRET_LENGTH = 16
-/** The capabilities of Linux (linux/capability.h, in its order; the newest came with 5.9). systemd drops others with a
- *  warning, and the worker would miss what it needs. */
+/** The capabilities of Linux in the order of linux/capability.h; the newest is from Linux 5.9. systemd ignores unknown names
+ *  with a warning, and the worker would then lack a capability. */
 export const CAPABILITIES: readonly string[] = `
   CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
   NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT

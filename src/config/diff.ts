@@ -1,36 +1,36 @@
-// What a reload changes: two resolved herds in, the difference out. Pure.
+// Computes the difference between two resolved herds, which is what a reload changes. Pure.
 
 import { isRecord } from '../base/check.ts'
 import type { Problem } from '../base/errors.ts'
 import type { ResolvedHerd, ResolvedWorker } from './types.ts'
 
-/** Top-level keys a running supervisor cannot change; each change is refused. */
+/** Top-level keys that a running supervisor cannot change. A reload that changes one is refused. */
 const FIXED = ['name', 'bus', 'http'] as const
-/** Top-level keys a reload may change without touching a worker. */
+/** Top-level keys that a reload can change without affecting a worker. */
 const SETTINGS = ['groups', 'control', 'admission', 'sampler', 'limits', 'onUnattributed'] as const
 
 export type Setting = (typeof SETTINGS)[number]
 
 export interface HerdDiff {
-  /** Changes that need a new process; when there is one, nothing of the reload is to be applied. */
+  /** Changes that need a new process. If there is one, no part of the reload may be applied. */
   readonly refused: readonly Problem[]
-  /** Names, in the order of `after`. */
+  /** Names in the order of `after`. */
   readonly added: readonly string[]
-  /** Names, in the order of `before`. */
+  /** Names in the order of `before`. */
   readonly removed: readonly string[]
-  /** Workers whose entry differs, with the resolved keys that do, in the order of `after`. */
+  /** Workers with a changed entry and the resolved keys that differ, in the order of `after`. */
   readonly changed: readonly { readonly name: string; readonly keys: readonly (keyof ResolvedWorker)[] }[]
   readonly unchanged: readonly string[]
   /** Top-level settings that differ. */
   readonly settings: readonly Setting[]
 }
 
-/** Compares by value; the order of object keys, and of the workers, is no difference. Messages quote no address, since
- *  a bus address may hold a password. */
+/** Compares by value. The order of object keys and of workers does not matter. Messages quote no address, since a bus
+ *  address may contain a password. */
 export function diffHerd(before: ResolvedHerd, after: ResolvedHerd): HerdDiff {
   const refused = FIXED.filter((key) => !sameJson(before[key], after[key])).map((key) => ({
     path: key,
-    message: `cannot change while the herd runs${key === 'name' ? `, got '${after.name}' for '${before.name}'` : ''}. Restart byre to apply it`,
+    message: `cannot change while the herd runs${key === 'name' ? ` (from '${before.name}' to '${after.name}')` : ''}. Restart byre to apply the change`,
   }))
   const old = new Map(before.workers.map((worker) => [worker.name, worker]))
   const names = new Set(after.workers.map((worker) => worker.name))
@@ -54,7 +54,8 @@ function changedKeys(before: ResolvedWorker, after: ResolvedWorker): (keyof Reso
   return [...keys].filter((key) => !sameJson(before[key], after[key])).toSorted()
 }
 
-/** Equal as JSON: key order aside; an absent key and undefined are the same. Depth is bounded by the config's. */
+/** Returns true when the values are equal as JSON. Key order is ignored, and an absent key equals undefined. The depth is
+ *  bounded by that of the config. */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (Array.isArray(a) && Array.isArray(b)) {

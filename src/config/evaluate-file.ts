@@ -1,5 +1,5 @@
-// Runs a config file and returns what it exports. A config is code: it may throw, hang, exit or export the wrong thing;
-// each of these becomes one error that names the file and, where it is known, the line.
+// Runs a config file and returns its export. A config is code: it may throw, hang, exit or export a wrong value. Each of
+// these becomes an error that names the file and, if known, the line.
 
 import { readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
@@ -12,19 +12,19 @@ import { DEFAULT_EVALUATE_MS, loadError } from './load-error.ts'
 import { redact, show } from './problems.ts'
 
 export interface EvaluateOptions {
-  /** How long top-level code may take. @default 10 s */
+  /** Time limit for the top-level code, in ms. @default 10 s */
   readonly evaluateMs?: number
   readonly clock?: Clock
 }
 
-/** What a config exports, wrapped: returned bare from an async function, an object with a `then` would be called. */
+/** Wraps the export of a config, since an async function that returned an object with a `then` would call it. */
 export interface Exported {
   readonly exported: unknown
 }
 
-/** The default export of the config at the absolute path `file`, or its JSON. A module is evaluated once per process:
- *  a second call gives the first answer (load-in-child.ts evaluates afresh). Throws BYRE_CONFIG_INVALID. An endless
- *  synchronous loop cannot be interrupted from here, only in the child. */
+/** Returns the default export of the config at the absolute path `file`, or its value when it is JSON. Node evaluates a
+ *  module once per process, so a second call returns the first result (load-in-child.ts evaluates it again). Throws
+ *  BYRE_CONFIG_INVALID. An endless synchronous loop can be interrupted only in a child process. */
 export async function evaluateFile(file: string, options: EvaluateOptions = {}): Promise<Exported> {
   return extname(file) === '.json' ? readJson(file) : importModule(file, options)
 }
@@ -35,7 +35,7 @@ async function readJson(file: string): Promise<Exported> {
   })
   const text = decode(file, bytes)
   if (text.trim() === '')
-    throw loadError(file, 'it is empty. Write at least { "name": ..., "workers": { ... } }')
+    throw loadError(file, 'it is empty. It needs at least { "name": ..., "workers": { ... } }')
   const result = parseJsonText(text)
   if (result.ok) return { exported: result.value }
   throw loadError(file, result.reason, { line: result.line, column: result.column })
@@ -61,7 +61,7 @@ function decode(file: string, bytes: Buffer): string {
 
 async function importModule(file: string, options: EvaluateOptions): Promise<Exported> {
   const restoreExit = refuseExit()
-  const restoreOutput = printToStderr()
+  const restoreOutput = redirectStdoutToStderr()
   try {
     const module = await withTimeout(
       file,
@@ -80,16 +80,16 @@ async function importModule(file: string, options: EvaluateOptions): Promise<Exp
 }
 
 /**
- * Until it is undone, what a config prints (a banner of dotenv, a forgotten console.log) goes to stderr: stdout is for what the
- * command answers. The stream is made only when something is printed. What a child of the config prints, or an fs.writeSync
- * to descriptor 1, is not seen from here.
+ * Sends the output of a config (a banner of dotenv, a forgotten console.log) to stderr, since stdout is reserved for the
+ * result of the command. Returns a function that undoes it. The stdout stream is created only when the config prints. Output
+ * of child processes and of fs.writeSync to descriptor 1 is not redirected.
  */
-function printToStderr(): () => void {
+function redirectStdoutToStderr(): () => void {
   const undo: (() => void)[] = []
-  let taken: NodeJS.WriteStream | undefined
-  const take = (stdout: NodeJS.WriteStream): NodeJS.WriteStream => {
-    if (taken === stdout) return stdout
-    taken = stdout
+  let redirected: NodeJS.WriteStream | undefined
+  const redirect = (stdout: NodeJS.WriteStream): NodeJS.WriteStream => {
+    if (redirected === stdout) return stdout
+    redirected = stdout
     const own = Object.getOwnPropertyDescriptor(stdout, 'write')
     stdout.write = ((...args: Parameters<typeof stdout.write>) =>
       process.stderr.write(...args)) as typeof stdout.write
@@ -99,7 +99,7 @@ function printToStderr(): () => void {
     })
     return stdout
   }
-  // console keeps the stream it once asked for
+  // console caches its stream.
   for (const [holder, key] of [
     [process, 'stdout'],
     [console, '_stdout'],
@@ -107,7 +107,7 @@ function printToStderr(): () => void {
     const original = Object.getOwnPropertyDescriptor(holder, key)
     if (original?.get === undefined) continue
     const read = original.get.bind(holder) as () => NodeJS.WriteStream
-    Object.defineProperty(holder, key, { ...original, get: () => take(read()) })
+    Object.defineProperty(holder, key, { ...original, get: () => redirect(read()) })
     undo.push(() => Object.defineProperty(holder, key, original))
   }
   return () => {
@@ -115,11 +115,11 @@ function printToStderr(): () => void {
   }
 }
 
-/** A config that ends the process would end it without a word; here it fails like one that throws. */
+/** Makes process.exit throw. Otherwise a config that calls it would end the process without a message. */
 function refuseExit(): () => void {
   const original = Object.getOwnPropertyDescriptor(process, 'exit')!
   const refuse = (code?: number | string | null): never => {
-    throw new Error(`process.exit(${code ?? ''}) was called. A config is data: throw an error instead`)
+    throw new Error(`process.exit(${code ?? ''}) was called. A config must throw an error instead`)
   }
   Object.defineProperty(process, 'exit', { ...original, value: refuse })
   return () => {
@@ -130,24 +130,24 @@ function refuseExit(): () => void {
 async function withTimeout<T>(file: string, work: Promise<T>, options: EvaluateOptions): Promise<T> {
   const { evaluateMs = DEFAULT_EVALUATE_MS, clock = systemClock } = options
   let stop = (): void => {}
-  const late = new Promise<never>((_, reject) => {
-    // Keeps the process alive on purpose: Node exits with code 13 when only an unsettled top-level await is left.
+  const timedOut = new Promise<never>((_, reject) => {
+    // This timer keeps the process alive: Node exits with code 13 when only an unsettled top-level await remains.
     const timer = clock.setTimer(evaluateMs, () => {
-      const reason = `its top-level code did not end within ${formatDurationMs(evaluateMs)}. Look for an await that never resolves`
+      const reason = `its top-level code did not end within ${formatDurationMs(evaluateMs)}. Check for an await that never resolves`
       reject(loadError(file, reason))
     })
     stop = () => timer.cancel()
   })
-  work.catch(() => {}) // when the timeout wins, a later failure has nobody left to hear it
+  work.catch(() => {}) // After the timeout nothing else handles a later failure.
   try {
-    return await Promise.race([work, late])
+    return await Promise.race([work, timedOut])
   } finally {
     stop()
   }
 }
 
 function defaultExport(file: string, module: Record<string, unknown>): unknown {
-  const remedy = 'Write: export default defineHerd({ ... })'
+  const remedy = 'Use: export default defineHerd({ ... })'
   if (!Object.hasOwn(module, 'default')) {
     const names = Object.keys(module).slice(0, 5)
     const got =
@@ -156,10 +156,10 @@ function defaultExport(file: string, module: Record<string, unknown>): unknown {
   }
   const value = module['default']
   if (typeof value === 'function') {
-    throw loadError(file, `its default export is a function. Call it and export the result. ${remedy}`)
+    throw loadError(file, `its default export is a function. Export its result instead. ${remedy}`)
   }
   if (value instanceof Promise)
-    throw loadError(file, `its default export is a promise. Write 'await' before it`)
+    throw loadError(file, `its default export is a promise. Add 'await' before it`)
   if (value === undefined) throw loadError(file, `its default export is undefined. ${remedy}`)
   return value
 }
@@ -169,17 +169,12 @@ async function describeFailure(file: string, error: unknown): Promise<ByreError>
   const code = error instanceof Error ? (error as { code?: unknown }).code : undefined
   const text = redact(message)
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION') {
-    const remedy = 'Use byre.config.mjs, or Node >= 22.18, which strips types'
-    return loadError(
-      file,
-      `Node ${process.versions.node} does not run TypeScript files. ${remedy}`,
-      {},
-      error,
-    )
+    const remedy = 'Use byre.config.mjs, or Node 22.18 or later, which strips types'
+    return loadError(file, `Node ${process.versions.node} cannot run TypeScript files. ${remedy}`, {}, error)
   }
   if (type === 'SyntaxError') {
     const at = lineIn(file, stack) ?? (await checkSyntax(file))
-    const where = at === undefined ? ' (in a module it imports)' : ''
+    const where = at === undefined ? ' (in a module that it imports)' : ''
     return loadError(file, `${type}: ${text}${where}${syntaxHint(file, message)}`, at ?? {}, error)
   }
   const at = lineIn(file, stack)
@@ -187,7 +182,7 @@ async function describeFailure(file: string, error: unknown): Promise<ByreError>
   return loadError(file, `it threw ${type}: ${text.slice(0, 2000)}${elsewhere}`, at ?? {}, error)
 }
 
-/** Where a stack begins outside Node: for what a module throws that the config imports. */
+/** The first frame of a stack outside Node, for errors of modules that the config imports. */
 function firstPlace(stack: string): string {
   const match = /^\s+at (?:.*\()?((?:file:\/\/)?\/.*?:\d+):\d+\)?$/m.exec(stack)
   return match === null ? '' : ` (at ${show(match[1], 1024)})`
@@ -196,10 +191,10 @@ function firstPlace(stack: string): string {
 function syntaxHint(file: string, message: string): string {
   const looksLikeModule = /Unexpected token 'export'|Cannot use import statement/.test(message)
   if (!looksLikeModule || extname(file) !== '.js') return ''
-  return '. Rename it to byre.config.mjs, or set "type": "module" in its package.json'
+  return '. Rename the config to byre.config.mjs, or set "type": "module" in its package.json'
 }
 
-/** The first line of `stack` that lies in `file`. */
+/** The position of the first frame of `stack` in `file`. */
 function lineIn(file: string, stack: string): { line: number; column?: number } | undefined {
   for (const place of [pathToFileURL(file).href, file]) {
     const at = stack.indexOf(`${place}:`)
@@ -211,7 +206,8 @@ function lineIn(file: string, stack: string): { line: number; column?: number } 
   return undefined
 }
 
-/** Node keeps the line of a syntax error to itself; `node --check` prints it and runs nothing. */
+/** Finds the line of a syntax error. Node does not report it to the importer, but `node --check` prints it without running
+ *  the file. */
 async function checkSyntax(file: string): Promise<{ line: number } | undefined> {
   const { execFile } = await import('node:child_process')
   const output = await new Promise<string>((done) => {

@@ -1,5 +1,5 @@
-// Child entry: evaluates the config in this clean process and writes the answer as one line of JSON to fd 3.
-// Started by load-in-child.ts as `node evaluate.js <request>`; runs on import, nothing else imports it.
+// Entry of the child process that load-in-child.ts starts as `node evaluate.js <request>`. It evaluates the config and
+// writes the result as one line of JSON to fd 3. It runs on import.
 
 import { writeSync } from 'node:fs'
 import { ByreError, describeThrown } from '../base/errors.ts'
@@ -12,7 +12,7 @@ async function main(): Promise<void> {
   const request = JSON.parse(process.argv[2] ?? '{}') as ChildRequest
   const answer = await load(request)
   writeAll(Buffer.from(`${JSON.stringify(answer)}\n`))
-  // A config may have opened connections or timers; nothing of it is waited for.
+  // Does not wait for connections or timers that the config may have opened.
   process.exit(0)
 }
 

@@ -1,5 +1,5 @@
-// The building blocks of the schema: valibot walks the structure, the sentences are ours. A leaf knows what it wants
-// and says what it got; an object names unknown keys and what they were probably meant to be.
+// The building blocks of the schema. valibot walks the structure, and the messages are byre's own: a leaf reports the
+// expected and the actual value, and an object reports unknown keys with a suggestion.
 
 import * as v from 'valibot'
 import { parseBytes } from '../base/bytes.ts'
@@ -9,13 +9,13 @@ import { didYouMean } from '../base/suggest.ts'
 import { MAX_LIST } from './defaults.ts'
 import { kindOf, show } from './problems.ts'
 
-/** A schema of T whose input is unknown. */
+/** A schema of T with unknown input. */
 export type Field<T> = v.GenericSchema<unknown, T>
 
-/** Undefined when the value will do, else the whole sentence. */
+/** Returns the message for an invalid value, and undefined for a valid one. */
 export type Reason = (value: unknown) => string | undefined
 
-/** A value that only `reason` judges. */
+/** A value that `reason` alone checks. */
 export function leaf<T>(reason: Reason): Field<T> {
   return v.custom<T>(
     (value) => reason(value) === undefined,
@@ -23,31 +23,31 @@ export function leaf<T>(reason: Reason): Field<T> {
   ) as Field<T>
 }
 
-/** A text that only `reason` judges; `wanted` is said of anything that is no text. */
+/** A string that `reason` checks. `wanted` describes the expected value when the input is not a string. */
 export function text(wanted: string, reason: (value: string) => string | undefined): Field<string> {
   return leaf((value) =>
     typeof value === 'string' ? reason(value) : `must be ${wanted}, got ${show(value)}`,
   )
 }
 
-/** As text, for values no message may quote. */
+/** Like text(), for values that no message may quote. */
 export function secretText(wanted: string, reason: (value: string) => string | undefined): Field<string> {
   return leaf((value) =>
     typeof value === 'string' ? reason(value) : `must be ${wanted}, got ${kindOf(value)}`,
   )
 }
 
-/** A path, an argument, a label: 1 to 4096 characters, none of them a control character. */
+/** A path, an argument or a label: 1 to 4096 characters without control characters. */
 export function line(wanted: string): Field<string> {
   return text(wanted, (value) => {
-    if (value === '') return `must be ${wanted}, got an empty text`
+    if (value === '') return `must be ${wanted}, got an empty string`
     if (value.length > 4096) return `must be ${wanted} of at most 4096 characters, got ${value.length}`
     if (/\p{Cc}/u.test(value)) return `must not contain control characters, got ${show(value)}`
     return undefined
   })
 }
 
-/** A duration text between `min` and `max`, both included. */
+/** A duration between `min` and `max`, both inclusive. */
 export function duration([min, max]: readonly [string, string]): Field<string> {
   const [minMs, maxMs] = [parseDurationMs(min)!, parseDurationMs(max)!]
   const wanted = "a duration such as '250ms', '5s' or '10m' (ms, s, m, h, d)"
@@ -58,7 +58,7 @@ export function duration([min, max]: readonly [string, string]): Field<string> {
   })
 }
 
-/** A size text between `min` and `max`, both included. */
+/** A size between `min` and `max`, both inclusive. */
 export function size([min, max]: readonly [string, string]): Field<string> {
   const [minBytes, maxBytes] = [parseBytes(min)!, parseBytes(max)!]
   const wanted = "a size such as '300MiB' (B, KB, MB, GB, TB, KiB, MiB, GiB, TiB)"
@@ -93,7 +93,7 @@ export function boolean(): Field<boolean> {
   )
 }
 
-/** One of a closed list of texts. */
+/** One of a fixed set of strings. */
 export function oneOf<const T extends string>(...allowed: readonly T[]): Field<T> {
   const wanted = allowed.map((a) => `'${a}'`).join(' or ')
   return leaf((value) => {
@@ -103,27 +103,28 @@ export function oneOf<const T extends string>(...allowed: readonly T[]): Field<T
   })
 }
 
-/** A name of a herd, group or worker: it becomes a topic token, a file name and part of a unit name. */
+/** Checks the name of a herd, group or worker, which is used as a topic token, a file name and part of a unit name. The
+ *  message continues "the name ...". */
 export function reasonName(value: string): string | undefined {
   if (!/^[a-z0-9][a-z0-9_-]{0,62}$/i.test(value)) {
-    return `must be 1 to 63 letters, digits, '-' or '_', beginning with a letter or digit, got ${show(value)}`
+    return `must have 1 to 63 letters, digits, '-' or '_' and begin with a letter or digit, got ${show(value)}`
   }
   if (value.toLowerCase() === 'system')
-    return `'${value}' is reserved for byre's own topics; choose another name`
-  if (value in {} || value === 'prototype') return `'${value}' is reserved by JavaScript; choose another name`
+    return `'${value}' is reserved for byre's own topics. Choose another name`
+  if (value in {} || value === 'prototype') return `'${value}' is reserved by JavaScript. Choose another name`
   return undefined
 }
 
-/** A group name: its socket is `<group>.sock` beside `_all.sock` and `run-<worker>.sock`. */
+/** Checks a group name. The socket `<group>.sock` must not collide with `_all.sock` or `run-<worker>.sock`. */
 export function reasonGroupName(value: string): string | undefined {
   if (value === '_all')
-    return "'_all' is reserved for the socket of a supervisor that hosts every group; choose another name"
+    return "'_all' is reserved for the socket of a supervisor that hosts every group. Choose another name"
   if (value.startsWith('run-'))
-    return `must not begin with 'run-' (the socket of 'byre run'), got ${show(value)}`
+    return `must not begin with 'run-', which is reserved for the sockets of 'byre run', got ${show(value)}`
   return reasonName(value)
 }
 
-/** A list of at most MAX_LIST entries, at least `min` when it is given. */
+/** A list of `min` to MAX_LIST entries. */
 export function list<T>(
   item: Field<T>,
   { min, of }: { readonly min: number; readonly of: string } = { min: 0, of: 'entry' },
@@ -140,13 +141,13 @@ export function list<T>(
   return v.lazy((value) => (fits(value) ? items : refused)) as Field<T[]>
 }
 
-/** Any keys (judged elsewhere), one kind of value. */
+/** An object with any keys, which other code checks, and one kind of value. */
 export function record<T>(value: Field<T>): Field<Record<string, T>> {
   const entries = v.record(v.string(), value)
   return v.lazy((input) => (isRecord(input) ? entries : notAnObject)) as Field<Record<string, T>>
 }
 
-/** An object with exactly these keys; every unknown one is an issue of its own. */
+/** An object with exactly these keys. Each unknown key is a separate issue. */
 export function object<const E extends v.ObjectEntries>(
   entries: E,
 ): Field<v.InferOutput<v.ObjectSchema<E, undefined>>> {
@@ -158,14 +159,14 @@ export function object<const E extends v.ObjectEntries>(
 }
 
 const notAnObject = leaf<never>((value) => `must be an object, got ${kindOf(value)}`)
-/** Marks the message of an issue about an unknown key; the known ones follow. */
+/** Marks the message of an issue about an unknown key. The known keys follow it. */
 const UNKNOWN_KEY = '\0'
 
-/** The sentence for one issue: valibot's own only for a missing key, ours otherwise. */
+/** The message for an issue. */
 export function describeIssue(issue: v.BaseIssue<unknown>): string {
   if (issue.type === 'object_with_rest') return 'is missing'
   if (!issue.message.startsWith(UNKNOWN_KEY)) return issue.message
   const known = issue.message.slice(UNKNOWN_KEY.length).split(' ')
   const near = didYouMean(String(issue.path?.at(-1)?.key), known)
-  return near === '' ? `unknown key; known are ${known.join(', ')}` : `unknown key${near}`
+  return near === '' ? `unknown key; known keys are ${known.join(', ')}` : `unknown key${near}`
 }

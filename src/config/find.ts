@@ -1,4 +1,4 @@
-// Which file is the config: the one named, or the only byre.config.* of the folder.
+// Finds the config file: the given one, or the only byre.config.* in the folder.
 
 import { type Stats, statSync } from 'node:fs'
 import { extname, join, resolve } from 'node:path'
@@ -6,14 +6,14 @@ import { ByreError } from '../base/errors.ts'
 import { MAX_FILE_BYTES } from './defaults.ts'
 import { show } from './problems.ts'
 
-/** Looked for in this order; more than one is refused. */
+/** The file names that are searched. More than one in a folder is refused. */
 const CONFIG_NAMES = ['byre.config.js', 'byre.config.mjs', 'byre.config.json', 'byre.config.ts'] as const
 
 const EXTENSIONS = ['.js', '.mjs', '.cjs', '.json', '.ts', '.mts']
 
-/** Absolute path of the config. `file` resolves against `cwd`; without it `cwd` alone is searched, not its parents.
- *  Throws BYRE_CONFIG_NOT_FOUND when there is none, BYRE_CONFIG_INVALID when it is ambiguous, no file, of an unknown
- *  kind or larger than MAX_FILE_BYTES. */
+/** Returns the absolute path of the config. `file` resolves against `cwd`. Without `file`, only `cwd` is searched and not its
+ *  parents. Throws BYRE_CONFIG_NOT_FOUND when there is no config, and BYRE_CONFIG_INVALID when there are several or the file
+ *  is not a regular file, has an unknown extension or is larger than MAX_FILE_BYTES. */
 export function findConfig(file: string | undefined, cwd: string): string {
   const path = file === undefined ? searchFolder(cwd) : resolve(cwd, file)
   const stat = statOf(path)
@@ -26,7 +26,7 @@ export function findConfig(file: string | undefined, cwd: string): string {
       },
     )
   }
-  const reason = stat.isDirectory() ? 'it is a folder. Name the file in it' : reasonFile(path, stat)
+  const reason = stat.isDirectory() ? 'it is a folder. Pass the file in it' : reasonFile(path, stat)
   if (reason !== undefined) throw invalid(path, reason)
   return path
 }
@@ -37,7 +37,7 @@ function searchFolder(cwd: string): string {
   if (first === undefined) {
     throw new ByreError(
       'BYRE_CONFIG_NOT_FOUND',
-      `Cannot find a config in ${quote(cwd)}: there is no ${CONFIG_NAMES.join(', ')}. Pass --config FILE, or write one`,
+      `Cannot find a config in ${quote(cwd)}: it has none of ${CONFIG_NAMES.join(', ')}. Pass --config FILE, or create one`,
       { details: { cwd } },
     )
   }
@@ -51,7 +51,7 @@ function reasonFile(path: string, stat: Stats): string | undefined {
   if (!EXTENSIONS.includes(extension))
     return `its name must end in ${EXTENSIONS.join(', ')}, got '${extension}'`
   if (stat.size <= MAX_FILE_BYTES) return undefined
-  return `it must be at most ${MAX_FILE_BYTES} bytes, got ${stat.size}. Keep data in files of their own`
+  return `it must have at most ${MAX_FILE_BYTES} bytes, got ${stat.size}. Move data to separate files`
 }
 
 function statOf(path: string): Stats | undefined {
@@ -60,7 +60,7 @@ function statOf(path: string): Stats | undefined {
   } catch (error) {
     const { code } = error as { code?: unknown }
     if (code === 'ENOTDIR' || code === 'ENAMETOOLONG' || code === 'ENOENT') return undefined
-    throw invalid(path, `it cannot be looked at (${String(code)})`)
+    throw invalid(path, `it cannot be accessed (${String(code)})`)
   }
 }
 

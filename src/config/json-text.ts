@@ -1,22 +1,22 @@
-// Reads JSON text (RFC 8259) and, when it is not JSON, says where and why: JSON.parse names no line, quotes the source
-// (which may hold a secret) and keeps the last of two equal keys without a word.
+// Parses JSON text (RFC 8259) and reports the place and reason of a syntax error. JSON.parse reports no line, quotes the
+// source (which may contain a secret) and silently keeps the last of two equal keys.
 
 import { isRecord } from '../base/check.ts'
 import { MAX_DEPTH } from './defaults.ts'
 
 export type JsonTextResult =
   | { readonly ok: true; readonly value: unknown }
-  /** Line and column count from 1; the column in UTF-16 code units. The reason quotes at most one character. */
+  /** Line and column start at 1. The column counts UTF-16 code units. The reason quotes at most one character. */
   | { readonly ok: false; readonly line: number; readonly column: number; readonly reason: string }
 
-/** Parses `text`. Refuses what JSON.parse refuses, and besides: a key given twice, nesting deeper than MAX_DEPTH. */
+/** Parses `text`. Refuses everything that JSON.parse refuses, and also duplicate keys and nesting deeper than MAX_DEPTH. */
 export function parseJsonText(text: string): JsonTextResult {
   const scan: Scan = { text, at: 0 }
   try {
     skipSpace(scan)
     scanValue(scan, 1)
     skipSpace(scan)
-    if (scan.at < text.length) fail(scan, 'there is more text after the end of the JSON value')
+    if (scan.at < text.length) fail(scan, 'unexpected text after the end of the JSON value')
   } catch (error) {
     if (!isFault(error)) throw error
     return { ok: false, ...position(text, error.at), reason: error.reason }
@@ -45,7 +45,7 @@ function fail(scan: Scan, reason: string, at: number = scan.at): never {
 }
 
 function scanValue(scan: Scan, depth: number): void {
-  if (depth > MAX_DEPTH) fail(scan, `it is nested deeper than ${MAX_DEPTH} levels`)
+  if (depth > MAX_DEPTH) fail(scan, `the nesting is deeper than ${MAX_DEPTH} levels`)
   const char = scan.text[scan.at]
   if (char === '{') scanObject(scan, depth)
   else if (char === '[') scanArray(scan, depth)
@@ -64,7 +64,7 @@ function scanObject(scan: Scan, depth: number): void {
     if (scan.text[start] !== '"') fail(scan, `expected a key in double quotes, ${found(scan)}`)
     scanString(scan)
     const key = JSON.parse(scan.text.slice(start, scan.at)) as string
-    if (keys.has(key)) fail(scan, 'the same key is given twice in one object', start)
+    if (keys.has(key)) fail(scan, 'duplicate key in an object', start)
     keys.add(key)
     skipSpace(scan)
     if (!take(scan, ':')) fail(scan, `expected ':' after the key, ${found(scan)}`)
@@ -82,14 +82,14 @@ function scanArray(scan: Scan, depth: number): void {
   while (!endOfList(scan, ']'))
 }
 
-/** After a member: true at the closing bracket, false after a comma that another member follows. */
+/** Called after a member. Returns true at the closing bracket, and false after a comma before another member. */
 function endOfList(scan: Scan, close: string): boolean {
   skipSpace(scan)
   if (take(scan, close)) return true
   const comma = scan.at
   if (!take(scan, ',')) fail(scan, `expected ',' or '${close}', ${found(scan)}`)
   skipSpace(scan)
-  if (scan.text[scan.at] === close) fail(scan, 'JSON allows no comma after the last entry', comma)
+  if (scan.text[scan.at] === close) fail(scan, 'JSON does not allow a comma after the last entry', comma)
   return false
 }
 
@@ -98,15 +98,15 @@ function scanString(scan: Scan): void {
   const start = scan.at++
   for (;;) {
     const code = text.charCodeAt(scan.at)
-    if (Number.isNaN(code)) fail(scan, 'a text in double quotes is never closed', start)
+    if (Number.isNaN(code)) fail(scan, 'unterminated string', start)
     if (code < 0x20)
-      fail(scan, 'a line break or control character stands inside a text; write it as an escape such as \\n')
+      fail(scan, 'a string contains a line break or control character. Use an escape such as \\n')
     scan.at++
     if (code === 0x22) return
     if (code !== 0x5c) continue
     const escape = /(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
     escape.lastIndex = scan.at
-    if (!escape.test(text)) fail(scan, 'a backslash begins no escape that JSON knows', scan.at - 1)
+    if (!escape.test(text)) fail(scan, 'invalid escape sequence', scan.at - 1)
     scan.at = escape.lastIndex
   }
 }
@@ -114,9 +114,9 @@ function scanString(scan: Scan): void {
 function scanNumber(scan: Scan): void {
   const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
   number.lastIndex = scan.at
-  if (!number.test(scan.text)) fail(scan, 'a number is not written as JSON wants it')
+  if (!number.test(scan.text)) fail(scan, 'invalid number')
   scan.at = number.lastIndex
-  if (/[\w.]/.test(scan.text[scan.at] ?? '')) fail(scan, 'a number is not written as JSON wants it')
+  if (/[\w.]/.test(scan.text[scan.at] ?? '')) fail(scan, 'invalid number')
 }
 
 function scanWord(scan: Scan): void {
@@ -145,11 +145,11 @@ function take(scan: Scan, char: string): boolean {
 
 function found(scan: Scan): string {
   const char = scan.text[scan.at]
-  if (char === undefined) return 'and the text ends'
+  if (char === undefined) return 'found the end of the text'
   if (scan.text.startsWith('//', scan.at) || scan.text.startsWith('/*', scan.at))
     return 'found a comment, which JSON does not allow'
-  if (char === "'") return 'found a single quote, where JSON wants double quotes'
-  return /[\p{Cc}\p{Cs}\s]/u.test(char) ? 'found a character that cannot be shown' : `found '${char}'`
+  if (char === "'") return 'found a single quote, where JSON requires double quotes'
+  return /[\p{Cc}\p{Cs}\s]/u.test(char) ? 'found an unprintable character' : `found '${char}'`
 }
 
 function position(text: string, at: number): { line: number; column: number } {

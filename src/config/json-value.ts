@@ -1,5 +1,5 @@
-// Turns whatever a config exports into a plain JSON tree of its own, or says where it is not JSON. After this step no
-// getter, proxy, cycle or prototype of the config is ever touched again.
+// Copies the export of a config into a plain JSON tree and reports every value that is not JSON. After this step, no
+// getter, proxy, cycle or prototype of the config is accessed again.
 
 import { isRecord } from '../base/check.ts'
 import { describeThrown } from '../base/errors.ts'
@@ -11,15 +11,15 @@ type Tree = Json | undefined
 
 interface Walk {
   readonly problems: Problems
-  /** The objects between the root and here: meeting one again is a cycle. */
+  /** The objects on the path from the root to the current value. A value that is among them closes a cycle. */
   readonly open: Set<object>
   readonly path: (string | number)[]
   values: number
   textLength: number
 }
 
-/** A deep copy of `raw` as JSON: keys whose value is undefined are absent. Adds a problem for each value that is not
- *  JSON (and leaves it out), for cycles and for what exceeds MAX_DEPTH, MAX_VALUES or MAX_TEXT_LENGTH. */
+/** Returns a deep copy of `raw` as JSON, without keys that have the value undefined. Adds a problem for each value that is
+ *  not JSON (and omits it), for each cycle, and for exceeding MAX_DEPTH, MAX_VALUES or MAX_TEXT_LENGTH. */
 export function copyJson(raw: unknown, problems: Problems): Tree {
   return copy(raw, { problems, open: new Set(), path: [], values: 0, textLength: 0 })
 }
@@ -32,28 +32,28 @@ function copy(value: unknown, walk: Walk): Tree {
       return value
     case 'number':
       if (Number.isFinite(value)) return value === 0 ? 0 : value
-      return refuse(walk, `must be JSON, and ${value} is not`)
+      return refuse(walk, `must be JSON, got ${value}`)
     case 'object':
       return value === null ? null : copyObject(value, walk)
     case 'undefined':
-      return refuse(walk, 'must be JSON, and undefined is not')
+      return refuse(walk, 'must be JSON, got undefined')
     case 'function':
-      return refuse(walk, 'must be JSON, and a function is not: a config is data, name a module instead')
+      return refuse(walk, 'must be JSON, got a function. A config is data: name a module instead')
     case 'bigint':
-      return refuse(walk, 'must be JSON, and a bigint is not: write a number or a text')
+      return refuse(walk, 'must be JSON, got a bigint. Use a number or a string')
     case 'symbol':
-      return refuse(walk, 'must be JSON, and a symbol is not')
+      return refuse(walk, 'must be JSON, got a symbol')
   }
 }
 
 function copyObject(value: object, walk: Walk): Tree {
-  if (walk.open.has(value)) return refuse(walk, 'must be JSON, and an object that contains itself is not')
+  if (walk.open.has(value)) return refuse(walk, 'must be JSON, got an object that contains itself')
   if (walk.path.length >= MAX_DEPTH) return refuse(walk, `is nested deeper than ${MAX_DEPTH} levels`)
   walk.open.add(value)
   try {
     if (Array.isArray(value)) return copyArray(value, walk)
     if (isRecord(value)) return copyRecord(value, walk)
-    return refuse(walk, `must be JSON, and ${nameOfKind(value)} is not`)
+    return refuse(walk, `must be JSON, got ${nameOfKind(value)}`)
   } catch (error) {
     return refuse(walk, `cannot be read: ${show(redact(describeThrown(error).message))}`)
   } finally {
@@ -74,7 +74,8 @@ function copyArray(value: readonly unknown[], walk: Walk): Json {
 
 function copyRecord(value: Record<string, unknown>, walk: Walk): Json {
   const result: Record<string, Json> = {}
-  if (Object.getOwnPropertySymbols(value).length > 0) refuse(walk, 'must be JSON, and a symbol as key is not')
+  if (Object.getOwnPropertySymbols(value).length > 0)
+    refuse(walk, 'must be JSON, got an object with a symbol key')
   for (const key of Object.keys(value)) {
     if (walk.values > MAX_VALUES) break
     const item = readInside(value, key, walk)
@@ -87,7 +88,7 @@ function readInside(value: Record<string, unknown>, key: string, walk: Walk): Tr
   walk.path.push(key)
   try {
     if (isReserved(key, walk.path))
-      return refuse(walk, `the key '${key}' is reserved by JavaScript; choose another`)
+      return refuse(walk, `the key '${key}' is reserved by JavaScript. Choose another key`)
     walk.textLength += key.length
     const item = value[key]
     return item === undefined ? undefined : copy(item, walk)
@@ -98,7 +99,7 @@ function readInside(value: Record<string, unknown>, key: string, walk: Walk): Tr
   }
 }
 
-/** `__proto__` nowhere; the other two only inside a worker's own `config`, which byre never looks into. */
+/** `__proto__` is never allowed. The other two are allowed only inside the `config` of a worker, which byre does not read. */
 function isReserved(key: string, path: readonly (string | number)[]): boolean {
   if (key === '__proto__') return true
   if (key !== 'constructor' && key !== 'prototype') return false
@@ -124,6 +125,6 @@ function refuse(walk: Walk, message: string): undefined {
 
 function nameOfKind(value: object): string {
   const tag = Object.prototype.toString.call(value).slice(8, -1)
-  if (tag === 'Promise') return "a promise (write 'await' before it)"
+  if (tag === 'Promise') return "a promise. Add 'await' before it"
   return tag === 'Object' ? 'an instance of a class' : `a ${tag}`
 }

@@ -1,13 +1,13 @@
-// The error every failure to load a config becomes; apart from the loading itself, which the parent of a child
-// process must not pay for.
+// The error for every failure to load a config. It is separate from the loading code, which a process that loads configs
+// in a child must not import.
 
 import { ByreError } from '../base/errors.ts'
 import { show } from './problems.ts'
 
-/** How long a config's top-level code may take. */
+/** The default time limit for a config's top-level code, in ms. */
 export const DEFAULT_EVALUATE_MS = 10_000
 
-/** BYRE_CONFIG_INVALID for the config `file`; `line` and `column` count from 1 and are in `details` too. */
+/** Builds BYRE_CONFIG_INVALID for the config `file`. `line` and `column` start at 1 and are also in `details`. */
 export function loadError(
   file: string,
   reason: string,

@@ -1,5 +1,5 @@
-// Loads a config in a clean child process and receives the herd as JSON: the reload of SIGHUP. A module cannot be
-// evaluated twice in one process, and a config that loops or crashes must not take the running herd with it.
+// Loads a config in a clean child process and receives the herd as JSON, for the reload on SIGHUP. Node cannot evaluate a
+// module twice in one process, and a config that loops or crashes must not affect the running herd.
 
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
@@ -15,22 +15,22 @@ import { redact } from './problems.ts'
 import type { ResolvedHerd } from './types.ts'
 
 export interface LoadInChildOptions extends LoadOptions {
-  /** The child's environment; NODE_OPTIONS is left out. @default process.env */
+  /** The child's environment; NODE_OPTIONS is removed. @default process.env */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Ends the child at once; the promise rejects with the signal's reason. */
+  /** Kills the child at once. The promise rejects with the signal's reason. */
   readonly signal?: AbortSignal
-  /** What the config printed, at most the last 8 KiB, once and only if there was something. */
+  /** Called once with the output of the config, at most the last 8 KiB, if there is any. */
   readonly onOutput?: (text: string) => void
 }
 
-/** What the child is told (its one argument). */
+/** The request to the child: its only argument. */
 export interface ChildRequest {
   readonly file?: string
   readonly cwd: string
   readonly evaluateMs: number
 }
 
-/** What the child answers: one line on fd 3. */
+/** The answer of the child: one line on fd 3. */
 export type ChildAnswer =
   | { readonly ok: true; readonly herd: ResolvedHerd }
   | {
@@ -42,14 +42,15 @@ export type ChildAnswer =
 
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 const MAX_OUTPUT_BYTES = 8192
-/** For start-up, validation and the answer, on top of the config's own time. */
+/** Time for start-up, validation and the answer, in addition to the config's own time. */
 const OVERHEAD_MS = 10_000
-/** How long after the child's end its answer is still waited for. */
-const LAST_WORDS_MS = 500
-/** Flags of this process that decide whether and how a config file can be read. */
+/** How long to wait after the child's exit for an answer that is still in the pipe. */
+const PIPE_DRAIN_MS = 500
+/** Flags of this process that determine whether and how Node can read a config file. */
 const KEPT_FLAGS = /^--(?:experimental-strip-types|experimental-transform-types|conditions=)/
 
-/** As loadHerd, in a child. The answer is bounded to 64 MiB, the time to `evaluateMs` + 10 s; then the child is killed. */
+/** Like loadHerd, in a child process. The child is killed when its answer exceeds 64 MiB or takes longer than `evaluateMs`
+ *  + 10 s. */
 export async function loadHerdInChild(options: LoadInChildOptions): Promise<ResolvedHerd> {
   options.signal?.throwIfAborted()
   const { spawn } = await import('node:child_process')
@@ -70,7 +71,7 @@ export async function loadHerdInChild(options: LoadInChildOptions): Promise<Reso
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     },
   )
-  const answer = await converse(child, evaluateMs + OVERHEAD_MS, options)
+  const answer = await answerOf(child, evaluateMs + OVERHEAD_MS, options)
   if (answer.ok) return answer.herd
   throw new ByreError(
     answer.code,
@@ -79,7 +80,7 @@ export async function loadHerdInChild(options: LoadInChildOptions): Promise<Reso
   )
 }
 
-function converse(child: ChildProcess, limitMs: number, options: LoadInChildOptions): Promise<ChildAnswer> {
+function answerOf(child: ChildProcess, limitMs: number, options: LoadInChildOptions): Promise<ChildAnswer> {
   const { clock = systemClock, signal } = options
   const output = tail([child.stdout, child.stderr] as Readable[])
   const pipe = child.stdio[3] as Readable
@@ -88,24 +89,29 @@ function converse(child: ChildProcess, limitMs: number, options: LoadInChildOpti
   let ended = false
   const settled = new Promise<ChildAnswer>((resolve, reject) => {
     const fail = (reason: string): void =>
-      reject(loadError(options.file ?? options.cwd, `the child that evaluates it ${reason}${said(output())}`))
+      reject(
+        loadError(
+          options.file ?? options.cwd,
+          `the child process that evaluates it ${reason}${quoteOutput(output())}`,
+        ),
+      )
     timer = clock.setTimer(limitMs, () =>
-      fail(`did not answer within ${formatDurationMs(limitMs)} and was ended. Look for an endless loop`),
+      fail(`did not answer within ${formatDurationMs(limitMs)} and was killed. Check for an endless loop`),
     )
     onAbort = () => reject(signal?.reason as Error)
     signal?.addEventListener('abort', onAbort)
-    if (signal?.aborted === true) onAbort() // it may have come while node:child_process was loading
+    if (signal?.aborted === true) onAbort() // The abort may have come while node:child_process was loading.
     readAnswer(pipe, resolve, fail)
     child.once('error', (error) => fail(`cannot be started (${error.message})`))
     child.once('exit', (code, killedBy) => {
       if (ended) return
       const how = killedBy === null ? `exited with code ${code}` : `was killed by ${killedBy}`
       const over = (): void => fail(`${how} before it answered`)
-      // What it wrote last may still be in the pipe; a grandchild may hold the pipe open for as long as it likes.
+      // The answer may still be in the pipe. A grandchild may keep the pipe open without limit.
       if (pipe.closed) over()
       else pipe.once('close', over)
       timer?.cancel()
-      timer = clock.setTimer(LAST_WORDS_MS, over)
+      timer = clock.setTimer(PIPE_DRAIN_MS, over)
     })
   })
   return settled.finally(() => {
@@ -119,7 +125,7 @@ function converse(child: ChildProcess, limitMs: number, options: LoadInChildOpti
   })
 }
 
-/** The newline ends the answer. */
+/** Reads the answer, which ends with a newline. */
 function readAnswer(
   pipe: Readable,
   done: (answer: ChildAnswer) => void,
@@ -130,10 +136,10 @@ function readAnswer(
   pipe.on('data', (chunk: Buffer) => {
     chunks.push(chunk)
     length += chunk.length
-    if (length > MAX_ANSWER_BYTES) fail(`describes a herd of more than ${MAX_ANSWER_BYTES} bytes of JSON`)
+    if (length > MAX_ANSWER_BYTES) fail(`returned a herd of more than ${MAX_ANSWER_BYTES} bytes of JSON`)
     else if (chunk.at(-1) === 10) {
       const answer = parseAnswer(Buffer.concat(chunks).toString('utf8'))
-      if (answer === undefined) fail('wrote something else than its answer to file descriptor 3')
+      if (answer === undefined) fail('wrote data other than its answer to file descriptor 3')
       else done(answer)
     }
   })
@@ -150,7 +156,7 @@ function parseAnswer(line: string): ChildAnswer | undefined {
   }
 }
 
-/** Collects the last MAX_OUTPUT_BYTES of both streams. */
+/** Keeps the last MAX_OUTPUT_BYTES of all streams together. */
 function tail(streams: readonly Readable[]): () => string {
   let kept = Buffer.alloc(0)
   for (const stream of streams) {
@@ -161,7 +167,7 @@ function tail(streams: readonly Readable[]): () => string {
   return () => kept.toString('utf8')
 }
 
-function said(output: string): string {
+function quoteOutput(output: string): string {
   const text = redact(output.trim())
-  return text === '' ? '' : `. It said: ${text.slice(-1000)}`
+  return text === '' ? '' : `. Its output: ${text.slice(-1000)}`
 }

@@ -1,5 +1,5 @@
-// Finds, evaluates and resolves a config in this process: what `byre` does at start. resolve.ts and valibot behind it
-// are loaded here and not before.
+// Finds, evaluates and resolves a config in this process, as `byre` does at start. resolve.ts, which imports valibot, is
+// loaded only here.
 
 import { ByreError, describeProblems } from '../base/errors.ts'
 import { type EvaluateOptions, evaluateFile } from './evaluate-file.ts'
@@ -8,13 +8,13 @@ import { show } from './problems.ts'
 import type { ResolvedHerd } from './types.ts'
 
 export interface LoadOptions extends EvaluateOptions {
-  /** Path of the config, absolute or from `cwd`. @default the only byre.config.* of `cwd` */
+  /** Path of the config, absolute or relative to `cwd`. @default the only byre.config.* in `cwd` */
   readonly file?: string
   readonly cwd: string
 }
 
-/** The herd of the config, nothing optional left. Throws ByreError BYRE_CONFIG_NOT_FOUND, or BYRE_CONFIG_INVALID with
- *  all problems in the message and in `details.problems`. The config sees this process's `process.env`. */
+/** Loads the config and applies all defaults. Throws BYRE_CONFIG_NOT_FOUND, or BYRE_CONFIG_INVALID with all problems in the
+ *  message and in `details.problems`. The config sees `process.env` of this process. */
 export async function loadHerd(options: LoadOptions): Promise<ResolvedHerd> {
   const file = findConfig(options.file, options.cwd)
   const { exported } = await evaluateFile(file, options)

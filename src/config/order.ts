@@ -1,4 +1,4 @@
-// In which order workers start, from `after` and `requires`; stopping is the reverse.
+// Computes the start order of workers from `after` and `requires`. They stop in the reverse order.
 
 import { ByreError } from '../base/errors.ts'
 
@@ -8,9 +8,9 @@ export interface Ordered {
   readonly requires: readonly string[]
 }
 
-/** The names of `workers` in levels: each worker waits only for workers of earlier levels, and stands in the first level
- *  where that holds; within a level the given order. What is not among `workers` (another group) is not waited for here.
- *  Throws BYRE_CONFIG_INVALID on a cycle, which a resolved herd never has. */
+/** Returns the names of `workers` in levels. Each worker waits only for workers of earlier levels and is in the first
+ *  possible level. Each level keeps the order of `workers`. References to workers that are not in `workers` (of another
+ *  group) are ignored. Throws BYRE_CONFIG_INVALID on a cycle, which a resolved herd never has. */
 export function startOrder(workers: readonly Ordered[]): string[][] {
   const waiting = new Map(workers.map((worker) => [worker.name, 0]))
   const dependents = new Map<string, string[]>(workers.map((worker) => [worker.name, []]))
@@ -40,6 +40,6 @@ export function startOrder(workers: readonly Ordered[]): string[][] {
   const stuck = workers.filter((worker) => waiting.get(worker.name)! > 0).map((worker) => worker.name)
   throw new ByreError(
     'BYRE_CONFIG_INVALID',
-    `Cannot order the workers: after and requires form a cycle among ${stuck.slice(0, 10).join(', ')}. Remove a link`,
+    `Cannot order the workers: after and requires form a cycle among ${stuck.slice(0, 10).join(', ')}. Remove one of its links`,
   )
 }

@@ -1,15 +1,15 @@
-// Collects what is wrong with a config: every problem once, with its path, in the order found, bounded.
+// Collects the problems of a config: each problem once, with its path, in the order found, up to a limit.
 
 import type { Problem } from '../base/errors.ts'
 
 export type Path = readonly (string | number)[]
 
-/** Most problems one answer carries; the rest is counted in its last line. */
+/** The most problems that are listed. The number of further ones is in the last line. */
 const MAX_PROBLEMS = 1000
 
 export interface Problems {
   add(path: Path, message: string): void
-  /** How many different problems there are. */
+  /** The number of different problems. */
   readonly count: number
   list(): Problem[]
 }
@@ -39,7 +39,7 @@ export function createProblems(): Problems {
   }
 }
 
-/** `workers.webhook.after[0]`; a key that is not a plain word is quoted: `workers["a.b"].module`. */
+/** Formats a path: `workers.webhook.after[0]`. A key that is not a plain word is quoted: `workers["a.b"].module`. */
 function formatPath(path: Path): string {
   let text = ''
   for (const part of path) {
@@ -50,8 +50,8 @@ function formatPath(path: Path): string {
   return text
 }
 
-/** A value as a message quotes it: on one line, at most `limit` characters, without a password in a URL; of an object
- *  only its kind. */
+/** Formats a value for a message: on one line, at most `limit` characters, without the password of a URL. For an object it
+ *  returns only the kind. */
 export function show(value: unknown, limit: number = 80): string {
   if (typeof value === 'string') return `'${cut(oneLine(redact(value)), limit)}'`
   if (value === undefined) return 'nothing'
@@ -59,7 +59,7 @@ export function show(value: unknown, limit: number = 80): string {
   return kindOf(value)
 }
 
-/** What sort of value it is, for messages that must not quote it. */
+/** The kind of a value, for messages that must not quote it. */
 export function kindOf(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
@@ -67,7 +67,7 @@ export function kindOf(value: unknown): string {
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
-/** Hides what may be the user and password of a URL: everything between the first `://` and the last `@`. */
+/** Hides the possible user and password of a URL: everything between the first `://` and the last `@`. */
 export function redact(text: string): string {
   const start = text.indexOf('://')
   const end = text.lastIndexOf('@')

@@ -1,5 +1,6 @@
-// Reads a config that may be wrong anywhere: the checks that need several values run also when some values are of the
-// wrong shape, so that all problems come at once. What has the wrong type reads as absent; checkShape has named it.
+// Reads a config that may be invalid in any part. The checks that concern several values run even when some values have
+// the wrong type, so that all problems are reported together. A value of the wrong type reads as absent; checkShape reports
+// it.
 
 import { isRecord } from '../base/check.ts'
 import type { Json } from '../base/json.ts'
@@ -8,12 +9,12 @@ import type { Path } from './problems.ts'
 
 export type RawRecord = Readonly<Record<string, Json>>
 
-/** One worker entry as it stands in the config, with where each value comes from. */
+/** A worker entry of the unchecked config. */
 export interface RawWorker {
   readonly name: string
   readonly own: RawRecord
-  /** The value that holds for `key` (`backoff.base` looks inside): the worker's own, else that of `defaults`, else
-   *  byre's default; with the path where the user would change it. */
+  /** Returns the effective value of `key`, which may be nested (`backoff.base`): from the worker, else from `defaults`, else
+   *  byre's default. `path` is where the user would change it. */
   find(key: string): {
     readonly value: Json | undefined
     readonly path: Path
@@ -29,7 +30,7 @@ export function asText(value: Json | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** The texts of a list with their positions. */
+/** The strings of a list with their positions. */
 export function asTexts(value: Json | undefined): readonly (readonly [text: string, index: number])[] {
   if (!Array.isArray(value)) return []
   return value
@@ -50,17 +51,17 @@ function rawWorker(name: string, own: RawRecord, defaults: RawRecord): RawWorker
     own,
     find(key) {
       const keys = key.split('.')
-      const mine = inside(own, keys)
+      const ownValue = valueAt(own, keys)
       const ownPath = ['workers', name, ...keys]
-      if (mine !== undefined) return { value: mine, path: ownPath, from: 'own' }
-      const shared = inside(defaults, keys)
+      if (ownValue !== undefined) return { value: ownValue, path: ownPath, from: 'own' }
+      const shared = valueAt(defaults, keys)
       if (shared !== undefined) return { value: shared, path: ['defaults', ...keys], from: 'defaults' }
-      return { value: inside(DEFAULTS.worker as unknown as RawRecord, keys), path: ownPath, from: 'byre' }
+      return { value: valueAt(DEFAULTS.worker as unknown as RawRecord, keys), path: ownPath, from: 'byre' }
     },
   }
 }
 
-function inside(record: RawRecord, keys: readonly string[]): Json | undefined {
+function valueAt(record: RawRecord, keys: readonly string[]): Json | undefined {
   let value: Json | undefined = record
   for (const key of keys) {
     const at: RawRecord = asRecord(value)

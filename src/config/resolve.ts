@@ -1,5 +1,5 @@
-// From whatever a config file exports to a ResolvedHerd: copy as JSON, check the shape, check the rules, then apply
-// the defaults. All problems of all steps come back at once.
+// Converts the export of a config file to a ResolvedHerd: copies it as JSON, checks the shape and the rules, and applies
+// the defaults. The problems of all steps are returned together.
 
 import { dirname, resolve } from 'node:path'
 import { parseBytes } from '../base/bytes.ts'
@@ -26,7 +26,7 @@ import type {
 } from './types.ts'
 
 export interface ResolveOptions {
-  /** Absolute path of the config file; paths in the config resolve against its folder. */
+  /** Absolute path of the config file. Paths in the config resolve against its folder. */
   readonly file: string
 }
 
@@ -34,8 +34,8 @@ export type ResolveResult =
   | { readonly ok: true; readonly herd: ResolvedHerd }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
-/** Never rejects for anything `raw` may be. Reads the file system (do the modules exist?) but changes nothing; loads
- *  croner only when a worker has a `cron`. The herd is plain JSON and shares no object with `raw`. */
+/** Never rejects, for any value of `raw`. Reads the file system to check that modules exist. Loads croner only when a
+ *  worker has a `cron`. The herd is plain JSON and shares no object with `raw`. */
 export async function resolveHerd(raw: unknown, options: ResolveOptions): Promise<ResolveResult> {
   const problems = createProblems()
   const json = copyJson(raw, problems)
@@ -52,9 +52,9 @@ export async function resolveHerd(raw: unknown, options: ResolveOptions): Promis
 }
 
 function buildHerd(config: HerdConfig, file: string, folder: string): ResolvedHerd {
-  const same = createInterner()
+  const intern = createInterner()
   const workers = Object.entries(config.workers).map(([name, own]) =>
-    buildWorker(name, own, config.defaults ?? {}, folder, same),
+    buildWorker(name, own, config.defaults ?? {}, folder, intern),
   )
   const listen = config.http === undefined ? undefined : parseListen(config.http.listen)
   const sampler = { ...DEFAULTS.sampler, ...config.sampler }
@@ -64,7 +64,7 @@ function buildHerd(config: HerdConfig, file: string, folder: string): ResolvedHe
     file,
     folder,
     bus: resolveBus(config.bus ?? DEFAULTS.bus),
-    ...given({ http: listen }),
+    ...withoutUndefined({ http: listen }),
     groups: buildGroups(config, workers),
     workers,
     control: config.control ?? {},
@@ -75,11 +75,11 @@ function buildHerd(config: HerdConfig, file: string, folder: string): ResolvedHe
   }
 }
 
-/** Every group that is declared or that a worker is in. */
+/** Every group that is declared or that has a worker. */
 function buildGroups(config: HerdConfig, workers: readonly ResolvedWorker[]): ResolvedHerd['groups'] {
   const groups: Record<string, { memoryHighBytes?: number; memoryMaxBytes?: number }> = {}
   for (const [name, group] of Object.entries(config.groups ?? {})) {
-    groups[name] = given({
+    groups[name] = withoutUndefined({
       memoryHighBytes: group.memoryHigh === undefined ? undefined : sizeBytes(group.memoryHigh),
       memoryMaxBytes: group.memoryMax === undefined ? undefined : sizeBytes(group.memoryMax),
     })
@@ -93,7 +93,7 @@ function buildWorker(
   own: WorkerConfig,
   shared: WorkerDefaults,
   folder: string,
-  same: Interner,
+  intern: Interner,
 ): ResolvedWorker {
   const base = DEFAULTS.worker
   const merged = { ...base, ...shared, ...own }
@@ -101,54 +101,54 @@ function buildWorker(
   const limit = { ...base.limit, ...shared.limit, ...own.limit }
   const stall = { ...base.stall, ...shared.stall, ...own.stall }
   const script = own.script !== undefined
-  // Keys that most workers have not come last: an object made in one piece is the smallest.
+  // The keys that most workers lack are added last: an object that is created from one literal is the smallest.
   const worker: ResolvedWorker = {
     name,
     group: merged.group,
     source: script
       ? { kind: 'script', path: resolve(folder, own.script), args: own.args ?? [] }
       : { kind: 'module', path: resolve(folder, own.module ?? '') },
-    config: own.config === undefined ? same({}) : own.config,
-    env: same({ ...shared.env, ...own.env }),
-    activation: same(buildActivation(merged.activation)),
+    config: own.config === undefined ? intern({}) : own.config,
+    env: intern({ ...shared.env, ...own.env }),
+    activation: intern(buildActivation(merged.activation)),
     placement: merged.placement,
     restart: merged.restart,
-    backoff: same({
+    backoff: intern({
       firstMs: durationMs(backoff.first),
       baseMs: durationMs(backoff.base),
       factor: backoff.factor,
       maxMs: durationMs(backoff.max),
       resetAfterMs: durationMs(backoff.resetAfter),
     }),
-    limit: same({ failures: limit.failures, withinMs: durationMs(limit.within) }),
+    limit: intern({ failures: limit.failures, withinMs: durationMs(limit.within) }),
     onLimit: merged.onLimit,
     onStall: merged.onStall,
-    stall: same({ detect: stall.detect, afterMs: durationMs(stall.after), profile: stall.profile }),
+    stall: intern({ detect: stall.detect, afterMs: durationMs(stall.after), profile: stall.profile }),
     startTimeoutMs: durationMs(merged.startTimeout),
     stopTimeoutMs: durationMs(merged.stopTimeout),
-    // A script has no ctx to call ready() on: `ready: 'call'` of `defaults` is not for it.
+    // A script has no ctx.ready(), so `ready: 'call'` in `defaults` does not apply to it.
     ready: script ? 'start' : merged.ready,
     weight: merged.weight,
     critical: merged.critical,
-    after: same([...new Set(own.after)]),
-    requires: same([...new Set(own.requires)]),
-    needs: same(buildNeeds(own.needs ?? {}, folder)),
+    after: intern([...new Set(own.after)]),
+    requires: intern([...new Set(own.requires)]),
+    needs: intern(buildNeeds(own.needs ?? {}, folder)),
   }
   return Object.assign(
     worker,
-    given({
+    withoutUndefined({
       cwd: own.cwd === undefined ? undefined : resolve(folder, own.cwd),
       sleepAfterMs: sleepAfterMs(merged),
       memoryMaxBytes: merged.memoryMax === undefined ? undefined : sizeBytes(merged.memoryMax),
       lean: merged.lean === true ? true : undefined,
-      // A module has byre's code in its process anyway: `inside` of `defaults` is not for it.
+      // byre's code is always loaded into the process of a module, so `inside` in `defaults` does not apply to it.
       inside: script && merged.inside === true ? true : undefined,
       lease: buildLease(own.lease),
     }),
   )
 }
 
-/** Gives the first of all equal values: a thousand workers have one backoff between them. */
+/** Returns the first of all equal values, so that a thousand workers share one backoff object. */
 type Interner = <T extends object>(value: T) => T
 
 function createInterner(): Interner {
@@ -168,14 +168,14 @@ function buildActivation(activation: 'eager' | ActivationConfig): ResolvedActiva
     kind: 'lazy',
     topics: [...new Set(topics)],
     streams: [...new Set(streams)],
-    ...given({
+    ...withoutUndefined({
       everyMs: every === undefined ? undefined : durationMs(every),
       cron: cron === undefined ? undefined : { expression: cron, timezone },
     }),
   }
 }
 
-/** A `sleepAfter` of `defaults` is not for shared workers: their modules cannot be unloaded. */
+/** `sleepAfter` in `defaults` does not apply to shared workers, since their modules cannot be unloaded. */
 function sleepAfterMs(merged: WorkerConfig): number | undefined {
   if (merged.sleepAfter === undefined || merged.placement === 'shared') return undefined
   return durationMs(merged.sleepAfter)
@@ -193,14 +193,14 @@ function buildNeeds(needs: NeedsConfig, folder: string): NeedsConfig {
     : { ...needs, paths: needs.paths.map((path) => resolve(folder, path)) }
 }
 
-/** The entries that have a value: exactOptionalPropertyTypes allows no undefined, and JSON has none. */
-function given<T extends object>(entries: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+/** Removes entries with the value undefined, which exactOptionalPropertyTypes forbids and JSON does not have. */
+function withoutUndefined<T extends object>(entries: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as ReturnType<
-    typeof given<T>
+    typeof withoutUndefined<T>
   >
 }
 
-/** Only for texts the schema has accepted. */
+/** Only for strings that the schema has accepted. */
 function durationMs(text: string): number {
   return parseDurationMs(text)!
 }

@@ -1,5 +1,5 @@
-// The shape of a HerdConfig: every key, its type and its range. What needs more than one value to judge (cycles,
-// files, combinations) is in check-herd.ts and check-workers.ts.
+// The shape of a HerdConfig: every key with its type and range. check-herd.ts and check-workers.ts check everything that
+// needs more than one value (cycles, files, combinations).
 
 import * as v from 'valibot'
 import type { Json } from '../base/json.ts'
@@ -12,8 +12,8 @@ import type { HerdConfig } from './types.ts'
 
 const opt = <T>(field: f.Field<T>): v.ExactOptionalSchema<f.Field<T>, undefined> => v.exactOptional(field)
 
-/** Adds every problem of shape. `json` is a JSON tree without `__proto__` keys (json-value.ts). The config, typed, when
- *  there is none. */
+/** Adds all problems of the shape. `json` is a JSON tree without `__proto__` keys (json-value.ts). Returns the typed config
+ *  when there is no problem. */
 export function checkShape(json: Json, problems: Problems): HerdConfig | undefined {
   const result = v.safeParse(herd(), json)
   for (const issue of result.issues ?? []) {
@@ -30,10 +30,10 @@ const topicPattern = (): f.Field<string> =>
 const streamName = (): f.Field<string> =>
   f.text("a stream name such as 'orders.new'", (value) => refused('stream name', value, checkTopic(value)))
 
-/** What the bus would refuse once the herd is up. */
+/** Patterns that the bus would refuse at run time. */
 function reasonInbox(pattern: string): string | undefined {
   return isInbox(pattern)
-    ? 'reply topics belong to request(), and nobody else gets them. Name the topic of the requests'
+    ? 'reply topics are reserved for request(). Use the topic of the requests'
     : undefined
 }
 
@@ -53,7 +53,7 @@ function activation() {
   return v.lazy((value) => (typeof value === 'string' ? eager : lazy))
 }
 
-/** What `defaults` and a worker have in common. */
+/** The keys that `defaults` and a worker have in common. */
 function shared() {
   return {
     group: opt(f.text('a group name', f.reasonGroupName)),
@@ -96,7 +96,7 @@ function shared() {
 
 function envValue(): f.Field<string> {
   return f.leaf((value) => {
-    if (typeof value !== 'string') return `must be a text (environment variables are), got ${kindOf(value)}`
+    if (typeof value !== 'string') return `must be a string, got ${kindOf(value)}`
     return value.includes('\0') ? 'must not contain a NUL character' : undefined
   })
 }
@@ -121,7 +121,9 @@ function worker() {
 }
 
 function argument(): f.Field<string> {
-  return f.text('a text', (value) => (value.includes('\0') ? 'must not contain a NUL character' : undefined))
+  return f.text('a string', (value) =>
+    value.includes('\0') ? 'must not contain a NUL character' : undefined,
+  )
 }
 
 function needs() {
@@ -149,7 +151,7 @@ function bus() {
   const asUrl = f.object({ url: f.secretText('a redis:// URL', reasonRedisUrl) })
   const asSentinels = f.object({ sentinels: nodes, name: f.line('the name of the master') })
   const asCluster = f.object({ cluster: nodes })
-  const unclear = f.leaf<never>(() => 'must have exactly one of the keys url, sentinels and cluster')
+  const unclear = f.leaf<never>(() => "must have exactly one of the keys 'url', 'sentinels' and 'cluster'")
   return v.lazy((value) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return asText
     const given = ['url', 'sentinels', 'cluster'].filter((key) => key in value)
@@ -159,13 +161,13 @@ function bus() {
 }
 
 function control() {
-  // Not a plain oneOf: what stands here by mistake may be the secret.
+  // Not a plain oneOf: a wrong value may be the secret, which no message may quote.
   const unsigned = f.leaf<'unsigned'>((value) =>
     value === 'unsigned' ? undefined : `must be 'unsigned', got ${kindOf(value)}`,
   )
   return f.object({
     secret: opt(
-      f.secretText('a text', (value) =>
+      f.secretText('a string', (value) =>
         value.length >= MIN_SECRET_LENGTH
           ? undefined
           : `must have at least ${MIN_SECRET_LENGTH} characters, got ${value.length}`,
@@ -177,7 +179,7 @@ function control() {
 
 function herd() {
   return f.object({
-    $schema: opt(f.text('a text', () => undefined)),
+    $schema: opt(f.text('a string', () => undefined)),
     name: f.text('a name', f.reasonName),
     bus: v.exactOptional(bus()),
     http: opt(f.object({ listen: f.text("'host:port'", reasonListen) })),

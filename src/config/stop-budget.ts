@@ -1,18 +1,19 @@
-// How long a group may take to stop and to start, from its order and time-outs: for the unit of the group, and for what
-// byre asks of the service manager while it drains. Pure.
+// Computes how long a group may take to stop and to start, from its start order and timeouts. The unit of the group and
+// the stop timeout that byre requests from the service manager use it. Pure.
 
 import { startOrder } from './order.ts'
 import type { ResolvedWorker } from './types.ts'
 
-/** Beyond the workers: a process that ignores SIGTERM is killed, resources are disposed, log and bus are flushed. */
-const TAKE_DOWN_MS = 10_000
+/** Time after the workers have stopped: to kill a process that ignores SIGTERM, dispose resources, and flush log and bus. */
+const TEARDOWN_MS = 10_000
 
-/** Most ms a graceful stop of `workers` takes: each level of the start order its longest stopTimeout, and the tear-down. */
+/** The longest time in ms for a graceful stop of `workers`: the longest stopTimeout of each level, plus the teardown. */
 export function stopBudgetMs(workers: readonly ResolvedWorker[]): number {
-  return sumOfLevels(workers, (worker) => worker.stopTimeoutMs) + TAKE_DOWN_MS
+  return sumOfLevels(workers, (worker) => worker.stopTimeoutMs) + TEARDOWN_MS
 }
 
-/** Most ms until every eager one of `workers` is ready or given up for now: each level its longest startTimeout. */
+/** The longest time in ms until every eager worker is ready or its start has failed: the longest startTimeout of each
+ *  level. */
 export function startBudgetMs(workers: readonly ResolvedWorker[]): number {
   return sumOfLevels(workers, ({ activation, startTimeoutMs }) =>
     activation.kind === 'eager' ? startTimeoutMs : 0,

@@ -1,8 +1,7 @@
-// The config as the user writes it (HerdConfig) and as byre works with it (ResolvedHerd: nothing optional that has
-// a default, durations in ms, sizes in bytes, paths absolute). Only the resolved form travels inward.
+// The types of the config: HerdConfig, as the user writes it, and ResolvedHerd, which all other code uses. A resolved herd
+// has all defaults applied, durations in ms, sizes in bytes, and absolute paths.
 
 import type { Json } from '../base/json.ts'
-import type { LogLevel } from '../log/logger.ts'
 
 export type Duration = string
 export type Size = string
@@ -38,7 +37,7 @@ export interface NeedsConfig {
   readonly capabilities?: readonly string[]
 }
 
-/** Everything `defaults` may set for all workers at once. */
+/** The keys that `defaults` can set for all workers. */
 export interface WorkerDefaults {
   readonly group?: string
   readonly activation?: 'eager' | ActivationConfig
@@ -56,15 +55,15 @@ export interface WorkerDefaults {
   readonly weight?: number
   readonly critical?: boolean
   readonly memoryMax?: Size
-  /** In a process of its own it gets the supervisor's node flags and malloc setting. @default false */
+  /** The worker's process gets the supervisor's node flags and malloc setting. @default false */
   readonly lean?: boolean
-  /** byre's code is loaded into the process of a script, for stalls, profiles and V8's figures. @default false */
+  /** byre's code is loaded into the process of a script, for stalls, profiles and heap figures. @default false */
   readonly inside?: boolean
   readonly env?: Readonly<Record<string, string>>
 }
 
 export interface WorkerConfig extends WorkerDefaults {
-  /** Exactly one of module and script. */
+  /** Exactly one of module and script is required. */
   readonly module?: string
   readonly script?: string
   readonly args?: readonly string[]
@@ -108,7 +107,7 @@ export interface ResolvedBackoff {
   readonly baseMs: number
   readonly factor: number
   readonly maxMs: number
-  /** A run that stayed up this long forgets earlier failures. */
+  /** A run that stays up this long resets the failure count. */
   readonly resetAfterMs: number
 }
 export interface ResolvedLimit {
@@ -151,9 +150,9 @@ export interface ResolvedWorker {
   readonly after: readonly string[]
   readonly requires: readonly string[]
   readonly memoryMaxBytes?: number
-  /** Present when true; for a process of its own. */
+  /** Present when true. For placement `process`. */
   readonly lean?: true
-  /** Present when true; for a script in a process of its own. */
+  /** Present when true. For a script with placement `process`. */
   readonly inside?: true
   readonly lease?: { readonly ttlMs: number }
   readonly needs: NeedsConfig
@@ -171,7 +170,7 @@ export type ResolvedBus =
 
 export interface ResolvedHerd {
   readonly name: string
-  /** Absolute path of the config file and its folder. */
+  /** Absolute paths of the config file and of its folder. */
   readonly file: string
   readonly folder: string
   readonly bus: ResolvedBus
@@ -187,6 +186,3 @@ export interface ResolvedHerd {
   readonly limits: { readonly messageBytes: number; readonly buffer: number }
   readonly onUnattributed: 'drain' | 'report'
 }
-
-/** Log level names a control message may set; kept here so that the codec and the CLI share it. */
-export type { LogLevel }

@@ -1,4 +1,4 @@
-// Configs that are right, one for each form a key may take.
+// Valid configs, one for each form that a key can have.
 import { one } from './herd.ts'
 
 const redis = { bus: 'redis://127.0.0.1:6379' }

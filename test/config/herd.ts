@@ -1,4 +1,4 @@
-// What the config tests share: a folder with worker files, and the smallest valid herd.
+// Helpers of the config tests: a folder with worker files, and the smallest valid herd.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ process.once('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })
 
-/** A fresh folder with workers/a.js, workers/b.mjs and data/. Removed when the process ends. */
+/** Creates a folder with workers/a.js, workers/b.mjs and data/. It is removed when the process ends. */
 export function makeFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'byre-config-'))
   folders.push(folder)
@@ -25,7 +25,7 @@ export function makeFolder(): string {
 export const folder = makeFolder()
 export const file = join(folder, 'byre.config.js')
 
-/** One module worker `w`, with `keys`. */
+/** A config with one module worker `w`, with `keys`. */
 export function one(keys: object = {}, top: object = {}): unknown {
   return { name: 'shop', workers: { w: { module: './workers/a.js', ...keys } }, ...top }
 }

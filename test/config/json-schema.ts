@@ -1,5 +1,5 @@
-// A JSON Schema (draft-07) validator for exactly the keywords the shipped schema uses; any other keyword is an error,
-// so that nothing in the schema can go unchecked. It only says yes or no.
+// A JSON Schema (draft-07) validator for the keywords that the shipped schema uses. Any other keyword is an error, so that
+// no part of the schema goes unchecked. It returns only valid or invalid.
 import { isRecord } from '../../src/base/check.ts'
 
 type Schema = Record<string, unknown>
@@ -55,7 +55,7 @@ const RULES: Record<string, Rule> = {
 
 function definition(ref: string, root: Schema): Schema {
   const found = (root['definitions'] as Record<string, Schema>)[ref.replace('#/definitions/', '')]
-  if (found === undefined) throw new Error(`no ${ref}`)
+  if (found === undefined) throw new Error(`the schema has no ${ref}`)
   return found
 }
 
@@ -63,12 +63,12 @@ function valid(value: unknown, schema: Schema, root: Schema): boolean {
   return Object.entries(schema).every(([keyword, argument]) => {
     if (NOTES.has(keyword)) return true
     const rule = RULES[keyword]
-    if (rule === undefined) throw new Error(`the keyword ${keyword} is not checked`)
+    if (rule === undefined) throw new Error(`the keyword ${keyword} is not supported`)
     return rule(value, argument as never, schema, root)
   })
 }
 
-/** Whether `value` (JSON) is valid against `schema`. Throws on a keyword it does not know. */
+/** Returns true when `value` (JSON) is valid against `schema`. Throws for an unsupported keyword. */
 export function validates(value: unknown, schema: Record<string, unknown>): boolean {
   return valid(value, schema, schema)
 }

@@ -1,4 +1,4 @@
-// The config evaluated in a real child process: what a reload does.
+// Evaluates configs in a real child process, as a reload does.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -22,21 +22,24 @@ async function failure(options: LoadInChildOptions): Promise<ByreError> {
   } catch (error) {
     return error as ByreError
   }
-  throw new Error('expected it to be refused')
+  throw new Error('the load succeeded')
 }
 
-t.test('the child gives the same herd as loading in process, and sees each change of the file', async (t) => {
-  const cwd = folderWith(`export default { name: 'one', workers: ${WORKERS} }`)
-  t.same(await loadHerdInChild({ cwd }), await loadHerd({ cwd }))
-  writeFileSync(join(cwd, 'byre.config.mjs'), `export default { name: 'two', workers: ${WORKERS} }`)
-  t.equal((await loadHerdInChild({ cwd })).name, 'two')
-})
+t.test(
+  'the child returns the same herd as a load in this process, and sees every change of the file',
+  async (t) => {
+    const cwd = folderWith(`export default { name: 'one', workers: ${WORKERS} }`)
+    t.same(await loadHerdInChild({ cwd }), await loadHerd({ cwd }))
+    writeFileSync(join(cwd, 'byre.config.mjs'), `export default { name: 'two', workers: ${WORKERS} }`)
+    t.equal((await loadHerdInChild({ cwd })).name, 'two')
+  },
+)
 
-t.test('the environment is passed on, NODE_OPTIONS is not', async (t) => {
+t.test('the child receives the environment without NODE_OPTIONS', async (t) => {
   const cwd = folderWith(
     `export default { name: process.env.HERD_NAME, workers: { w: { module: './workers/a.js', config: { options: process.env.NODE_OPTIONS ?? null, argv: process.execArgv } } } }`,
   )
-  // /usr/bin/env -i: the test runner puts its own NODE_OPTIONS into every child it can reach.
+  // /usr/bin/env -i: the test runner adds its own NODE_OPTIONS to every child process.
   const { execFileSync } = await import('node:child_process')
   const script = join(cwd, 'script.mjs')
   const loader = join(import.meta.dirname, '../../src/config/load-in-child.js')
@@ -53,7 +56,7 @@ t.test('the environment is passed on, NODE_OPTIONS is not', async (t) => {
   ])
 })
 
-t.test("the child's refusals arrive with code, message and details", async (t) => {
+t.test('errors of the child keep their code, message and details', async (t) => {
   const cwd = folderWith(`export default { name: 'a b', workers: {}, control: { secret: 'hunter2' } }`)
   const error = await failure({ cwd })
   t.match(error, { name: 'ByreError', code: 'BYRE_CONFIG_INVALID', message: /3 problems\n {2}name: / })
@@ -64,27 +67,27 @@ t.test("the child's refusals arrive with code, message and details", async (t) =
   t.match(await failure({ cwd: broken }), { message: /line 2: SyntaxError/, details: { line: 2 } })
 })
 
-t.test('a config that ends its process is told with what it said last', async (t) => {
-  for (const [code, said] of [
+t.test('a config that ends its process is reported with its last output', async (t) => {
+  for (const [code, message] of [
     [
-      `console.error('last words'); process.kill(process.pid, 'SIGKILL'); await new Promise(() => {})`,
-      /was killed by SIGKILL before it answered\. It said: last words/,
+      `console.error('last output'); process.kill(process.pid, 'SIGKILL'); await new Promise(() => {})`,
+      /was killed by SIGKILL before it answered\. Its output: last output/,
     ],
     [
       `setImmediate(() => { throw new Error('stray boom') }); await new Promise((done) => setTimeout(done, 1000))`,
-      /exited with code 1 before it answered\. It said: [^]*stray boom/,
+      /exited with code 1 before it answered\. Its output: [^]*stray boom/,
     ],
     [`process.reallyExit(7)`, /exited with code 7 before it answered/],
     [
       `import { writeSync } from 'node:fs'; writeSync(3, '{"ok":1}\\n'); export default {}`,
-      /something else than its answer/,
+      /data other than its answer/,
     ],
   ] as const) {
-    t.match(await failure({ cwd: folderWith(code) }), { code: 'BYRE_CONFIG_INVALID', message: said })
+    t.match(await failure({ cwd: folderWith(code) }), { code: 'BYRE_CONFIG_INVALID', message })
   }
 })
 
-t.test('a grandchild that holds every pipe open delays nothing', async (t) => {
+t.test('a grandchild that keeps all pipes open does not delay the load', async (t) => {
   const cwd = folderWith(
     `import { spawn } from 'node:child_process'
      import { writeFileSync } from 'node:fs'
@@ -105,49 +108,57 @@ t.test('a grandchild that holds every pipe open delays nothing', async (t) => {
   t.ok(performance.now() - startedAt < 50_000)
 })
 
-t.test('what a config prints reaches the caller once, bounded, and never the result', async (t) => {
-  const cwd = folderWith(`console.log('x'.repeat(100_000) + 'end'); console.error('')
+t.test(
+  'the output of a config is passed to the caller once, bounded, and never mixes with the result',
+  async (t) => {
+    const cwd = folderWith(`console.log('x'.repeat(100_000) + 'end'); console.error('')
     export default { name: 'shop', workers: { w: { module: './workers/a.js' } } }`)
-  const printed: string[] = []
-  await loadHerdInChild({ cwd, onOutput: (text) => printed.push(text) })
-  t.equal(printed.length, 1)
-  t.ok(printed[0]!.length <= 8192 && printed[0]!.trimEnd().endsWith('end'))
-  const silent = folderWith(`export default { name: 'shop', workers: { w: { module: './workers/a.js' } } }`)
-  await loadHerdInChild({ cwd: silent, onOutput: () => t.fail('nothing was printed') })
-})
+    const printed: string[] = []
+    await loadHerdInChild({ cwd, onOutput: (text) => printed.push(text) })
+    t.equal(printed.length, 1)
+    t.ok(printed[0]!.length <= 8192 && printed[0]!.trimEnd().endsWith('end'))
+    const silent = folderWith(`export default { name: 'shop', workers: { w: { module: './workers/a.js' } } }`)
+    await loadHerdInChild({ cwd: silent, onOutput: () => t.fail('nothing was printed') })
+  },
+)
 
-t.test('an endless loop is ended by the limit, an endless await by its own', async (t) => {
-  // The seam makes the long limit short once the config is known to be looping.
-  let fire = (): void => {}
-  const clock: Clock = {
-    ...systemClock,
-    setTimer: (delayMs, fn, options) => {
-      if (delayMs < 10_000) return systemClock.setTimer(delayMs, fn, options)
-      fire = fn
-      return { cancel: () => {} }
-    },
-  }
-  const loop = folderWith(`import { writeFileSync } from 'node:fs'; writeFileSync('looping', ''); for (;;);`)
-  const pending = failure({ cwd: loop, clock })
-  const { watch } = await import('node:fs')
-  await new Promise<void>((seen) => {
-    const watcher = watch(loop, (_, name) => {
-      if (name !== 'looping') return
-      watcher.close()
-      seen()
+t.test(
+  'an endless loop ends at the limit of the child, an endless await at the limit of the config',
+  async (t) => {
+    // The clock fires the long limit as soon as the config is known to be looping.
+    let fire = (): void => {}
+    const clock: Clock = {
+      ...systemClock,
+      setTimer: (delayMs, fn, options) => {
+        if (delayMs < 10_000) return systemClock.setTimer(delayMs, fn, options)
+        fire = fn
+        return { cancel: () => {} }
+      },
+    }
+    const loop = folderWith(
+      `import { writeFileSync } from 'node:fs'; writeFileSync('looping', ''); for (;;);`,
+    )
+    const pending = failure({ cwd: loop, clock })
+    const { watch } = await import('node:fs')
+    await new Promise<void>((seen) => {
+      const watcher = watch(loop, (_, name) => {
+        if (name !== 'looping') return
+        watcher.close()
+        seen()
+      })
     })
-  })
-  fire()
-  t.match(await pending, {
-    code: 'BYRE_CONFIG_INVALID',
-    message: /did not answer within 20s and was ended\. Look for an endless loop/,
-  })
-  t.match(await failure({ cwd: folderWith('await new Promise(() => {})'), evaluateMs: 50 }), {
-    message: /did not end within 50ms/,
-  })
-})
+    fire()
+    t.match(await pending, {
+      code: 'BYRE_CONFIG_INVALID',
+      message: /did not answer within 20s and was killed\. Check for an endless loop/,
+    })
+    t.match(await failure({ cwd: folderWith('await new Promise(() => {})'), evaluateMs: 50 }), {
+      message: /did not end within 50ms/,
+    })
+  },
+)
 
-t.test('an aborted load ends the child and rejects with the reason', async (t) => {
+t.test('an aborted load kills the child and rejects with the reason', async (t) => {
   const cwd = folderWith('await new Promise(() => {})')
   for (const when of [(fn: () => void) => fn(), setImmediate, (fn: () => void) => setTimeout(fn, 20)]) {
     const controller = new AbortController()
@@ -158,11 +169,11 @@ t.test('an aborted load ends the child and rejects with the reason', async (t) =
   t.match(await failure({ cwd, signal: AbortSignal.abort(new Error('before')) }), { message: 'before' })
 })
 
-t.test('a herd too large to answer with is refused, not buffered', async (t) => {
+t.test('a herd that exceeds the answer limit is refused and not buffered', async (t) => {
   const cwd = folderWith(
     `const env = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => ['KEY_' + i, 'x'.repeat(100)]))
      const workers = Object.fromEntries(Array.from({ length: 400 }, (_, i) => ['w' + i, { module: './workers/a.js' }]))
      export default { name: 'shop', defaults: { env }, workers }`,
   )
-  t.match(await failure({ cwd }), { message: /describes a herd of more than 67108864 bytes of JSON/ })
+  t.match(await failure({ cwd }), { message: /returned a herd of more than 67108864 bytes of JSON/ })
 })

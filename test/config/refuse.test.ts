@@ -1,4 +1,4 @@
-// Every refusal, by the loader itself.
+// The loader refuses every invalid config with the path and the reason.
 import fc from 'fast-check'
 import t from 'tap'
 import { createEmbeddedBus } from '../../src/bus/embedded.ts'
@@ -14,11 +14,15 @@ for (const { title, raw, path, message } of refusals) {
       `${path}: ${message}`,
       { found: problems },
     )
-    t.same(problems.length, new Set(problems.map((p) => `${p.path} ${p.message}`)).size, 'no problem twice')
+    t.same(
+      problems.length,
+      new Set(problems.map((p) => `${p.path} ${p.message}`)).size,
+      'every problem is listed once',
+    )
   })
 }
 
-t.test('a topic pattern of the config is one the bus takes, and the other way round', async (t) => {
+t.test('the config and the bus accept the same topic patterns', async (t) => {
   const bus = createEmbeddedBus({ messageBytes: 1024, buffer: 8, clock: systemClock })
   t.teardown(() => bus.close())
   const tokens = fc.constantFrom(
@@ -54,26 +58,26 @@ t.test('a topic pattern of the config is one the bus takes, and the other way ro
   )
 })
 
-t.test('what is not JSON is refused with the path of each value', async (t) => {
+t.test('values that are not JSON are refused with their paths', async (t) => {
   const cyclic: Record<string, unknown> = {}
   cyclic['self'] = { again: cyclic }
   const table: [string, unknown, string, RegExp][] = [
-    ['a function', () => {}, '', /a function is not: a config is data/],
-    ['a bigint', 5n, '', /a bigint is not/],
-    ['a symbol', Symbol('x'), '', /a symbol is not/],
-    ['NaN', Number.NaN, '', /NaN is not/],
-    ['Infinity', -Infinity, '', /-Infinity is not/],
-    ['a date', new Date(), '', /a Date is not/],
-    ['a map', new Map(), '', /a Map is not/],
-    ['a buffer', Buffer.from('x'), '', /a Uint8Array is not/],
-    ['a promise', Promise.resolve(1), '', /a promise \(write 'await' before it\) is not/],
-    ['an instance', new (class Thing {})(), '', /an instance of a class is not/],
-    ['a boxed number', Object(5), '', /a Number is not/],
-    ['undefined in a list', [1, undefined], '[1]', /undefined is not/],
-    // oxlint-disable-next-line no-sparse-arrays -- a hole is what is refused
-    ['a hole', [1, , 2], '[1]', /undefined is not/],
-    ['a symbol key', { [Symbol('x')]: 1 }, '', /a symbol as key is not/],
-    ['itself', cyclic, '.self.again', /an object that contains itself is not/],
+    ['a function', () => {}, '', /got a function\. A config is data/],
+    ['a bigint', 5n, '', /got a bigint/],
+    ['a symbol', Symbol('x'), '', /got a symbol$/],
+    ['NaN', Number.NaN, '', /got NaN/],
+    ['Infinity', -Infinity, '', /got -Infinity/],
+    ['a date', new Date(), '', /got a Date/],
+    ['a map', new Map(), '', /got a Map/],
+    ['a buffer', Buffer.from('x'), '', /got a Uint8Array/],
+    ['a promise', Promise.resolve(1), '', /got a promise\. Add 'await' before it/],
+    ['an instance', new (class Thing {})(), '', /got an instance of a class/],
+    ['a boxed number', Object(5), '', /got a Number/],
+    ['undefined in a list', [1, undefined], '[1]', /got undefined/],
+    // oxlint-disable-next-line no-sparse-arrays -- the hole is the refused value
+    ['a hole', [1, , 2], '[1]', /got undefined/],
+    ['a symbol key', { [Symbol('x')]: 1 }, '', /got an object with a symbol key/],
+    ['itself', cyclic, '.self.again', /got an object that contains itself/],
     [
       'a getter that throws',
       {
@@ -106,7 +110,7 @@ t.test('what is not JSON is refused with the path of each value', async (t) => {
   }
 })
 
-t.test('a shared object is no cycle, and an exponential one is bounded', async (t) => {
+t.test('a shared object is not a cycle, and exponential sharing is bounded', async (t) => {
   const leaf = { a: 1 }
   t.same(await problemsOf(one({ config: [leaf, leaf, { leaf }] })), [])
   let bomb: unknown = ['x']
@@ -119,7 +123,7 @@ t.test('a shared object is no cycle, and an exponential one is bounded', async (
   t.ok(performance.now() - startedAt < 30_000, `${Math.round(performance.now() - startedAt)} ms`)
 })
 
-t.test('a cycle of 100 workers is named, shortened', async (t) => {
+t.test('a cycle of 100 workers is reported in shortened form', async (t) => {
   const workers = Object.fromEntries(
     Array.from({ length: 100 }, (_, i) => [
       `w${i}`,
@@ -134,7 +138,7 @@ t.test('a cycle of 100 workers is named, shortened', async (t) => {
   })
 })
 
-t.test('no secret is ever quoted, wherever it stands', async () => {
+t.test('property: no message quotes a secret, wherever it is in the config', async () => {
   const secret = 'hunter2-hunter2'
   const wrong: fc.Arbitrary<unknown> = fc.constantFrom(
     secret,

@@ -1,5 +1,5 @@
-// Everything a config may get wrong, one row each: title, config, path, message. `shape` rows break the shape of a
-// single value, so that the JSON Schema must refuse them too.
+// Invalid configs, one per row: title, config, path, message. The `shape` rows have a value of a wrong shape, which the
+// JSON Schema must refuse too.
 import { file, one } from './herd.ts'
 
 export interface Refusal {
@@ -45,13 +45,13 @@ shape(
   'onUnatributed',
   /unknown key; did you mean 'onUnattributed'\?/,
 )
-shape('an unknown key, near none', one({}, { zzz: 1 }), 'zzz', /unknown key; known are .*workers/)
+shape('an unknown key, near none', one({}, { zzz: 1 }), 'zzz', /unknown key; known keys are .*workers/)
 shape('a key of another case', one({ stoptimeout: '5s' }), `${W}.stoptimeout`, /did you mean 'stopTimeout'\?/)
 shape(
   'jitter, which is fixed',
   one({ backoff: { jitter: 1 } }),
   `${W}.backoff.jitter`,
-  /unknown key; known are first, base/,
+  /unknown key; known keys are first, base/,
 )
 shape('a worker key in defaults', one({}, { defaults: { module: 'x' } }), 'defaults.module', /unknown key/)
 
@@ -61,7 +61,7 @@ for (const name of ['', 'a.b', 'a b', '-a', 'ä', 'a/b', '../a', 'x'.repeat(64),
     `the herd name ${JSON.stringify(name.slice(0, 8))}`,
     one({}, { name }),
     'name',
-    /must be 1 to 63 letters/,
+    /must have 1 to 63 letters/,
   )
 }
 for (const name of ['system', 'SYSTEM'])
@@ -73,7 +73,7 @@ shape(
   'a worker name with a dot',
   { name: 'shop', workers: { 'a.b': { module: './workers/a.js' } } },
   'workers["a.b"]',
-  /the name must be 1 to 63/,
+  /the name must have 1 to 63/,
 )
 shape(
   'a worker named system',
@@ -148,19 +148,19 @@ rule(
   /between 10ms and 1h, got '61m'/,
 )
 rule(
-  'a backoff that would spin',
+  'a backoff without delay',
   one({ backoff: { base: '0s' } }),
   `${W}.backoff.base`,
   /between 1ms and 1d, got '0s'/,
 )
 rule(
-  'a period of nothing',
+  'a period of 0 s',
   one({ activation: { every: '0s' } }),
   `${W}.activation.every`,
   /between 10ms and 365d/,
 )
 rule(
-  'a year and a day',
+  'a period of 366 days',
   one({ activation: { every: '366d' } }),
   `${W}.activation.every`,
   /must be a duration/,
@@ -211,13 +211,13 @@ rule(
   /between 1KiB and 64MiB/,
 )
 rule(
-  'a sampler that never rests',
+  'a sampler interval below its range',
   one({}, { sampler: { interval: '1ms' } }),
   'sampler.interval',
   /between 100ms and 1d/,
 )
 shape(
-  'a sampler that is text',
+  'a sampler.enabled that is a string',
   one({}, { sampler: { enabled: 'yes' } }),
   'sampler.enabled',
   /must be true or false, got 'yes'/,
@@ -273,7 +273,7 @@ rule('a module below a file', one({ module: './workers/a.js/x' }), `${W}.module`
 rule('a module that is a folder', one({ module: './workers' }), `${W}.module`, /is a folder, not a file/)
 rule('a module that is a device', one({ module: '/dev/null' }), `${W}.module`, /is not a regular file/)
 rule(
-  'a module given as URL',
+  'a module that is a URL',
   one({ module: `file://${file}` }),
   `${W}.module`,
   /must be a path .*, got a URL/,
@@ -284,10 +284,10 @@ rule(
   `${W}.module`,
   /no such file/,
 )
-shape('an empty module', one({ module: '' }), `${W}.module`, /got an empty text/)
+shape('an empty module', one({ module: '' }), `${W}.module`, /got an empty string/)
 shape('a module with a NUL', one({ module: 'a\u0000b' }), `${W}.module`, /control characters/)
 shape(
-  'a module that is no text',
+  'a module that is not a string',
   one({ module: ['./workers/a.js'] }),
   `${W}.module`,
   /must be the path of a module, got an array/,
@@ -304,14 +304,14 @@ rule(
   'a script in shared',
   script({ placement: 'shared' }),
   `${W}.placement`,
-  /cannot be placed in 'shared'.*Set placement: 'thread' or 'process'/,
+  /cannot have placement 'shared'.*Set placement: 'thread' or 'process'/,
 )
-rule('a script without placement', script({}), `${W}.script`, /cannot be placed in 'shared'/)
+rule('a script without placement', script({}), `${W}.script`, /cannot have placement 'shared'/)
 rule(
   'a script with a config',
   script({ placement: 'process', config: {} }),
   `${W}.config`,
-  /a script has no ctx/,
+  /a script has no ctx\.config/,
 )
 rule(
   "a script with ready: 'call'",
@@ -323,16 +323,16 @@ rule(
   'args for a module',
   one({ args: ['x'], placement: 'process' }),
   `${W}.args`,
-  /only a 'script' takes arguments/,
+  /only a 'script' accepts arguments/,
 )
 rule(
   'args in a thread',
   script({ args: ['x'], placement: 'thread' }),
   `${W}.args`,
-  /needs placement: 'process', got 'thread'/,
+  /requires placement 'process', got 'thread'/,
 )
 shape(
-  'args that are one text',
+  'args that are a string',
   script({ args: '-x', placement: 'process' }),
   `${W}.args`,
   /must be an array, got '-x'/,
@@ -341,14 +341,14 @@ shape(
   'an argument that is a number',
   script({ args: [8080], placement: 'process' }),
   `${W}.args[0]`,
-  /must be a text, got 8080/,
+  /must be a string, got 8080/,
 )
-rule('cwd in shared', one({ cwd: 'data' }), `${W}.cwd`, /needs placement: 'process', got 'shared'/)
+rule('cwd in shared', one({ cwd: 'data' }), `${W}.cwd`, /requires placement 'process', got 'shared'/)
 rule(
   'cwd in a thread',
   one({ cwd: 'data', placement: 'thread' }),
   `${W}.cwd`,
-  /needs placement: 'process', got 'thread'/,
+  /requires placement 'process', got 'thread'/,
 )
 rule('a missing cwd', one({ cwd: 'nope', placement: 'process' }), `${W}.cwd`, /no such folder/)
 rule(
@@ -359,7 +359,7 @@ rule(
 )
 for (const key of ['lean', 'inside']) {
   shape(
-    `${key} as a text`,
+    `${key} as a string`,
     script({ [key]: 'yes', placement: 'process' }),
     `${W}.${key}`,
     /must be true or false/,
@@ -368,21 +368,21 @@ for (const key of ['lean', 'inside']) {
     `${key} in a thread`,
     script({ [key]: true, placement: 'thread' }),
     `${W}.${key}`,
-    /needs placement: 'process', got 'thread'/,
+    /requires placement 'process', got 'thread'/,
   )
 }
-rule('lean in shared', one({ lean: true }), `${W}.lean`, /needs placement: 'process', got 'shared'/)
+rule('lean in shared', one({ lean: true }), `${W}.lean`, /requires placement 'process', got 'shared'/)
 rule(
   'inside of a module',
   one({ inside: true, placement: 'process' }),
   `${W}.inside`,
-  /only a 'script' has the choice/,
+  /applies to a 'script' only/,
 )
 rule(
   'sleepAfter in shared',
   one({ sleepAfter: '5m' }),
   `${W}.sleepAfter`,
-  /frees memory only where .* 'shared'/,
+  /has no effect with placement 'shared'/,
 )
 
 // activation
@@ -399,26 +399,26 @@ shape(
   /must be 'eager', got 'lazy'/,
 )
 rule(
-  'an activation that nothing wakes',
+  'an activation without a cause to wake',
   one({ activation: {} }),
   `${W}.activation`,
-  /must name what wakes the worker/,
+  /must have at least one of topics, streams, every and cron/,
 )
 rule(
   'an activation with empty topics',
   one({ activation: { topics: [] } }),
   `${W}.activation`,
-  /must name what wakes the worker/,
+  /must have at least one of topics, streams, every and cron/,
 )
 for (const [topic, reason] of [
   ['a..b', /an empty token/],
-  ['a.>.b', /'>' may only be the last token/],
-  ['a*', /must stand alone/],
+  ['a.>.b', /'>' must be the last token/],
+  ['a*', /whole tokens/],
   ['a b', /white space/],
   ['', /it is empty/],
-  ['_inbox', /reply topics belong to request\(\)/],
-  ['_inbox.>', /got '_inbox\.>': reply topics belong to request\(\).* Name the topic of the requests/],
-  ['_inbox.*.a', /reply topics belong to request\(\)/],
+  ['_inbox', /reply topics are reserved for request\(\)/],
+  ['_inbox.>', /got '_inbox\.>': reply topics are reserved for request\(\)\. Use the topic of the requests/],
+  ['_inbox.*.a', /reply topics are reserved for request\(\)/],
 ] as const) {
   shape(
     `the topic ${JSON.stringify(topic)}`,
@@ -437,19 +437,19 @@ shape(
   'a stream with a wildcard',
   one({ activation: { streams: ['a.*'] } }, { bus: 'redis://h' }),
   `${W}.activation.streams[0]`,
-  /only patterns may/,
+  /allowed in patterns only/,
 )
 rule(
   'a stream on the embedded bus',
   one({ activation: { streams: ['jobs'] } }),
   `${W}.activation.streams`,
-  /need a Redis bus/,
+  /requires a Redis bus/,
 )
 rule(
   'a time zone without cron',
   one({ activation: { every: '1m', timezone: 'UTC' } }),
   `${W}.activation.timezone`,
-  /belongs to 'cron'/,
+  /is allowed only with 'cron'/,
 )
 for (const cron of [
   '* * *',
@@ -465,17 +465,17 @@ for (const cron of [
     `the cron ${cron.slice(0, 20)}`,
     one({ activation: { cron } }),
     `${W}.activation.cron`,
-    /must be 5 fields .*, got '/,
+    /must have 5 fields .*, got '/,
   )
 }
 rule(
-  'a cron that never comes true',
+  'a cron that never matches',
   one({ activation: { cron: '0 0 31 2 *' } }),
   `${W}.activation.cron`,
-  /never comes true/,
+  /never does/,
 )
 rule(
-  'a time zone of Mars',
+  'an unknown time zone',
   one({ activation: { cron: '* * * * *', timezone: 'Mars/X' } }),
   `${W}.activation.timezone`,
   /IANA time zone .* got 'Mars\/X'/,
@@ -486,13 +486,13 @@ rule(
   'a base above max',
   one({ backoff: { base: '2m' } }),
   `${W}.backoff.base`,
-  /not be longer than backoff\.max, got '2m' and '60s'/,
+  /not be longer than backoff\.max '60s', got '2m'/,
 )
 rule(
   'a max below the default base',
   one({ backoff: { max: '500ms' } }),
   `${W}.backoff.max`,
-  /backoff\.base must not be longer .* '1s' and '500ms'/,
+  /backoff\.base must not be longer .* '500ms', got '1s'/,
 )
 rule(
   'a first above max',
@@ -515,25 +515,25 @@ rule(
   `${W}.requires[0]`,
   /did you mean 'reconcile'\?/,
 )
-rule('after itself', one({ after: ['w'] }), `${W}.after`, /cannot wait for itself/)
+rule('after itself', one({ after: ['w'] }), `${W}.after`, /cannot depend on itself/)
 rule(
   'a cycle of two, over both keys',
   pair({ requires: ['b'] }, { after: ['a'] }),
   'workers.a.requires',
   /form a cycle: a -> b -> a/,
 )
-shape('after as one text', pair({ after: 'b' }, {}), 'workers.a.after', /must be an array, got 'b'/)
+shape('after as a string', pair({ after: 'b' }, {}), 'workers.a.after', /must be an array, got 'b'/)
 
 // lease, env, needs
-rule('a lease on the embedded bus', one({ lease: true }), `${W}.lease`, /needs a Redis bus/)
+rule('a lease on the embedded bus', one({ lease: true }), `${W}.lease`, /requires a Redis bus/)
 shape(
-  'a lease that is text',
+  'a lease that is a string',
   one({ lease: '30s' }, { bus: 'redis://h' }),
   `${W}.lease`,
   /must be true, false or \{ ttl: '30s' \}, got '30s'/,
 )
 rule(
-  'a lease shorter than a beat',
+  'a lease ttl below its range',
   one({ lease: { ttl: '1ms' } }, { bus: 'redis://h' }),
   `${W}.lease.ttl`,
   /between 500ms and 1h/,
@@ -542,9 +542,9 @@ shape(
   'an env value that is a number',
   one({ env: { PORT: 80 } }),
   `${W}.env.PORT`,
-  /must be a text .*, got a number/,
+  /must be a string, got a number/,
 )
-shape('an env name with =', one({ env: { 'A=B': 'x' } }), `${W}.env["A=B"]`, /without '='/)
+shape('an env name with =', one({ env: { 'A=B': 'x' } }), `${W}.env["A=B"]`, /no '='/)
 shape(
   'an env name that is empty',
   one({}, { defaults: { env: { '': 'x' } } }),
@@ -559,7 +559,7 @@ shape(
   /such as 'CAP_NET_BIND_SERVICE'/,
 )
 shape(
-  'a capability Linux does not have, near one it has',
+  'a capability that Linux does not have, with a similar one that it has',
   one({ needs: { capabilities: ['CAP_KILL', 'CAP_NET_BIND_SERVICES'] } }),
   `${W}.needs.capabilities[1]`,
   /got 'CAP_NET_BIND_SERVICES'; did you mean 'CAP_NET_BIND_SERVICE'\?/,
@@ -598,13 +598,13 @@ rule(
   'a port too high',
   one({}, { http: { listen: '127.0.0.1:65536' } }),
   'http.listen',
-  /the port must be 0 to 65535, got 65536/,
+  /the port must be from 0 to 65535, got 65536/,
 )
 shape('http without listen', one({}, { http: {} }), 'http.listen', /is missing/)
-shape('an unknown bus', one({}, { bus: 'kafka' }), 'bus', /must be 'embedded', a redis:/)
+shape('an unknown bus', one({}, { bus: 'kafka' }), 'bus', /must be 'embedded', or a redis:/)
 shape('another protocol', one({}, { bus: 'http://h' }), 'bus', /must begin with redis:\/\/ or rediss:\/\//)
-rule('a bus URL that is none', one({}, { bus: 'redis://h:port' }), 'bus', /must be a URL such as/)
-rule('a bus URL without host', one({}, { bus: 'redis:///0' }), 'bus', /must name a host/)
+rule('an invalid bus URL', one({}, { bus: 'redis://h:port' }), 'bus', /must be a URL such as/)
+rule('a bus URL without host', one({}, { bus: 'redis:///0' }), 'bus', /must contain a host/)
 rule('a bus URL with a path', one({}, { bus: 'redis://h/db' }), 'bus', /must be a database number/)
 shape('a bus that is a number', one({}, { bus: 6379 }), 'bus', /must be 'embedded', .* got a number/)
 shape('a bus that is null', one({}, { bus: null }), 'bus', /got null/)
@@ -612,7 +612,7 @@ shape(
   'a bus with two kinds',
   one({}, { bus: { url: 'redis://h', cluster: [] } }),
   'bus',
-  /exactly one of the keys url, sentinels and cluster/,
+  /exactly one of the keys 'url', 'sentinels' and 'cluster'/,
 )
 shape('a bus with no kind', one({}, { bus: {} }), 'bus', /exactly one of the keys/)
 shape(
@@ -644,7 +644,7 @@ shape(
   'a secret that is a number',
   one({}, { control: { secret: 5 } }),
   'control.secret',
-  /must be a text, got a number/,
+  /must be a string, got a number/,
 )
 shape(
   'overRedis of another word',
@@ -656,13 +656,13 @@ shape(
   'a secret and unsigned',
   one({}, { control: { secret: 'sixteen or more characters', overRedis: 'unsigned' } }),
   'control.overRedis',
-  /contradicts control\.secret/,
+  /conflicts with control\.secret/,
 )
 rule(
-  'a high mark above the maximum',
+  'a memoryHigh above memoryMax',
   one({}, { groups: { g: { memoryHigh: '2GiB', memoryMax: '1GiB' } } }),
   'groups.g.memoryHigh',
-  /must not be larger than memoryMax, got '2GiB' and '1GiB'/,
+  /must not be larger than memoryMax '1GiB', got '2GiB'/,
 )
 for (const [groups, group, message] of [
   [{ bacth: {} }, 'batch', /^no worker is in group 'bacth'; did you mean 'batch'\?$/],
@@ -680,7 +680,7 @@ for (const [groups, group, message] of [
     message,
   )
 rule(
-  'limits of a group that only defaults would have',
+  'limits of a group that only defaults names',
   one({ group: 'own' }, { defaults: { group: 'shared' }, groups: { own: {}, shared: {} } }),
   'groups.shared',
   /^no worker is in group 'shared'/,

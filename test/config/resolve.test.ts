@@ -10,7 +10,7 @@ t.test('the smallest config gets every default', async (t) => {
 })
 
 t.test(
-  "a worker's own value wins over defaults, which win over byre's; nested objects merge per key",
+  "a worker's value overrides defaults, which override byre's; nested objects merge key by key",
   async (t) => {
     const herd = await herdOf({
       name: 'shop',
@@ -44,7 +44,7 @@ t.test(
     const [a, b, c] = herd.workers
     t.match(a, { group: 'batch', restart: 'always', ready: 'call', env: { A: 'shared', B: 'shared' } })
     t.same(a?.activation, { kind: 'lazy', topics: [], streams: [], everyMs: 60_000 })
-    t.notOk('sleepAfterMs' in a!, 'a default sleepAfter is not for shared workers')
+    t.notOk('sleepAfterMs' in a!, 'sleepAfter in defaults does not apply to shared workers')
     t.match(b, {
       group: 'own',
       restart: 'never',
@@ -61,7 +61,7 @@ t.test(
   },
 )
 
-t.test('everything the contract names is accepted', async (t) => {
+t.test('every key of the contract is accepted', async (t) => {
   const herd = await herdOf({
     $schema: './node_modules/byre/schema/byre.config.schema.json',
     name: 'shop',
@@ -163,7 +163,7 @@ t.test('the forms of bus and http.listen', async (t) => {
   }
 })
 
-t.test('all problems come at once, each with its path', async (t) => {
+t.test('all problems are reported together, each with its path', async (t) => {
   const problems = await problemsOf({
     name: 'sh op',
     bsu: 'embedded',
@@ -191,7 +191,7 @@ t.test('all problems come at once, each with its path', async (t) => {
   ])
 })
 
-t.test('a problem that comes from defaults is named once, where it stands', async (t) => {
+t.test('a problem in defaults is reported once, with its path in defaults', async (t) => {
   const workers = Object.fromEntries(
     Array.from({ length: 50 }, (_, i) => [`w${i}`, { module: 'workers/a.js' }]),
   )
@@ -203,7 +203,7 @@ t.test('a problem that comes from defaults is named once, where it stands', asyn
   ])
 })
 
-t.test('10,000 workers in one chain resolve; one more is refused', async (t) => {
+t.test('a chain of 10,000 workers is resolved; 10,001 workers are refused', async (t) => {
   const chain = (count: number): Record<string, object> =>
     Object.fromEntries(
       Array.from({ length: count }, (_, i) => [
@@ -218,7 +218,7 @@ t.test('10,000 workers in one chain resolve; one more is refused', async (t) => 
   t.match(problem, { path: 'workers', message: /at most 10000 workers, got 10001/ })
 })
 
-t.test('10,000 workers that are all wrong: a bounded answer in bounded time', async (t) => {
+t.test('the problems of 10,000 invalid workers are bounded in number and time', async (t) => {
   const names = Array.from({ length: 10_000 }, (_, i) => `worker-number-${i}`)
   const workers = Object.fromEntries(
     names.map((name, i) => [

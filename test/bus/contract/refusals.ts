@@ -192,11 +192,11 @@ export const refusalLaws: Record<string, Law> = {
     for (const headers of [{ tracparent: 'x' }, { traceparent: 'x', tracestate: 'y' }])
       await t.rejects(
         bus.publish('x', 1, { headers } as never),
-        invalid(/\n  headers\.trac.*: unknown key; (did you mean 'traceparent'|known are traceparent)/),
+        invalid(/\n  headers\.trac.*: unknown key; (did you mean 'traceparent'|known keys are traceparent)/),
       )
     await t.rejects(
       bus.request('x', 1, { timeot: '1s', zzz: 1 } as never),
-      invalid(/timeot: .*'timeout'\?\n  zzz: unknown key; known are type, headers, timeout, signal$/),
+      invalid(/timeot: .*'timeout'\?\n  zzz: unknown key; known keys are type, headers, timeout, signal$/),
     )
     t.throws(
       () => bus.subscribe('x', { buffr: 1, overflow: 'fail' } as never),
