@@ -1,11 +1,11 @@
-// The command line from its first word to an exit code. What every unit runs at start (supervise, run) and what people
-// type most (--help, --version) is decided here without commander, which costs 3.5 MB; the rest goes to main.ts.
+// Runs a command line and returns the exit code. The commands that units run at start (supervise, run) and the most common
+// flags (--help, --version) are handled without commander, which takes 3.5 MB. Everything else goes to main.ts.
 
 import { EXIT } from '../base/exit-codes.ts'
 import { findCommand } from './flags.ts'
 import { print, printError } from './io.ts'
 
-/** Runs `byre ...argv`; the exit code. Never rejects: what was thrown is on stderr. */
+/** Runs `byre ...argv` and returns the exit code. Never rejects: errors are printed to stderr. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   try {
     return await dispatch(argv)
@@ -17,11 +17,11 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** What hosting needs is read while the line is parsed: one after the other they cost 20 ms of start. What fails here
- *  fails again, and is told, where it is needed. */
-function fetchAhead(): void {
-  for (const ahead of [import('./commands/supervise.ts'), import('../config/resolve.ts')])
-    ahead.catch(() => {})
+/** Loads the modules for hosting while the command line is parsed, which shortens the start by 20 ms. The later import
+ *  reports a failure. */
+function prefetchHosting(): void {
+  for (const pending of [import('./commands/supervise.ts'), import('../config/resolve.ts')])
+    pending.catch(() => {})
 }
 
 async function dispatch(argv: readonly string[]): Promise<number> {
@@ -30,15 +30,15 @@ async function dispatch(argv: readonly string[]): Promise<number> {
     await print(`${(await import('../base/version.ts')).ownVersion()}\n`)
     return EXIT.ok
   }
-  const asksForHelp = ['--help', '-h', 'help'].includes(word ?? '') && rest.length === 0
-  if (word === undefined || asksForHelp) {
+  const isHelp = ['--help', '-h', 'help'].includes(word ?? '') && rest.length === 0
+  if (word === undefined || isHelp) {
     const { usageText } = await import('./usage.ts')
-    await (asksForHelp ? print(usageText()) : printError(usageText()))
-    return asksForHelp ? EXIT.ok : EXIT.usage
+    await (isHelp ? print(usageText()) : printError(usageText()))
+    return isHelp ? EXIT.ok : EXIT.usage
   }
   if (word === 'supervise' || word === 'run') {
-    // --explain hosts nothing
-    if (!rest.includes('--explain')) fetchAhead()
+    // --explain does not host workers.
+    if (!rest.includes('--explain')) prefetchHosting()
     const { parseLine } = await import('./parse.ts')
     const line = parseLine(findCommand(word)!, rest)
     if (line !== undefined) return (await import('./run-command.ts')).runCommand(word, line.args, line.flags)

@@ -1,4 +1,4 @@
-// The one place where an error becomes an exit code and a text on stderr.
+// Maps errors to exit codes and to messages for stderr.
 
 import { ByreError, describeThrown } from '../base/errors.ts'
 import type { ErrorCode } from '../base/errors.ts'
@@ -7,7 +7,7 @@ import type { ExitCode } from '../base/exit-codes.ts'
 
 export interface Exit {
   readonly code: ExitCode
-  /** For stderr, with its newline. */
+  /** The message for stderr, with a final newline. */
   readonly text: string
 }
 
@@ -23,7 +23,8 @@ const CODES: Partial<Record<ErrorCode, ExitCode>> = {
   BYRE_WORKER_UNKNOWN: EXIT.unreachable,
 }
 
-/** A ByreError by its code, else 1; an error of the system (ENOSPC, EACCES) 1; anything else is a mistake in byre: 70, with its stack. */
+/** A ByreError has the exit code of its error code, by default 1. A system error (ENOSPC, EACCES) exits with 1. Any other
+ *  error is a bug in byre: 70, with its stack. */
 export function describeExit(thrown: unknown): Exit {
   if (thrown instanceof ByreError) {
     const code = exitCodeOf(thrown.code)
@@ -35,11 +36,11 @@ export function describeExit(thrown: unknown): Exit {
   if (typeof syscall === 'string') return { code: EXIT.failed, text: `byre: ${message}\n` }
   return {
     code: EXIT.internal,
-    text: `byre: a mistake in byre itself, please report it: ${stack ?? message}\n`,
+    text: `byre: internal error. This is a bug in byre, please report it: ${stack ?? message}\n`,
   }
 }
 
-/** The exit code of an error code, also of one that came over the control socket. */
+/** Returns the exit code of an error code, which may come from the control socket of another version. */
 export function exitCodeOf(code: string): ExitCode {
   return CODES[code as ErrorCode] ?? EXIT.failed
 }

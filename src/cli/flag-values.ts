@@ -1,21 +1,21 @@
-// One flag's value, of the kind its command takes.
+// Reads the values of flags by type.
 
 import { ByreError } from '../base/errors.ts'
 import type { FlagValues } from './flags.ts'
 
-/** Undefined when it was not given. */
+/** Returns undefined when the flag is not given. */
 export function text(flags: FlagValues, name: string): string | undefined {
   const value = flags[name]
   return typeof value === 'string' ? value : undefined
 }
 
-/** Empty when it was not given. */
+/** Returns an empty list when the flag is not given. */
 export function list(flags: FlagValues, name: string): readonly string[] {
   const value = flags[name]
   return Array.isArray(value) ? (value as string[]) : []
 }
 
-/** Undefined when it was not given; throws BYRE_USAGE when it is no whole number from `min` to `max`. */
+/** Returns undefined when the flag is not given. Throws BYRE_USAGE unless it is a whole number from `min` to `max`. */
 export function wholeNumber(flags: FlagValues, name: string, min: number, max: number): number | undefined {
   const value = text(flags, name)
   if (value === undefined) return undefined

@@ -1,4 +1,4 @@
-// Every command but the hot path, by commander: help texts, suggestions, and clear refusals. Built from flags.ts.
+// Parses the command line with commander, which gives help texts, suggestions and error messages. Built from flags.ts.
 
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { EXIT } from '../base/exit-codes.ts'
@@ -10,29 +10,29 @@ import { runCommand } from './run-command.ts'
 import { usageText } from './usage.ts'
 import { ownVersion } from '../base/version.ts'
 
-/** Where help and refusals go. */
+/** The output of help and error messages. */
 export interface Io {
   print(text: string): Promise<void>
   printError(text: string): Promise<void>
 }
 
-/** Does a command whose line is right; the exit code. */
+/** Runs a valid command and returns the exit code. */
 type Run = (name: string, args: readonly string[], flags: FlagValues) => Promise<number>
 
-/** Runs `argv`; the exit code. `run` and `io` are seams for tests. */
+/** Runs `argv` and returns the exit code. Tests replace `run` and `io`. */
 export async function main(
   argv: readonly string[],
   run: Run = runCommand,
   io: Io = { print, printError },
 ): Promise<number> {
   let code: number = EXIT.ok
-  const said = { out: '', err: '' }
-  const { line, behind } = splitPassThrough(argv)
-  const program = buildProgram(said, async (spec, command) => {
+  const output = { out: '', err: '' }
+  const { line, passed } = splitPassThrough(argv)
+  const program = buildProgram(output, async (spec, command) => {
     const given = command.opts<Record<string, string | boolean | readonly string[] | undefined>>()
     const raw = Object.fromEntries(spec.flags.map(({ name }) => [name, given[camelCase(name)]]))
     const flags = toFlagValues(spec, raw)
-    code = await run(spec.name, command.args, behind === undefined ? flags : { ...flags, '--': behind })
+    code = await run(spec.name, command.args, passed === undefined ? flags : { ...flags, '--': passed })
   })
   try {
     await program.parseAsync(line, { from: 'user' })
@@ -40,38 +40,39 @@ export async function main(
     if (!(error instanceof CommanderError)) throw error
     code = error.exitCode === 0 ? EXIT.ok : EXIT.usage
   }
-  if (said.out !== '') await io.print(said.out)
-  if (said.err !== '') await io.printError(said.err)
+  if (output.out !== '') await io.print(output.out)
+  if (output.err !== '') await io.printError(output.err)
   return code
 }
 
-/** Commander merges what stands behind `--` with the arguments before it; a command handed on must stay whole. */
+/** Separates the arguments after `--`, since commander merges them with those before it. The command to run must stay
+ *  unchanged. */
 function splitPassThrough(argv: readonly string[]): {
   readonly line: string[]
-  readonly behind?: readonly string[]
+  readonly passed?: readonly string[]
 } {
   const at = argv.indexOf('--')
   const passes = COMMANDS.some(({ name, passThrough }) => name === argv[0] && passThrough !== undefined)
-  return at < 0 || !passes ? { line: [...argv] } : { line: argv.slice(0, at), behind: argv.slice(at + 1) }
+  return at < 0 || !passes ? { line: [...argv] } : { line: argv.slice(0, at), passed: argv.slice(at + 1) }
 }
 
-/** Commander writes and exits by itself; both are taken from it, so that one place decides about output and codes. */
+/** By default commander writes and exits on its own. This disables both, so that main() decides about output and exit code. */
 function buildProgram(
-  said: { out: string; err: string },
+  output: { out: string; err: string },
   act: (spec: CommandSpec, command: Command) => Promise<void>,
 ): Command {
   const program = new Command('byre')
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void (said.out += text),
-      writeErr: (text) => void (said.err += text),
+      writeOut: (text) => void (output.out += text),
+      writeErr: (text) => void (output.err += text),
     })
     .version(ownVersion(), '-V, --version')
-    .helpCommand('help [command]', 'the help of a command')
+    .helpCommand('help [command]', 'show the help of a command')
     .showHelpAfterError('(byre --help lists the commands)')
   program.helpInformation = usageText
   program.on('command:*', ([word = '']: string[]) => {
-    // Nearer than commander asks: 'stop' is no answer to 'top', nor 'units' to 'init'.
+    // Stricter than commander's suggestions, which offer 'stop' for 'top' and 'units' for 'init'.
     const near = suggest(
       word,
       COMMANDS.map(({ name }) => name),
@@ -88,7 +89,7 @@ function buildProgram(
 
 const LETTERS_PER_EDIT = 4
 
-/** An empty value is an unset variable in somebody's script: `--socket "$SOCKET"`. */
+/** An empty value usually comes from an unset variable in a script: `--socket "$SOCKET"`. */
 function notEmpty(value: string): string {
   if (value === '') throw new InvalidArgumentError('It must not be empty.')
   return value

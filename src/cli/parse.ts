@@ -1,5 +1,5 @@
-// The command line of `supervise` and `run`, on the way every unit takes at start: node:util, no commander. It only
-// knows right command lines; for anything else it gives way to commander, which says what is wrong.
+// Parses the command line of `supervise` and `run` with node:util, since units run these commands at start and commander is
+// large. It accepts only valid command lines; commander parses all others and reports the error.
 
 import { parseArgs } from 'node:util'
 import type { CommandSpec, Flag, FlagValues } from './flags.ts'
@@ -10,7 +10,7 @@ export interface ParsedLine {
   readonly args: readonly string[]
 }
 
-/** Flags and arguments of `argv` (without the command's name), or undefined when anything about it is not as `spec` says. */
+/** Returns the flags and arguments of `argv` (without the command name), or undefined when `argv` does not match `spec`. */
 export function parseLine(spec: CommandSpec, argv: readonly string[]): ParsedLine | undefined {
   const options = Object.fromEntries(
     spec.flags.map((flag) => [
@@ -28,7 +28,7 @@ export function parseLine(spec: CommandSpec, argv: readonly string[]): ParsedLin
     })
     if (positionals.length !== spec.arguments.length) return undefined
     const raw = values as Record<string, string | boolean | undefined>
-    // Of a flag that is given twice the last one counts, but each must be right.
+    // The last value of a repeated flag is used, but all its values must be valid.
     const flagsFit =
       spec.flags.every((flag) => fits(raw[flag.name], flag)) &&
       tokens.every(

@@ -1,11 +1,11 @@
-// From the name of a command to the module that does it, loaded on use.
+// Maps the name of a command to its module, which is loaded on use.
 
 import { ByreError } from '../base/errors.ts'
 import type { ControlAction } from '../herd/status.ts'
 import type { SuperviseFlags } from './commands/supervise.ts'
 import type { FlagValues } from './flags.ts'
 
-/** Runs a command whose line was checked against flags.ts; the exit code. */
+/** Runs a command with arguments and flags that were checked against flags.ts. Returns the exit code. */
 export async function runCommand(name: string, args: readonly string[], flags: FlagValues): Promise<number> {
   switch (name) {
     case 'supervise':
@@ -46,6 +46,6 @@ export async function runCommand(name: string, args: readonly string[], flags: F
     case 'units':
       return (await import('./commands/units.ts')).units(flags)
     default:
-      throw new ByreError('BYRE_INTERNAL', `Cannot run '${name}': it is listed, but nothing does it.`)
+      throw new ByreError('BYRE_INTERNAL', `Cannot run '${name}': the command is listed but not implemented.`)
   }
 }

@@ -1,4 +1,4 @@
-// What a hosting process tells systemd: READY, STATUS, RELOADING, STOPPING and the watchdog's pings. Loaded only when
+// Notifies systemd of the state of a supervisor: READY, STATUS, RELOADING, STOPPING and watchdog pings. Loaded only when
 // $NOTIFY_SOCKET is set.
 
 import { systemClock } from '../base/clock.ts'
@@ -12,54 +12,56 @@ import { openNotify } from '../notify/transport.ts'
 import { startWatchdog } from '../notify/watchdog.ts'
 import type { SupervisorStatus, TransitionEvent } from '../herd/status.ts'
 
-export interface ServiceManagerOptions {
-  /** Usually process.env; rid of what only the main process may use. */
-  readonly env: Record<string, string | undefined>
-  readonly log: Logger
-  readonly hosted: readonly ResolvedWorker[]
-  readonly clock?: Clock
-}
-
-/** What is watched, as a Supervisor is. */
+/** The methods of a Supervisor that are used here. */
 export interface Watched {
   status(): Promise<Pick<SupervisorStatus, 'workers'>>
   onTransition(listener: (event: TransitionEvent) => void): () => void
 }
 
 export interface ServiceManager {
-  /** From here on pings and STATUS follow what `supervisor` does. Before its start. */
+  /** Makes pings and STATUS follow the state of `supervisor`. Call it before the supervisor starts. */
   watch(supervisor: Watched): void
-  /** Every eager worker is ready or given up. */
+  /** Reports READY. Call it when every eager worker is ready or has failed. */
   ready(): Promise<void>
-  /** Tells of a reload, runs it, tells how it ended. `reload` gives the new herd's workers of this process; what it
-   *  throws stays in STATUS until the next reload, and is thrown on. */
+  /** Reports RELOADING, runs `reload`, and reports READY. `reload` returns the new workers of this process. Its error stays in
+   *  STATUS until the next reload and is rethrown. */
   reload(reload: () => Promise<readonly ResolvedWorker[]>): Promise<void>
   stopping(why: string): void
-  /** At the very end; waits at most 500 ms for the manager to take what is left. */
+  /** Call it last. Waits at most 500 ms until the pending notifications are sent. */
   close(): Promise<void>
 }
 
 const FLUSH_MS = 500
-/** Restarts and quarantines show at once, but a restart storm must not become one of the manager's. */
-const NEWS_MS = 1000
-/** A worker that wakes by itself every second is no news; the counts follow this late. */
-const COUNTS_MS = 15_000
-/** What people want to know of: the rest is the daily life of a worker. */
-const NEWS: ReadonlySet<string> = new Set(['backing-off', 'quarantined', 'stopped', 'standby'])
+/** The shortest interval between two STATUS messages. It limits the load on systemd when workers restart in rapid succession. */
+const MIN_INTERVAL_MS = 1000
+/** Delay of STATUS after changes that affect only the counts, such as a worker that wakes every second. */
+const COUNTS_DELAY_MS = 15_000
+/** States that operators want to see at once. */
+const NOTABLE: ReadonlySet<string> = new Set(['backing-off', 'quarantined', 'stopped', 'standby'])
 
-/** Opens the way to the manager and begins to ping, if $WATCHDOG_USEC asks for it: start-up is under the watchdog too. */
-export function connectServiceManager(options: ServiceManagerOptions): ServiceManager {
-  const { env, log, clock = systemClock } = options
+/** Opens the notification socket and starts the pings if $WATCHDOG_USEC is set, so that the watchdog covers the start too. */
+export function connectServiceManager({
+  env,
+  log,
+  hosted: initiallyHosted,
+  clock = systemClock,
+}: {
+  /** Usually process.env. Variables for the main process only are removed from it. */
+  readonly env: Record<string, string | undefined>
+  readonly log: Logger
+  readonly hosted: readonly ResolvedWorker[]
+  readonly clock?: Clock
+}): ServiceManager {
   const notify = openNotify({ env, log, clock })
-  let { hosted } = options
+  let hosted = initiallyHosted
   let watched: Watched | undefined
   let last: string | undefined
-  let trouble: string | undefined
+  let reloadError: string | undefined
   let phase: 'starting' | 'up' | 'reloading' | 'stopping' = 'starting'
   let timer: Timer | undefined
   let dueAt = Number.POSITIVE_INFINITY
-  let toldAt = Number.NEGATIVE_INFINITY
-  const lost = new Set<string>()
+  let sentAt = Number.NEGATIVE_INFINITY
+  const quarantined = new Set<string>()
 
   const watchdog = startWatchdog({
     env,
@@ -67,7 +69,7 @@ export function connectServiceManager(options: ServiceManagerOptions): ServiceMa
     log,
     clock,
     isAlive() {
-      const critical = hosted.find(({ name, critical }) => critical && lost.has(name))
+      const critical = hosted.find(({ name, critical }) => critical && quarantined.has(name))
       return critical === undefined ? undefined : `the critical worker ${critical.name} is quarantined`
     },
   })
@@ -76,28 +78,28 @@ export function connectServiceManager(options: ServiceManagerOptions): ServiceMa
     const counts: Record<string, number> = {}
     for (const { state } of workers) counts[state] = (counts[state] ?? 0) + 1
     const text = formatHerdStatus(inOrder(counts), last)
-    return trouble === undefined ? text : `${trouble}; ${text}`
+    return reloadError === undefined ? text : `${reloadError}; ${text}`
   }
-  const tell = async (): Promise<void> => {
+  const sendStatus = async (): Promise<void> => {
     timer = undefined
     dueAt = Number.POSITIVE_INFINITY
-    toldAt = clock.monotonic()
+    sentAt = clock.monotonic()
     const status = await statusText()
     if (phase === 'up') notify.send({ status })
   }
-  const tellWithin = (delayMs: number): void => {
-    const at = Math.max(clock.monotonic() + delayMs, toldAt + NEWS_MS)
+  const scheduleStatus = (delayMs: number): void => {
+    const at = Math.max(clock.monotonic() + delayMs, sentAt + MIN_INTERVAL_MS)
     if (phase !== 'up' || at >= dueAt) return
     timer?.cancel()
     dueAt = at
-    timer = clock.setTimer(at - clock.monotonic(), () => void tell(), { unref: true })
+    timer = clock.setTimer(at - clock.monotonic(), () => void sendStatus(), { unref: true })
   }
   const onTransition = ({ worker, from, to, reason }: TransitionEvent): void => {
-    if (to === 'quarantined') lost.add(worker)
-    else lost.delete(worker)
-    const isNews = NEWS.has(to) || from === 'backing-off' || from === 'quarantined'
-    if (isNews) last = `${worker}: ${from} -> ${to}: ${reason}`
-    tellWithin(isNews ? 0 : COUNTS_MS)
+    if (to === 'quarantined') quarantined.add(worker)
+    else quarantined.delete(worker)
+    const isNotable = NOTABLE.has(to) || from === 'backing-off' || from === 'quarantined'
+    if (isNotable) last = `${worker}: ${from} -> ${to}: ${reason}`
+    scheduleStatus(isNotable ? 0 : COUNTS_DELAY_MS)
   }
   return {
     watch(supervisor) {
@@ -107,7 +109,7 @@ export function connectServiceManager(options: ServiceManagerOptions): ServiceMa
     async ready() {
       if (phase !== 'starting') return
       for (const { name, state } of (await watched?.status())?.workers ?? [])
-        if (state === 'quarantined') lost.add(name)
+        if (state === 'quarantined') quarantined.add(name)
       const status = await statusText()
       if (phase !== 'starting') return
       phase = 'up'
@@ -119,16 +121,16 @@ export function connectServiceManager(options: ServiceManagerOptions): ServiceMa
       notify.send({ reloading: true, status: 'reloading the config' })
       try {
         hosted = await reload()
-        trouble = undefined
+        reloadError = undefined
       } catch (error) {
-        trouble = `reload failed, the old config keeps running: ${describeThrown(error).message}`
+        reloadError = `reload failed, the old config stays active: ${describeThrown(error).message}`
         throw error
       } finally {
         const status = await statusText()
         if (phase === 'reloading') {
           phase = 'up'
           notify.send({ ready: true, status })
-          tellWithin(0)
+          scheduleStatus(0)
         }
       }
     },
@@ -145,7 +147,7 @@ export function connectServiceManager(options: ServiceManagerOptions): ServiceMa
   }
 }
 
-/** The same order in each STATUS: what runs first, trouble last. */
+/** The order of the states in STATUS: active states first, failures last. */
 const ORDER = ['running', 'dormant', 'loading', 'starting', 'stopping', 'standby', 'stopped', 'backing-off']
 
 function inOrder(counts: Readonly<Record<string, number>>): Record<string, number> {

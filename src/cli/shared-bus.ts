@@ -1,4 +1,4 @@
-// The Redis bus of a supervise process, with what it tells as lines of the log. Loaded only with such a bus.
+// Opens the Redis bus of a supervisor and logs its events. Loaded only with a Redis bus.
 
 import { hostname } from 'node:os'
 import { systemClock } from '../base/clock.ts'
@@ -11,20 +11,19 @@ import type { ResolvedHerd } from '../config/types.ts'
 import { startFleetControl } from '../control/fleet.ts'
 import { Leasing } from '../herd/leasing.ts'
 import type { SupervisorLog } from '../log/herd-log.ts'
-import type { SupervisorOptions } from '../supervisor/options.ts'
 import type { ControlTarget } from '../herd/status.ts'
 
-/** Usable at once, whether the server is there or not. */
+/** Opens the bus. It is usable at once, even while the server is unreachable. */
 export async function openSharedBus(
   herd: ResolvedHerd,
   log: SupervisorLog,
   options: EmbeddedBusOptions,
 ): Promise<HostBus> {
-  const onEvent = (event: BusEvent): void => tell(log, event)
+  const onEvent = (event: BusEvent): void => logEvent(log, event)
   return openRedisBus({ ...options, herd: herd.name, server: serverOf(herd.bus), env: process.env, onEvent })
 }
 
-/** Answers control messages on the bus, if the config lets it. Returns its release. */
+/** Answers control messages on the bus if the config allows them. Returns a function that stops it. */
 export function openFleetControl(
   herd: ResolvedHerd,
   bus: HostBus,
@@ -46,9 +45,9 @@ export function openFleetControl(
   })
 }
 
-/** What a supervisor on a shared bus has besides. */
-export function withSharedBus(bus: HostBus): Pick<SupervisorOptions, 'leasing'> {
-  return { leasing: new Leasing(bus) }
+/** Creates the leases of workers on the bus. */
+export function createLeasing(bus: HostBus): Leasing {
+  return new Leasing(bus)
 }
 
 function serverOf(bus: ResolvedHerd['bus']): BusServer {
@@ -66,7 +65,7 @@ function serverOf(bus: ResolvedHerd['bus']): BusServer {
   }
 }
 
-function tell(log: SupervisorLog, event: BusEvent): void {
+function logEvent(log: SupervisorLog, event: BusEvent): void {
   switch (event.event) {
     case 'bus-up':
       log.root.info({ ...event }, `the ${event.connection} connection to Redis is up`)
@@ -77,7 +76,7 @@ function tell(log: SupervisorLog, event: BusEvent): void {
     case 'bus-gap':
       log.root.warn(
         { ...event },
-        `the subscriber connection to Redis was lost for ${event.until - event.from} ms: messages may be missing`,
+        `the subscriber connection to Redis was lost for ${event.until - event.from} ms: messages may have been lost`,
       )
       return
     case 'bus-refused':
@@ -87,16 +86,19 @@ function tell(log: SupervisorLog, event: BusEvent): void {
       log.root.error({ ...event }, `Redis refuses the lease of ${event.lease}: ${event.reason}`)
       return
     case 'bus-malformed':
-      log.root.warn({ ...event }, `a message on ${event.topic} is no envelope and was ignored`)
+      log.root.warn({ ...event }, `ignored a malformed message on ${event.topic}`)
       return
     case 'bus-dead-letter':
       log.root.error(
         { ...event },
-        `a job of stream ${event.stream} was given up after ${event.deliveries} deliveries: ${event.reason}`,
+        `dead-lettered a job of stream ${event.stream} after ${event.deliveries} deliveries: ${event.reason}`,
       )
       return
     case 'bus-stream':
-      log.root.warn({ ...event }, `Redis refuses to read stream ${event.stream} for now: ${event.reason}`)
+      log.root.warn(
+        { ...event },
+        `Redis temporarily refuses reads of stream ${event.stream}: ${event.reason}`,
+      )
       return
     default:
       assertNever(event)
@@ -104,5 +106,5 @@ function tell(log: SupervisorLog, event: BusEvent): void {
 }
 
 function assertNever(event: never): never {
-  throw new ByreError('BYRE_INTERNAL', `Cannot tell of a bus event: unknown kind ${JSON.stringify(event)}.`)
+  throw new ByreError('BYRE_INTERNAL', `Cannot handle ${JSON.stringify(event)}: its kind is unknown.`)
 }

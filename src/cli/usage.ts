@@ -1,8 +1,8 @@
-// `byre --help`, without commander.
+// The text of `byre --help`, without commander.
 
 import { COMMANDS } from './flags.ts'
 
-/** The commands there are, one line each. */
+/** Lists all commands, one per line. */
 export function usageText(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length))
   return `Usage: byre <command> [options]
@@ -13,8 +13,8 @@ Commands:
 ${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n')}
 
 Options:
-  -h, --help     this text; byre <command> --help for one command
-  -V, --version  the version
+  -h, --help     show this text, or the help of a command: byre <command> --help
+  -V, --version  show the version
 
 Example:
   byre supervise --config byre.config.js

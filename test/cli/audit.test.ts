@@ -1,4 +1,4 @@
-// `byre audit` as people call it, on a program of two packages.
+// `byre audit` as a command, on a program with two packages.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,7 +22,7 @@ const byre = (...args: string[]): Promise<CleanResult> =>
     timeoutMs: 60_000,
   })
 
-t.test('record, keep, break: 0, 0, 3', async (t) => {
+t.test('audit exits 0 when it records a floor or the floor holds, and 3 when it is broken', async (t) => {
   t.equal((await byre('--check', 'app.cjs')).code, 1, 'no file yet')
   const recorded = await byre('app.cjs', '--update', '--proofs', '1', '--runs', '1')
   t.equal(recorded.code, 0, recorded.stderr)
@@ -41,7 +41,7 @@ t.test('record, keep, break: 0, 0, 3', async (t) => {
     for (const name of readdirSync(audits)) if (name.endsWith('.json')) rmSync(join(audits, name))
     const { code, stdout } = await byre('--check', '--json')
     const [result] = JSON.parse(stdout).results
-    t.same([code, result.cached], [0, undefined], 'an unchanged tree passes whenever it is measured again')
+    t.same([code, result.cached], [0, undefined], 'an unchanged tree passes every new measurement')
     // scripts/bench check does this 200 times.
   }
 
@@ -59,7 +59,7 @@ t.test('record, keep, break: 0, 0, 3', async (t) => {
   writeFileSync(join(cwd, 'base.json'), broken.stdout)
 })
 
-t.test('reports are written where asked, and a diff with itself is empty', async (t) => {
+t.test('reports are written to the given files, and a diff with itself is empty', async (t) => {
   const done = await byre(
     ...'app.cjs --runs 1 --proofs 0 --html a.html --speedscope s.json --trace t.json --diff base.json'.split(
       ' ',
@@ -70,7 +70,7 @@ t.test('reports are written where asked, and a diff with itself is empty', async
   t.match(done.stdout, /0 modules more, 0 fewer\n$/)
 })
 
-t.test('a wrong line is refused with its remedy', async (t) => {
+t.test('an invalid command line is refused with the remedy', async (t) => {
   const table: readonly [string[], number, RegExp][] = [
     [['nosuch'], 1, /an entry is a file, a package or a bin/],
     [['app.cjs', '--runs', 'many'], 2, /whole number/],

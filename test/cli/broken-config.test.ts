@@ -1,4 +1,4 @@
-// Commands beside a config that prints, or that does not load at the moment.
+// Control commands with a config that prints output or that cannot be loaded.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,12 +16,12 @@ leakGuard(t)
 
 const bin = join(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
 
-interface Place {
+interface Setup {
   readonly byre: (...args: string[]) => Promise<CleanResult>
   readonly host: (herd: string) => Promise<FakeTarget>
 }
 
-function place(t: Test, config: string): Place {
+function setUp(t: Test, config: string): Setup {
   const runtime = socketFolder(t)
   const cwd = join(runtime, 'project')
   mkdirSync(cwd)
@@ -39,8 +39,8 @@ function place(t: Test, config: string): Place {
   }
 }
 
-t.test('what a config prints does not stand in the answer', async (t) => {
-  const { byre, host } = place(
+t.test('the output of a config does not mix with the result of a command', async (t) => {
+  const { byre, host } = setUp(
     t,
     `console.log('a banner'); process.stdout.write('raw\\n'); console.error('an error')
      export default { name: 'shop', workers: { w: { module: './byre.config.mjs' } } }`,
@@ -60,8 +60,8 @@ for (const [what, config] of [
   ['throws', `throw new Error('half done')`],
   ['has no name yet', 'export default {}'],
 ] as const)
-  t.test(`the only herd that runs is asked while the config ${what}`, async (t) => {
-    const { byre, host } = place(t, config)
+  t.test(`the command goes to the only running herd while the config ${what}`, async (t) => {
+    const { byre, host } = setUp(t, config)
     const none = await byre('status')
     t.equal(none.code, 78)
     t.match(none.stderr, /no herd runs in .*Pass --socket/)
@@ -71,11 +71,11 @@ for (const [what, config] of [
     t.match(JSON.parse(stdout), { herd: 'shop' })
     t.match(
       stderr,
-      /Cannot (load|tell).*config[^]*byre: Asking herd 'shop', the only one that runs here\.\n$/,
+      /Cannot (load|determine).*config[^]*byre: Using herd 'shop', the only one that runs here\.\n$/,
     )
     t.equal((await byre('stop', 'mail')).code, 0)
     await host('other')
     const two = await byre('stop', 'mail')
     t.equal(two.code, 78)
-    t.match(two.stderr, /the herd is not known: .* has (other, shop|shop, other)\. Pass --socket/)
+    t.match(two.stderr, /the herd is unknown: .* has (other, shop|shop, other)\. Pass --socket/)
   })

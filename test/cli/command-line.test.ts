@@ -1,4 +1,4 @@
-// The command line: one table behind both parsers, help without commander, every mistake exit 2 with a remedy.
+// The command line: both parsers use one table, --help needs no commander, and every error exits 2 with a remedy.
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
@@ -18,17 +18,17 @@ const byre = (...args: string[]): ReturnType<typeof runCleanNode> =>
 
 type Line = { name: string; args: readonly string[]; flags: FlagValues }
 
-/** What commander makes of a line; undefined when it refuses. Its words go nowhere. */
+/** Parses a line with commander. Returns undefined when commander refuses it. Its output is discarded. */
 async function byCommander(argv: readonly string[]): Promise<Line | undefined> {
   let line: Line | undefined
-  const nowhere = { print: () => Promise.resolve(), printError: () => Promise.resolve() }
+  const discard = { print: () => Promise.resolve(), printError: () => Promise.resolve() }
   const code = await main(
     argv,
     async (name, args, flags) => {
       line = { name, args: [...args], flags }
       return 0
     },
-    nowhere,
+    discard,
   )
   if (code !== 0 && (code !== 2 || line !== undefined))
     throw new Error(`exit code ${code} for ${argv.join(' ')}`)
@@ -40,7 +40,7 @@ function byParseArgs([name, ...rest]: readonly string[]): Line | undefined {
   return line === undefined ? undefined : { name: name!, args: [...line.args], flags: line.flags }
 }
 
-t.test('parseArgs and commander read the same from the same line', async (t) => {
+t.test('parseArgs and commander parse a line in the same way', async (t) => {
   const table: [string, object | undefined][] = [
     ['supervise', { args: [], flags: {} }],
     ['supervise --config a.js --group batch', { flags: { config: 'a.js', group: 'batch' } }],
@@ -73,7 +73,7 @@ t.test('parseArgs and commander read the same from the same line', async (t) => 
   }
 })
 
-t.test('whatever parseArgs accepts, commander reads the same way', async (t) => {
+t.test('property: commander parses every line that parseArgs accepts in the same way', async (t) => {
   const words = [
     '--config',
     '--config=x',
@@ -106,7 +106,7 @@ t.test('whatever parseArgs accepts, commander reads the same way', async (t) => 
   t.ok(accepted > 20, `${accepted} lines were accepted`)
 })
 
-t.test('no line reaches a command unless every word of it is in the table', async (t) => {
+t.test('property: a line reaches a command only when all its flags are in the table', async (t) => {
   const names = COMMANDS.map(({ name }) => name)
   const word = fc.oneof(
     fc.constantFrom(
@@ -148,27 +148,24 @@ t.test('no line reaches a command unless every word of it is in the table', asyn
     }),
     { numRuns: 1000 },
   )
-  t.ok(reached > 5, `${reached} lines were right`)
+  t.ok(reached > 5, `${reached} lines were valid`)
   t.equal(({} as { x?: unknown }).x, undefined)
 })
 
-t.test(
-  'every listed command is one commander knows and has an example; nothing else is listed',
-  async (t) => {
-    const usage = usageText()
-    for (const { name, summary, examples } of COMMANDS) {
-      t.match(usage, `  ${name} `)
-      t.match(usage, summary)
-      const { code, stdout } = await byre(name, '--help')
-      t.equal(code, 0)
-      t.match(stdout, `Usage: byre ${name} [options]`)
-      t.match(stdout, /\nExamples?:\n {2}byre /)
-      for (const [line] of examples) t.match(stdout, `  ${line}\n`)
-    }
-  },
-)
+t.test('commander knows every listed command, and each has an example', async (t) => {
+  const usage = usageText()
+  for (const { name, summary, examples } of COMMANDS) {
+    t.match(usage, `  ${name} `)
+    t.match(usage, summary)
+    const { code, stdout } = await byre(name, '--help')
+    t.equal(code, 0)
+    t.match(stdout, `Usage: byre ${name} [options]`)
+    t.match(stdout, /\nExamples?:\n {2}byre /)
+    for (const [line] of examples) t.match(stdout, `  ${line}\n`)
+  }
+})
 
-t.test('--help and --version print on stdout and exit 0, no command is exit 2', async (t) => {
+t.test('--help and --version print to stdout and exit 0; a line without a command exits 2', async (t) => {
   for (const flag of ['--help', '-h', 'help'])
     t.match(await byre(flag), { code: 0, stdout: usageText(), stderr: '' })
   for (const flag of ['--version', '-V'])
@@ -177,11 +174,11 @@ t.test('--help and --version print on stdout and exit 0, no command is exit 2', 
   t.match(await byre('help', 'run'), { code: 0, stdout: /^Usage: byre run/ })
 })
 
-t.test('a wrong line is exit 2 and names the mistake', async (t) => {
+t.test('an invalid line exits 2 and names the error', async (t) => {
   const table: [string, RegExp][] = [
     ['superwise', /unknown command 'superwise'\n\(Did you mean supervise\?\)/],
     ['unit', /unknown command 'unit'\n\(Did you mean units\?\)/],
-    // Not there, and none of the others would do what they ask for.
+    // Unknown commands without a similar known one.
     ...['top', 'check', 'plan', 'init', 'nonsense', 'x'.repeat(100)].map((word): [string, RegExp] => [
       word,
       new RegExp(`^error: unknown command '${word}'\\n\\(byre --help lists the commands\\)\\n$`),
@@ -207,7 +204,7 @@ t.test('a wrong line is exit 2 and names the mistake', async (t) => {
   }
 })
 
-t.test('the table of exit codes', async (t) => {
+t.test('each error has its exit code', async (t) => {
   const table: [unknown, number, RegExp][] = [
     [new ByreError('BYRE_CONFIG_INVALID', 'no'), 78, /^byre: no\n$/],
     [new ByreError('BYRE_CONFIG_NOT_FOUND', 'no'), 78, /no/],
@@ -224,7 +221,7 @@ t.test('the table of exit codes', async (t) => {
       1,
       /^byre: EACCES/,
     ],
-    [new TypeError('x is not a function'), 70, /a mistake in byre itself[^]*x is not a function[^]*at /],
+    [new TypeError('x is not a function'), 70, /a bug in byre[^]*x is not a function[^]*at /],
     [undefined, 70, /undefined/],
   ]
   for (const [thrown, code, text] of table) {
@@ -235,7 +232,7 @@ t.test('the table of exit codes', async (t) => {
   t.equal(exitCodeOf('SOMETHING_NEWER'), 1)
 })
 
-t.test('a reader that goes away is no error', async (t) => {
+t.test('a closed stdout is not an error', async (t) => {
   const { code, stderr } = await runCleanNode([
     '-e',
     `

@@ -1,4 +1,4 @@
-// `byre status` and the control commands, as processes of their own, against control servers with a target that records.
+// `byre status` and the control commands run as processes against control servers that record the commands.
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { userInfo } from 'node:os'
@@ -18,12 +18,12 @@ leakGuard(t)
 
 const bin = join(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
 
-interface Place {
-  /** $XDG_RUNTIME_DIR of the commands, and a folder to stand in. */
+interface Setup {
+  /** $XDG_RUNTIME_DIR of the commands. */
   readonly runtime: string
   readonly cwd: string
   readonly byre: (...args: string[]) => Promise<CleanResult>
-  /** A process of herd `herd`; its target. */
+  /** Starts the control server of a process of herd `herd`. Returns its target. */
   readonly host: (
     herd: string,
     name: string,
@@ -32,7 +32,7 @@ interface Place {
   ) => Promise<FakeTarget>
 }
 
-function place(t: { teardown(fn: () => unknown): void }, config?: string): Place {
+function setUp(t: { teardown(fn: () => unknown): void }, config?: string): Setup {
   const runtime = socketFolder(t)
   const cwd = join(runtime, 'project')
   mkdirSync(cwd)
@@ -54,23 +54,26 @@ function place(t: { teardown(fn: () => unknown): void }, config?: string): Place
 
 const shop = "export default { name: 'shop', workers: {} }"
 
-t.test('status asks all processes of the herd the config names, and exits 0 when all is well', async (t) => {
-  const { host, byre } = place(t, shop)
-  await host('shop', 'batch', [worker('mail')])
-  await host('shop', 'run-canary', [worker('canary', { state: 'dormant' })])
-  await host('other', 'x', [worker('foreign')])
-  const { code, stdout, stderr } = await byre('status')
-  t.equal(stderr, '')
-  t.equal(code, 0)
-  t.match(
-    stdout,
-    /^shop\/batch {2}pid \d+[^]*\n {2}mail +running[^]*\nshop\/run-canary [^]*\n {2}canary +dormant/,
-  )
-  t.notMatch(stdout, 'foreign')
-})
+t.test(
+  'status shows all processes of the herd in the config, and exits 0 when all workers are healthy',
+  async (t) => {
+    const { host, byre } = setUp(t, shop)
+    await host('shop', 'batch', [worker('mail')])
+    await host('shop', 'run-canary', [worker('canary', { state: 'dormant' })])
+    await host('other', 'x', [worker('foreign')])
+    const { code, stdout, stderr } = await byre('status')
+    t.equal(stderr, '')
+    t.equal(code, 0)
+    t.match(
+      stdout,
+      /^shop\/batch {2}pid \d+[^]*\n {2}mail +running[^]*\nshop\/run-canary [^]*\n {2}canary +dormant/,
+    )
+    t.notMatch(stdout, 'foreign')
+  },
+)
 
 t.test('status --json prints {version, herd, supervisors, unreachable}', async (t) => {
-  const { host, byre } = place(t, shop)
+  const { host, byre } = setUp(t, shop)
   const target = await host('shop', 'batch', [worker('mail')])
   const { code, stdout } = await byre('status', '--json')
   t.equal(code, 0)
@@ -78,9 +81,9 @@ t.test('status --json prints {version, herd, supervisors, unreachable}', async (
 })
 
 t.test(
-  'status exits 1 when a worker is quarantined, 4 when something or everything is unreachable',
+  'status exits 1 when a worker is quarantined, and 4 when some or all processes are unreachable',
   async (t) => {
-    const here = place(t, shop)
+    const here = setUp(t, shop)
     t.match(await here.byre('status'), {
       code: 4,
       stdout: '',
@@ -110,9 +113,9 @@ t.test(
 )
 
 t.test(
-  '--group asks one process, --socket one path, and both say what is there when it is not',
+  '--group selects a process and --socket a path; when there is none, the error names the existing ones',
   async (t) => {
-    const { host, byre, runtime } = place(t, shop)
+    const { host, byre, runtime } = setUp(t, shop)
     await host('shop', 'batch', [worker('mail')])
     await host('shop', 'core', [worker('db')])
     const one = await byre('status', '--group', 'core')
@@ -132,39 +135,39 @@ t.test(
   },
 )
 
-t.test('without a config here the only running herd is meant; two are too many', async (t) => {
-  const { host, byre } = place(t)
-  await host('shop', 'batch', [worker('mail')])
-  t.match(await byre('status'), { code: 0, stdout: /shop\/batch/ })
-  await host('farm', 'batch', [worker('mail')])
-  t.match(await byre('status'), {
-    code: 2,
-    stderr: /Cannot tell which herd is meant: .* has farm, shop. Pass --config/,
-  })
-  t.match(await byre('status', '--config', 'none.js'), { code: 78, stderr: /no such file/ })
-})
-
 t.test(
-  'only the name of the config counts: a running herd can be asked while the config is wrong',
+  'without a config in the folder the only running herd is used; two running herds are ambiguous',
   async (t) => {
-    const half = place(t, "export default { name: 'shop', workers: { mail: { modul: 'x' } }, nonsense: 1 }")
-    await half.host('shop', 'batch', [worker('mail')])
-    t.match(await half.byre('status'), { code: 0 })
-    const nameless = place(t, 'export default {}')
-    t.match(await nameless.byre('status'), { code: 78, stderr: /must have a 'name'/ })
-    const broken = place(t, 'export default {')
-    t.match(await broken.byre('status'), { code: 78, stderr: /Cannot load the config/ })
+    const { host, byre } = setUp(t)
+    await host('shop', 'batch', [worker('mail')])
+    t.match(await byre('status'), { code: 0, stdout: /shop\/batch/ })
+    await host('farm', 'batch', [worker('mail')])
+    t.match(await byre('status'), {
+      code: 2,
+      stderr: /Cannot determine the herd: .* has farm, shop. Pass --config/,
+    })
+    t.match(await byre('status', '--config', 'none.js'), { code: 78, stderr: /no such file/ })
   },
 )
 
-t.test('a config that keeps a timer does not keep the command', async (t) => {
-  const { host, byre } = place(t, `setInterval(() => {}, 1000)\n${shop}`)
+t.test('only the name in the config is used, so status works while the config is invalid', async (t) => {
+  const half = setUp(t, "export default { name: 'shop', workers: { mail: { modul: 'x' } }, nonsense: 1 }")
+  await half.host('shop', 'batch', [worker('mail')])
+  t.match(await half.byre('status'), { code: 0 })
+  const nameless = setUp(t, 'export default {}')
+  t.match(await nameless.byre('status'), { code: 78, stderr: /must have a 'name'/ })
+  const broken = setUp(t, 'export default {')
+  t.match(await broken.byre('status'), { code: 78, stderr: /Cannot load the config/ })
+})
+
+t.test('a timer of the config does not delay the end of the command', async (t) => {
+  const { host, byre } = setUp(t, `setInterval(() => {}, 1000)\n${shop}`)
   await host('shop', 'batch', [worker('mail')])
   t.match(await byre('status'), { code: 0, stdout: /mail/ })
 })
 
-t.test('a control command goes to the process that has the worker, and prints its new state', async (t) => {
-  const { host, byre } = place(t, shop)
+t.test('a control command goes to the process that hosts the worker, and prints its new state', async (t) => {
+  const { host, byre } = setUp(t, shop)
   const batch = await host('shop', 'batch', [worker('mail')], { pid: 4711 })
   const core = await host('shop', 'core', [worker('db')])
   for (const action of ['start', 'stop', 'restart', 'wake', 'sleep']) {
@@ -187,27 +190,34 @@ t.test('a control command goes to the process that has the worker, and prints it
   t.match(JSON.parse(json.stdout), { version: 1, v: 1, ok: true, worker: 'mail', state: 'stopping' })
 })
 
-t.test('a refusal is told on stderr with its exit code, a warning beside the result', async (t) => {
-  const { host, byre } = place(t, shop)
-  const target = await host('shop', 'batch', [worker('mail')])
-  const error = { code: 'BYRE_CONTROL_REFUSED', message: "Cannot sleep worker 'mail': it is eager." }
-  target.act = ({ id }) => ({ status: 409, body: { v: 1, id, ok: false, error } })
-  t.match(await byre('sleep', 'mail'), { code: 1, stdout: '', stderr: `byre: ${error.message}\n` })
-  const refused = await byre('sleep', 'mail', '--json')
-  t.match(JSON.parse(refused.stdout), { version: 1, ok: false, error })
-  t.equal(refused.code, 1)
-  const warning = 'its code changed on disk'
-  target.act = ({ id }) => ({
-    status: 202,
-    body: { v: 1, id, ok: true, worker: 'mail', state: 'stopping', warning },
-  })
-  t.match(await byre('restart', 'mail'), { code: 0, stdout: /^mail: stopping/, stderr: `byre: ${warning}\n` })
-})
+t.test(
+  'a refusal goes to stderr and sets the exit code; a warning goes to stderr next to the result',
+  async (t) => {
+    const { host, byre } = setUp(t, shop)
+    const target = await host('shop', 'batch', [worker('mail')])
+    const error = { code: 'BYRE_CONTROL_REFUSED', message: "Cannot sleep worker 'mail': it is eager." }
+    target.act = ({ id }) => ({ status: 409, body: { v: 1, id, ok: false, error } })
+    t.match(await byre('sleep', 'mail'), { code: 1, stdout: '', stderr: `byre: ${error.message}\n` })
+    const refused = await byre('sleep', 'mail', '--json')
+    t.match(JSON.parse(refused.stdout), { version: 1, ok: false, error })
+    t.equal(refused.code, 1)
+    const warning = 'its code changed on disk'
+    target.act = ({ id }) => ({
+      status: 202,
+      body: { v: 1, id, ok: true, worker: 'mail', state: 'stopping', warning },
+    })
+    t.match(await byre('restart', 'mail'), {
+      code: 0,
+      stdout: /^mail: stopping/,
+      stderr: `byre: ${warning}\n`,
+    })
+  },
+)
 
 t.test(
-  'a worker nobody has is exit 4 with the names there are; one that two have needs --group',
+  'an unknown worker exits 4 with the known names; a worker of two processes requires --group',
   async (t) => {
-    const { host, byre } = place(t, shop)
+    const { host, byre } = setUp(t, shop)
     const batch = await host('shop', 'batch', [worker('mail'), worker('db')])
     await host('shop', 'run-mail', [worker('mail')])
     t.match(await byre('stop', 'mial'), {
@@ -216,7 +226,7 @@ t.test(
     })
     t.match(await byre('stop', 'mail'), {
       code: 2,
-      stderr: /groups batch and run-mail have one. Pass --group/,
+      stderr: /groups batch and run-mail both have it. Pass --group/,
     })
     t.same(batch.commands, [])
     t.match(await byre('stop', 'mail', '--group', 'batch'), { code: 0 })

@@ -1,4 +1,4 @@
-// The live line of `byre measure`, on a real terminal: script(1) gives it one.
+// The status line of `byre measure` on a real terminal, which script(1) provides.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import t from 'tap'
@@ -13,7 +13,7 @@ const SCRIPT = '/usr/bin/script'
 const HOLD = `perl -e 'vec($x, 60000000, 8) = 1; select undef, undef, undef, 0.6'`
 const LINE = /[\d.]+ MB now, [\d.]+ MB peak, [^,]+, \d+ s/
 
-t.test('it tells what is held, the peak, the stage that holds most, and the time', async (t) => {
+t.test('the line shows the current memory, the peak, the largest stage and the time', async (t) => {
   const one = {
     pid: 1,
     name: 'p',
@@ -35,7 +35,7 @@ t.test('it tells what is held, the peak, the stage that holds most, and the time
 })
 
 t.test(
-  'on a terminal it is overwritten in place, fits the columns, and is gone before the summary',
+  'on a terminal the line is overwritten in place, fits the width, and is removed before the summary',
   { skip: existsSync(SCRIPT) ? false : 'there is no script(1)' },
   async (t) => {
     const cwd = folderFor(t)
@@ -52,11 +52,11 @@ t.test(
     t.ok(lines.length >= 2, JSON.stringify(pieces))
     for (const line of lines) t.ok(line.length < 40 && !line.includes('\n'), JSON.stringify(line))
     t.match(lines.join(), /1\/1 warm [\d.]+ MB now, [\d.]+ MB peak/)
-    t.notMatch(pieces.at(-1), / MB now/, 'cleared')
+    t.notMatch(pieces.at(-1), / MB now/, 'the line is cleared')
   },
 )
 
-t.test('without a terminal, and with --json-only, nothing is overwritten', async (t) => {
+t.test('without a terminal and with --json-only there is no status line', async (t) => {
   for (const more of [[], ['--json-only']]) {
     const done = await runCleanNode([BIN, 'measure', ...more, HOLD], { cwd: folderFor(t), timeoutMs: 60_000 })
     t.equal(done.code, 0, done.stderr)

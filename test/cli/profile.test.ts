@@ -1,4 +1,4 @@
-// byre profile on a real herd: who used the loop, the file, and the refusals.
+// `byre profile` on a real herd: the shares of the workers, the profile file and the refusals.
 import { readFileSync } from 'node:fs'
 import { resolve, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,7 +14,7 @@ leakGuard(t)
 
 const BIN = resolve(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
 
-/** Burns 20 ms of every 40 in a file that both import, and keeps what it allocates. */
+/** Uses the CPU for 20 ms of every 40 ms in a file that both workers import, and keeps its allocations. */
 const busy = `
 import { burn } from './shared.mjs'
 export async function run(ctx) {
@@ -42,7 +42,7 @@ async function byre(herd: Herd, ...args: string[]): Promise<CleanResult> {
 }
 
 for (const placement of ['thread', 'process'] as const)
-  t.test(`a worker in a ${placement} has its own loop sampled, CPU and heap`, async (t) => {
+  t.test(`CPU and heap of the ${placement} of a worker are profiled`, async (t) => {
     const herd = await startHerd(t, {
       workers: { busy, calm },
       files: { 'workers/shared.mjs': SHARED },
@@ -53,9 +53,9 @@ for (const placement of ['thread', 'process'] as const)
     const report = JSON.parse(cpu.stdout) as ProfileReport
     const [first, ...others] = report.workers
     t.equal(first?.worker, 'busy')
-    t.same(others, [], 'nobody else lives there')
+    t.same(others, [], 'no other worker runs there')
     t.ok((first?.self ?? 0) > 0.7 * report.total, `${first?.self} of ${report.total} us`)
-    t.ok(report.total > 100_000, 'it burned half of the second')
+    t.ok(report.total > 100_000, 'the worker used half of the second')
     t.match(JSON.parse(readFileSync(report.file, 'utf8')), { nodes: Array, samples: Array })
     const heap = await byre(herd, 'profile', 'busy', '--heap', '--cpu', '500ms')
     t.match(heap.stdout, new RegExp(`live heap of the ${placement} of busy: `))
@@ -66,7 +66,7 @@ for (const placement of ['thread', 'process'] as const)
     t.equal((await herd.stop()).code, 0)
   })
 
-t.test('shares of the loop by worker, charged through a file both import', async (t) => {
+t.test('the shares of the loop are attributed to workers through a file that both import', async (t) => {
   const idle = `export const run = ({ signal }) => new Promise((r) => signal.addEventListener('abort', r))`
   const herd = await startHerd(t, {
     workers: { busy, calm, apart: idle },

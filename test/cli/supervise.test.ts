@@ -1,4 +1,4 @@
-// The real thing from the outside: supervise and run with a herd, controlled over their sockets, refusing doubles.
+// `byre supervise` and `byre run` with a real herd: control over sockets, and the refusal of duplicate workers.
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -49,7 +49,7 @@ async function start(t: { teardown(fn: () => unknown): void }, ...args: string[]
   return node
 }
 
-t.test('a herd is asked, controlled and watched over its socket, and leaves nothing behind', async (t) => {
+t.test('status, control and events work over the socket, which is removed at the end', async (t) => {
   const node = await start(t, 'supervise')
   t.same(readdirSync(sockets), ['_all.sock'])
   const socket = join(sockets, '_all.sock')
@@ -84,7 +84,7 @@ t.test('a herd is asked, controlled and watched over its socket, and leaves noth
 })
 
 t.test(
-  'a second supervise of the group, and a worker that is live elsewhere, are refused with the pid',
+  'a second supervisor of a group, and a worker that runs elsewhere, are refused with the pid',
   async (t) => {
     const node = await start(t, 'supervise', '--group', 'core')
     const pid = new RegExp(`pid ${node.pid} `)
@@ -98,7 +98,7 @@ t.test(
       t.match(stderr, /a worker runs once per herd on a host, and 'db' is running in pid/)
       t.match(stderr, pid)
     }
-    t.same(readdirSync(sockets), ['core.sock'], 'the refused ones have left no socket')
+    t.same(readdirSync(sockets), ['core.sock'], 'the refused processes have left no socket')
     const alone = await start(t, 'run', 'mail')
     t.same(readdirSync(sockets), ['core.sock', 'run-mail.sock'])
     t.match(await byre('status'), { code: 0, stdout: /shop\/core [^]*shop\/run-mail / })
@@ -109,13 +109,13 @@ t.test(
   },
 )
 
-t.test('a worker that lives under another run directory of this host is refused with the pid', async (t) => {
+t.test('a worker that runs under another run directory of this host is refused with the pid', async (t) => {
   const elsewhere = join(runtime, 'other')
   const state = join(runtime, 'state')
   const node = await start(t, 'supervise', '--group', 'core')
   const config = join(cwd, 'byre.config.json')
   const placesOf = (run: string, stateHome: string) => ({ XDG_RUNTIME_DIR: run, XDG_STATE_HOME: stateHome })
-  // A unit's RUNTIME_DIRECTORY and STATE_DIRECTORY beside an operator's shell, and the same state directory.
+  // The RUNTIME_DIRECTORY and STATE_DIRECTORY of a unit differ from those of a shell; also with an equal state directory.
   for (const [places, line] of [
     [placesOf(elsewhere, join(runtime, 'state2')), ['supervise']],
     [placesOf(elsewhere, join(runtime, 'state2')), ['run', 'db']],
@@ -131,7 +131,7 @@ t.test('a worker that lives under another run directory of this host is refused 
     t.match(stderr, new RegExp(`'db' is running in pid ${node.pid} \\(group core\\)`), line.join(' '))
   }
   const crumb = join(state, 'byre', 'shop', 'core.breadcrumb')
-  t.match(JSON.parse(readFileSync(crumb, 'utf8')), { pid: node.pid }, 'nobody else wrote its files')
+  t.match(JSON.parse(readFileSync(crumb, 'utf8')), { pid: node.pid }, 'no other process wrote its files')
   t.match(await runCleanNode([bin, 'stop', 'db', '--config', config], { cwd, env }), { code: 0 })
   const own = placesOf(elsewhere, state)
   const again = await runCleanNode([bin, 'supervise', '--group', 'core'], { cwd, env: own })
@@ -139,14 +139,14 @@ t.test('a worker that lives under another run directory of this host is refused 
   const other = startCleanNode([bin, 'run', 'db', '--log-format', 'json'], { cwd, env: own })
   t.teardown(() => other.kill())
   await other.stdout.next('"ready"')
-  t.pass('what is stopped there may run here')
+  t.pass('a worker that is stopped there can run here')
   for (const process of [other, node]) {
     process.child.kill('SIGTERM')
     t.same(await process.exit, { code: 0, signal: null })
   }
 })
 
-t.test('a herd of the same name from another config, in other directories, is no concern', async (t) => {
+t.test('a herd with the same name from another config in other directories is allowed', async (t) => {
   const node = await start(t, 'supervise')
   const folder = join(runtime, 'copy')
   cpSync(cwd, folder, { recursive: true })
@@ -156,37 +156,40 @@ t.test('a herd of the same name from another config, in other directories, is no
   await twin.stdout.next('"ready"')
   await Promise.all([twin.kill(), node.kill()])
   const next = await start(t, 'supervise')
-  t.pass('the mark of a killed process is gone with it')
+  t.pass('the mark of a killed process is gone')
   await next.kill()
 })
 
-t.test('a herd split over processes on the embedded bus is told once that the bus is private', async (t) => {
-  writeFileSync(
-    join(cwd, 'split.json'),
-    JSON.stringify({
-      name: 'split',
-      workers: { a: { ...worker, group: 'one' }, b: { ...worker, group: 'two' } },
-    }),
-  )
-  for (const [line, topics] of [
-    [['supervise', '--group', 'core'], ['report.>']],
-    [['supervise', '--config', 'split.json', '--group', 'one'], undefined],
-    [['run', 'b', '--config', 'split.json'], undefined],
-    [['supervise', '--config', 'split.json'], 'no warning'],
-  ] as const) {
-    const node = await start(t, ...line)
-    const told = node.stdout.all.filter((text) => text.includes('"private-bus"'))
-    t.equal(told.length, topics === 'no warning' ? 0 : 1, line.join(' '))
-    for (const text of told) {
-      t.match(text, /that workers publish or subscribe to in code, crosses to other processes/)
-      t.same((JSON.parse(text) as { topics?: string[] }).topics, topics)
+t.test(
+  'a herd that is split over processes on the embedded bus logs one warning that the bus is private',
+  async (t) => {
+    writeFileSync(
+      join(cwd, 'split.json'),
+      JSON.stringify({
+        name: 'split',
+        workers: { a: { ...worker, group: 'one' }, b: { ...worker, group: 'two' } },
+      }),
+    )
+    for (const [line, topics] of [
+      [['supervise', '--group', 'core'], ['report.>']],
+      [['supervise', '--config', 'split.json', '--group', 'one'], undefined],
+      [['run', 'b', '--config', 'split.json'], undefined],
+      [['supervise', '--config', 'split.json'], 'no warning'],
+    ] as const) {
+      const node = await start(t, ...line)
+      const warnings = node.stdout.all.filter((text) => text.includes('"private-bus"'))
+      t.equal(warnings.length, topics === 'no warning' ? 0 : 1, line.join(' '))
+      for (const text of warnings) {
+        t.match(text, /do not reach other processes of the herd/)
+        t.same((JSON.parse(text) as { topics?: string[] }).topics, topics)
+      }
+      node.child.kill('SIGTERM')
+      await node.exit
     }
-    node.child.kill('SIGTERM')
-    await node.exit
-  }
-})
+  },
+)
 
-t.test('the socket of a killed supervise is replaced by the next', async (t) => {
+t.test('the next supervisor replaces the socket of a killed one', async (t) => {
   const first = await start(t, 'supervise')
   await first.kill()
   t.same(readdirSync(sockets), ['_all.sock'])
@@ -195,14 +198,14 @@ t.test('the socket of a killed supervise is replaced by the next', async (t) => 
   await second.kill()
 })
 
-t.test('two that start at once over one worker: exactly one goes on', async (t) => {
+t.test('of two processes that start with the same worker, exactly one continues', async (t) => {
   const lines = [
     ['supervise', '--group', 'core'],
     ['run', 'db'],
   ]
   const nodes = lines.map((line) => startCleanNode([bin, ...line, '--log-format', 'json'], { cwd, env }))
   t.teardown(() => Promise.all(nodes.map((node) => node.kill())))
-  const ended = await eventually('one of them to give way', () =>
+  const ended = await eventually('one of them to end', () =>
     nodes.find((node) => node.child.exitCode !== null),
   )
   const [stays] = nodes.filter((node) => node !== ended)

@@ -103,7 +103,7 @@ if (noRedis === false) {
       const half = await byre(a, ['status', ...bus])
       b.signal('SIGCONT')
       t.equal(half.code, 4)
-      t.match(half.err, new RegExp(`/_all/${b.pid} did not answer`))
+      t.match(half.err, new RegExp(`/_all/${b.pid} did not reply`))
       t.same(await b.stop(), { code: 0, signal: null })
       const alone = await byre(a, ['status', ...bus])
       t.equal(alone.code, 0, `one that stopped is not missed: ${alone.err}`)
@@ -164,7 +164,7 @@ if (noRedis === false) {
     const off = await startHerd(t, { config: { name: 'off', bus: server.url }, workers: { one: IDLE } })
     const none = await byre(off, ['status', '--bus', server.url])
     t.equal(none.code, 4)
-    t.match(none.err, /nobody answered/)
+    t.match(none.err, /no reply/)
     const on = await startHerd(t, {
       config: { bus: server.url, control: { overRedis: 'unsigned' } },
       workers: { one: IDLE },
@@ -203,12 +203,15 @@ if (noRedis === false) {
     await herd.line({ event: 'fleet-control' })
     const refused = await byre(herd, ['status', '--bus', url])
     t.equal(refused.code, 2)
-    t.match(refused.err, /password on the command line/)
+    t.match(refused.err, /--bus with a password/)
     t.notMatch(refused.err + refused.out, /geheim/)
     const file = join(herd.folder, 'bus-url')
     writeFileSync(file, `${url}\n`)
     chmodSync(file, 0o644)
-    t.match(await byre(herd, ['status', '--bus', `@${file}`]), { code: 2, err: /other users may read it/ })
+    t.match(await byre(herd, ['status', '--bus', `@${file}`]), {
+      code: 2,
+      err: /other users can access the file/,
+    })
     chmodSync(file, 0o600)
     t.equal((await byre(herd, ['status', '--bus', `@${file}`])).code, 0)
     const plain = `redis://127.0.0.1:${server.port}`

@@ -55,7 +55,7 @@ t.test('an interrupted swap', { skip: systemdMissing() }, async (t) => {
       t.same(await up(), [GROUP])
       await systemd.must(['systemctl', 'kill', '-s', signal, unit])
       const lines = await systemd.journalWith(/rolled back, 3 units as before/, '-u', unit)
-      t.ok(lines.some((line) => line['MESSAGE']?.includes(`asked to stop by SIG${signal}`)))
+      t.ok(lines.some((line) => line['MESSAGE']?.includes(`interrupted by SIG${signal}`)))
       await systemd.becomes(unit, 'ActiveState', 'failed')
       t.equal(await systemd.property(unit, 'ExecMainStatus'), '1')
       t.same(await up(), SINGLE)

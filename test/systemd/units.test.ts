@@ -154,7 +154,7 @@ t.test('byre units writes what it made and nothing that is not its own', async (
   writeFileSync(join(out, 'byre-h@theirs.service'), '[Service]\n')
   t.match(await units('--out', out), {
     code: 0,
-    stderr: /^byre: no longer made [^,]*, but still in [^:]*: byre-h@gone\.service\. Run/,
+    stderr: /^byre: units in '[^']*' that this config no longer generates: byre-h@gone\.service\. Run/,
   })
   for (const name of ['gone', 'theirs']) rmSync(join(out, `byre-h@${name}.service`))
   t.same(readdirSync(out).toSorted(), [

@@ -1,4 +1,4 @@
-// `byre audit`: measures entries, answers questions about them, and gates them on byre.floor.json.
+// `byre audit`: measures the imports of entries, reports on them, and checks them against byre.floor.json.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -19,23 +19,23 @@ import { list, text, wholeNumber } from '../flag-values.ts'
 import type { FlagValues } from '../flags.ts'
 import { columns, print, printError } from '../io.ts'
 
-/** Twice the step of an audit: the gate asks which packages are heavy, not what each module costs, and is 3 s faster
- *  over 1200 modules. The budget is judged on runs without the probe. */
+/** Twice the step of a normal audit. The gate needs only the heavy packages and not the cost of each module, and this saves
+ *  3 s for 1200 modules. The budget is checked on runs without the probe. */
 const GATE_THRESHOLD_BYTES = 128 * 1024
 
-/** Audits each entry in turn; 0, or 3 when --check found a broken rule. */
+/** Audits the entries one after the other. Returns 0, or 3 when --check finds a broken rule. */
 export async function audit(names: readonly string[], flags: FlagValues): Promise<ExitCode> {
   const cwd = process.cwd()
   const floorPath = resolve(cwd, text(flags, 'floor') ?? FLOOR_FILE)
   const checking = flags['check'] === true
-  // Read before minutes are spent: a broken file is said at once.
+  // Read first, so that an invalid file is reported before an audit of several minutes.
   const floor = checking || flags['update'] === true ? readFloorFile(floorPath, !checking) : undefined
   const base = readBase(text(flags, 'diff'))
   const wanted = names.length > 0 ? names : Object.keys(floor?.entries ?? {})
   if (wanted.length === 0)
     throw new ByreError(
       'BYRE_USAGE',
-      `Cannot audit nothing: name an entry, or record one with --update in ${floorPath}.`,
+      `Cannot audit: no entry is given and ${floorPath} has none. Pass an entry, or record one with --update.`,
     )
 
   const entries = await Promise.all(wanted.map((name) => findEntry(name, cwd)))
@@ -75,10 +75,10 @@ function optionsOf(
   return {
     entries: [entry],
     signal,
-    // A check needs no proofs, and plain runs only where a ceiling stands.
+    // A check needs no proofs, and several plain runs only with a ceiling.
     runs: runs ?? (checking && !ceiling ? 1 : 5),
     proofs: proofs ?? (checking ? 0 : 10),
-    // What is recorded and what is checked are sampled alike: a package near the limit must not change sides between.
+    // --update and --check use the same step, so that a package near the limit does not change sides between them.
     ...(checking || flags['update'] === true ? { thresholdBytes: GATE_THRESHOLD_BYTES } : {}),
     cut: [...list(flags, 'cut'), ...why],
     whatIf: flags['whatIf'] === undefined ? [] : [text(flags, 'whatIf')!],
@@ -94,7 +94,7 @@ function optionsOf(
   }
 }
 
-/** A file, a worker of the config, a package, a bin, or `byre`. */
+/** Resolves a file, a worker of the config, a package, a bin, or `byre`. */
 async function findEntry(name: string, cwd: string): Promise<Entry> {
   if (name === 'byre') return entryOfFile(name, fileURLToPath(ownFile('bin.js')))
   try {
@@ -110,7 +110,7 @@ async function findEntry(name: string, cwd: string): Promise<Entry> {
   }
 }
 
-/** The module of a worker of the config in this folder; undefined when there is no config or no such worker. */
+/** Finds the module of a worker of the config in this folder. Returns undefined without a config or such a worker. */
 async function findWorker(
   name: string,
   cwd: string,
@@ -141,7 +141,7 @@ function judgeAll(
       exists: (packageName) => packageName.startsWith('node:') || packageExists(packageName, cwd),
     })
     return block === undefined
-      ? { ...verdict, notes: [`${name} has no block yet; record it with --update`, ...verdict.notes] }
+      ? { ...verdict, notes: [`${name} is not recorded yet; record it with --update`, ...verdict.notes] }
       : verdict
   })
 }
@@ -186,14 +186,14 @@ async function writeFiles(result: AuditResult, flags: FlagValues): Promise<void>
   }
 }
 
-/** One line that is overwritten, on a terminal only. */
+/** Shows one line that is overwritten. Only on a terminal. */
 function showProgress({ stage, done, total, leftMs }: AuditProgress): void {
   if (!process.stderr.isTTY) return
   const left = leftMs === undefined || done === total ? '' : `, ${Math.ceil(leftMs / 1000)} s left`
   process.stderr.write(`\r\x1b[K${stage}: ${done} of ${total}${left}`)
 }
 
-/** The first Ctrl-C or SIGTERM keeps what has been measured and cleans up, the second ends. */
+/** The first Ctrl-C or SIGTERM ends the audit with the results so far; the second one ends the process. */
 function interruptible(): { readonly signal: AbortSignal; readonly release: () => void } {
   const controller = new AbortController()
   const abort = (): void => {
@@ -201,7 +201,7 @@ function interruptible(): { readonly signal: AbortSignal; readonly release: () =
     controller.abort(
       new ByreError(
         'BYRE_AUDIT_INTERRUPTED',
-        'Cannot finish the audit: it was interrupted before anything could be kept. Run it again.',
+        'Cannot finish the audit: it was interrupted before the first result. Run it again.',
       ),
     )
   }
@@ -221,13 +221,13 @@ function readBase(path: string | undefined): AuditResult | undefined {
   } catch (cause) {
     throw new ByreError(
       'BYRE_USAGE',
-      `Cannot compare with '${path}': it must be what byre audit --json printed, got ${(cause as Error).message}. Record it anew.`,
+      `Cannot compare with '${path}': it must be an output of byre audit --json (${(cause as Error).message}). Record it again.`,
       { cause },
     )
   }
   throw new ByreError(
     'BYRE_USAGE',
-    `Cannot compare with '${path}': it must be what byre audit --json printed, got another JSON. Record it anew.`,
+    `Cannot compare with '${path}': it must be an output of byre audit --json, got other JSON. Record it again.`,
   )
 }
 

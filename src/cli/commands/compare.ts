@@ -1,4 +1,4 @@
-// `byre compare`: two result files, one verdict.
+// `byre compare`: compares two result files of byre measure.
 
 import { readFileSync } from 'node:fs'
 import { isRecord } from '../../base/check.ts'
@@ -10,7 +10,7 @@ import { compareText } from '../../report/compare-text.ts'
 import type { FlagValues } from '../flags.ts'
 import { columns, print } from '../io.ts'
 
-/** 0, or 3 with `--fail-on worse` when a figure is worse. */
+/** Returns 0, or 3 with `--fail-on worse` when a metric is worse. */
 export async function compareCommand(files: readonly string[], flags: FlagValues): Promise<ExitCode> {
   const comparison = compare(readResult(files[0]!), readResult(files[1]!))
   if (flags['json'] === true) await print(`${JSON.stringify(comparison, undefined, 2)}\n`)
@@ -26,7 +26,7 @@ function readResult(path: string): MeasureResult {
   } catch (cause) {
     throw new ByreError(
       'BYRE_USAGE',
-      `Cannot compare '${path}': it must be a result of byre measure, got ${(cause as Error).message}. Give a result-LABEL.json.`,
+      `Cannot compare '${path}': it must be a result of byre measure (${(cause as Error).message}). Pass a result-LABEL.json.`,
       { cause },
     )
   }
@@ -34,6 +34,6 @@ function readResult(path: string): MeasureResult {
     return value as unknown as MeasureResult
   throw new ByreError(
     'BYRE_USAGE',
-    `Cannot compare '${path}': it must be a result of byre measure of version 1, got another JSON. Give a result-LABEL.json.`,
+    `Cannot compare '${path}': it must be a result of byre measure with version 1, got other JSON. Pass a result-LABEL.json.`,
   )
 }

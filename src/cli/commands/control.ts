@@ -1,4 +1,4 @@
-// `byre start, stop, restart, wake, sleep, move, log-level <worker>`: one command to the process that has the worker.
+// `byre start, stop, restart, wake, sleep, move, log-level <worker>`: sends a command to the process that hosts the worker.
 
 import { ByreError } from '../../base/errors.ts'
 import { EXIT } from '../../base/exit-codes.ts'
@@ -6,15 +6,14 @@ import { isRecord } from '../../base/check.ts'
 import { ask, survey } from '../../control/client.ts'
 import type { Reached } from '../../control/client.ts'
 import type { ControlAction, ControlOk, ControlRefused } from '../../herd/status.ts'
-import { findSockets, noSupervisor } from '../control-client.ts'
+import { findSockets, noSupervisor, userName } from '../control-client.ts'
 import type { ControlFlags } from '../control-client.ts'
 import { exitCodeOf } from '../exit.ts'
 import { print, printError } from '../io.ts'
-import { userName } from '../user-name.ts'
 
-const ANSWER_MS = 5000
+const REPLY_TIMEOUT_MS = 5000
 
-/** Sends `action` and prints the worker's new state, or with --json the reply; 0, or by the code of the refusal. */
+/** Sends `action` and prints the worker's new state, or the reply with --json. Returns 0, or the exit code of the refusal. */
 export async function control(
   action: ControlAction,
   worker: string,
@@ -22,13 +21,7 @@ export async function control(
   flags: ControlFlags,
 ): Promise<number> {
   if (flags.bus !== undefined)
-    return (await import('../fleet-commands.ts')).fleetControl(
-      action,
-      worker,
-      args,
-      flags,
-      `cli:${userName()}`,
-    )
+    return (await import('../fleet.ts')).fleetControl(action, worker, args, flags, `cli:${userName()}`)
   const { socketPath, status } = await findHost(worker, flags)
   const body = { by: `cli:${userName()}`, ...(args === undefined ? {} : { args }) }
   const path = `/workers/${encodeURIComponent(worker)}/${action}`
@@ -36,7 +29,7 @@ export async function control(
     method: 'POST',
     path,
     body: JSON.stringify(body),
-    timeoutMs: ANSWER_MS,
+    timeoutMs: REPLY_TIMEOUT_MS,
   })
   const reply = parseReply(answer.body)
   if (flags.json === true) await print(`${JSON.stringify({ version: 1, ...reply })}\n`)
@@ -50,17 +43,18 @@ export async function control(
   return EXIT.ok
 }
 
-/** The only process that has `worker`. Throws BYRE_WORKER_UNKNOWN with the names there are, BYRE_USAGE when two have it. */
+/** Finds the process that hosts `worker`. Throws BYRE_WORKER_UNKNOWN with the known names, and BYRE_USAGE when two processes
+ *  host it. */
 export async function findHost(worker: string, flags: ControlFlags): Promise<Reached> {
   const sockets = await findSockets(flags)
   if (sockets.paths.length === 0) throw noSupervisor(sockets, flags.group)
-  const { reached, unreachable } = await survey(sockets.paths, ANSWER_MS)
+  const { reached, unreachable } = await survey(sockets.paths, REPLY_TIMEOUT_MS)
   const [first, second] = reached.filter(({ status }) => status.workers.some(({ name }) => name === worker))
   if (second !== undefined) {
     const groups = `groups ${first!.status.group} and ${second.status.group}`
     throw new ByreError(
       'BYRE_USAGE',
-      `Cannot tell which '${worker}' is meant: ${groups} have one. Pass --group.`,
+      `Cannot select worker '${worker}': it is ambiguous, since ${groups} both have it. Pass --group.`,
     )
   }
   if (first !== undefined) return first
@@ -89,7 +83,7 @@ function parseReply(text: string): ControlOk | ControlRefused {
     return value as unknown as ControlRefused
   throw new ByreError(
     'BYRE_CONTROL_UNREACHABLE',
-    'Cannot understand the answer of the supervisor: it is of another version. Use the byre it was started with.',
+    'Cannot read the reply of the supervisor: it has another version. Use the version of byre that started it.',
   )
 }
 

@@ -1,4 +1,4 @@
-// `byre supervise --explain`: what the config means, without starting anything.
+// `byre supervise --explain`: explains the config without starting anything.
 
 import { ByreError } from '../../base/errors.ts'
 import { EXIT } from '../../base/exit-codes.ts'
@@ -8,7 +8,8 @@ import { hostedWorkers } from '../../herd/worker-set.ts'
 import { columns, print } from '../io.ts'
 import type { SuperviseFlags } from './supervise.ts'
 
-/** Prints start and stop order and restart delays of what `supervise` would host with the same flags; 0. Throws BYRE_CONFIG_*, BYRE_USAGE. */
+/** Prints the start order, stop order and restart delays of the workers that `supervise` would host with the same flags.
+ *  Returns 0. Throws BYRE_CONFIG_* and BYRE_USAGE. */
 export async function explain(flags: SuperviseFlags): Promise<number> {
   const { config: file, group, only } = flags
   const herd = await loadHerd({ cwd: process.cwd(), ...(file === undefined ? {} : { file }) })

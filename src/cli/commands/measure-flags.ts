@@ -1,4 +1,4 @@
-// The flags of `byre measure`, checked, as what measure() takes.
+// Checks the flags of `byre measure` and converts them to the options of measure().
 
 import { join, resolve } from 'node:path'
 import { parseBytes } from '../../base/bytes.ts'
@@ -21,9 +21,9 @@ const CEILINGS: Readonly<Record<string, MetricName>> = {
   uss: 'ussBytes',
 }
 const DEFAULT_INTERVAL_MS = 150
-const MOST_RUNS = 1000
+const MAX_RUNS = 1000
 
-/** Throws BYRE_USAGE naming the flag that is wrong. */
+/** Throws BYRE_USAGE with the name of the invalid flag. */
 export function readMeasureFlags(lines: readonly string[], flags: FlagValues, cwd: string): MeasureRequest {
   const matrix = text(flags, 'matrix')
   const lanes = readLanes(matrix === undefined ? lines : ['matrix'], list(flags, '--'))
@@ -38,8 +38,8 @@ export function readMeasureFlags(lines: readonly string[], flags: FlagValues, cw
     lanes,
     cwd,
     env: process.env,
-    runs: wholeNumber(flags, 'runs', 1, MOST_RUNS) ?? 1,
-    warmups: wholeNumber(flags, 'warmup', 0, MOST_RUNS) ?? 0,
+    runs: wholeNumber(flags, 'runs', 1, MAX_RUNS) ?? 1,
+    warmups: wholeNumber(flags, 'warmup', 0, MAX_RUNS) ?? 0,
     phases: readPhases(list(flags, 'phases'), prepare !== undefined),
     ...(prepare === undefined ? {} : { prepare }),
     ...(cleanup === undefined ? {} : { cleanup }),
@@ -59,17 +59,17 @@ export function readMeasureFlags(lines: readonly string[], flags: FlagValues, cw
   }
 }
 
-function readLanes(lines: readonly string[], behind: readonly string[]): Lane[] {
-  if (lines.length > 0 && behind.length > 0)
+function readLanes(lines: readonly string[], passed: readonly string[]): Lane[] {
+  if (lines.length > 0 && passed.length > 0)
     throw new ByreError(
       'BYRE_USAGE',
-      `Cannot measure both '${lines[0]}' and what stands behind '--': give quoted shell lines, or one command behind '--'.`,
+      `Cannot measure both '${lines[0]}' and the command after '--'. Pass either quoted shell commands or one command after '--'.`,
     )
-  if (behind.length > 0) return [{ name: behind.join(' ').slice(0, 60), command: behind }]
+  if (passed.length > 0) return [{ name: passed.join(' ').slice(0, 60), command: passed }]
   if (lines.length === 0)
     throw new ByreError(
       'BYRE_USAGE',
-      "Cannot measure nothing: give a command behind '--', or quoted shell lines.",
+      "Cannot measure: no command is given. Pass a command after '--', or quoted shell commands.",
     )
   const names = lines.map((line) => line.slice(0, 60))
   return lines.map((line, i) => ({
@@ -82,13 +82,13 @@ function readLabel(given: string | undefined, lanes: readonly Lane[]): string {
   if (given !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(given))
     throw new ByreError(
       'BYRE_USAGE',
-      `Cannot use --label: it must be letters, digits, '.', '_' and '-', got '${given}'.`,
+      `Cannot use --label: it must have 1 to 100 letters, digits, '.', '_' or '-' and begin with a letter or digit, got '${given}'.`,
     )
-  const made = lanes[0]!.name
+  const derived = lanes[0]!.name
     .replace(/[^A-Za-z0-9]+/g, '-')
     .replace(/^-|-$/g, '')
     .slice(0, 40)
-  return given ?? (made === '' ? 'command' : made)
+  return given ?? (derived === '' ? 'command' : derived)
 }
 
 function readContainer(image: string | undefined): Pick<MeasureOptions, 'container'> {
@@ -97,7 +97,7 @@ function readContainer(image: string | undefined): Pick<MeasureOptions, 'contain
   if (engine === undefined)
     throw new ByreError(
       'BYRE_UNSUPPORTED',
-      'Cannot use --container: neither docker nor podman is in PATH. Install one, or measure without it.',
+      'Cannot use --container: neither docker nor podman is in PATH. Install one of them, or omit the flag.',
     )
   return { container: { engine, image: image === 'default' ? defaultImage() : image } }
 }
@@ -113,7 +113,7 @@ function readPhases(given: readonly string[], hasPrepare: boolean): Phase[] {
   if (phases.includes('cold') && !hasPrepare)
     throw new ByreError(
       'BYRE_USAGE',
-      'Cannot use --phases cold: what makes a run cold is --prepare, and none is given.',
+      'Cannot use --phases cold without --prepare, which makes a run cold. Pass --prepare.',
     )
   return (['cold', 'warm'] as const).filter((phase) => phases.includes(phase))
 }

@@ -1,4 +1,4 @@
-// What is seen while a command is measured: its own output, and on a terminal one line that is overwritten.
+// The view during a measurement: the output of the command and, on a terminal, a status line that is overwritten.
 
 import { formatMegabytes } from '../../base/bytes.ts'
 import type { MeasureEvent } from '../../measure/measure.ts'

@@ -1,4 +1,4 @@
-// `byre measure --matrix FILE`: rounds of interleaved runs until every variant is decided or its retries are used up.
+// `byre measure --matrix FILE`: interleaved runs in rounds, until each variant is decided or has used its retries.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ export interface MatrixRun {
   readonly jsonOnly: boolean
 }
 
-/** 0 when the baseline ran; what was kept is in the table. 1 when the baseline failed or it was interrupted. */
+/** Returns 0 when all runs of the baseline succeeded, and 1 when one failed or there was none. */
 export async function measureMatrix({
   file,
   request,
@@ -85,7 +85,7 @@ function readJson(file: string): unknown {
   } catch (cause) {
     throw new ByreError(
       'BYRE_USAGE',
-      `Cannot use --matrix: '${file}' must be a JSON file, got ${(cause as Error).message}.`,
+      `Cannot use --matrix: '${file}' must be a JSON file (${(cause as Error).message}).`,
       { cause },
     )
   }

@@ -1,24 +1,26 @@
-// `byre measure`: from the command line to a measurement, its files and its exit code.
+// `byre measure`: measures commands, writes the result files and returns the exit code.
 
-import { basename } from 'node:path'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { EXIT, type ExitCode } from '../../base/exit-codes.ts'
 import { ByreError } from '../../base/errors.ts'
 import { addonWarning } from '../../measure/container.ts'
 import { measure } from '../../measure/measure.ts'
 import type { MeasureResult } from '../../measure/result.ts'
 import { measureText } from '../../report/measure-text.ts'
+import { text } from '../flag-values.ts'
 import type { FlagValues } from '../flags.ts'
 import { columns, print, printError } from '../io.ts'
 import { readMeasureFlags } from './measure-flags.ts'
-import { writeMeasureFiles } from './measure-files.ts'
+import type { MeasureRequest } from './measure-flags.ts'
 import { createLiveView } from './measure-live.ts'
 
-/** 0 when every run exited 0 and verified, 1 when one did not, 3 when the ceiling was broken. */
+/** Returns 0 when every run exited with 0 and was verified, 1 when one did not, and 3 when the ceiling was exceeded. */
 export async function measureCommand(lines: readonly string[], flags: FlagValues): Promise<ExitCode> {
   if (flags['matrix'] !== undefined && (lines.length > 0 || flags['--'] !== undefined))
     throw new ByreError(
       'BYRE_USAGE',
-      'Cannot measure: --matrix names its commands in its file, give no other.',
+      'Cannot use --matrix with a command: the commands are in the matrix file. Omit the command.',
     )
   const request = readMeasureFlags(lines, flags, process.cwd())
   const { container } = request
@@ -63,12 +65,53 @@ export async function measureCommand(lines: readonly string[], flags: FlagValues
   return result.ok && problems.length === 0 ? EXIT.ok : EXIT.failed
 }
 
-/** Everything but the timelines, which are in the files. */
+/** Writes the files of a measurement. A failed write does not prevent the others; the messages of all failures are
+ *  returned. */
+async function writeMeasureFiles(
+  result: MeasureResult,
+  request: Pick<MeasureRequest, 'outDir' | 'label'>,
+  flags: FlagValues,
+): Promise<string[]> {
+  const problems: string[] = []
+  const write = (path: string, content: () => string): void => {
+    try {
+      mkdirSync(dirname(path), { recursive: true })
+      const part = `${path}.part`
+      writeFileSync(part, content())
+      renameSync(part, path) // Readers such as the textfile collector never see a partial file.
+    } catch (error) {
+      problems.push(`Cannot write ${path}: ${(error as Error).message}.`)
+    }
+  }
+  write(
+    join(request.outDir, `result-${request.label}.json`),
+    () => `${JSON.stringify(result, undefined, 1)}\n`,
+  )
+  const html = text(flags, 'html')
+  if (html !== undefined) {
+    const { measureHtml } = await import('../../report/measure-html.ts')
+    write(html, () => measureHtml(result))
+  }
+  const markdown = text(flags, 'markdown')
+  if (markdown !== undefined) {
+    const { measureMarkdown } = await import('../../report/measure-markdown.ts')
+    write(markdown, () => measureMarkdown(result))
+  }
+  const prometheus = text(flags, 'prometheus')
+  if (prometheus !== undefined) {
+    const { measurePrometheus } = await import('../../report/measure-prometheus.ts')
+    write(prometheus, () => measurePrometheus(result))
+  }
+  return problems
+}
+
+/** The result without the timelines, which are in the files. */
 function forOneLine(result: MeasureResult): MeasureResult {
   return { ...result, runs: result.runs.map(({ timeline: _timeline, ...run }) => run) }
 }
 
-/** The first Ctrl-C or SIGTERM goes to the command, and the report is still written; the second kills its whole tree. */
+/** The first Ctrl-C or SIGTERM goes to the command, and the report is still written. The second one kills the process tree of
+ *  the command. */
 function interruptible(): {
   readonly signals: { readonly interrupt: AbortSignal; readonly kill: AbortSignal }
   readonly release: () => void

@@ -1,4 +1,4 @@
-// `byre profile <worker>`: who uses the loop that the worker lives in.
+// `byre profile <worker>`: shows which workers use the event loop or the heap of the worker's process or thread.
 
 import { parseDurationMs } from '../../base/durations.ts'
 import { ByreError } from '../../base/errors.ts'
@@ -16,14 +16,17 @@ export interface ProfileFlags extends ControlFlags {
   readonly heap?: boolean
 }
 
-/** The profiler starts, stops and is attributed within this, ms, beside its window. */
-const EXTRA_MS = 30_000
+/** Time limit for starting and stopping the profiler and for the attribution, in addition to the window. */
+const OVERHEAD_MS = 30_000
 
-/** Prints the shares, or the report with --json; 0, or by the code of the refusal. */
+/** Prints the shares of the workers, or the report with --json. Returns 0, or the exit code of the refusal. */
 export async function profile(worker: string, flags: ProfileFlags): Promise<number> {
   const windowMs = parseDurationMs(flags.cpu ?? '5s')
   if (windowMs === undefined)
-    throw new ByreError('BYRE_USAGE', `Cannot profile for '${flags.cpu}': it is no duration such as 5s.`)
+    throw new ByreError(
+      'BYRE_USAGE',
+      `Cannot use --cpu: it must be a duration such as 5s, got '${flags.cpu}'.`,
+    )
   const { socketPath, status } = await findHost(worker, flags)
   const place = status.workers.find(({ name }) => name === worker)?.placement
   const kind = flags.heap === true ? 'heap' : 'cpu'
@@ -32,7 +35,7 @@ export async function profile(worker: string, flags: ProfileFlags): Promise<numb
     method: 'POST',
     path: '/profile',
     body,
-    timeoutMs: windowMs + EXTRA_MS,
+    timeoutMs: windowMs + OVERHEAD_MS,
   })
   const reply = JSON.parse(answer.body) as ProfileReport | ControlRefused
   if ('error' in reply) {

@@ -1,4 +1,4 @@
-// `byre status`: the workers of every process of the herd that answers.
+// `byre status`: shows the workers of all reachable processes of the herd.
 
 import { EXIT } from '../../base/exit-codes.ts'
 import type { ExitCode } from '../../base/exit-codes.ts'
@@ -6,20 +6,19 @@ import { statusTable } from '../../report/status-table.ts'
 import { survey } from '../../control/client.ts'
 import type { Survey } from '../../control/client.ts'
 import { STATUS_VERSION } from '../../herd/status.ts'
-import { findSockets, noSupervisor } from '../control-client.ts'
+import { findSockets, noSupervisor, userName } from '../control-client.ts'
 import type { ControlFlags } from '../control-client.ts'
 import { columns, print, printError } from '../io.ts'
-import { userName } from '../user-name.ts'
 
-const ANSWER_MS = 5000
+const REPLY_TIMEOUT_MS = 5000
 
-/** Prints the table, or with --json `{version, herd, supervisors, unreachable}`; 0 all well, 1 a worker is quarantined, 4 unreachable. */
+/** Prints the table, or `{version, herd, supervisors, unreachable}` with --json. Returns 0, 1 when a worker is quarantined,
+ *  or 4 when a process is unreachable. */
 export async function status(flags: ControlFlags): Promise<number> {
-  if (flags.bus !== undefined)
-    return (await import('../fleet-commands.ts')).fleetStatus(flags, `cli:${userName()}`)
+  if (flags.bus !== undefined) return (await import('../fleet.ts')).fleetStatus(flags, `cli:${userName()}`)
   const sockets = await findSockets(flags)
   if (sockets.paths.length === 0 && flags.json !== true) throw noSupervisor(sockets, flags.group)
-  const found = await survey(sockets.paths, ANSWER_MS)
+  const found = await survey(sockets.paths, REPLY_TIMEOUT_MS)
   const supervisors = found.reached.map((r) => r.status)
   const herd = sockets.herd ?? supervisors[0]?.herd
   if (flags.json === true) {
@@ -36,7 +35,7 @@ export async function status(flags: ControlFlags): Promise<number> {
   return exitCode(found)
 }
 
-/** Quarantined outweighs unreachable: it is the one that needs somebody. */
+/** A quarantined worker takes precedence over an unreachable process, since it needs an operator. */
 function exitCode({ reached, unreachable }: Survey): ExitCode {
   const workers = reached.flatMap(({ status }) => status.workers)
   if (workers.some(({ state }) => state === 'quarantined')) return EXIT.failed

@@ -1,4 +1,4 @@
-// `byre supervise` and `byre run`: hosts workers until they are done or told to stop. Top to bottom is the start-up.
+// `byre supervise` and `byre run`: host workers until they are done or stopped. supervise() is the start-up sequence.
 
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -45,10 +45,10 @@ export interface SuperviseFlags {
   readonly worker?: string
 }
 
-// The guards replace process.exit while workers are hosted; the second signal must still end the process at once.
+// byre replaces process.exit while it hosts workers. The second signal must still end the process at once.
 const exitNow = process.exit.bind(process)
 
-/** Hosts until everything is down, then ends the process. Rejects when nothing could be started. */
+/** Hosts workers until all have ended, then exits the process. Rejects when the start fails. */
 export async function supervise(flags: SuperviseFlags): Promise<never> {
   const spawnMs = Math.round(performance.nodeTiming.bootstrapComplete)
   const importsMs = elapsedSince(spawnMs)
@@ -56,7 +56,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   const cwd = process.cwd()
   const herd = await loadHerd({ cwd, ...(flags.config === undefined ? {} : { file: flags.config }) })
   const configMs = elapsedSince(spawnMs + importsMs)
-  const hosting = whatToHost(herd, flags)
+  const hosting = selectWorkers(herd, flags)
   const places = readPlaces()
   const socketPath =
     flags.socket === undefined
@@ -70,16 +70,16 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   const stateFolder = `${stateDirectory(places)}/${herd.name}`
   const manager = await connectServiceManager(herd, hosting, log)
   const bus = await openBus(herd, log)
-  warnOfPrivateBus(herd, hosting, bus, log)
+  warnAboutPrivateBus(herd, hosting, bus, log)
 
-  // Alone, the worker's `env` is in process.env as well; the places above are those of the process itself.
+  // `byre run` also puts the worker's `env` into process.env. The paths above come from the environment of the process.
   if (flags.worker !== undefined)
     Object.assign(process.env, herd.workers.find(({ name }) => name === flags.worker)?.env)
   const supervisor = createSupervisor({
     herd,
     ...hosting,
     bus,
-    ...(bus.kind === 'embedded' ? {} : (await import('../shared-bus.ts')).withSharedBus(bus)),
+    ...(bus.kind === 'embedded' ? {} : { leasing: (await import('../shared-bus.ts')).createLeasing(bus) }),
     log,
     clock: systemClock,
     random: Math.random,
@@ -100,7 +100,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     bus.kind === 'embedded'
       ? () => {}
       : (await import('../shared-bus.ts')).openFleetControl(herd, bus, supervisor, log, hosting.label)
-  await refuseDoubles(herd, hosting, stateFolder, { socketPath, target: supervisor, log }).catch(
+  await refuseDuplicates(herd, hosting, stateFolder, { socketPath, target: supervisor, log }).catch(
     async (error: unknown) => {
       await control.close()
       throw error
@@ -111,7 +111,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     const next = await loadHerdInChild({
       cwd,
       file: herd.file,
-      onOutput: (text) => log.root.info({ event: 'config-output', text }, 'the config printed something'),
+      onOutput: (text) => log.root.info({ event: 'config-output', text }, 'output of the config'),
     })
     const refused = supervisor.reload(next)
     if (refused.length > 0) throw new ReloadRefused(refused)
@@ -124,7 +124,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
     await manager?.ready()
     const code = await supervisor.exited
     await Promise.all([control.close(), manager?.close()])
-    // With the guards still in place: what a worker does at exit must not change the exit code of the herd.
+    // process.exit is still replaced: exit handlers of a worker must not change the exit code of the herd.
     return exitNow(code)
   } catch (error) {
     await control.close()
@@ -133,7 +133,7 @@ export async function supervise(flags: SuperviseFlags): Promise<never> {
   }
 }
 
-/** Tells systemd, when it asks to be told. */
+/** Connects to systemd if it started this process with a notification socket. */
 async function connectServiceManager(
   herd: ResolvedHerd,
   hosting: Hosting,
@@ -144,7 +144,7 @@ async function connectServiceManager(
   return connect({ env: process.env, log: log.root, hosted: hostedWorkers(herd, hosting) })
 }
 
-/** The control socket, and the HTTP listener where the config wants one. A worker alone has none: the herd has the port. */
+/** Opens the control socket and, if configured, the HTTP listener. `byre run` has no listener, since the herd uses the port. */
 async function listen(
   herd: ResolvedHerd,
   hosting: Hosting,
@@ -157,7 +157,7 @@ async function listen(
   return { close: async () => void (await Promise.all([control.close(), listener?.close()])) }
 }
 
-/** Whole milliseconds since process start, less those accounted for. */
+/** Whole milliseconds since process start, minus `accountedMs`. */
 function elapsedSince(accountedMs: number): number {
   return Math.max(0, Math.round(performance.now() - accountedMs))
 }
@@ -172,7 +172,7 @@ interface Hosting {
   readonly workers: readonly string[]
 }
 
-function whatToHost(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
+function selectWorkers(herd: ResolvedHerd, flags: SuperviseFlags): Hosting {
   const known = herd.workers.map((spec) => spec.name)
   const wanted = flags.worker === undefined ? flags.only : [flags.worker]
   const unknown = (wanted ?? []).filter((name) => !known.includes(name))
@@ -210,9 +210,9 @@ async function openBus(herd: ResolvedHerd, log: SupervisorLog): Promise<HostBus>
     buffer: herd.limits.buffer,
     clock: systemClock,
     onDrop: ({ owner, ...drop }) => {
-      // Folded by the log: a consumer that falls behind drops many.
-      const teller = owner === undefined ? log.root : log.about(owner)
-      teller.warn(
+      // The log folds repeated lines: a slow consumer drops many messages.
+      const logger = owner === undefined ? log.root : log.about(owner)
+      logger.warn(
         { event: 'bus-drop', ...drop },
         `a subscription overflowed: messages of ${drop.pattern} are dropped`,
       )
@@ -223,8 +223,9 @@ async function openBus(herd: ResolvedHerd, log: SupervisorLog): Promise<HostBus>
   return openSharedBus(herd, log, options)
 }
 
-/** After the own socket is there and before a worker starts: of two processes that start at once one sees the other. */
-async function refuseDoubles(
+/** Called after the own socket exists and before a worker starts, so that of two processes that start at the same time at
+ *  least one sees the other. */
+async function refuseDuplicates(
   herd: ResolvedHerd,
   { label }: Hosting,
   stateFolder: string,
@@ -248,31 +249,31 @@ async function refuseDoubles(
       .map(({ name }) => name)
   const options = { folder, siblings, workersOf, socketPath, target }
   for (const { name, reason } of await refuseLiveElsewhere(options))
-    log.root.warn({ event: 'sibling-silent', sibling: name }, `${reason} Its workers may live twice.`)
+    log.root.warn({ event: 'sibling-silent', sibling: name }, `${reason} Its workers may run twice.`)
 }
 
-const MAX_TOPICS_TOLD = 50
+const MAX_TOPICS_LOGGED = 50
 
-/** The embedded bus reaches one process: topics that workers elsewhere wait for never arrive here, nor theirs there. */
-function warnOfPrivateBus(herd: ResolvedHerd, hosting: Hosting, bus: HostBus, log: SupervisorLog): void {
+/** Warns when a herd with the embedded bus is split over several processes: messages do not cross between them. */
+function warnAboutPrivateBus(herd: ResolvedHerd, hosting: Hosting, bus: HostBus, log: SupervisorLog): void {
   if (bus.kind !== 'embedded' || hosting.workers.length === herd.workers.length) return
   const all = herd.workers.flatMap(({ activation }) => (activation.kind === 'lazy' ? activation.topics : []))
-  const topics = [...new Set(all)].slice(0, MAX_TOPICS_TOLD)
+  const topics = [...new Set(all)].slice(0, MAX_TOPICS_LOGGED)
   log.root.warn(
     { event: 'private-bus', ...(topics.length === 0 ? {} : { topics }) },
-    `the embedded bus is private to this process: ${topics.length === 0 ? 'nothing' : 'none of these topics, and nothing else'} ` +
-      "that workers publish or subscribe to in code, crosses to other processes of the herd. Set bus: 'redis://host:6379' if it must",
+    `the embedded bus is private to this process: messages ${topics.length === 0 ? '' : 'on these and all other topics '}` +
+      "do not reach other processes of the herd. Set bus: 'redis://host:6379' to connect them",
   )
 }
 
-/** What a reload may not change; the supervisor has logged it. */
+/** A reload with changes that need a restart. The supervisor has logged them. */
 class ReloadRefused extends Error {
   constructor(refused: ReturnType<Supervisor['reload']>) {
     super(refused.map(({ path, message }) => `${path}: ${message}`).join('; '))
   }
 }
 
-/** A mistake in the config is the user's; where byre noticed it helps nobody. */
+/** Omits the stack of an error in the config, since its place in byre's code is of no use. */
 function described(error: unknown): object {
   const { stack, ...rest } = describeThrown(error)
   return error instanceof ByreError && error.code !== 'BYRE_INTERNAL'
@@ -282,7 +283,7 @@ function described(error: unknown): object {
 
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
 
-/** First SIGTERM or SIGINT: graceful stop. Second: exit at once with 128+n. SIGHUP: reload. */
+/** The first SIGTERM or SIGINT stops the herd gracefully, the second exits at once with 128+n. SIGHUP reloads the config. */
 function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () => Promise<unknown>): void {
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -295,7 +296,7 @@ function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () =>
       void supervisor.stop(signal)
     })
   }
-  // One evaluation runs and one more may wait: a burst of signals ends with the newest config.
+  // One reload runs and at most one more waits, so that a burst of signals ends with the newest config.
   let reloading: Promise<void> | undefined
   let again = false
   process.on('SIGHUP', () => {
@@ -305,20 +306,20 @@ function handleSignals(supervisor: Supervisor, log: SupervisorLog, reload: () =>
       again = true
       return
     }
-    const newest = async (): Promise<void> => {
+    const reloadLatest = async (): Promise<void> => {
       again = false
       try {
         await reload()
       } catch (error) {
-        // A refusal is logged where it is made, with the path of each problem.
+        // The supervisor logs a refusal with the path of each problem.
         if (!(error instanceof ReloadRefused))
           log.root.error(
             { event: 'reload-failed', ...described(error) },
-            'reload failed; the old config keeps running',
+            'reload failed; the old config stays active',
           )
       }
-      if (again) await newest()
+      if (again) await reloadLatest()
     }
-    reloading = newest().finally(() => (reloading = undefined))
+    reloading = reloadLatest().finally(() => (reloading = undefined))
   })
 }

@@ -1,4 +1,4 @@
-// `byre swap`: from one unit for each worker to one for the group, or back; and `--resume`, which ends what was interrupted.
+// `byre swap`: replaces the units of single workers by the unit of their group, or back. `--resume` ends interrupted swaps.
 
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -32,24 +32,24 @@ export interface SwapFlags {
   readonly json?: boolean
 }
 
-/** Swaps, or with --dry-run says how, or with --resume ends what was interrupted; 0 done, 1 rolled back (why is told).
- *  Throws BYRE_USAGE, BYRE_CONFIG_*, BYRE_SWAP_*, BYRE_SYSTEMD. */
+/** Swaps, prints the plan (--dry-run), or ends interrupted swaps (--resume). Returns 0, or 1 after a rollback, whose reason is
+ *  printed. Throws BYRE_USAGE, BYRE_CONFIG_*, BYRE_SWAP_* and BYRE_SYSTEMD. */
 export async function swap(flags: SwapFlags): Promise<number> {
   if ((flags.resume === true) === (flags.to !== undefined))
-    throw new ByreError('BYRE_USAGE', 'Cannot swap: exactly one of --to and --resume is needed.')
+    throw new ByreError('BYRE_USAGE', 'Cannot swap: exactly one of --to and --resume is required.')
   if (flags.herd !== undefined && (flags.resume !== true || flags.config !== undefined))
     throw new ByreError(
       'BYRE_USAGE',
-      'Cannot use --herd: it stands for the config of --resume, which is needed otherwise.',
+      'Cannot use --herd here: it replaces the config of --resume. Use it with --resume and without --config.',
     )
   if (flags.dryRun !== true) refuseWithoutRoot()
   if (flags.resume === true) {
-    // The journal knows all the rest: a config that is broken or has moved must not keep a herd down.
+    // The journal has all other data: an invalid or moved config must not keep a herd from running.
     const name = flags.herd === undefined ? (await load(flags)).name : checkHerd(flags.herd)
     return locked(name, () => resume(name, flags))
   }
   const herd = await load(flags)
-  // Whoever only looks must not keep root from swapping.
+  // A dry run of an unprivileged user takes no lock, so that it cannot block a swap by root.
   if (flags.dryRun === true && process.geteuid?.() !== 0) return swapGroup(herd, flags)
   return locked(herd.name, () => swapGroup(herd, flags))
 }
@@ -86,21 +86,23 @@ async function swapGroup(herd: ResolvedHerd, flags: SwapFlags): Promise<number> 
     healthMs: healthMs(flags.health ?? '10s'),
     check: createCheck(herd, group, flags.to!),
     signal: stop.signal,
-    // A terminal that has gone, or a log on a full disk, must not end a swap half-way.
+    // A closed terminal or a full disk must not abort a swap.
     onStep: (text: string) => void printError(`byre: ${text}\n`).catch(() => {}),
   }
   const what = `swap of ${herd.name}/${group} to ${request.to}`
   const plan = await planSwap(request)
   if (flags.dryRun === true) {
     const projected = request.to === 'supervised' ? { projected: await project(herd, group, plan) } : {}
-    const told = { ...plan, ...projected }
+    const fullPlan = { ...plan, ...projected }
     await print(
-      flags.json === true ? json({ herd: herd.name, group, to: request.to, ...told }) : planText(what, told),
+      flags.json === true
+        ? json({ herd: herd.name, group, to: request.to, ...fullPlan })
+        : planText(what, fullPlan),
     )
     return EXIT.ok
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => stop.abort(new Error(`asked to stop by ${signal}`)))
+    process.on(signal, () => stop.abort(new Error(`interrupted by ${signal}`)))
   const outcome = await doSwap(request, plan)
   const saved = outcome.kind === 'swapped' ? savedBy(outcome.before, outcome.after) : undefined
   await print(
@@ -121,17 +123,17 @@ async function project(
   return projectGroup({ herd, workers, before, mainPids: other.map(({ mainPid }) => mainPid) })
 }
 
-interface Ended {
+interface ResumedSwap {
   readonly group: string
   readonly to: string
   readonly interrupted: string
   readonly how: 'finished' | 'rolled-back'
 }
 
-/** One that cannot be ended does not keep the others from it; the first is thrown, the rest is told. */
+/** Continues after a swap that cannot be ended. The first error is thrown, the others are printed. */
 async function resume(herd: string, { group: wanted, json: asJson }: SwapFlags): Promise<number> {
   const groups = openSwaps(herd).filter((group) => wanted === undefined || group === wanted)
-  const ended: Ended[] = []
+  const ended: ResumedSwap[] = []
   const stuck: Error[] = []
   for (const group of groups)
     try {
@@ -169,18 +171,18 @@ function readableSwaps(herd: string): string[] {
   try {
     return openSwaps(herd)
   } catch (error) {
-    // Nobody but root may look; a plan needs no journal.
+    // Only root can read the journal, and a plan does not need it.
     if ((error as NodeJS.ErrnoException).code === 'EACCES') return []
     throw error
   }
 }
 
-/** A herd that has just started on a busy machine may take seconds to answer, and is well. */
-const ANSWER_MS = 10_000
+/** Long enough for a healthy herd that has just started on a busy machine. */
+const REPLY_TIMEOUT_MS = 10_000
 /** RuntimeDirectory= of byre's units. */
 const RUN_FOLDER = '/run/byre'
 
-/** Asks the processes of the new side how their workers are: none has failed since its start. */
+/** Returns a health check of the new units: it returns the problem when a worker has failed since its start. */
 function createCheck(
   herd: ResolvedHerd,
   group: string,
@@ -192,10 +194,10 @@ function createCheck(
       : workersOf(herd, group).map(({ name }) => ({ kind: 'run', worker: name }))
   const paths = owners.map((owner) => socketPathOf(RUN_FOLDER, herd.name, owner))
   return async () => {
-    // Single units need not be byre's: then systemd alone knows.
+    // Units of single workers may not run byre. Then only systemd knows their state.
     const { reached, unreachable } = await survey(
       paths.filter((path) => existsSync(path)),
-      ANSWER_MS,
+      REPLY_TIMEOUT_MS,
     )
     if (to === 'supervised' && reached.length === 0)
       return `the supervisor does not answer: ${unreachable[0]?.reason ?? `no socket ${paths[0]}`}`
@@ -208,7 +210,7 @@ function createCheck(
   }
 }
 
-/** An abstract socket: the kernel frees it with the process, however that ends. */
+/** Takes the lock, an abstract socket: the kernel releases it at any end of the process. */
 function takeLock(herd: string): Promise<Server> {
   return new Promise((resolve, reject) => {
     const lock = createServer()
@@ -217,7 +219,7 @@ function takeLock(herd: string): Promise<Server> {
         error.code === 'EADDRINUSE'
           ? new ByreError(
               'BYRE_SWAP_OPEN',
-              `Cannot swap: another byre swap of herd '${herd}' runs now. Wait for it.`,
+              `Cannot swap: another byre swap of herd '${herd}' is running. Wait until it has ended.`,
             )
           : error,
       ),
@@ -230,21 +232,24 @@ function refuseWithoutRoot(): void {
   if (process.geteuid?.() === 0) return
   throw new ByreError(
     'BYRE_SWAP_REFUSED',
-    `Cannot swap as user ${process.geteuid?.()}: it stops, starts and masks units. Run it as root, or with --dry-run.`,
+    `Cannot swap as user ${process.geteuid?.()}: a swap stops, starts and masks units. Run it as root, or with --dry-run.`,
   )
 }
 
-/** It becomes the name of a folder. */
+/** Checks the name, which is used as a folder name. */
 function checkHerd(name: string): string {
   const why = reasonName(name)
   if (why === undefined) return name
-  throw new ByreError('BYRE_USAGE', `Cannot use --herd: it ${why}.`)
+  throw new ByreError('BYRE_USAGE', `Cannot use --herd: the name ${why}.`)
 }
 
 function healthMs(text: string): number {
   const ms = parseDurationMs(text)
   if (ms !== undefined && ms <= 3_600_000) return ms
-  throw new ByreError('BYRE_USAGE', `Cannot use --health: a duration of at most 1h is needed, got '${text}'.`)
+  throw new ByreError(
+    'BYRE_USAGE',
+    `Cannot use --health: it must be a duration of at most 1h, got '${text}'.`,
+  )
 }
 
 function json(value: object): string {

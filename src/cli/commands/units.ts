@@ -1,4 +1,4 @@
-// `byre units`: systemd units from the config, printed or written; with --explain what they allow and because of whom.
+// `byre units`: prints or writes the systemd units of the config, or explains their permissions (--explain).
 
 import {
   closeSync,
@@ -35,9 +35,9 @@ export interface UnitsFlags {
   readonly json?: boolean
 }
 
-/** Prints the units, or writes them to --out, or with --explain what they allow; 0. Throws BYRE_CONFIG_*, BYRE_USAGE,
- *  BYRE_UNITS_TEXT when systemd cannot read a path, and
- *  BYRE_UNITS_FOREIGN when --out has a file of that name that was not made from this config (nothing is written then). */
+/** Prints the units, writes them to --out, or prints their permissions (--explain). Returns 0. Throws BYRE_CONFIG_*,
+ *  BYRE_USAGE, BYRE_UNITS_TEXT when systemd cannot read a path, and BYRE_UNITS_FOREIGN when --out has a file of the same name
+ *  that was not generated from this config. In that case nothing is written. */
 export async function units(flags: UnitsFlags): Promise<number> {
   const { config: file } = flags
   const herd = await loadHerd({ cwd: process.cwd(), ...(file === undefined ? {} : { file }) })
@@ -59,7 +59,7 @@ export async function units(flags: UnitsFlags): Promise<number> {
   })
   if (flags.out !== undefined) {
     writeFiles(resolve(flags.out), files, unitHeader(herd))
-    await tellLeftOver(resolve(flags.out), files, unitHeader(herd))
+    await reportObsolete(resolve(flags.out), files, unitHeader(herd))
   }
   if (flags.json === true) await print(json({ herd: herd.name, out: flags.out, units: files }))
   else if (flags.out === undefined)
@@ -91,26 +91,26 @@ function json(value: object): string {
   return `${JSON.stringify({ version: 1, ...value }, undefined, 2)}\n`
 }
 
-/** All or none: what is somebody else's is found before the first file is written. */
+/** Writes all files or none: foreign files are found before the first write. */
 function writeFiles(folder: string, files: readonly UnitFile[], header: string): void {
   mkdirSync(folder, { recursive: true })
   const foreign = files.filter(({ name }) => {
     const first = firstLine(join(folder, name))
-    // byre.slice is the same for every herd.
+    // byre.slice is the same for all herds.
     return first !== undefined && first !== header && name !== 'byre.slice'
   })
   if (foreign.length > 0)
     throw new ByreError(
       'BYRE_UNITS_FOREIGN',
-      `Cannot write units to '${folder}': a file that exists must begin with '${header}', ${foreign
+      `Cannot write units to '${folder}': existing files must begin with '${header}', but ${foreign
         .map(({ name }) => `'${name}'`)
         .join(', ')} ${foreign.length === 1 ? 'does' : 'do'} not. Move them away, or pass another --out.`,
     )
-  for (const { name, text } of files) writeWhole(join(folder, name), text)
+  for (const { name, text } of files) writeAtomically(join(folder, name), text)
 }
 
-/** Of workers and groups that have gone: nobody else would stop them, or take them off the boot. */
-async function tellLeftOver(folder: string, files: readonly UnitFile[], header: string): Promise<void> {
+/** Reports units of removed workers and groups, which otherwise keep running and start at boot. */
+async function reportObsolete(folder: string, files: readonly UnitFile[], header: string): Promise<void> {
   const made = new Set(files.map(({ name }) => name))
   const left = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.service'))
@@ -118,7 +118,7 @@ async function tellLeftOver(folder: string, files: readonly UnitFile[], header: 
     .filter((name) => !made.has(name) && firstLine(join(folder, name)) === header)
   if (left.length > 0)
     await printError(
-      `byre: no longer made from this config, but still in '${folder}': ${left.join(', ')}. Run systemctl disable --now on what you do not need, and remove it.\n`,
+      `byre: units in '${folder}' that this config no longer generates: ${left.join(', ')}. Run systemctl disable --now for those that are not needed, and remove them.\n`,
     )
 }
 
@@ -131,8 +131,8 @@ function firstLine(path: string): string | undefined {
   }
 }
 
-/** systemd may reload at any moment: it sees the old file or the new one. */
-function writeWhole(path: string, text: string): void {
+/** Replaces the file atomically, since systemd may reload at any moment. */
+function writeAtomically(path: string, text: string): void {
   const fd = openSync(`${path}.new`, 'w', 0o644)
   try {
     writeFileSync(fd, text)
@@ -147,7 +147,7 @@ function checkUser(user: string): string {
   if (/^[a-z_][a-z0-9_-]{0,31}$/i.test(user)) return user
   throw new ByreError(
     'BYRE_USAGE',
-    `Cannot use --user: a system user such as 'byre' is needed, got '${user}'.`,
+    `Cannot use --user: it must be a system user such as 'byre', got '${user}'.`,
   )
 }
 
@@ -155,7 +155,7 @@ function checkPattern(pattern: string): string {
   if (pattern.includes('%w') && /^[\w%:.@\\-]+\.service$/.test(pattern)) return pattern
   throw new ByreError(
     'BYRE_USAGE',
-    `Cannot use --individual: a unit name with %w for the worker is needed, such as 'shop-%w.service', got '${pattern}'.`,
+    `Cannot use --individual: it must be a unit name with %w for the worker, such as 'shop-%w.service', got '${pattern}'.`,
   )
 }
 
@@ -164,6 +164,6 @@ function watchdogMs(text: string): number {
   if (ms !== undefined && ms >= 1000 && ms <= 3_600_000) return ms
   throw new ByreError(
     'BYRE_USAGE',
-    `Cannot use --watchdog: a duration from 1s to 1h is needed, got '${text}'.`,
+    `Cannot use --watchdog: it must be a duration from 1s to 1h, got '${text}'.`,
   )
 }
