@@ -1,5 +1,6 @@
-// The project's benchmarks: `node scripts/bench.mjs NAME [--runs N] [--settle 10s] [--duration 10m] [--node PATH] [--json] [--save] [--check]`.
-// Each part in scripts/benches/ exports `describe`, `run(options)` -> result and `table(result)` -> lines.
+// Runs a benchmark: `node scripts/bench.mjs NAME [--runs N] [--settle 10s] [--duration 10m] [--node PATH] [--json] [--save] [--check]`.
+// Each benchmark in scripts/benches/ exports `describe`, `run(options)`, which returns the result, and `table(result)`, which
+// returns lines of text.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,19 +8,21 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const PARTS = join(ROOT, 'scripts/benches')
 const USAGE = `Usage: scripts/bench NAME [options]
-  --runs N       runs of each lane, interleaved (default 5)
-  --settle TIME  memory is read this long after ready (default 10s)
-  --duration T   how long chaos lasts (default 10m)
-  --node PATH    the node that is measured (default the one that runs this)
-  --json         print the result as JSON only
+  --runs N       number of interleaved runs per lane (default 5)
+  --settle TIME  time between ready and the memory reading (default 10s)
+  --duration T   duration of the chaos benchmark (default 10m)
+  --node PATH    node executable to measure (default: the running one)
+  --json         print only the result as JSON
   --save         write docs/perf/NAME-node<major>.json
-  --check        exit 3 when a claim is broken
+  --check        exit 3 when a claim does not hold
 `
 const EXIT = { ok: 0, failed: 1, usage: 2, broken: 3 }
 
 async function main(argv) {
   if (!existsSync(join(ROOT, 'build/src/measure/stats.js'))) {
-    process.stderr.write('Cannot run a bench: dist/ is missing. Run `npm install && npm run build` first.\n')
+    process.stderr.write(
+      'Cannot run the benchmark: dist/ is missing. Run `npm install && npm run build` first.\n',
+    )
     return EXIT.failed
   }
   const names = readdirSync(PARTS)

@@ -1,9 +1,9 @@
 // Builds dist/, which the package ships: the programs and the library, bundled from src/, and the declarations of the public
 // entries. Every module is in exactly one file, so that an error class or a registry exists once in a process.
 //
-// A program loads few files and little that it does not use: modules that the same programs load at once share a chunk, and
-// small ones that a herd loads as well share one. Each file of a start costs some 40 KB of private memory: split
-// along its late imports alone, a start of `byre supervise` read 51 files. Chunks lie one folder below the root, as
+// A program loads few files and little unused code: modules that the same programs load at start share a chunk, and small
+// modules that a herd also loads share another one. Each loaded file costs about 40 KB of private memory. With a split only
+// along late imports, a start of `byre supervise` loaded 51 files. Chunks are one folder below the root, as
 // base/own-files.ts expects.
 import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -14,9 +14,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const SRC = join(root, 'src')
 const DECLARATIONS = join(root, 'build/src')
 const OUT = join(root, 'dist')
-/** What `package.json` exports. */
+/** The entries that `package.json` exports. */
 const LIBRARY = ['index', 'worker', 'audit', 'measure', 'lazy', 'guard', 'tap']
-/** Main modules of processes and threads, and what is loaded by its path. */
+/** Main modules of processes and threads, and other modules that are loaded by path. */
 const PROGRAMS = {
   thread: ['placement/child/thread-entry'],
   process: ['placement/child/process-entry'],
@@ -28,7 +28,7 @@ const PROGRAMS = {
   audited: ['audit/child/main', 'audit/child/witness-preload'],
   guard: ['audit/guard-thread'],
 }
-/** What loads modules at once besides: parts of the command line, and what workers import of byre. */
+/** Everything that loads modules at start: the programs, the parts of the command line, and the entries that workers import. */
 const LOADED = {
   ...PROGRAMS,
   line: ['bin', 'cli/parse', 'cli/run-command', 'cli/exit'],
@@ -40,7 +40,7 @@ const LOADED = {
 }
 const entries = ['bin', ...LIBRARY, ...Object.values(PROGRAMS).flat()]
 
-/** Names of those in LOADED that load a module at once, by its path. */
+/** Maps the path of a module to the names in LOADED that load it at start. */
 function loadersOf(modules, importsOf) {
   const loaders = new Map()
   for (const [name, starts] of Object.entries(LOADED)) {
@@ -58,10 +58,10 @@ function matching(modules, start) {
   return modules.filter((id) => id.startsWith(folder) && !id.endsWith('/supervise.ts'))
 }
 
-/** A module that has, with all that it imports, at most this much source costs every program less than one more file. */
+/** A module costs less than an additional file if its source, including all its imports, has at most this length. */
 const SMALL_LENGTH = 6000
 
-/** Length of a module's source and that of all it imports. */
+/** Length of the source of a module and of all its imports. */
 function closureLength(id, importsOf, lengthOf) {
   const seen = new Set([id])
   for (const each of seen) for (const next of importsOf(each)) seen.add(next)
@@ -88,7 +88,7 @@ const noteLoaders = {
 }
 
 const entryPaths = new Set(entries.map((entry) => join(SRC, `${entry}.ts`)))
-/** The chunk of a module; null leaves it to the bundler: an entry itself, or a module that is loaded late. */
+/** Returns the chunk of a module. Null leaves the choice to the bundler, for an entry and for a module that is loaded late. */
 function chunkOf(id) {
   const names = entryPaths.has(id) ? undefined : loaders.get(id)
   if (names === undefined) return null
@@ -101,7 +101,7 @@ const bundle = await rolldown({
   external: (id) => !id.startsWith('.') && !id.startsWith('/'),
   platform: 'node',
   plugins: [noteLoaders],
-  // What two entries share is in a chunk, so no entry is extended (test/units/bundle compares their exports).
+  // Modules that two entries share are in a chunk, so no entry is extended (test/units/bundle compares the exports).
   preserveEntrySignatures: 'allow-extension',
 })
 await bundle.write({

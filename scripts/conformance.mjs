@@ -1,6 +1,6 @@
-// Does a program hosted by byre behave as under plain Node? Node's own test files and the test suites of packages are the
-// judge: what passes plainly is then hosted. None of them is kept in this repository. See `scripts/conformance --help` and
-// docs/conformance.md.
+// Checks that a program hosted by byre behaves as under plain Node, with Node's own test files and the test suites of
+// packages: the tests that pass under plain Node are then hosted. The tests are not part of this repository. See
+// `scripts/conformance --help` and docs/conformance.md.
 import { fileURLToPath } from 'node:url'
 import { gateCommand } from './conformance-lib/gate.mjs'
 import { USAGE, parseCommandLine } from './conformance-lib/options.mjs'
@@ -16,7 +16,7 @@ const COMMANDS = {
   report: reportCommand,
   gate: gateCommand,
 }
-/** What the commands write to: the checkout and the standard streams. */
+/** The output of the commands: the checkout and the standard streams. */
 const OUTPUT = {
   root: fileURLToPath(new URL('..', import.meta.url)),
   print: (line) => void process.stdout.write(`${line}\n`),
@@ -40,10 +40,10 @@ async function main(argv) {
     return holds === false ? EXIT.failed : EXIT.ok
   } catch (error) {
     if (error.code !== 'SOURCES_UNAVAILABLE') throw error
-    OUTPUT.note(`the test files cannot be had: ${error.message}`)
+    OUTPUT.note(`the test files are not available: ${error.message}`)
     return EXIT.unavailable
   }
 }
 
-// Time limits that were not reached are still pending.
+// Does not wait for pending timeouts.
 process.exit(await main(process.argv.slice(2)))

@@ -1,4 +1,4 @@
-// Figures for scripts/demo.mjs: reads the memory of process trees, and prints results side by side.
+// Figures for scripts/demo.mjs: reads the memory of process trees and formats results next to each other.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readProcessTable, selectTree } from '../build/src/measure/process-tree.js'
@@ -15,12 +15,12 @@ const READING_GAP_MS = 100
  * @property {number} readyMs  From the first start until the last worker was ready.
  * @property {number} measuredAfterReadyMs
  * @property {number} relayConnections
- * @property {Record<string, number>} work  What each worker says it has done.
+ * @property {Record<string, number>} work  The amount of work that each worker has reported.
  * @property {import('../demo/world.mjs').Facts} facts
  */
 
 /**
- * The median of five readings, 0.1 s apart, of the trees below `pids`, summed.
+ * Returns the median of five readings, 0.1 s apart, of the total memory of the process trees of `pids`.
  * @param {readonly number[]} pids
  * @param {AbortSignal} signal
  * @returns {Promise<Memory>}
@@ -49,7 +49,7 @@ export async function measureTrees(pids, signal) {
 }
 
 /**
- * Two phases side by side.
+ * Formats two phases next to each other.
  * @param {string} title
  * @param {Phase} before
  * @param {Phase} after
@@ -58,7 +58,7 @@ export function formatComparison(title, before, after) {
   /** @type {[string, (phase: Phase) => number, (value: number) => string][]} */
   const rows = [
     ['processes', (phase) => phase.memory.processes, String],
-    ['PSS (adds up; the fair sum)', (phase) => phase.memory.pssBytes, megabytes],
+    ['PSS (can be summed)', (phase) => phase.memory.pssBytes, megabytes],
     ['private (Anonymous)', (phase) => phase.memory.anonBytes, megabytes],
     ['USS', (phase) => phase.memory.ussBytes, megabytes],
     ['RSS (counts shared pages each time)', (phase) => phase.memory.rssBytes, megabytes],
@@ -74,7 +74,7 @@ export function formatComparison(title, before, after) {
 }
 
 /**
- * Work done per worker, in columns.
+ * Formats the work of each worker in columns.
  * @param {Phase} before
  * @param {Phase} after
  */
@@ -89,7 +89,7 @@ export function formatWork(before, after) {
 }
 
 /**
- * What was asked of the herd and what came out, counted by the world around it.
+ * Formats the requests to the herd and their results, as counted from outside.
  * @param {import('../demo/world.mjs').Facts} before
  * @param {import('../demo/world.mjs').Facts} after
  */
@@ -112,7 +112,7 @@ export function formatFacts(before, after) {
 }
 
 /**
- * How the figures came about.
+ * Describes how the figures were measured.
  * @param {readonly { group: string, alone: Phase, hosted: Phase }[]} results
  * @param {number} settleMs
  */
@@ -123,8 +123,8 @@ export function formatFootnote(results, settleMs) {
   )
   return [
     `Node ${process.versions.node}. Each phase ran once (n = 1); its memory is the median of ${READINGS} readings of smaps_rollup.`,
-    `Read this long after ready, alone / hosted: ${times.join(', ')}; ${settleMs / 1000} s after the last work. 1 MB = 10^6 bytes.`,
-    'This script is a node process too and shares the pages of the node binary with every phase.',
+    `Time from ready to the reading, alone / hosted: ${times.join(', ')}; ${settleMs / 1000} s after the last work. 1 MB = 10^6 bytes.`,
+    'This script is also a node process and shares the pages of the node binary with every phase.',
   ].join('\n')
 }
 

@@ -1,4 +1,4 @@
-// Child processes for scripts/demo.mjs: starts byre as a user would, asks it over its control socket, ends it by pid.
+// The child processes of scripts/demo.mjs: starts byre like a user, queries it over its control socket and stops it by pid.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -22,14 +22,14 @@ const POLL_MS = 20
  * @property {string} socket
  * @property {string} logFile
  * @property {Promise<Exit>} exit
- * @property {(signal: NodeJS.Signals) => boolean} kill  Does nothing once it has ended.
+ * @property {(signal: NodeJS.Signals) => boolean} kill  Does nothing after the process has ended.
  */
 
 /**
- * The arguments and the whole environment of a byre command: through `env -i`, so that nothing of the caller's shell
- * (NODE_OPTIONS above all) is measured with it.
- * @param {string} dir  The phase's folder: data, sockets and state live below it.
- * @param {string} url  The receiver's.
+ * Returns the arguments and the complete environment of a byre command, for `env -i`: the environment of the caller's shell
+ * (especially NODE_OPTIONS) must not affect the measurement.
+ * @param {string} dir  The folder of the phase, for data, sockets and state.
+ * @param {string} url  The URL of the receiver.
  * @param {readonly string[]} args
  * @returns {string[]} to be spawned as `/usr/bin/env ...`
  */
@@ -47,8 +47,8 @@ export function byreCommand(dir, url, args) {
 }
 
 /**
- * Starts `byre run <worker>`, `byre supervise --group <group>` or, for 'all', `byre supervise`. In a session of its own:
- * a Ctrl-C of the terminal reaches this script only, which then stops its children in order.
+ * Starts `byre run <worker>`, `byre supervise --group <group>` or, for 'all', `byre supervise`. The process has a separate
+ * session, so a Ctrl-C in the terminal reaches only this script, which then stops its children in order.
  * @param {string} dir
  * @param {string} url
  * @param {{ worker: string } | { group: string } | 'all'} what
@@ -72,7 +72,7 @@ export function startByre(dir, url, what) {
 }
 
 /**
- * A herd of its own for each folder: a worker runs once per herd on a host, and an earlier demo may still be running.
+ * Each folder has a separate herd name: a worker runs once per herd on a host, and an earlier demo may still be running.
  * @param {string} dir
  */
 function herdName(dir) {
@@ -88,7 +88,7 @@ function describe(what) {
 }
 
 /**
- * `GET /workers` of its control socket; undefined while there is none.
+ * Returns the result of `GET /workers` on the control socket, or undefined while there is no socket.
  * @param {Byre} byre
  * @returns {Promise<any>}
  */
@@ -105,7 +105,7 @@ export function readStatus(byre) {
 }
 
 /**
- * Waits until every worker of `byre` runs or is dormant.
+ * Waits until every worker of `byre` is running or dormant.
  * @param {Byre} byre
  * @param {AbortSignal} signal
  * @returns {Promise<number>} when the last of them was ready, milliseconds since the epoch
@@ -134,7 +134,7 @@ function readyAt(status) {
 }
 
 /**
- * What went wrong by the status: restarts, failures, quarantine. Empty when all is well.
+ * Returns the problems in the status: restarts, failures and quarantine.
  * @param {any} status
  * @returns {string[]}
  */
@@ -150,9 +150,9 @@ export function problemsOf(status) {
 }
 
 /**
- * SIGTERM to all, and SIGKILL to what is left after 15 s.
+ * Sends SIGTERM to all processes, and SIGKILL to those that remain after 15 s.
  * @param {readonly Byre[]} herd
- * @returns {Promise<string[]>} what did not end as it should
+ * @returns {Promise<string[]>} the processes that did not end cleanly
  */
 export async function stopAll(herd) {
   for (const byre of herd) byre.kill('SIGTERM')
@@ -172,7 +172,7 @@ export async function stopAll(herd) {
   return all
 }
 
-/** The last lines it logged. @param {Byre} byre */
+/** The last lines of its log. @param {Byre} byre */
 function tail({ logFile }) {
   return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-8).join('\n')
 }

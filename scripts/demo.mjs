@@ -1,5 +1,5 @@
-// The demo: the same workers first alone, one process each, then housed in one; measured the same way and printed side
-// by side. Everything it starts and writes lives in a folder of its own below the system's temporary one, and goes with it.
+// The demo runs the same workers first alone, one process each, and then hosted in one process, and prints the measurements
+// next to each other. All its files are in a separate temporary folder, which is removed at the end.
 
 import { execFileSync } from 'node:child_process'
 import { setMaxListeners } from 'node:events'
@@ -22,8 +22,8 @@ import { byreCommand, problemsOf, readStatus, startByre, stopAll, whenReady } fr
 const USAGE = `usage: scripts/demo [--exit] [--json] [--orders N] [--settle SECONDS]
   --exit     stop everything at the end; exit 1 when a worker did no work or failed (for CI)
   --json     print the figures as one JSON document; implies --exit
-  --orders   how many orders each phase works through, 20 to 1000 (default 60)
-  --settle   seconds of rest between the end of the work and the measuring (default 3)
+  --orders   number of orders per phase, 20 to 1000 (default 60)
+  --settle   seconds between the end of the work and the measurement (default 3)
 `
 const WORK_MS = 60_000
 const LEAVE_PER_SECOND = 1
@@ -41,7 +41,7 @@ const say = (/** @type {string} */ text) =>
   void process[options.json ? 'stderr' : 'stdout'].write(`${text}\n`)
 
 const leaving = new AbortController()
-setMaxListeners(0, leaving.signal) // every wait listens to it
+setMaxListeners(0, leaving.signal) // Every wait listens to it.
 for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.on(name, () => leaving.abort(new Error(`stopped by ${name}`)))
 }
@@ -54,7 +54,7 @@ try {
   if (!leaving.signal.aborted) {
     process.stderr.write(`scripts/demo: ${error instanceof Error ? error.message : String(error)}\n`)
     process.exitCode = 1
-  } else process.exitCode = 1 // interrupted before the end
+  } else process.exitCode = 1 // Interrupted before the end.
 } finally {
   for (const run of running) for (const problem of await run.end()) complain(problem)
   rmSync(top, { recursive: true, force: true, maxRetries: 5 })
@@ -79,7 +79,7 @@ function readOptions() {
     if (!(settle >= 0 && settle <= 600))
       throw new Error(`--settle must be 0 to 600 seconds, got '${values.settle}'`)
     const orders = Number(values.orders)
-    // the twentieth webhook is the first that becomes a dead letter
+    // The twentieth webhook is the first dead-lettered one.
     if (!Number.isInteger(orders) || orders < 20 || orders > 1000)
       throw new Error(`--orders must be a whole number from 20 to 1000, got '${values.orders}'`)
     return values
@@ -97,7 +97,7 @@ async function main() {
     Object.keys(herd.workers).filter((name) => (herd.workers[name]?.group ?? herd.defaults?.group) === group)
   const results = []
   /** @type {Run | undefined} */
-  let housed
+  let mainRun
   for (const group of /** @type {const} */ (['main', 'reports'])) {
     const workers = membersOf(group)
     say(`Starting the ${workers.length} workers of group ${group} alone, one process each ...`)
@@ -108,10 +108,10 @@ async function main() {
       workers.map((worker) => ({ worker })),
     )
     const problems = [...alone.problems, ...(await end(alone))]
-    say(`... and housed in one process by byre supervise --group ${group} ...`)
+    say(`... and hosted in one process by byre supervise --group ${group} ...`)
     const hosted = await runPhase('hosted', group, workers, [{ group }], alone.phase.measuredAfterReadyMs)
     problems.push(...hosted.problems)
-    if (group === 'main') housed = hosted
+    if (group === 'main') mainRun = hosted
     else problems.push(...(await end(hosted)))
     results.push({ group, workers, alone: alone.phase, hosted: hosted.phase, problems })
     say(`\n${formatComparison(`${workers.length} workers of group ${group}`, alone.phase, hosted.phase)}`)
@@ -120,12 +120,12 @@ async function main() {
       say(`\n  seen from outside, alone / hosted\n${formatFacts(alone.phase.facts, hosted.phase.facts)}`)
     say('')
   }
-  for (const [name, reason] of Object.entries(outside)) say(`${name} stays out of the herd: it ${reason}.`)
+  for (const [name, reason] of Object.entries(outside)) say(`${name} is not part of the herd: it ${reason}.`)
   say(`\n${formatFootnote(results, settleMs)}`)
   const problems = results.flatMap((result) => result.problems)
-  if (stay && housed !== undefined && problems.length === 0) return leaveRunning(housed)
-  if (housed !== undefined) {
-    const late = await end(housed)
+  if (stay && mainRun !== undefined && problems.length === 0) return leaveRunning(mainRun)
+  if (mainRun !== undefined) {
+    const late = await end(mainRun)
     results[0]?.problems.push(...late)
     problems.push(...late)
   }
@@ -137,7 +137,7 @@ async function main() {
 }
 
 /**
- * Starts, waits until all work is done, measures. The herd is left running and `end()` stops it.
+ * Starts the processes, waits until all work is done and measures. The herd keeps running until `end()` stops it.
  * @param {string} label
  * @param {'main' | 'reports'} group
  * @param {string[]} workers
@@ -198,12 +198,12 @@ async function runPhase(label, group, workers, starts, notBeforeMs = 0) {
 }
 
 /**
- * Gives the same work in each phase, and waits until all of it is done and every worker has done some.
+ * Feeds the same work in each phase and waits until all of it is done and every worker has done some.
  * @param {import('../demo/world.mjs').World} world
  * @param {string} group
  * @param {string[]} workers
  * @param {AbortSignal} signal
- * @returns {Promise<string[]>} what was not done in time
+ * @returns {Promise<string[]>} the work that was not done in time
  */
 async function whenWorkDone(world, group, workers, signal) {
   const idle = () => workers.filter((name) => (world.relay.done.get(name) ?? 0) === 0)
@@ -221,24 +221,26 @@ async function end(run) {
 }
 
 /**
- * Shows the running herd and stays until a signal comes.
+ * Shows the status of the running herd and waits for a signal.
  * @param {Run} run
  */
 async function leaveRunning(run) {
   run.world.feed(undefined, LEAVE_PER_SECOND)
   const [byre] = run.herd
-  if (byre === undefined) throw new Error('no supervisor')
+  if (byre === undefined) throw new Error('there is no supervisor')
   const at = `--socket ${byre.socket}`
   say(
     execFileSync('/usr/bin/env', byreCommand(run.dir, run.world.url, ['status', '--socket', byre.socket]), {
       encoding: 'utf8',
     }),
   )
-  say(`The herd goes on (pid ${byre.pid}, ${LEAVE_PER_SECOND} order per second). Try, in another terminal:`)
+  say(
+    `The herd keeps running (pid ${byre.pid}, ${LEAVE_PER_SECOND} order per second). Try in another terminal:`,
+  )
   say(`  units/byre status ${at}`)
   say(`  units/byre restart webhook ${at}`)
   say(`  units/byre wake cleanup ${at}`)
-  say('Ctrl-C here stops it and removes its files.')
+  say('Press Ctrl-C here to stop it and remove its files.')
   await Promise.race([
     new Promise((resolve) => leaving.signal.addEventListener('abort', resolve, { once: true })),
     byre.exit.then(({ code, signal }) => {

@@ -1,5 +1,6 @@
-// Runs the compiled suite on every supported Node: `npm run test:matrix [-- 24 26] [-- build/test/some.test.js]`. Build
-// first (`npm run build && npm run pretest`); a table of the results comes last, exit 1 when any version failed.
+// Runs the compiled suite on every supported Node version: `npm run test:matrix [-- 24 26] [-- build/test/some.test.js]`.
+// Build first (`npm run build && npm run pretest`). Prints a table of the results at the end and exits 1 when a version
+// failed.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, delimiter, join } from 'node:path'
@@ -9,7 +10,7 @@ import { MAJORS, runtime } from './runtimes.mjs'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RUN_TESTS = join(ROOT, 'scripts/run-tests.mjs')
 
-/** The suite on one version; its PATH begins with that node, so that tap and every child a test starts use it too. */
+/** Runs the suite on a Node version. PATH begins with its folder, so that tap and all child processes use it too. */
 function runSuite(node, tests) {
   return new Promise((resolve) => {
     const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` }

@@ -1,19 +1,19 @@
-// What the compiled tests need to run on a machine of its own: dist, build, units, and tap with all it depends on, without
-// what only editors and builds read.
+// Copies everything that the compiled tests need on another machine: dist, build, units, and tap with its dependencies,
+// without the files that only editors and builds read.
 import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
 const NEEDED = ['tap', 'commander', 'pino', 'valibot', 'croner']
-/** Large, and not loaded by a test that is compiled already. */
+/** Large packages that compiled tests do not load. */
 const UNUSED =
   /node_modules\/(typescript|@typescript|tshy|node-gyp|es-toolkit|react-dom|@types|esbuild|@esbuild)(\/|$)/
 const READ_BY_PEOPLE = /\.(map|md|d\.ts|d\.mts|d\.cts|flow)$/
 
 const isNeeded = (path) => !READ_BY_PEOPLE.test(path) && !UNUSED.test(path)
 
-/** Copies it all below `folder`. */
+/** Copies the files to `folder`. */
 export function pack(folder) {
   for (const part of ['dist', 'build', 'units', 'schema', 'test/fixtures', 'package.json'])
     cpSync(join(ROOT, part), join(folder, part), { recursive: true, filter: isNeeded })
@@ -33,7 +33,7 @@ function walk(path, packages) {
   for (const name of Object.keys({ ...dependencies, ...peerDependencies })) walk(find(name, path), packages)
 }
 
-/** As Node looks for it, from the folder of who needs it. */
+/** Resolves a package like Node, from the folder of the importing package. */
 function find(name, from) {
   for (let folder = from; ; folder = dirname(folder)) {
     const path = join(folder, 'node_modules', name)

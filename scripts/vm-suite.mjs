@@ -1,5 +1,5 @@
-// Runs the suites of a real systemd in virtual machines, one fresh machine for each, and prints what each had to say.
-// See scripts/test-vm, which builds what it needs.
+// Runs the test suites that need a real systemd, each in a new virtual machine, and prints their results. scripts/test-vm
+// builds the machine image.
 import { spawn } from 'node:child_process'
 import {
   chmodSync,
@@ -32,23 +32,24 @@ const SUITES = [
   'log/journald-systemd',
   'log/supervise-systemd',
 ]
-/** What an emulated machine takes for a second of work, about: every deadline of the tests is multiplied by it. */
+/** Approximate slowness factor of an emulated machine. All deadlines of the tests are multiplied by it. */
 const SLOWNESS = Number(process.env.BYRE_TEST_SLOWNESS ?? 8)
 const SECONDS = Number(process.env.BYRE_VM_SECONDS ?? 1800)
 const HELLO = 'systemctl --version | head -1; uname -r; node --version;'
-/** Of vm-reboot-job.sh. */
+/** The number of stages in vm-reboot-job.sh. */
 const REBOOT_STAGES = 6
-/** Shown of a machine that ended otherwise than asked. */
+/** Console lines that are shown for a machine that ended unexpectedly. */
 const CONSOLE_LINES = 60
-/** What vm-run -k says of a machine that was reset. */
+/** The exit code of vm-run -k for a machine that was reset. */
 const RESET = 75
 
 const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
 const unknown = wanted.filter((name) => !SUITES.includes(name))
-if (unknown.length > 0) throw new Error(`no suite ${unknown.join(', ')}: there are ${SUITES.join(', ')}`)
+if (unknown.length > 0)
+  throw new Error(`Cannot run ${unknown.join(', ')}: the suites are ${SUITES.join(', ')}.`)
 
 const job = mkdtempSync(join(tmpdir(), 'byre-vm-'))
-chmodSync(job, 0o755) // units run as users without privileges
+chmodSync(job, 0o755) // Units run as unprivileged users.
 process.once('exit', () => rmSync(job, { recursive: true, force: true }))
 pack(job)
 for (const name of ['measure', 'reboot'])
@@ -66,7 +67,7 @@ process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed, ${sum('s
 if (process.argv.includes('--save')) save()
 process.exitCode = sum('failed') === 0 ? 0 : 1
 
-/** Those that ran take the place of what they gave before; the others stay. */
+/** Replaces the saved results of the suites that ran and keeps those of the others. */
 function save() {
   const path = `${ROOT}/docs/perf/vm.json`
   const before = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).suites : []
@@ -81,7 +82,7 @@ async function runSuite(suite) {
   const { code, lines } = suite === 'reboot' ? await runReboots() : await runMachine(commandOf(suite))
   const [systemd, kernel, node, ...rest] = lines
   const counts = suite.includes('/') ? countTap(rest) : countChecks(rest)
-  // A machine that ended early has failed, whatever it had said before.
+  // A machine that ended early has failed, whatever results it has printed.
   if (code !== 0 && counts.failed === 0) counts.failed = 1
   if (counts.failed > 0) process.stdout.write(`${lines.join('\n')}\n`)
   for (const fact of counts.facts) process.stdout.write(`  ${fact}\n`)
@@ -93,7 +94,7 @@ function commandOf(suite) {
   return `${HELLO} BYRE_TEST_SYSTEMD=own BYRE_TEST_SLOWNESS=${SLOWNESS} TAP_TIMEOUT=${SECONDS} node build/test/${suite}.test.js`
 }
 
-/** One disk, booted again after each reset: each stage but the last ends in one. */
+/** Boots one disk several times: each stage except the last ends with a reset. */
 async function runReboots() {
   const disk = join(job, '..', `${basename(job)}.disk`)
   const out = mkdtempSync(join(tmpdir(), 'byre-vm-out-'))
@@ -104,8 +105,8 @@ async function runReboots() {
   const lines = []
   for (let stage = 1; stage <= REBOOT_STAGES; stage++) {
     const command = `${stage === 1 ? HELLO : ''} bash /job/reboot.sh ${stage}`
-    const { code, lines: said } = await runMachine(command, ['-k', disk, '-o', out])
-    lines.push(...said)
+    const { code, lines: output } = await runMachine(command, ['-k', disk, '-o', out])
+    lines.push(...output)
     const expected = stage === REBOOT_STAGES ? 0 : RESET
     if (code === expected) continue
     const console = readFileSync(join(out, 'console.txt'), 'utf8').replaceAll('\r', '').trimEnd()
@@ -127,7 +128,7 @@ function runMachine(command, options = []) {
   })
 }
 
-/** Leaf assertions of TAP, and the figures told beside them: comments `fact: ...`. */
+/** Counts the leaf assertions of TAP output and collects the figures in comments `fact: ...`. */
 function countTap(lines) {
   const counts = { passed: 0, failed: 0, skipped: 0, facts: [] }
   for (const line of lines) {
@@ -143,7 +144,7 @@ function countTap(lines) {
   return counts
 }
 
-/** One line a check. */
+/** Counts checks, one per line. */
 function countChecks(lines) {
   const facts = lines.filter((line) => /^(ok|FAILED) /.test(line))
   const failed = facts.filter((line) => line.startsWith('FAILED')).length

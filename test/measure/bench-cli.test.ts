@@ -39,7 +39,7 @@ t.test('a wrong command line exits 2 and says what was wrong', async (t) => {
     [['bench.mjs', 'herd', '--settle', '10'], /--settle: a duration such as '10s' is needed, got '10'/],
     [['bench.mjs', 'herd', '--node', '/no/such/node'], /'\/no\/such\/node' does not run \(ENOENT\)/],
     [['bench.mjs', 'herd', '--nope'], /Unknown option '--nope'/],
-    [['runtimes.mjs', '21'], /Cannot install node 21: give any of 20, 22, 24, 26/],
+    [['runtimes.mjs', '21'], /Cannot install node 21: the supported versions are 20, 22, 24, 26/],
   ] as const
   for (const [[name, ...args], message] of rows) {
     const { code, stdout, stderr } = await runCleanNode([script(name), ...args])
