@@ -40,7 +40,7 @@ export function createResourcePool({
     const previousDispose = disposing.get(resource.key)
     const value = runDetached(async () => {
       await previousDispose
-      // A create starts only while somebody uses it, so the 5 s after its release do not include the wait.
+      // A create starts only while the resource is in use, so the 5 s after its release do not include the wait.
       if (entry.references === 0) throw releasedBeforeCreate(resource.key)
       return resource.create()
     })
