@@ -91,7 +91,7 @@ t.test('a swap', { skip: systemdMissing() }, async (t) => {
   t.test('two swaps at once: the second is refused', async (t) => {
     const [a, b] = await Promise.all([swap('--to', 'supervised'), swap('--to', 'supervised')])
     const refused = [a, b].find(({ code }) => code === 1)
-    t.match(refused?.stderr, /another byre swap of herd 'h' runs now/)
+    t.match(refused?.stderr, /another byre swap of herd 'h' is running/)
     t.same(await up(), [GROUP])
   })
 })
