@@ -147,7 +147,7 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
       await systemd.journalWith(/aaa.json.*is not a journal of this version/, '-u', unit)
       await sh(`rm ${JOURNALS}/h/aaa.json && systemctl start ${unit}`)
       t.notMatch(await systemd.property(unit, 'ExecStart'), CONFIG, 'it may have moved')
-      t.match(await swap('--resume', '--herd', '../h'), { code: 2, stderr: /--herd: it must be/ })
+      t.match(await swap('--resume', '--herd', '../h'), { code: 2, stderr: /--herd: the name must have/ })
       t.match(await swap('--to', 'supervised', '--herd', 'h'), { code: 2 })
     },
   )
