@@ -56,11 +56,6 @@ export function socketPathOf(runDir: string, herd: string, owner: SocketOwner): 
   return checkSocketPath(join(herdDirectory(runDir, herd), `${socketName(owner)}.sock`))
 }
 
-/** <statedir>/<herd>/<group>.state.json, with the same names as the sockets. */
-export function statePathOf(stateDir: string, herd: string, owner: SocketOwner): string {
-  return join(stateDir, fileName('herd', herd), `${socketName(owner)}.state.json`)
-}
-
 /** Returns `path` when a Unix socket can have it. Throws BYRE_SOCKET_PATH_TOO_LONG (more than 107 bytes of UTF-8). */
 export function checkSocketPath(path: string): string {
   const bytes = Buffer.byteLength(path)

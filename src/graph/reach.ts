@@ -1,6 +1,6 @@
 // What a root reaches, and the shortest way there.
 
-import { type Digraph, successors } from './digraph.ts'
+import type { Digraph } from './digraph.ts'
 
 /** Whether the edge at `index` in `graph.targets`, from -> to, may be used. */
 export type EdgeFilter = (from: number, to: number, index: number) => boolean
@@ -43,21 +43,6 @@ export function shortestPath(
     }
   }
   return undefined
-}
-
-/** Distance in edges from `from` to every node; -1 where there is no path. */
-export function distances(graph: Digraph, from: number): Int32Array {
-  const distance = new Int32Array(graph.size).fill(-1)
-  distance[from] = 0
-  const queue = [from]
-  for (const v of queue) {
-    for (const w of successors(graph, v)) {
-      if (distance[w] !== -1) continue
-      distance[w] = distance[v]! + 1
-      queue.push(w)
-    }
-  }
-  return distance
 }
 
 function walkBack(cameFrom: Int32Array, from: number, to: number): number[] {

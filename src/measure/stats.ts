@@ -31,11 +31,6 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5)
 }
 
-/** Median absolute deviation from the median, unscaled. Throws as summarize does. */
-export function mad(values: readonly number[]): number {
-  return summarize(values).mad
-}
-
 /** The `q` quantile, 0 to 1, linear between the neighbours (type 7 of Hyndman and Fan, The American Statistician 50(4),
  *  1996; what R, NumPy and Excel give). Throws as summarize does. */
 export function quantile(values: readonly number[], q: number): number {

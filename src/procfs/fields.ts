@@ -18,11 +18,6 @@ export function bytesField(fields: ReadonlyMap<string, string>, key: string): nu
   return match === null ? undefined : safe(Number(match[1]) * 1024)
 }
 
-/** A plain non-negative integer; undefined when absent or of another form. */
-export function integerField(fields: ReadonlyMap<string, string>, key: string): number | undefined {
-  return parseInteger(fields.get(key) ?? '')
-}
-
 /** Digits only, at most 2^53-1; anything else is undefined. */
 export function parseInteger(text: string): number | undefined {
   return /^\d{1,16}$/.test(text) ? safe(Number(text)) : undefined

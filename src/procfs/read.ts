@@ -4,7 +4,7 @@
 // Reads are synchronous: procfs answers from kernel memory (2-40 us, smaps_rollup 0.5-1.3 ms), and a trip through the
 // thread pool costs more than the read and lets the process change between the parts of one sample.
 
-import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 
 /** Where the kernel's files are; a parameter of every reader so that tests can hand in a frozen copy. */
 export const PROC_ROOT = '/proc'
@@ -64,12 +64,6 @@ export function listProcNumbers(
       .map(Number)
       .toSorted((a, b) => a - b),
   )
-}
-
-/** The target of a symbolic link of /proc, such as `fd/3`. */
-export function readProcLink(pid: Pid, file: string, root: string = PROC_ROOT): ProcResult<string> {
-  const path = `${root}/${pid}/${file}`
-  return attempt(path, `${root}/${pid}`, () => readlinkSync(path))
 }
 
 function attempt<T>(path: string, folder: string, read: () => T): ProcResult<T> {

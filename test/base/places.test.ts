@@ -7,7 +7,6 @@ import {
   runDirectory,
   socketPathOf,
   stateDirectory,
-  statePathOf,
 } from '../../src/base/places.ts'
 import type { PlacesInput } from '../../src/base/places.ts'
 
@@ -45,11 +44,10 @@ t.test('the state directory follows $STATE_DIRECTORY, $XDG_STATE_HOME, home in t
   for (const [env, expected] of table) t.equal(stateDirectory(input(env)), expected)
 })
 
-t.test('one socket and one state file per group, for all groups, and per lone worker', async (t) => {
+t.test('one socket per group, for all groups, and per lone worker', async (t) => {
   t.equal(socketPathOf('/run/byre', 'shop', { kind: 'group', group: 'batch' }), '/run/byre/shop/batch.sock')
   t.equal(socketPathOf('/run/byre', 'shop', { kind: 'all' }), '/run/byre/shop/_all.sock')
   t.equal(socketPathOf('/run/byre', 'shop', { kind: 'run', worker: 'mail' }), '/run/byre/shop/run-mail.sock')
-  t.equal(statePathOf('/var/lib/byre', 'shop', { kind: 'all' }), '/var/lib/byre/shop/_all.state.json')
 })
 
 t.test('a name that would leave its folder is refused', async (t) => {

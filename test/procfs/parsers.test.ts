@@ -3,27 +3,22 @@ import fc from 'fast-check'
 import t from 'tap'
 import { parseAuxv } from '../../src/procfs/auxv.ts'
 import { controllerPath, parseCgroup, unifiedPath } from '../../src/procfs/cgroup.ts'
-import { parseChildren } from '../../src/procfs/children.ts'
-import { fdKind } from '../../src/procfs/fds.ts'
 import { parseFields } from '../../src/procfs/fields.ts'
 import { parseMeminfo } from '../../src/procfs/meminfo.ts'
 import { parseSchedstat } from '../../src/procfs/schedstat.ts'
 import { parseSmapsRollup } from '../../src/procfs/smaps-rollup.ts'
 import { parseStat } from '../../src/procfs/stat.ts'
 import { parseStatm } from '../../src/procfs/statm.ts'
-import { parseStatus } from '../../src/procfs/status.ts'
 
 const KIB = fc.integer({ min: 0, max: 2 ** 42 })
 const COUNT = fc.integer({ min: 0, max: 2 ** 52 })
 const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
   cgroup: parseCgroup,
-  children: parseChildren,
   meminfo: parseMeminfo,
   schedstat: parseSchedstat,
   smapsRollup: parseSmapsRollup,
   stat: parseStat,
   statm: (text) => parseStatm(text, 4096),
-  status: parseStatus,
 }
 
 t.test('no parser throws, whatever the text', async () => {
@@ -43,7 +38,6 @@ t.test('a number that is none, or too large to be exact, is refused and never be
   for (const word of ['-1', '1e3', '0x10', 'NaN', '99999999999999999999', '1.5', '9007199254740993']) {
     t.equal(parseSchedstat(`1 ${word} 3`), undefined, `schedstat ${word}`)
     t.equal(parseStatm(`1 ${word} 3`, 1), undefined, `statm ${word}`)
-    t.equal(parseChildren(`1 ${word}`), undefined, `children ${word}`)
     t.equal(
       parseMeminfo(`MemTotal: ${word} kB\nMemFree: 1 kB\nMemAvailable: 1 kB`),
       undefined,
@@ -150,28 +144,6 @@ t.test('stat: a real line', async (t) => {
   t.equal(parseStat('1 x S 0 0 0'), undefined, 'no name')
 })
 
-t.test('status: a name that looks like a field is not one; a zombie has no memory, not zero', async (t) => {
-  // The kernel escapes newlines in Name as "\\n".
-  const zombie =
-    'Name:\tx\\nVmRSS:\t9 kB\nState:\tZ (zombie)\nUid:\t1\t2\t3\t4\nThreads:\t1\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t6\n'
-  t.same(parseStatus(zombie), {
-    uid: 1,
-    effectiveUid: 2,
-    threads: 1,
-    voluntarySwitches: 5,
-    involuntarySwitches: 6,
-  })
-  const living = `${zombie}VmHWM:\t   20304 kB\nVmRSS:\t   18912 kB\nRssAnon:\t   12488 kB\nRssFile:\t 8 kB\nRssShmem:\t 6416 kB\nVmSwap:\t 0 kB\n`
-  t.match(parseStatus(living), {
-    rssBytes: 18912 * 1024,
-    rssAnonBytes: 12488 * 1024,
-    rssFileBytes: 8 * 1024,
-    rssShmemBytes: 6416 * 1024,
-    peakRssBytes: 20304 * 1024,
-    swapBytes: 0,
-  })
-})
-
 t.test('fields: the first of two equal keys wins, so appended text cannot forge one', async (t) => {
   t.same(
     [...parseFields('A: 1\nA: 2\nno colon\n:x\nB:\t3 kB')],
@@ -202,12 +174,6 @@ t.test('schedstat: nanoseconds become milliseconds with their fraction', async (
     timeslices: 2048,
   })
   t.equal(parseSchedstat('99999999999999999 1 1'), undefined)
-})
-
-t.test('children: pids in order, none from empty text', async (t) => {
-  t.same(parseChildren('12 345 6 \n'), [12, 345, 6])
-  t.same(parseChildren(''), [])
-  t.equal(parseChildren('12 x'), undefined)
 })
 
 t.test('meminfo: available is required, swap is not', async (t) => {
@@ -268,11 +234,4 @@ t.test('auxv: both word sizes and byte orders; what ends early or lacks an entry
   t.equal(parseAuxv(render(pairs.slice(0, 2), 8, false), 8), undefined)
   t.equal(parseAuxv(Buffer.alloc(7), 8), undefined)
   t.equal(parseAuxv(render([[0, 0], ...pairs], 8, false), 8), undefined, 'AT_NULL ends it')
-})
-
-t.test('fd kinds by link target; a file named like a socket is a file', async (t) => {
-  t.equal(fdKind('socket:[123]'), 'socket')
-  t.equal(fdKind('pipe:[1]'), 'pipe')
-  t.equal(fdKind('anon_inode:[eventpoll]'), 'anon')
-  t.equal(fdKind('/tmp/socket:[123]'), 'file')
 })
