@@ -1,11 +1,11 @@
-// What a root reaches, and the shortest way there.
+// Reachability and shortest paths.
 
 import type { Digraph } from './digraph.ts'
 
-/** Whether the edge at `index` in `graph.targets`, from -> to, may be used. */
+/** True when the edge from -> to, at `index` in `graph.targets`, may be used. */
 export type EdgeFilter = (from: number, to: number, index: number) => boolean
 
-/** 1 for every node reachable from `root` (itself included) over the edges `allow` lets through, else 0. */
+/** 1 for every node reachable from `root`, itself included, over edges that `allow` accepts; else 0. */
 export function reachable(graph: Digraph, root: number, allow?: EdgeFilter): Uint8Array {
   const seen = new Uint8Array(graph.size)
   if (graph.size === 0) return seen
@@ -22,8 +22,8 @@ export function reachable(graph: Digraph, root: number, allow?: EdgeFilter): Uin
   return seen
 }
 
-/** A shortest path `[from, ..., to]`, or undefined when there is none; among equal ones the one whose edges were given
- *  first. `[from]` when both are the same node. */
+/** A shortest path `[from, ..., to]`, or undefined when there is none. Of several shortest paths, the one whose edges come
+ *  first in the graph. `[from]` when `from` equals `to`. */
 export function shortestPath(
   graph: Digraph,
   from: number,

@@ -9,11 +9,11 @@ import { readCgroup, unifiedPath } from '../procfs/cgroup.ts'
 import { parseInteger } from '../procfs/fields.ts'
 import {
   belowMount,
-  findMemoryPlace,
+  findMemoryCgroup,
   findMount,
-  folderOf,
-  handsDownMemory,
-  readFlat,
+  cgroupFolder,
+  delegatesMemory,
+  readFlatKeyed,
   readNumber,
   readText,
   removeCgroup,
@@ -65,7 +65,7 @@ const PREFIX = 'byre-measure-'
  * memory controller down (a cgroup with processes may not); on v1 below its own. Empty ones of dead byres go.
  */
 export function createMemoryCgroup(name: string, startAt?: string, root: string = PROC_ROOT): CgroupTry {
-  const place = findMemoryPlace('self', root)
+  const place = findMemoryCgroup('self', root)
   if (!place.ok)
     return {
       ok: false,
@@ -74,10 +74,10 @@ export function createMemoryCgroup(name: string, startAt?: string, root: string 
   const { version, mount } = place.value
   const own = startAt ?? place.value.path
   const parents =
-    version === 1 ? [own] : ancestors(own).filter((path) => handsDownMemory(folderOf(mount, path)))
+    version === 1 ? [own] : ancestors(own).filter((path) => delegatesMemory(cgroupFolder(mount, path)))
   const reasons: string[] = []
   for (const parent of parents) {
-    sweepCgroups(folderOf(mount, parent), PREFIX)
+    sweepCgroups(cgroupFolder(mount, parent), PREFIX)
     const path = `${parent === '/' ? '' : parent}/${PREFIX}${process.pid}-${name}`
     try {
       mkdirSync(`${mount}${path}`)
@@ -104,7 +104,7 @@ export function delegatedCgroup(pid: number, name: string, root: string = PROC_R
   if (path === undefined || mount === undefined)
     return { ok: false, reason: 'systemd-run gave no cgroup v2 (on v1 a scope cannot be divided)' }
   const parent = belowMount(mount, path)
-  const folder = folderOf(mount.folder, parent)
+  const folder = cgroupFolder(mount.folder, parent)
   try {
     mkdirSync(`${folder}/launcher`)
     writeFileSync(`${folder}/launcher/cgroup.procs`, String(pid))
@@ -132,13 +132,13 @@ function cgroupV2(mount: string, path: string): MemoryCgroup {
     currentBytes: () => readNumber(`${folder}/memory.current`),
     peakBytes: () => readNumber(`${folder}/memory.peak`),
     split() {
-      const stat = readFlat(`${folder}/memory.stat`)
+      const stat = readFlatKeyed(`${folder}/memory.stat`)
       const [anonBytes, fileBytes, kernelBytes] = [stat?.get('anon'), stat?.get('file'), stat?.get('kernel')]
       if (anonBytes === undefined || fileBytes === undefined) return undefined
       return { anonBytes, fileBytes, ...(kernelBytes === undefined ? {} : { kernelBytes }) }
     },
     events() {
-      const events = readFlat(`${folder}/memory.events`)
+      const events = readFlatKeyed(`${folder}/memory.events`)
       return events && { reclaims: events.get('max') ?? 0, oomKills: events.get('oom_kill') ?? 0 }
     },
     limit(bytes) {
@@ -157,14 +157,14 @@ function cgroupV1(mount: string, path: string): MemoryCgroup {
     currentBytes: () => readNumber(`${folder}/memory.usage_in_bytes`),
     peakBytes: () => readNumber(`${folder}/memory.max_usage_in_bytes`),
     split() {
-      const stat = readFlat(`${folder}/memory.stat`)
+      const stat = readFlatKeyed(`${folder}/memory.stat`)
       const [anonBytes, fileBytes] = [stat?.get('total_rss'), stat?.get('total_cache')]
       if (anonBytes === undefined || fileBytes === undefined) return undefined
       const kernelBytes = readNumber(`${folder}/memory.kmem.usage_in_bytes`)
       return { anonBytes, fileBytes, ...(kernelBytes === undefined ? {} : { kernelBytes }) }
     },
     events() {
-      const oomKills = readFlat(`${folder}/memory.oom_control`)?.get('oom_kill')
+      const oomKills = readFlatKeyed(`${folder}/memory.oom_control`)?.get('oom_kill')
       const failures = readNumber(`${folder}/memory.failcnt`)
       if (failures === undefined || oomKills === undefined) return undefined
       // With both limits equal, the one of memory and swap together is met first, and only it counts.

@@ -27,7 +27,7 @@ function distancesFrom(from: number, size: number, edges: readonly (readonly [nu
   return distance
 }
 
-t.test('what a node retains is what vanishes when it is removed (brute force)', async () => {
+t.test('a node retains the weight that becomes unreachable without it (brute force)', async () => {
   fc.assert(
     fc.property(graphs, ({ size, edges, weights }) => {
       const g = digraph(size, edges)
@@ -44,7 +44,7 @@ t.test('what a node retains is what vanishes when it is removed (brute force)', 
   )
 })
 
-t.test('a hub reached by two chains belongs to neither', async (t) => {
+t.test('a node reached over two paths is dominated by neither', async (t) => {
   const g = digraph(4, [
     [0, 1],
     [0, 2],
@@ -54,7 +54,7 @@ t.test('a hub reached by two chains belongs to neither', async (t) => {
   t.same([...retained(dominators(g, 0), [1, 10, 100, 1000])], [1111, 10, 100, 1000])
 })
 
-t.test('a chain and a ladder of 100,000 take neither the call stack nor minutes', async (t) => {
+t.test('a ladder of 100,000 nodes does not overflow the call stack', async (t) => {
   const n = 100_000
   const edges = Array.from({ length: n - 2 }, (_, i) => [
     [i, i + 1],
@@ -64,7 +64,7 @@ t.test('a chain and a ladder of 100,000 take neither the call stack nor minutes'
   t.equal(sums[0], n)
 })
 
-t.test('a shortest path is a path, and no shorter one exists', async () => {
+t.test('a shortest path consists of edges of the graph, and no shorter one exists', async () => {
   fc.assert(
     fc.property(graphs, ({ size, edges }) => {
       const g = digraph(size, edges)
@@ -80,7 +80,7 @@ t.test('a shortest path is a path, and no shorter one exists', async () => {
   )
 })
 
-t.test('a forbidden edge is not walked', async (t) => {
+t.test('a path does not use an edge that the filter rejects', async (t) => {
   const g = digraph(3, [
     [0, 2],
     [0, 1],
