@@ -1,4 +1,4 @@
-// Memory of real processes, through children that see nothing of the test runner.
+// Memory of real processes: children without the environment of the test runner.
 import { rmSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import t from 'tap'
@@ -20,7 +20,7 @@ interface Talking {
   readonly closed: Promise<unknown>
 }
 
-/** A clean node whose stdin stays open: it lives until the test closes that. */
+/** A clean node process that runs until the test closes its stdin. */
 function talk(t: Test, args: readonly string[], env: Readonly<Record<string, string>> = {}): Talking {
   const child = spawnClean([process.execPath, ...args], { env, stdio: ['pipe', 'pipe', 'inherit'] })
   const closed = nextEvent(child, 'close')
@@ -40,7 +40,7 @@ if (left.length > 0) {
 globalThis.hold = hold
 `
 
-t.test('what a child and a grandchild allocate is in the sum of the tree, once', async (t) => {
+t.test('the allocations of a child and a grandchild are in the sum of the tree once', async (t) => {
   const MB = 1_000_000
   const node = talk(t, ['-e', HOLD, String(30 * MB), String(50 * MB)], { SCRIPT: HOLD })
   await node.lines.next('holding')
@@ -61,7 +61,7 @@ t.test('what a child and a grandchild allocate is in the sum of the tree, once',
   t.match(readTreeMemory(node.pid), { count: 0, pssBytes: 0, processes: [], zombies: 0 })
 })
 
-t.test('members that end or may not be read: the first are left out, the second are named', async (t) => {
+t.test('members that end are left out, members that cannot be read are named', async (t) => {
   const own = readStat(process.pid)
   if (!own.ok) throw new Error(own.reason)
   const member = (pid: number, state = 'S'): ProcStat => ({ ...own.value, pid, state, comm: `p${pid}` })

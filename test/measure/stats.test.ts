@@ -24,7 +24,7 @@ t.test('known values', async (t) => {
   t.same(meanAndDeviation([3]), { mean: 3, deviation: 0 })
 })
 
-t.test('no values and values that are no numbers are refused, naming the value', async (t) => {
+t.test('an empty list and values that are not numbers are rejected', async (t) => {
   for (const fn of [summarize, median, meanAndDeviation]) {
     t.throws(() => fn([]), { code: 'BYRE_ARGUMENT_INVALID', message: /got none/ })
     t.throws(() => fn([1, Number.NaN]), { code: 'BYRE_ARGUMENT_INVALID', message: /got NaN/ })
@@ -33,7 +33,7 @@ t.test('no values and values that are no numbers are refused, naming the value',
   for (const q of [-0.1, 1.1, Number.NaN]) t.throws(() => quantile([1], q), /between 0 and 1/)
 })
 
-t.test('a summary does not depend on the order of the runs, and changes none of them', async () => {
+t.test('a summary does not depend on the order of the runs and does not modify them', async () => {
   fc.assert(
     fc.property(runs, (values) => {
       const copy = [...values]
@@ -43,7 +43,7 @@ t.test('a summary does not depend on the order of the runs, and changes none of 
   )
 })
 
-t.test('min <= median <= max, and quantiles never fall', async () => {
+t.test('min <= median <= max, and quantiles are monotonic', async () => {
   fc.assert(
     fc.property(
       runs,
@@ -66,7 +66,7 @@ t.test('min <= median <= max, and quantiles never fall', async () => {
   )
 })
 
-t.test('equal runs have no spread, exactly', async () => {
+t.test('equal runs have a spread of exactly 0', async () => {
   fc.assert(
     fc.property(finite, fc.integer({ min: 1, max: 9 }), (value, n) => {
       const { median: middle, mad: spread } = summarize(Array.from({ length: n }, () => value))
