@@ -1,7 +1,6 @@
 // 18 idle workers over 30 s: voluntary context switches and CPU time, byre beside the hand-written host. The two of a pair
 // run at the same time, so that they see the same machine.
-import { readActivity } from '../../build/src/measure/activity.js'
-import { readAuxv } from '../../build/src/procfs/auxv.js'
+import { activityOf } from './lib/activity.mjs'
 import { createHerdFiles } from './lib/herd-files.mjs'
 import { startByHand, startByre } from './lib/hosts.mjs'
 import { sleep, withHost } from './lib/lanes.mjs'
@@ -15,14 +14,12 @@ export const describe = '18 idle workers over 30 s: context switches and CPU tim
 export const table = tableOf
 
 export async function run(options) {
-  const auxv = readAuxv()
-  if (!auxv.ok) throw new Error(`Cannot read ${auxv.path}: ${auxv.reason}`)
   const herds = [createHerdFiles({ count: 18, kind: 'orm' }), createHerdFiles({ count: 18, kind: 'orm' })]
   const runs = { byHand: [], byre: [] }
   try {
     for (let i = 1; i <= options.runs; i++) {
       options.note(`run ${i}/${options.runs}`)
-      const [byHand, byre] = await pair(options, herds, auxv.value.ticksPerSecond)
+      const [byHand, byre] = await pair(options, herds)
       runs.byHand.push(byHand)
       runs.byre.push(byre)
     }
@@ -42,7 +39,7 @@ export async function run(options) {
   })
 }
 
-function pair(options, [herdA, herdB], ticksPerSecond) {
+function pair(options, [herdA, herdB]) {
   return withHost(
     () => startByHand(options.node, herdA),
     (byHand) =>
@@ -50,18 +47,12 @@ function pair(options, [herdA, herdB], ticksPerSecond) {
         () => startByre(options.node, herdB),
         async (byre) => {
           await sleep(Math.max(SETTLE_MS, options.settleMs))
-          const before = [byHand, byre].map((host) => activityOf(host, ticksPerSecond))
+          const before = [byHand, byre].map(activityOf)
           await sleep(WINDOW_MS)
-          return [byHand, byre].map((host, i) => since(before[i], activityOf(host, ticksPerSecond)))
+          return [byHand, byre].map((host, i) => since(before[i], activityOf(host)))
         },
       ),
   )
-}
-
-function activityOf(host, ticksPerSecond) {
-  const activity = readActivity(host.pid, ticksPerSecond)
-  if (!activity.ok) throw new Error(`${host.label}: ${activity.path} is ${activity.reason}`)
-  return activity.value
 }
 
 function since(before, after) {

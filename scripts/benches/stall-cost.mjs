@@ -1,8 +1,7 @@
 // What the watch for stalls costs an idle herd: memory and wake-ups. Apart from stall.mjs, which wants a quiet machine and
 // no minutes of rest.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { readActivity } from '../../build/src/measure/activity.js'
-import { readAuxv } from '../../build/src/procfs/auxv.js'
+import { activityOf } from './lib/activity.mjs'
 import { createHerdFiles } from './lib/herd-files.mjs'
 import { startByre } from './lib/hosts.mjs'
 import { sleep, withHost } from './lib/lanes.mjs'
@@ -42,20 +41,15 @@ export async function run(options) {
 /** The same 18 dormant workers with and without, all herds side by side: they do nothing, and what befalls the machine
  *  befalls all of them. */
 async function idleLanes(options) {
-  const auxv = readAuxv()
-  if (!auxv.ok) throw new Error(`Cannot read ${auxv.path}: ${auxv.reason}`)
   options.note(
     `${options.runs} idle herds with and ${options.runs} without, ${(REST_MS + WINDOW_MS) / 1000} s`,
   )
-  const lane = (detect) =>
-    Promise.all(
-      Array.from({ length: options.runs }, () => idleHerd(options, detect, auxv.value.ticksPerSecond)),
-    )
+  const lane = (detect) => Promise.all(Array.from({ length: options.runs }, () => idleHerd(options, detect)))
   const [off, on] = await Promise.all([lane(false), lane(true)])
   return { off, on }
 }
 
-async function idleHerd(options, detect, ticksPerSecond) {
+async function idleHerd(options, detect) {
   const herd = createHerdFiles({ count: 18, kind: 'dormant' })
   const config = JSON.parse(readFileSync(herd.config, 'utf8'))
   writeFileSync(herd.config, JSON.stringify({ ...config, defaults: { stall: { detect } } }))
@@ -66,9 +60,9 @@ async function idleHerd(options, detect, ticksPerSecond) {
         await sleep(options.settleMs)
         const { anonBytes } = memoryOf(host)
         await sleep(Math.max(0, REST_MS - options.settleMs))
-        const before = activityOf(host, ticksPerSecond)
+        const before = activityOf(host)
         await sleep(WINDOW_MS)
-        const after = activityOf(host, ticksPerSecond)
+        const after = activityOf(host)
         return {
           anonBytes,
           anonLaterBytes: memoryOf(host).anonBytes,
@@ -81,10 +75,4 @@ async function idleHerd(options, detect, ticksPerSecond) {
   } finally {
     herd.remove()
   }
-}
-
-function activityOf(host, ticksPerSecond) {
-  const activity = readActivity(host.pid, ticksPerSecond)
-  if (!activity.ok) throw new Error(`${host.label}: ${activity.path} is ${activity.reason}`)
-  return activity.value
 }

@@ -3,7 +3,7 @@
 import { assertNever } from '../base/check.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Placement, ResolvedWorker } from '../config/types.ts'
-import { unfolded } from '../log/unfolded.ts'
+import { unfolded } from '../log/fold.ts'
 import type { Admission } from '../herd/admission.ts'
 import type { Assignments } from '../herd/assignments.ts'
 import type { Runner } from '../herd/runner.ts'

@@ -1,10 +1,10 @@
 // Cycles of a directed graph: Tarjan's strongly connected components (SIAM J. Comput. 1(2), 1972) with an explicit
-// stack, so that a chain of 100,000 nodes does not exhaust the call stack.
+// stack, so that a path of 100,000 nodes does not overflow the call stack.
 
 import { type Digraph, successors } from './digraph.ts'
 
-/** The strongly connected components; every node is in exactly one. Members ascend; a component comes after those it
- *  reaches (reverse topological order). */
+/** The strongly connected components; every node is in exactly one. Members are in ascending order; a component follows
+ *  the components it reaches (reverse topological order). */
 export function components(graph: Digraph): number[][] {
   const { size, offsets, targets } = graph
   const index = new Int32Array(size).fill(-1)
@@ -50,8 +50,8 @@ export function components(graph: Digraph): number[][] {
   return found
 }
 
-/** One shortest cycle through the smallest node of every component that has one, as `[a, b, c]` for a -> b -> c -> a;
- *  a loop is `[a]`. Ordered by that node. Empty when the graph is acyclic. */
+/** For every component with a cycle, one shortest cycle through its smallest node: `[a, b, c]` for a -> b -> c -> a, `[a]`
+ *  for a self-loop. Ordered by that node. Empty when the graph is acyclic. */
 export function cycles(graph: Digraph): number[][] {
   return components(graph)
     .map((members) => shortestCycle(graph, new Set(members), members[0]!))

@@ -1,21 +1,22 @@
-// A directed graph on the integers 0..size-1, in compressed rows: two typed arrays, whatever the number of edges.
-// The callers keep what a node means; nothing here knows about modules or workers.
+// A directed graph on the integers 0..size-1 as compressed sparse rows: two typed arrays for any number of edges.
 
 export interface Digraph {
   /** Number of nodes. */
   readonly size: number
-  /** `targets[offsets[v]] .. targets[offsets[v + 1] - 1]` are the successors of v, in the order the edges were given. */
+  /** `targets[offsets[v]] .. targets[offsets[v + 1] - 1]` are the successors of v, in the order of the edges passed to digraph(). */
   readonly offsets: Int32Array
   readonly targets: Int32Array
 }
 
-/** Builds a graph of `size` nodes from `[from, to]` pairs. Parallel edges and loops are kept. Throws RangeError on a
- *  node outside 0..size-1. */
+/** Builds a graph of `size` nodes from `[from, to]` pairs. Keeps parallel edges and self-loops. Throws RangeError
+ *  for a node outside 0..size-1. */
 export function digraph(size: number, edges: readonly (readonly [number, number])[]): Digraph {
   const offsets = new Int32Array(size + 1)
   for (const [from, to] of edges) {
     if (!isNode(from, size) || !isNode(to, size))
-      throw new RangeError(`Cannot build a graph of ${size} nodes: the edge ${from} -> ${to} leaves it`)
+      throw new RangeError(
+        `Cannot build a graph of ${size} nodes: the edge ${from} -> ${to} has a node outside 0..${size - 1}`,
+      )
     offsets[from + 1]! += 1
   }
   for (let v = 0; v < size; v++) offsets[v + 1]! += offsets[v]!
@@ -28,12 +29,12 @@ export function digraph(size: number, edges: readonly (readonly [number, number]
   return { size, offsets, targets }
 }
 
-/** The successors of `node`: a view, not a copy. */
+/** The successors of `node`, as a view of `targets`. */
 export function successors(graph: Digraph, node: number): Int32Array {
   return graph.targets.subarray(graph.offsets[node], graph.offsets[node + 1])
 }
 
-/** The same nodes with every edge turned round. */
+/** The same nodes with every edge reversed. */
 export function reversed(graph: Digraph): Digraph {
   const edges: [number, number][] = []
   for (let v = 0; v < graph.size; v++) for (const w of successors(graph, v)) edges.push([w, v])

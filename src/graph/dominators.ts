@@ -1,18 +1,18 @@
-// Dominators: d dominates v when every path from the root to v passes d. What a node dominates is what disappears with
-// it. Algorithm: Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm" (Rice University, 2001), iterative, so a
-// chain of 100,000 modules does not exhaust the call stack.
+// Dominators: d dominates v when every path from the root to v passes through d. Removing a node makes exactly the nodes
+// it dominates unreachable. Algorithm: Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm" (Rice University,
+// 2001); iterative, so that a path of 100,000 nodes does not overflow the call stack.
 
 import { type Digraph, reversed, successors } from './digraph.ts'
 
 export interface Dominators {
   readonly root: number
-  /** Immediate dominator of each node; the root's is itself; -1 where the root does not reach. */
+  /** Immediate dominator of each node; the root's is itself; -1 for a node that the root does not reach. */
   readonly idom: Int32Array
-  /** The reachable nodes in reverse postorder: a node comes after its immediate dominator. */
+  /** The reachable nodes in reverse postorder: a node follows its immediate dominator. */
   readonly order: readonly number[]
 }
 
-/** The dominator tree of what `root` reaches. */
+/** The dominator tree of the nodes that `root` reaches. */
 export function dominators(graph: Digraph, root: number): Dominators {
   const order = reversePostorder(graph, root)
   const rank = new Int32Array(graph.size).fill(-1)
@@ -46,7 +46,8 @@ export function dominators(graph: Digraph, root: number): Dominators {
   return { root, idom, order }
 }
 
-/** Sum of `weights` over each node and all it dominates; 0 where the root does not reach. Weights may be negative. */
+/** For each node, the sum of `weights` over it and every node it dominates; 0 for a node that the root does not reach.
+ *  Weights may be negative. */
 export function retained(tree: Dominators, weights: ArrayLike<number>): Float64Array {
   const sums = new Float64Array(tree.idom.length)
   for (const v of tree.order) sums[v] = weights[v]!

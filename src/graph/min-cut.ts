@@ -1,7 +1,7 @@
-// The smallest set of edges that, removed, keeps the root from reaching the sinks. Maximum flow by shortest augmenting
-// paths (Edmonds, Karp 1972) over unit capacities: the number of rounds is the size of the cut, and cuts people can act
-// on are small. All minimum cuts are the closed sets of the residual graph (Picard, Queyranne 1980); they are listed
-// up to a bound.
+// Minimum edge cut: the smallest set of edges whose removal separates the root from the sinks. Maximum flow by shortest
+// augmenting paths (Edmonds, Karp 1972) over unit capacities: the number of rounds is the size of the cut, and a cut that
+// a person can act on is small. The minimum cuts correspond to the closed sets of the residual graph (Picard, Queyranne
+// 1980); they are listed up to a bound.
 
 import { components } from './cycles.ts'
 import { type Digraph, digraph } from './digraph.ts'
@@ -12,19 +12,19 @@ export interface MinCutOptions {
   readonly cuttable?: EdgeFilter
   /** Upper bound on the cuts returned, 1 or more. @default 16 */
   readonly maxAlternatives?: number
-  /** A cut larger than this is not looked for. @default 1000 */
+  /** The search stops beyond this many edges. @default 1000 */
   readonly maxSize?: number
 }
 
 export type MinCut =
-  /** The root does not reach a sink: nothing to cut. */
+  /** The root reaches no sink: nothing to cut. */
   | { readonly kind: 'apart' }
-  /** Every way consists of edges that may not be cut; `path` is one of them, root first. */
+  /** Some path to a sink consists only of edges that may not be cut; `path` is such a path, root first. */
   | { readonly kind: 'impossible'; readonly path: readonly number[] }
   /** The smallest cut has more than `maxSize` edges. */
   | { readonly kind: 'too-large'; readonly atLeast: number }
-  /** `cuts` are the minimum cuts found, all of `size` edges, each a list of edge indices into `graph.targets`, ascending,
-   *  the one nearest to the root first; `complete` is false when there may be more. */
+  /** `cuts` are the minimum cuts found, the one nearest to the root first. Each has `size` edges, as ascending indices into
+   *  `graph.targets`. `complete` is false when there may be more cuts. */
   | {
       readonly kind: 'cut'
       readonly size: number
@@ -32,8 +32,8 @@ export type MinCut =
       readonly complete: boolean
     }
 
-/** Minimum edge cut between `root` and the set `sinks`. Parallel edges count one each. Throws RangeError when root is a
- *  sink. */
+/** Minimum edge cut between `root` and the set `sinks`. Each parallel edge counts as one. Throws RangeError when `root` is
+ *  a sink. */
 export function minCut(
   graph: Digraph,
   root: number,
@@ -44,17 +44,17 @@ export function minCut(
   if (sinks.includes(root)) throw new RangeError(`Cannot cut ${root} from itself`)
   const net = network(graph, root, sinks, cuttable)
   for (let size = 0; ; size++) {
-    const path = augment(net)
-    if (path === undefined)
+    const sent = augment(net)
+    if (sent === undefined)
       return size === 0
         ? { kind: 'apart' }
         : { kind: 'cut', size, ...listCuts(net, graph, size, maxAlternatives) }
-    if (path === 'endless') return { kind: 'impossible', path: hardPath(net, graph) }
+    if (sent === 'unbounded') return { kind: 'impossible', path: uncuttablePath(net, graph) }
     if (size >= maxSize) return { kind: 'too-large', atLeast: size + 1 }
   }
 }
 
-/** Residual network. Arc 2e is edge e of the graph, arc 2e+1 its reverse; the sinks hang on one extra node. */
+/** Residual network. Arc 2e is edge e of the graph, arc 2e+1 its reverse; every sink has an edge to one extra node. */
 interface Network {
   readonly size: number
   readonly root: number
@@ -103,8 +103,9 @@ function network(graph: Digraph, root: number, sinks: readonly number[], cuttabl
   return net
 }
 
-/** Sends one more unit from root to sink; undefined when none fits, 'endless' when a path has no bound. */
-function augment(net: Network): 'sent' | 'endless' | undefined {
+/** Sends one more unit of flow from root to sink; undefined when there is no augmenting path, 'unbounded' when one has
+ *  infinite capacity. */
+function augment(net: Network): 'sent' | 'unbounded' | undefined {
   const by = new Int32Array(net.size).fill(-1)
   const queue = [net.root]
   for (const v of queue) {
@@ -119,7 +120,7 @@ function augment(net: Network): 'sent' | 'endless' | undefined {
   if (by[net.sink] === -1) return undefined
   let room = Number.POSITIVE_INFINITY
   for (let v = net.sink; v !== net.root; v = net.from[by[v]!]!) room = Math.min(room, net.capacity[by[v]!]!)
-  if (room === Number.POSITIVE_INFINITY) return 'endless'
+  if (room === Number.POSITIVE_INFINITY) return 'unbounded'
   for (let v = net.sink; v !== net.root; v = net.from[by[v]!]!) {
     net.capacity[by[v]!]! -= 1
     net.capacity[by[v]! ^ 1]! += 1
@@ -127,7 +128,7 @@ function augment(net: Network): 'sent' | 'endless' | undefined {
   return 'sent'
 }
 
-function hardPath(net: Network, graph: Digraph): number[] {
+function uncuttablePath(net: Network, graph: Digraph): number[] {
   const by = new Int32Array(net.size).fill(-1)
   const queue = [net.root]
   for (const v of queue)
@@ -148,7 +149,7 @@ function listCuts(
   size: number,
   limit: number,
 ): { cuts: number[][]; complete: boolean } {
-  const relevant = onTheWay(graph, net)
+  const relevant = nodesBetween(graph, net)
   const arcs: [number, number][] = []
   for (let a = 0; a < net.to.length; a++)
     if (net.capacity[a]! > 0 && relevant[net.from[a]!] === 1 && relevant[net.to[a]!] === 1)
@@ -166,7 +167,7 @@ function listCuts(
   const open = [...groups.keys()].filter(
     (g) => !chosen[g] && !outside.has(g) && relevant[groups[g]![0]!] === 1,
   )
-  // Components come after those they reach, so whatever a group needs is decided before it.
+  // A component follows those it reaches, so the groups that a group needs are decided before it.
   const mayEnter = (g: number): boolean => [...needs[g]!].every((n) => chosen[n])
   const found = new Map<string, number[]>()
   for (let visits = 0; visits < 200 * limit && found.size < limit; visits++) {
@@ -177,7 +178,7 @@ function listCuts(
   return { cuts: [...found.values()], complete: false }
 }
 
-/** Steps `chosen` to the next closed set, as one counts in binary; false after the last. */
+/** Advances `chosen` to the next closed set, in the order of binary counting; false after the last. */
 function nextClosedSet(
   open: readonly number[],
   chosen: boolean[],
@@ -194,8 +195,8 @@ function nextClosedSet(
   return false
 }
 
-/** The sink and the nodes on some path to it; the others never change a cut. */
-function onTheWay(graph: Digraph, net: Network): Uint8Array {
+/** Marks the sink and every node on a path from the root to it; other nodes do not affect a cut. */
+function nodesBetween(graph: Digraph, net: Network): Uint8Array {
   const ahead = reachable(graph, net.root)
   const back = new Uint8Array(net.size)
   back[net.sink] = 1

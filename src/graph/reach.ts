@@ -1,11 +1,11 @@
-// What a root reaches, and the shortest way there.
+// Reachability and shortest paths.
 
-import { type Digraph, successors } from './digraph.ts'
+import type { Digraph } from './digraph.ts'
 
-/** Whether the edge at `index` in `graph.targets`, from -> to, may be used. */
+/** True when the edge from -> to, at `index` in `graph.targets`, may be used. */
 export type EdgeFilter = (from: number, to: number, index: number) => boolean
 
-/** 1 for every node reachable from `root` (itself included) over the edges `allow` lets through, else 0. */
+/** 1 for every node reachable from `root`, itself included, over edges that `allow` accepts; else 0. */
 export function reachable(graph: Digraph, root: number, allow?: EdgeFilter): Uint8Array {
   const seen = new Uint8Array(graph.size)
   if (graph.size === 0) return seen
@@ -22,8 +22,8 @@ export function reachable(graph: Digraph, root: number, allow?: EdgeFilter): Uin
   return seen
 }
 
-/** A shortest path `[from, ..., to]`, or undefined when there is none; among equal ones the one whose edges were given
- *  first. `[from]` when both are the same node. */
+/** A shortest path `[from, ..., to]`, or undefined when there is none. Of several shortest paths, the one whose edges come
+ *  first in the graph. `[from]` when `from` equals `to`. */
 export function shortestPath(
   graph: Digraph,
   from: number,
@@ -43,21 +43,6 @@ export function shortestPath(
     }
   }
   return undefined
-}
-
-/** Distance in edges from `from` to every node; -1 where there is no path. */
-export function distances(graph: Digraph, from: number): Int32Array {
-  const distance = new Int32Array(graph.size).fill(-1)
-  distance[from] = 0
-  const queue = [from]
-  for (const v of queue) {
-    for (const w of successors(graph, v)) {
-      if (distance[w] !== -1) continue
-      distance[w] = distance[v]! + 1
-      queue.push(w)
-    }
-  }
-  return distance
 }
 
 function walkBack(cameFrom: Int32Array, from: number, to: number): number[] {

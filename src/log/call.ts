@@ -1,18 +1,18 @@
-// One call of a logging method taken apart. pino (a worker in the shared loop) and byre's own lines (everything else) are
-// given what comes out of it, so that a worker's line is the same wherever it lives. Nothing in it throws.
+// Normalises the arguments of one call of a logging method. Both loggers use the result (pino.ts for workers in the shared
+// loop, line-logger.ts elsewhere), so that a worker's line is the same in every placement. Nothing in here throws.
 
 import { stringify } from '../base/json.ts'
 import { describeThrown } from '../base/errors.ts'
 
 export interface LogCall {
   readonly fields: object | undefined
-  /** What becomes `msg`; undefined for none. A text in nearly all cases. */
+  /** The value of `msg`, usually a string; undefined for none. */
   readonly text: unknown
 }
 
 /**
- * As pino reads them: `('text')`, `('%s is %d', 'n', 1)`, `(fields, 'text', ...values)`, `(error)`, whose message is the
- * text when none is given, and `(request)` or `(response)` of node:http.
+ * Accepts the same arguments as pino: `('text')`, `('%s is %d', 'n', 1)`, `(fields, 'text', ...values)`, `(error)`, whose
+ * message is the text when none is passed, and `(request)` or `(response)` of node:http.
  */
 export function readCall(args: readonly unknown[]): LogCall {
   const [first, second, ...values] = args
@@ -27,7 +27,7 @@ export function readCall(args: readonly unknown[]): LogCall {
   return { fields, text: text === undefined ? impliedText(fields) : text }
 }
 
-/** The message of `err`, unless the fields bring a `msg` of their own. */
+/** The message of `err`, unless the fields contain `msg`. */
 function impliedText(fields: object): unknown {
   try {
     const { msg, err } = fields as { msg?: unknown; err?: { message?: unknown } }
@@ -48,7 +48,7 @@ interface Http {
   readonly getHeaders?: () => unknown
 }
 
-/** A request or response is told by what is worth reading; whole, it is its socket, parser and server. */
+/** Selects the useful members of a request or response; as a whole it includes its socket, parser and server. */
 function httpFields(value: object): object | undefined {
   try {
     const { method, headers, socket, setHeader } = value as Http
@@ -66,8 +66,8 @@ function httpFields(value: object): object | undefined {
 }
 
 /**
- * `%s %d %f %i %o %O %j %%` filled in as pino does; a placeholder without its value stays as it is, values without one
- * are left out.
+ * Fills in `%s %d %f %i %o %O %j %%` as pino does. A placeholder without a value stays unchanged; surplus values are
+ * dropped.
  */
 function formatText(text: unknown, values: readonly unknown[]): unknown {
   if (typeof text === 'symbol' || typeof text === 'bigint') return String(text)
@@ -101,11 +101,11 @@ function formatValue(placeholder: string, value: unknown): string | undefined {
   }
 }
 
-/** Of two equal keys a reader takes the last, so a field must not be called like a member that every line has. */
+/** JSON parsers take the last of two equal keys, so a field must not have the name of a member that every line has. */
 const LINE_MEMBERS: readonly string[] = ['level', 'time']
-/** What every line of a worker has, too. */
+/** Members of every line of a worker. */
 const WORKER_MEMBERS: readonly string[] = [...LINE_MEMBERS, 'worker']
-/** What a child is given is in each of its lines; the last three are options in pino, which leaves them out. */
+/** The bindings of a child logger are in each of its lines. pino treats the last three names as options and drops them. */
 const BINDING_MEMBERS: readonly string[] = [
   ...WORKER_MEMBERS,
   'msg',
@@ -114,14 +114,14 @@ const BINDING_MEMBERS: readonly string[] = [
   'customLevels',
 ]
 
-/** `fields`; those called `level`, `time`, with `tagged` also `worker`, and beside a text `msg`, as `field_level` and so on. */
+/** `fields`, with `level` and `time`, `worker` when `tagged`, and `msg` when there is a text renamed to `field_level` and so on. */
 export function lineFields({ fields, text }: LogCall, tagged: boolean): object | undefined {
   if (fields === undefined) return undefined
   const members = tagged ? WORKER_MEMBERS : LINE_MEMBERS
   return renamed(fields, text === undefined ? members : [...members, 'msg'])
 }
 
-/** The same for the bindings of a child; a plain object, read once. */
+/** The same for the bindings of a child logger. Returns a plain object, so that getters are read only once. */
 export function childFields(bindings: unknown): object {
   return typeof bindings === 'object' && bindings !== null ? renamed(readable(bindings), BINDING_MEMBERS) : {}
 }
@@ -138,11 +138,11 @@ function hasOwn(fields: object, key: string): boolean {
   try {
     return Object.hasOwn(fields, key)
   } catch {
-    return false // a Proxy; readable() names what it throws
+    return false // a Proxy whose trap throws; readable() reports the error
   }
 }
 
-/** A plain copy: what throws when read is a sentence about it. */
+/** A plain copy of `fields`; a member whose getter throws is replaced by a text with the error. */
 export function readable(fields: object): Record<string, unknown> {
   const entries: [string, unknown][] = []
   try {
@@ -166,20 +166,21 @@ function unreadable(error: unknown): string {
 }
 
 /**
- * JSON of one value, undefined for what has none. Where JSON.stringify throws: a BigInt is its digits as a text, a circular
- * reference '[Circular]', at most 10000 members; what throws in its toJSON is a sentence about it.
+ * JSON of one value; undefined when it has none. For values on which JSON.stringify throws: a BigInt becomes a string of its
+ * digits, a circular reference '[Circular]', at most 10,000 members are kept, and a toJSON that throws becomes a text with
+ * the error.
  */
 export function serialise(value: unknown): string | undefined {
   try {
     return stringify(value)
   } catch {
-    return serialiseHard(value)
+    return serialiseLeniently(value)
   }
 }
 
 const MEMBERS_MAX = 10_000
 
-function serialiseHard(value: unknown): string | undefined {
+function serialiseLeniently(value: unknown): string | undefined {
   const above: unknown[] = []
   let members = 0
   function replace(this: unknown, _key: string, member: unknown): unknown {

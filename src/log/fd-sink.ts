@@ -1,11 +1,11 @@
-// Log lines to a file descriptor without ever blocking the loop. A pipe whose reader has stopped, or a terminal on hold,
-// would otherwise stop every worker (pino's own destination either blocks or, on a thread, takes one of four threads
-// of the pool for good). Each line is one write(2) at once, so that lines survive a crash; what the kernel does not
-// take is queued up to a bound, then dropped and counted, and the count is told when it flows again.
+// Writes log lines to a file descriptor without blocking the event loop. A pipe whose reader has stopped, or a terminal on
+// hold, would otherwise stop every worker (pino's own destination either blocks or, on a thread, permanently occupies one of
+// the four threads of the pool). Each line is one immediate write(2), so that lines survive a crash. Lines that the kernel
+// does not accept are queued up to a limit, then dropped and counted; the count is reported once the queue is empty.
 //
-// Node has no fcntl, so non-blocking comes from opening /proc/self/fd/N anew (pipes, terminals): a description of our
-// own, whose O_NONBLOCK does not reach the other holders of the same pipe. Sockets (stdout of a systemd unit) cannot be
-// opened anew; wrapping them in a net.Socket, which is never read or closed, sets the flag.
+// Node has no fcntl. Pipes and terminals become non-blocking by reopening /proc/self/fd/N: that creates a separate open file
+// description, so that O_NONBLOCK does not affect other processes that share the pipe. Sockets (stdout of a systemd unit)
+// cannot be reopened; wrapping them in a net.Socket, which is never read or closed, sets the flag.
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
@@ -14,28 +14,28 @@ import { BIGINT } from '../base/stat.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 
 export interface FdSinkOptions {
-  /** Stays open: it belongs to the process. */
+  /** Never closed by the sink. */
   readonly fd: number
-  /** Bytes held while the reader is slow. @default 1 MiB */
+  /** Most bytes queued while the reader is slow. @default 1 MiB */
   readonly maxQueueBytes?: number
   readonly clock?: Clock
-  /** Called once the queue is empty after `dropped` lines were lost (since the last such call). May write. */
-  readonly onFlowing?: (dropped: number) => void
+  /** Called when the queue is empty again, with the number of lines dropped since the last call. May write. */
+  readonly onDropped?: (dropped: number) => void
 }
 
 export interface FdSink {
-  /** Takes one or more whole lines with their newlines; never throws, never waits. */
+  /** Writes one or more whole lines, each ending in a newline. Never throws, never blocks. */
   write(line: string): void
-  /** True once the kernel has everything, false when `timeoutMs` passed first. */
+  /** Resolves with true once the kernel has every line, with false after `timeoutMs`. */
   flush(timeoutMs: number): Promise<boolean>
-  /** Last words: waits, holding the loop, up to `timeoutMs` for the queue and this line. True when all went out. */
+  /** For the final record: blocks the loop up to `timeoutMs` until the queue and this line are written. True on success. */
   writeSync(line: string, timeoutMs: number): boolean
-  /** Lines lost since creation. */
+  /** Lines dropped since creation. */
   readonly dropped: number
   readonly queuedBytes: number
-  /** Why a write may block the loop after all (a terminal that cannot be opened anew), or undefined. */
+  /** Why a write may block the loop (a terminal that cannot be reopened), or undefined. */
   readonly blocking: string | undefined
-  /** Drops the queue (counted) and closes what was opened. Later writes are dropped and counted. */
+  /** Drops and counts the queued lines and closes the reopened descriptor. Later writes are dropped and counted. */
   close(): void
 }
 
@@ -65,9 +65,9 @@ async function openTarget(fd: number): Promise<Target> {
       )
       return { fd: own, blocking: undefined, close: () => closeSync(own) }
     } catch (error) {
-      // not ours to open (a pipe or terminal of another user), or a pipe without a reader
+      // a pipe or terminal of another user, or a pipe without a reader
       if (kind === 'terminal')
-        return { fd, blocking: `cannot open the terminal anew: ${String(error)}`, close() {} }
+        return { fd, blocking: `cannot reopen the terminal: ${String(error)}`, close() {} }
     }
   }
   return openSocket(fd)
@@ -78,8 +78,8 @@ async function openSocket(fd: number): Promise<Target> {
   try {
     const wrapper: Socket = new net.Socket({ fd, readable: false, writable: true })
     wrapper.unref()
-    wrapper.on('error', () => {}) // told by the write that fails
-    return { fd, blocking: undefined, close: () => void wrapper } // never collected before: its end would close the descriptor
+    wrapper.on('error', () => {}) // the failing write reports it
+    return { fd, blocking: undefined, close: () => void wrapper } // referenced, since a collected socket would close the descriptor
   } catch (error) {
     return { fd, blocking: `cannot make the descriptor non-blocking: ${String(error)}`, close() {} } // a datagram socket
   }
@@ -89,11 +89,11 @@ function kindOfFd(fd: number): 'file' | 'pipe' | 'terminal' | 'socket' {
   const stat = fstatSync(fd, BIGINT)
   if (stat.isFIFO()) return 'pipe'
   if (stat.isSocket()) return 'socket'
-  // character devices that are no terminal (/dev/null) never block
+  // character devices other than terminals (/dev/null) never block
   return stat.isCharacterDevice() && isTerminal(fd) ? 'terminal' : 'file'
 }
 
-/** Terminals have major 4 (tty), 5 (tty, console) or 136 to 143 (pts); devices.txt of the kernel. */
+/** Terminals have the major number 4 (tty), 5 (tty, console) or 136 to 143 (pts); the kernel's devices.txt. */
 export function isTerminal(fd: number): boolean {
   try {
     const stat = fstatSync(fd, BIGINT)
@@ -105,17 +105,17 @@ export function isTerminal(fd: number): boolean {
 }
 
 function build(target: Target, options: FdSinkOptions): FdSink {
-  const { maxQueueBytes = 1 << 20, clock = systemClock, onFlowing } = options
+  const { maxQueueBytes = 1 << 20, clock = systemClock, onDropped } = options
   let queue: Buffer[] = []
   let queuedBytes = 0
   let dropped = 0
-  let told = 0
+  let reported = 0
   let closed = false
   let timer: Timer | undefined
   let retryMs = RETRY_FIRST_MS
   let waiting: (() => void)[] = []
 
-  /** Bytes the kernel took, FULL, or LOST: a reader that is gone, a full disk; a retry is the next line's. */
+  /** The number of bytes written, FULL, or LOST when the reader is gone or the disk is full; the next line tries again. */
   const attempt = (data: string | Buffer): number => {
     try {
       return typeof data === 'string'
@@ -136,7 +136,7 @@ function build(target: Target, options: FdSinkOptions): FdSink {
     queuedBytes += data.length
     timer ??= clock.setTimer(retryMs, retry, { unref: true })
   }
-  /** Writes from the queue until it is empty or the kernel is full. */
+  /** Writes from the queue until it is empty or the kernel's buffer is full. */
   const drain = (): void => {
     let done = 0
     while (done < queue.length) {
@@ -150,14 +150,14 @@ function build(target: Target, options: FdSinkOptions): FdSink {
     }
     queue = done === 0 ? queue : queue.slice(done)
   }
-  const settled = (): void => {
+  const drained = (): void => {
     const wake = waiting
     waiting = []
     for (const fn of wake) fn()
-    if (dropped > told) {
-      const count = dropped - told
-      told = dropped
-      onFlowing?.(count)
+    if (dropped > reported) {
+      const count = dropped - reported
+      reported = dropped
+      onDropped?.(count)
     }
   }
   const retry = (): void => {
@@ -165,7 +165,7 @@ function build(target: Target, options: FdSinkOptions): FdSink {
     retryMs = Math.min(RETRY_MAX_MS, retryMs * 2)
     drain()
     if (queue.length > 0) timer = clock.setTimer(retryMs, retry, { unref: true })
-    else settled()
+    else drained()
   }
   return {
     write(line) {
@@ -178,12 +178,12 @@ function build(target: Target, options: FdSinkOptions): FdSink {
       if (taken === LOST) return
       if (taken === FULL) return enqueue(Buffer.from(line))
       if (taken < Buffer.byteLength(line)) return enqueue(Buffer.from(line).subarray(taken))
-      if (dropped > told) settled()
+      if (dropped > reported) drained()
     },
     flush(timeoutMs) {
       if (queue.length === 0) return Promise.resolve(true)
       return new Promise((resolve) => {
-        const deadline = clock.setTimer(timeoutMs, () => resolve(false)) // not unref'd: keeps the loop for the retries
+        const deadline = clock.setTimer(timeoutMs, () => resolve(false)) // not unref'd: keeps the loop alive for the retries
         waiting.push(() => {
           deadline.cancel()
           resolve(true)
@@ -213,13 +213,13 @@ function build(target: Target, options: FdSinkOptions): FdSink {
       for (const data of queue) dropped += linesOf(data)
       queue = []
       queuedBytes = 0
-      settled()
+      drained()
       target.close()
     },
   }
 }
 
-/** The rest of a line that was cut counts as one: it ends with its newline. */
+/** The rest of a partly written line counts as one line. */
 function linesOf(data: string | Buffer): number {
   let count = 0
   for (let at = data.indexOf('\n'); at !== -1; at = data.indexOf('\n', at + 1)) count++

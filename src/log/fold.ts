@@ -1,36 +1,36 @@
-// Folding of repeated log lines: the first lines of a kind pass, the rest of its window is counted and told in one line.
-// Pure: time is fed in, the caller owns the timer (nextDueMs says when it is needed) and writes the summaries.
+// Folding of repeated log lines: in each window the first lines of a kind pass; the rest are counted and reported in one
+// line. Pure: the caller passes the time, owns the timer (nextDueMs is its due time) and writes the summaries.
 
 export interface FoldOptions {
-  /** Lines of one kind that pass per window. @default 5 */
+  /** Lines of one kind that pass in each window. @default 5 */
   readonly lines?: number
-  /** Length of a window, ms; it begins with the first line of a kind. @default 10000 */
+  /** Length of a window, ms. A window starts with the first line of a kind. @default 10000 */
   readonly windowMs?: number
-  /** Kinds remembered; the one least recently seen is forgotten first, its count told before. @default 1000 */
+  /** Most kinds remembered. Beyond that the least recently used kind is reported and evicted. @default 1000 */
   readonly kinds?: number
 }
 
-/** What was held back of one kind in one window. */
+/** The lines of one kind that were held back in one window. */
 export interface Folded<T> {
   readonly key: string
-  /** What the caller gave with the first line of the window. */
+  /** The caller's data from the first line of the window. */
   readonly about: T
   readonly count: number
-  /** From the first line of the window to its end (or to now, when told early). */
+  /** From the first line of the window to its end, or to now when reported earlier. */
   readonly windowMs: number
 }
 
 export interface Fold<T> {
   /**
-   * True when a line of kind `key` at `nowMs` (monotonic) may be written. Windows this call ends (a new window of the
-   * same kind, a kind forgotten for want of room) are told through `tell`, at most two.
+   * True when a line of kind `key` may be written at `nowMs` (monotonic). Calls `report` for each window that this call
+   * ends: that of the same kind when it has expired, and that of an evicted kind.
    */
-  admit(key: string, nowMs: number, about: () => T, tell: (folded: Folded<T>) => void): boolean
-  /** Tells every window that has ended by `nowMs`, in the order in which the kinds were last seen. */
-  due(nowMs: number, tell: (folded: Folded<T>) => void): void
-  /** Tells and forgets everything; for the end. */
-  drain(nowMs: number, tell: (folded: Folded<T>) => void): void
-  /** When the first window with held-back lines ends; undefined when nothing is held back. */
+  admit(key: string, nowMs: number, about: () => T, report: (folded: Folded<T>) => void): boolean
+  /** Reports every window that has ended by `nowMs`, least recently used kind first. */
+  due(nowMs: number, report: (folded: Folded<T>) => void): void
+  /** Reports and removes every window; for shutdown. */
+  drain(nowMs: number, report: (folded: Folded<T>) => void): void
+  /** When the first window with held-back lines ends; undefined when no line is held back. */
   readonly nextDueMs: number | undefined
   /** Lines held back since creation. */
   readonly total: number
@@ -45,15 +45,20 @@ interface Window<T> {
 
 export function createFold<T>(options: FoldOptions = {}): Fold<T> {
   const { lines = 5, windowMs = 10_000, kinds = 1000 } = options
-  const windows = new Map<string, Window<T>>() // insertion order is the order of last use
-  let holding = 0 // windows with folded > 0
+  const windows = new Map<string, Window<T>>() // in order of last use, least recent first
+  let holding = 0 // number of windows with folded > 0
   let total = 0
 
-  const settle = (key: string, window: Window<T>, nowMs: number, tell: (folded: Folded<T>) => void): void => {
+  const endWindow = (
+    key: string,
+    window: Window<T>,
+    nowMs: number,
+    report: (folded: Folded<T>) => void,
+  ): void => {
     windows.delete(key)
     if (window.folded === 0) return
     holding--
-    tell({
+    report({
       key,
       about: window.about,
       count: window.folded,
@@ -62,14 +67,14 @@ export function createFold<T>(options: FoldOptions = {}): Fold<T> {
   }
 
   return {
-    admit(key, nowMs, about, tell) {
+    admit(key, nowMs, about, report) {
       let window = windows.get(key)
       if (window !== undefined && nowMs - window.startMs >= windowMs) {
-        settle(key, window, nowMs, tell)
+        endWindow(key, window, nowMs, report)
         window = undefined
       }
       if (window === undefined) {
-        if (windows.size >= kinds) forgetOldest(nowMs, tell)
+        if (windows.size >= kinds) evictOldest(nowMs, report)
         windows.set(key, {
           startMs: nowMs,
           passed: lines > 0 ? 1 : 0,
@@ -90,13 +95,13 @@ export function createFold<T>(options: FoldOptions = {}): Fold<T> {
       total++
       return false
     },
-    due(nowMs, tell) {
+    due(nowMs, report) {
       if (holding === 0) return
       for (const [key, window] of windows)
-        if (window.folded > 0 && nowMs - window.startMs >= windowMs) settle(key, window, nowMs, tell)
+        if (window.folded > 0 && nowMs - window.startMs >= windowMs) endWindow(key, window, nowMs, report)
     },
-    drain(nowMs, tell) {
-      for (const [key, window] of windows) settle(key, window, nowMs, tell)
+    drain(nowMs, report) {
+      for (const [key, window] of windows) endWindow(key, window, nowMs, report)
     },
     get nextDueMs() {
       if (holding === 0) return undefined
@@ -110,22 +115,22 @@ export function createFold<T>(options: FoldOptions = {}): Fold<T> {
     },
   }
 
-  function forgetOldest(nowMs: number, tell: (folded: Folded<T>) => void): void {
+  function evictOldest(nowMs: number, report: (folded: Folded<T>) => void): void {
     const oldest = windows.entries().next().value
-    if (oldest !== undefined) settle(oldest[0], oldest[1], nowMs, tell)
+    if (oldest !== undefined) endWindow(oldest[0], oldest[1], nowMs, report)
   }
 }
 
-const KIND_LENGTH = 160
+const MAX_KIND_LENGTH = 160
 
 /**
- * The kind of a log call: its message (or that of its error) with every number and long hexadecimal id taken out, at
- * most 160 characters. Never throws: a value that throws when read is a kind of its own.
+ * The kind of a log call: its message (or that of its error) with every number and long hexadecimal id replaced by '#', at
+ * most 160 characters. Never throws: all values that throw when read share one kind.
  */
 export function kindOf(fieldsOrMessage: unknown, message: unknown): string {
   try {
     return messageOf(fieldsOrMessage, message)
-      .slice(0, KIND_LENGTH)
+      .slice(0, MAX_KIND_LENGTH)
       .replace(/\b(?=[0-9a-f-]*\d)[0-9a-f-]{8,}\b|\d+/gi, '#')
   } catch {
     return '(unreadable)'
@@ -141,4 +146,16 @@ function messageOf(fields: unknown, message: unknown): string {
   if (typeof msg === 'string') return msg
   if (err instanceof Error) return `${err.name}: ${err.message}`
   return typeof event === 'string' ? event : Object.keys(fields).slice(0, 8).join(',')
+}
+
+/** Marks lines that repeat by nature and are bounded elsewhere: state transitions and captured output. */
+const UNFOLDED: unique symbol = Symbol('byre.unfolded')
+
+/** Marks `fields` so that their line is never folded. The key is a symbol, so no formatter prints it. */
+export function unfolded<T extends object>(fields: T): T {
+  return Object.defineProperty(fields, UNFOLDED, { value: true })
+}
+
+export function isUnfolded(fields: unknown): boolean {
+  return typeof fields === 'object' && fields !== null && UNFOLDED in fields
 }

@@ -1,13 +1,13 @@
-// The log of one byre process: one root, one logger per worker, one place where all lines go out. Everything in it is
-// bounded: repeats are folded (fold.ts), a slow reader costs lines, never the loop (fd-sink.ts, journald.ts), and a
-// worker that has not been loaded costs nothing.
+// The log of one byre process: a root logger, one logger per worker, and one output. Repeated lines are folded (fold.ts), a
+// slow reader loses lines but never blocks the event loop (fd-sink.ts, journald.ts), and a worker that is not loaded takes
+// no memory here.
 
 import { fstatSync } from 'node:fs'
 import { systemClock } from '../base/clock.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { formatDurationMs } from '../base/durations.ts'
 import { isTerminal } from './fd-sink.ts'
-import { createFold, kindOf } from './fold.ts'
+import { createFold, isUnfolded, kindOf } from './fold.ts'
 import type { Fold, Folded, FoldOptions } from './fold.ts'
 import { LEVEL_NUMBERS } from './levels.ts'
 import { createLineLogger, limitLine } from './line-logger.ts'
@@ -17,42 +17,41 @@ import { createWorkerLoggers } from './pino.ts'
 import type { WorkerLoggers } from './pino.ts'
 import { createOutput } from './output.ts'
 import type { LogFormat, Source } from './output.ts'
-import { isUnfolded } from './unfolded.ts'
 
 export interface HerdLogOptions {
-  /** Level of byre's own lines and of every worker that has none of its own. @default 'info' */
+  /** Level of byre's own lines and of every worker without a separate level. @default 'info' */
   readonly level?: LogLevel | 'silent'
-  /** auto: journal when `fd` is the stream systemd gave ($JOURNAL_STREAM), pretty on a terminal, else json. @default 'auto' */
+  /** auto: journal when `fd` is systemd's stream ($JOURNAL_STREAM), pretty on a terminal, else json. @default 'auto' */
   readonly format?: 'auto' | LogFormat
-  /** Read for JOURNAL_STREAM, NO_COLOR, TERM. @default process.env */
+  /** Source of JOURNAL_STREAM, NO_COLOR and TERM. @default process.env */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Where lines go; stays open. @default 1 */
+  /** Output descriptor; never closed. @default 1 */
   readonly fd?: number
   readonly clock?: Clock
-  /** false: every line is written. */
+  /** false disables folding. */
   readonly fold?: FoldOptions | false
   /** journald's socket. @default /run/systemd/journal/stdout */
   readonly journalPath?: string
 }
 
 export interface HerdLog {
-  /** byre's own lines. Setting `root.level` also moves every worker without a level of its own. */
+  /** Logger of byre's own lines. Setting `root.level` also changes every worker without a separate level. */
   readonly root: Logger
   readonly format: LogFormat
-  /** The worker's own logger (`ctx.log`): a pino child tagged `worker`, made on the first call and kept until `deactivate`. */
+  /** The worker's logger (`ctx.log`): a pino child tagged `worker`, created on the first call and kept until `deactivate`. */
   worker(name: string): Logger
-  /** byre's words about a worker: tagged `worker`, at the root's level, in the worker's journal stream. Costs nothing to drop. */
+  /** Logger of byre's lines about a worker: tagged `worker`, at the root's level, in the worker's journal stream. Not retained. */
   about(name: string, urgency?: 'soon' | 'now'): Logger
-  /** Takes effect at once, also for children the worker has made. Kept over restarts. */
+  /** Takes effect at once, also for child loggers that the worker has created. Kept across restarts. */
   setLevel(worker: string, level: LogLevel | 'silent'): void
   levelOf(worker: string): LogLevel | 'silent'
-  /** From now on the worker has a journal stream `byre-<worker>` (opened with its first line). Idempotent. */
+  /** Gives the worker a journal stream `byre-<worker>`, opened with its first line. Idempotent. */
   activate(worker: string): void
-  /** Closes its stream and forgets its logger; lines it still writes appear in byre's own stream. Idempotent. */
+  /** Closes the worker's stream and drops its logger; later lines of the worker go to byre's own stream. Idempotent. */
   deactivate(worker: string): void
-  /** Tells what is folded, then waits until the kernel has every line: true, or false after `timeoutMs` (at most 500). */
+  /** Reports folded lines, then waits until the kernel has every line: true, or false after `timeoutMs` (at most 500). */
   flush(timeoutMs?: number): Promise<boolean>
-  /** Last words at level fatal, written before it returns (it may hold the loop up to 500 ms for a slow reader). */
+  /** Writes the final record at level fatal before it returns; a slow reader may block the loop for up to 500 ms. */
   fatalSync(fields: object, message: string): void
   /** Flushes and closes; later lines are dropped. Idempotent. */
   close(timeoutMs?: number): Promise<void>
@@ -66,17 +65,17 @@ export type SupervisorLog = Pick<
 >
 
 export interface LogCounts {
-  /** Lines lost because stdout's reader was too slow or gone. */
+  /** Lines dropped because the reader of the output was too slow or gone. */
   readonly dropped: number
-  /** Lines held back by folding (told as counts). */
+  /** Lines that were folded: reported as counts. */
   readonly folded: number
-  /** Bytes dropped because journald was too slow. */
+  /** Bytes of lines dropped because journald was too slow. */
   readonly journalLostBytes: number
-  /** Connections to journald open now. */
+  /** Open connections to journald. */
   readonly journalStreams: number
 }
 
-/** Longest a failed sink may delay an end, ms (DESIGN law 4). */
+/** A failed output delays a shutdown by at most this much, ms. */
 const FLUSH_MAX_MS = 500
 
 export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdLog> {
@@ -88,22 +87,22 @@ export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdL
     fd,
     clock,
     journalPath: options.journalPath,
-    tell: (level, fields, message) => root[level](fields, message),
+    report: (level, fields, message) => root[level](fields, message),
   })
   const now = (): number => clock.now()
   const write = (line: string, level: number, worker: string): void =>
     output.write(limitLine(line, level, now(), worker), entries.get(worker))
-  /** Bad news is written at once: what comes next may be the end. */
-  const writeSoon = (line: string, level: number, worker: string): void =>
+  /** Writes warnings and errors at once, since the process may end next; other lines are batched. */
+  const writeBatched = (line: string, level: number, worker: string): void =>
     level > LEVEL_NUMBERS.info
       ? write(line, level, worker)
-      : output.writeSoon(limitLine(line, level, now(), worker), entries.get(worker))
+      : output.writeBatched(limitLine(line, level, now(), worker), entries.get(worker))
   const tagged = (worker: string): Pick<LineLoggerOptions, 'now' | 'write' | 'bindings'> => ({
     now,
     write: (line, level) => write(line, level, worker),
     bindings: worker === '' ? {} : { worker },
   })
-  /** Passes every gate but 'silent': what byre says about the log itself. */
+  /** Logger of lines about the log itself: never folded, dropped only at level 'silent'. */
   const plain = (worker: string): Logger =>
     createLineLogger({ ...tagged(worker), level: () => (root.level === 'silent' ? 'silent' : 'trace') })
   const fold = options.fold === false ? undefined : createFold<About>(options.fold)
@@ -118,7 +117,7 @@ export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdL
     onLevel: (next) => workers.setLevel(next),
   })
   const flush = (timeoutMs: number = FLUSH_MAX_MS): Promise<boolean> => {
-    gate.tellAll()
+    gate.reportAll()
     return output.flush(Math.min(timeoutMs, FLUSH_MAX_MS))
   }
   return {
@@ -128,7 +127,7 @@ export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdL
     about: (name, urgency = 'soon') =>
       createLineLogger({
         ...tagged(name),
-        write: (line, level) => (urgency === 'soon' ? writeSoon : write)(line, level, name),
+        write: (line, level) => (urgency === 'soon' ? writeBatched : write)(line, level, name),
         level: () => root.level,
         admit: (...args) => admit(name, ...args),
       }),
@@ -150,14 +149,14 @@ export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdL
   }
 }
 
-/** What is known of a worker; only for workers that were activated, have logged or have a level of their own. */
+/** State of a worker that is active, has logged or has a separate level. */
 interface Entry extends Source {
   active: boolean
   level: LogLevel | 'silent' | undefined
   logger: Logger | undefined
 }
 
-/** The members of HerdLog that deal with one worker's state. */
+/** The members of HerdLog for single workers. */
 function createWorkerTable(
   entries: Map<string, Entry>,
   workers: WorkerLoggers,
@@ -210,7 +209,8 @@ function resolveFormat(
   return isTerminal(fd) ? 'pretty' : 'json'
 }
 
-/** True when `value` ($JOURNAL_STREAM, `device:inode`, systemd.exec(5)) is the file behind `fd`. A child that redirected its output inherits the variable but not the file. */
+/** True when `value` ($JOURNAL_STREAM, `device:inode`, systemd.exec(5)) is the file behind `fd`. A process whose output was
+ *  redirected has the variable, but another file. */
 export function isJournalStream(fd: number, value: string | undefined): boolean {
   if (value === undefined) return false
   try {
@@ -229,14 +229,14 @@ interface About {
 
 interface Gate {
   admit(worker: string, level: LogLevel, fields: unknown, message: unknown): boolean
-  tellAll(): void
+  reportAll(): void
   close(): void
 }
 
-/** The fold with its timer, which runs only while something is held back. */
+/** A fold with its timer, which runs only while lines are held back. */
 function createGate(fold: Fold<About> | undefined, clock: Clock, logger: (worker: string) => Logger): Gate {
   let timer: Timer | undefined
-  const tell = ({ about, count, windowMs }: Folded<About>): void =>
+  const report = ({ about, count, windowMs }: Folded<About>): void =>
     logger(about.worker)[about.level](
       { event: 'folded', repeated: count, windowMs: Math.round(windowMs) },
       `${about.kind} … repeated ${count} times in ${formatDurationMs(Math.round(windowMs))}`,
@@ -246,7 +246,7 @@ function createGate(fold: Fold<About> | undefined, clock: Clock, logger: (worker
     if (timer !== undefined || dueMs === undefined) return
     const run = (): void => {
       timer = undefined
-      fold?.due(clock.monotonic(), tell)
+      fold?.due(clock.monotonic(), report)
       arm()
     }
     timer = clock.setTimer(Math.max(1, dueMs - clock.monotonic()), run, { unref: true })
@@ -256,12 +256,12 @@ function createGate(fold: Fold<About> | undefined, clock: Clock, logger: (worker
       if (fold === undefined || isUnfolded(fields)) return true
       const kind = kindOf(fields, message)
       const about = (): About => ({ worker, level, kind })
-      if (fold.admit(`${worker}\0${level}\0${kind}`, clock.monotonic(), about, tell)) return true
+      if (fold.admit(`${worker}\0${level}\0${kind}`, clock.monotonic(), about, report)) return true
       arm()
       return false
     },
-    tellAll() {
-      fold?.drain(clock.monotonic(), tell)
+    reportAll() {
+      fold?.drain(clock.monotonic(), report)
     },
     close() {
       timer?.cancel()

@@ -1,15 +1,16 @@
-// Log lines for journald's stream protocol: `<6>message key=value`, one entry per line. No time: the journal has its own.
+// Formats log lines for journald's stream protocol: `<6>message key=value`, one entry per line, without a time, since the
+// journal adds its own.
 
 import { syslogPriority } from './levels.ts'
 import { formatFields, parseRecord, printable } from './record.ts'
 
-/** Below journald's LineMax (48 KiB, journald.conf(5)), which would split the entry. */
+/** Below journald's LineMax (48 KiB, journald.conf(5)); journald splits longer lines into several entries. */
 const MAX_ENTRY_BYTES = 40_960
 
 /**
- * Text of one JSON log line, with newline: the priority prefix of sd-daemon(3), the message, the fields as key=value.
- * Newlines become `\n` in the text, so that one line stays one entry. `tagged`: the stream belongs to this worker alone, so the worker is not
- * repeated; otherwise it stands in front as `[worker]`.
+ * Text of one JSON log line, with a newline: the priority prefix of sd-daemon(3), the message, the fields as key=value.
+ * Newlines in the text become `\n`, so that one line stays one entry. With `tagged` the stream belongs to one worker, so its
+ * name is omitted; otherwise the text starts with `[worker]`.
  */
 export function formatJournal(line: string, tagged: boolean): string {
   const record = parseRecord(line)

@@ -1,5 +1,5 @@
 // Stream connections to journald, one per active worker, so that `journalctl -t byre-<worker>` shows one worker. The
-// protocol is that of a unit's stdout: seven header lines, then one entry per line; it needs no privilege
+// protocol is that of a unit's stdout: seven header lines, then one entry per line. It needs no privileges
 // (sd_journal_stream_fd(3); systemd src/journal/journald-stream.c).
 
 import { createConnection } from 'node:net'
@@ -9,14 +9,14 @@ import type { Clock } from '../base/clock.ts'
 
 const JOURNAL_STDOUT_PATH = '/run/systemd/journal/stdout'
 
-/** Bytes one stream holds while journald is slow; beyond that lines are dropped and counted. */
+/** Most bytes that one stream queues while journald is slow; beyond that lines are dropped and counted. */
 const MAX_QUEUE_BYTES = 256 * 1024
 const RETRY_FIRST_MS = 1000
 const RETRY_MAX_MS = 30_000
 
 /**
- * Header of a stream: identifier (SYSLOG_IDENTIFIER), unit (empty: journald takes it from the cgroup; it believes only
- * root here), default priority, 1 = read `<N>` prefixes, and no copies to syslog, kmsg, console.
+ * Header of a stream: identifier (SYSLOG_IDENTIFIER), unit (empty: journald derives it from the cgroup and accepts a value
+ * only from root), default priority, 1 = parse `<N>` prefixes, and no copies to syslog, kmsg and console.
  */
 export function streamHeader(identifier: string): string {
   return `${identifier}\n\n6\n1\n0\n0\n0\n`
@@ -25,38 +25,38 @@ export function streamHeader(identifier: string): string {
 export interface JournalOptions {
   /** @default JOURNAL_STDOUT_PATH */
   readonly path?: string
-  /** Streams open at once. @default 1024 (journald itself takes 4096 of the whole machine) */
+  /** Most streams open at once. @default 1024 (journald accepts 4096 on the whole machine) */
   readonly maxStreams?: number
   readonly clock?: Clock
-  /** Takes a line that no stream can take, with its prefix and newline. */
+  /** Called with a line that no stream can take, with its prefix and newline. */
   readonly fallback: (line: string, identifier: string) => void
-  /** Told once per outage, and once at its end with `reason` undefined. */
+  /** Called once per outage with the reason, and once at its end with undefined. */
   readonly onOutage: (reason: string | undefined) => void
 }
 
 export interface Journal {
-  /** Opens on the first line written. `identifier` without newlines. */
+  /** A stream that connects on the first line written. `identifier` must not contain newlines. */
   stream(identifier: string): JournalStream
-  /** Streams open, opening or closing now. */
+  /** Number of streams that are open, opening or closing. */
   readonly open: number
-  /** Calls `done` once the kernel has every line of every stream (also of those closing) or the stream has failed; at once when it has. */
+  /** Calls `done` once the kernel has every line of every stream, closing ones included, or the stream has failed. */
   whenFlushed(done: () => void): void
   /** Bytes of lines dropped since creation because journald was too slow. */
   readonly lostBytes: number
 }
 
 export interface JournalStream {
-  /** One line with `<N>` prefix and newline; never throws, never waits. */
+  /** Writes one line with its `<N>` prefix and newline. Never throws, never blocks. */
   write(line: string): void
-  /** True when every line written so far is the kernel's. */
+  /** True when the kernel has every line written so far. */
   readonly flushed: boolean
-  /** Sends what is queued, then closes. Later lines go to the fallback. Idempotent. */
+  /** Sends the queued lines, then closes. Later lines go to the fallback. Idempotent. */
   close(): void
 }
 
 /**
- * All streams share one state of outage: while journald is gone a connection is tried after 1 s, then 2 s, up to 30 s,
- * with the next line; until then lines go to the fallback.
+ * All streams share one outage state. While journald is unreachable, the next line after 1 s, then 2 s, up to 30 s, tries to
+ * connect again; all other lines go to the fallback.
  */
 export function createJournal(options: JournalOptions): Journal {
   const { path = JOURNAL_STDOUT_PATH, maxStreams = 1024, clock = systemClock } = options
@@ -71,7 +71,7 @@ export function createJournal(options: JournalOptions): Journal {
     connect() {
       const due = outage === undefined || clock.monotonic() >= outage.retryAt
       if (connections.size >= maxStreams || !due) return undefined
-      // journald shuts its sending side down at once; without allowHalfOpen that would end the stream
+      // journald closes its sending side at once; without allowHalfOpen that would end the stream
       const socket = createConnection({ path, allowHalfOpen: true })
       socket.unref()
       socket.resume()
@@ -116,7 +116,7 @@ interface Shared {
   readonly options: JournalOptions
   readonly connections: Set<Connection>
   readonly lost: { bytes: number }
-  /** A socket on its way, or undefined while none may be opened. */
+  /** A connecting socket; undefined during an outage or at the limit of streams. */
   connect(): Socket | undefined
   failed(reason: string): void
   connected(): void
@@ -124,7 +124,7 @@ interface Shared {
 
 interface Connection {
   readonly socket: Socket
-  /** What was written before the connection stood; undefined once it stands. */
+  /** Lines written before the connection was established; undefined afterwards. */
   early: string | undefined
   queuedBytes(): number
 }
@@ -135,7 +135,7 @@ function createStream(shared: Shared, identifier: string): JournalStream {
   let closed = false
   let dropped = { lines: 0, bytes: 0 }
 
-  const tellDropped = (socket: Socket): void => {
+  const writeDropped = (socket: Socket): void => {
     if (dropped.lines === 0) return
     const { lines, bytes } = dropped
     dropped = { lines: 0, bytes: 0 }
@@ -157,7 +157,7 @@ function createStream(shared: Shared, identifier: string): JournalStream {
       shared.connected()
       if (closed) socket.end()
     })
-    socket.on('drain', () => tellDropped(socket))
+    socket.on('drain', () => writeDropped(socket))
     socket.on('error', (error) => {
       reason = error.message
     })
@@ -179,7 +179,7 @@ function createStream(shared: Shared, identifier: string): JournalStream {
         dropped.bytes += line.length
         lost.bytes += line.length
       } else if (connection.early !== undefined) connection.early += line
-      // a journald that is gone shows in the write: the line goes to the fallback, not lost
+      // when journald is gone the write fails and the line goes to the fallback
       else connection.socket.write(line, (error) => error && options.fallback(line, identifier))
     },
     get flushed() {
@@ -188,8 +188,8 @@ function createStream(shared: Shared, identifier: string): JournalStream {
     close() {
       if (closed) return
       closed = true
-      if (connection === undefined || connection.early !== undefined) return // ends itself once it stands
-      tellDropped(connection.socket)
+      if (connection === undefined || connection.early !== undefined) return // the connect handler ends it
+      writeDropped(connection.socket)
       connection.socket.end()
     },
   }
@@ -211,5 +211,5 @@ function whenFlushed(connection: Connection, done: () => void): void {
   }
   socket.once('close', next)
   if (connection.early !== undefined) socket.once('connect', next)
-  else socket.write('', next) // called back after all earlier writes; no bytes, so no entry
+  else socket.write('', next) // the callback follows all earlier writes; an empty write adds no entry
 }

@@ -1,8 +1,8 @@
-// Log levels as numbers (pino's) and as the priorities of syslog(3), which journald shows.
+// Log levels as pino's numbers and as the priorities of syslog(3), which journald uses.
 
 import type { LogLevel } from './logger.ts'
 
-/** pino's numbers; every JSON line carries one as `level`. */
+/** pino's level numbers, the `level` member of every JSON line. */
 export const LEVEL_NUMBERS: Readonly<Record<LogLevel, number>> = {
   trace: 10,
   debug: 20,
@@ -12,7 +12,7 @@ export const LEVEL_NUMBERS: Readonly<Record<LogLevel, number>> = {
   fatal: 60,
 }
 
-/** The level whose number is `number` or the next one below it; 'trace' for anything lower. */
+/** The highest level whose number is at most `number`; 'trace' for lower numbers. */
 export function levelOfNumber(number: number): LogLevel {
   if (number >= 60) return 'fatal'
   if (number >= 50) return 'error'
@@ -21,7 +21,7 @@ export function levelOfNumber(number: number): LogLevel {
   return number >= 20 ? 'debug' : 'trace'
 }
 
-/** Priority of syslog(3), 0 (emergency) to 7 (debug): fatal is 2 (critical), since 0 and 1 are the host's, not a program's. */
+/** Priority of syslog(3), 0 (emergency) to 7 (debug). fatal is 2 (critical): 0 and 1 concern the whole system. */
 export function syslogPriority(level: number): number {
   if (level >= 60) return 2
   if (level >= 50) return 3

@@ -1,18 +1,18 @@
-// The logger every part of byre and every worker writes to. Same calling convention as pino, which implements it
-// (log/pino.ts, the one file that imports pino); nothing outside log/ depends on pino itself.
+// The logger interface of byre and its workers, with pino's calling convention. pino.ts implements it and is the only file
+// that imports pino.
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
 export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
 
-/** True for one of the six and 'silent'. */
+/** True for one of the six levels and for 'silent'. */
 export function isLevel(value: unknown): value is LogLevel | 'silent' {
   return value === 'silent' || LOG_LEVELS.includes(value as LogLevel)
 }
 
 /**
- * `log.info('text')` or `log.info({ field: 1 }, 'text')`; `values` fill in `%s %d %i %f %o %O %j` of the text. Fields are
- * machine-readable; units in their names. Never throws, whatever it is given.
+ * `log.info('text')` or `log.info({ field: 1 }, 'text')`; `values` replace `%s %d %i %f %o %O %j` in the text. Field names
+ * include their units. Never throws, for any arguments.
  */
 export interface LogFn {
   (fields: object, message?: string, ...values: unknown[]): void
@@ -27,6 +27,6 @@ export interface Logger {
   readonly warn: LogFn
   readonly error: LogFn
   readonly fatal: LogFn
-  /** A logger whose every line also carries `bindings`. */
+  /** A logger that adds `bindings` to each of its lines. */
   child(bindings: Readonly<Record<string, unknown>>): Logger
 }

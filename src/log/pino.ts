@@ -1,5 +1,5 @@
-// The one file that imports pino: loggers of workers. Synchronously and late, because a worker's logger is asked for in
-// the middle of its start; through require, because importing a CommonJS package costs 0.2 MB more.
+// The loggers of workers in the shared loop, and the only file that imports pino. It loads pino on first use with require():
+// a worker's start needs its logger synchronously, and import() of a CommonJS package costs 0.2 MB more.
 
 import type { Logger as PinoLogger, pino as createPino } from 'pino'
 import { describeThrown } from '../base/errors.ts'
@@ -15,20 +15,20 @@ const pino = lazyRequire<typeof createPino>('pino', import.meta.url)
 export interface WorkerLoggersOptions {
   readonly level: LogLevel | 'silent'
   readonly now: () => number
-  /** One line of JSON with its newline, its level's number, and the worker whose logger (or a child of it) wrote it. */
+  /** Called with one JSON line, newline included, the number of its level, and the worker that logged it. */
   readonly write: (line: string, level: number, worker: string) => void
-  /** False holds the line back. */
+  /** Returns false to drop the line. */
   readonly admit: (worker: string, level: LogLevel, fields: unknown, message: unknown) => boolean
 }
 
 export interface WorkerLoggers {
-  /** A new pino child tagged `worker`. Children of it follow its level until they set their own. */
+  /** A new pino child tagged `worker`. Its children use its level until theirs is set. */
   create(worker: string): Logger
-  /** The level of every worker that has none of its own. */
+  /** Sets the level of every worker without a separate level. */
   setLevel(level: LogLevel | 'silent'): void
 }
 
-/** Loads pino (some 30 ms) on the first `create`. */
+/** Loads pino (about 30 ms) on the first `create`. */
 export function createWorkerLoggers(options: WorkerLoggersOptions): WorkerLoggers {
   let level = options.level
   let root: PinoLogger | undefined
@@ -37,7 +37,7 @@ export function createWorkerLoggers(options: WorkerLoggersOptions): WorkerLogger
     create(worker) {
       if (root === undefined) {
         root = createRoot({ ...options, level })
-        pinoChild = takeChildrenSafely(root)
+        pinoChild = makeChildSafe(root)
       }
       const child = pinoChild.call(root, { worker })
       Object.defineProperty(child, WORKER, { value: worker })
@@ -50,7 +50,7 @@ export function createWorkerLoggers(options: WorkerLoggersOptions): WorkerLogger
   }
 }
 
-/** On a worker's child; children of that inherit it. Says whose line it is without reading the line. */
+/** The worker of a logger. Child loggers inherit it; it identifies the worker of a line without parsing the line. */
 const WORKER: unique symbol = Symbol('byre.worker')
 
 function workerOf(logger: object): string {
@@ -85,7 +85,7 @@ function createRoot(options: WorkerLoggersOptions): PinoLogger {
   return root
 }
 
-/** pino reads the fields itself and passes on what a getter throws; the line is written after that. */
+/** pino throws when a getter of the fields throws; the line is then written with the readable members. */
 function writeSafely(write: (fields: object) => void, fields: object): void {
   try {
     write(fields)
@@ -93,13 +93,14 @@ function writeSafely(write: (fields: object) => void, fields: object): void {
     try {
       write(readable(fields))
     } catch (error) {
-      write({ unreadable: describeThrown(error).message }) // a serialiser the worker gave its child
+      write({ unreadable: describeThrown(error).message }) // a serialiser that the worker passed to child() throws
     }
   }
 }
 
-/** pino leaves out some bindings, lets others overwrite what every line has, and throws at what it cannot read. Returns its own way. */
-function takeChildrenSafely(root: PinoLogger): MakeChild {
+/** Replaces `child` of `root` and returns the original: pino drops some bindings, lets others override standard members, and
+ *  throws on unreadable ones. */
+function makeChildSafe(root: PinoLogger): MakeChild {
   const holder = root as unknown as { child: MakeChild }
   const { child } = holder
   holder.child = function (this: PinoLogger, bindings: unknown, options?: object) {
@@ -111,8 +112,8 @@ function takeChildrenSafely(root: PinoLogger): MakeChild {
 type MakeChild = (this: PinoLogger, bindings: unknown, options?: object) => PinoLogger
 
 /**
- * A pino destination that is told level and logger of each line (pino's documented 'pino.metadata'). No SonicBoom: that
- * one blocks or grows without bound on a full pipe, and registers exit hooks.
+ * A pino destination that receives the level and logger of each line (pino's documented 'pino.metadata'). Not SonicBoom, which
+ * blocks or buffers without limit on a full pipe, and registers exit hooks.
  */
 function createDestination(write: WorkerLoggersOptions['write']): { write(line: string): void } {
   const metadata: { [key: PropertyKey]: unknown; lastLevel: number; lastLogger: object | undefined } = {
@@ -123,7 +124,7 @@ function createDestination(write: WorkerLoggersOptions['write']): { write(line: 
   return Object.assign(metadata, {
     write(line: string) {
       const { lastLevel, lastLogger } = metadata
-      // do not keep what was logged last alive
+      // do not keep the last logged values alive
       metadata.lastLogger = undefined
       metadata['lastObj'] = undefined
       metadata['lastMsg'] = undefined

@@ -1,5 +1,5 @@
-// Log lines for a terminal: `12:34:56.789 INFO  webhook  delivered  ms=12`. Our own: pino-pretty costs another import
-// floor for what are forty lines here.
+// Formats log lines for a terminal: `12:34:56.789 INFO  webhook  delivered  ms=12`. Not pino-pretty, whose import costs
+// memory for what takes forty lines here.
 
 import { levelOfNumber } from './levels.ts'
 import type { LogLevel } from './logger.ts'
@@ -21,8 +21,8 @@ const COLOURS: Readonly<Record<LogLevel, number>> = {
 }
 
 /**
- * Text of one JSON log line, with newline: local time, level, worker, message, fields; continuation lines of the message
- * and the stack of `err` below, indented. Control characters are made visible.
+ * Text of one JSON log line, with a newline: local time, level, worker, message, fields; below, indented, the continuation
+ * lines of the message and the stack of `err`. Control characters are escaped.
  */
 export function formatPretty(line: string, options: PrettyOptions): string {
   const record = parseRecord(line)
@@ -42,7 +42,7 @@ export function formatPretty(line: string, options: PrettyOptions): string {
   return `${head}${below.join('')}\n`
 }
 
-/** A transition's message says all of these already. */
+/** Omitted for transitions: the message contains them. */
 const TRANSITION_FIELDS = new Set(['event', 'from', 'to', 'reason'])
 
 function shownFields(fields: LogRecord['fields']): LogRecord['fields'] {
@@ -58,7 +58,7 @@ function clockTime(ms: number | undefined): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}`
 }
 
-/** Colours unless $NO_COLOR is set and not empty (no-color.org), or TERM is 'dumb'. */
+/** False when $NO_COLOR is not empty (no-color.org) or TERM is 'dumb'. */
 export function wantsColour(env: Readonly<Record<string, string | undefined>>): boolean {
   return (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb'
 }

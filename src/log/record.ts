@@ -1,19 +1,19 @@
-// One JSON log line read back, for the formats made for people (pretty, journal).
+// Parses JSON log lines for the human-readable formats (pretty, journal).
 
-/** The members every line has; the rest are its fields. */
+/** The standard members of a line, and the rest as fields. */
 export interface LogRecord {
   readonly level: number
   /** Milliseconds since the epoch. */
   readonly timeMs: number | undefined
   readonly worker: string | undefined
   readonly message: string
-  /** `err.stack`, for the formats that print it below the line. */
+  /** `err.stack`, for formats that print it separately. */
   readonly stack: string | undefined
-  /** Everything else, in the line's order; `err` without its stack. */
+  /** All other members in their order in the line; `err` without its stack. */
   readonly fields: readonly (readonly [string, unknown])[]
 }
 
-/** Never throws: a line that is no JSON object becomes a record whose message is the line. */
+/** Never throws: a line that is not a JSON object becomes a record with the line as its message. */
 export function parseRecord(line: string): LogRecord {
   const { level, time, worker, msg, err, ...rest } = parseObject(line)
   const { stack, ...errRest } = isObject(err) ? err : {}
@@ -35,7 +35,7 @@ function parseObject(line: string): Record<string, unknown> {
     const value: unknown = JSON.parse(line)
     if (isObject(value)) return value
   } catch {
-    // told below
+    // not JSON: the whole line is the message
   }
   return { msg: line.trimEnd() }
 }
@@ -44,7 +44,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** `key=value key="two words" err.type=TypeError`: objects one level deep, deeper ones as JSON. Empty for no fields. */
+/** `key=value key="two words" err.type=TypeError`: flattens objects one level deep, deeper ones are JSON. '' for no fields. */
 export function formatFields(fields: readonly (readonly [string, unknown])[]): string {
   return fields
     .flatMap(([key, value]) =>
@@ -64,10 +64,10 @@ function formatValue(value: unknown): string {
   return JSON.stringify(value) ?? 'undefined'
 }
 
-/** Control characters but tab made visible ('\u001b' as '\x1b'): a log line must not drive the terminal that shows it. */
+/** Escapes control characters except tab ('\u001b' as '\x1b'), so that a log line cannot control the terminal. */
 export function printable(text: string): string {
   return text.replace(CONTROL, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
-// oxlint-disable-next-line no-control-regex -- finding them is the point
+// oxlint-disable-next-line no-control-regex -- the pattern must match control characters
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g

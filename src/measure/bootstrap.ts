@@ -1,18 +1,18 @@
 // A confidence interval for the relative difference of two medians, by the percentile bootstrap (Efron and Tibshirani, An
-// Introduction to the Bootstrap, 1993, ch. 13). Pure and repeatable: the random numbers have a fixed seed.
+// Introduction to the Bootstrap, 1993, ch. 13). Pure and deterministic: the random numbers have a fixed seed.
 
 import { quantile } from './stats.ts'
 
 export interface Interval {
-  /** after / before - 1; 0.1 is ten percent more. */
+  /** after / before - 1: 0.1 is an increase of 10 %. */
   readonly lowRatio: number
   readonly highRatio: number
 }
 
-/** Resamples: the 0.1 % quantile still rests on ten of them. */
+/** Number of resamples: enough that ten of them lie below the 0.1 % quantile. */
 const RESAMPLES = 10_000
 
-/** `confidence` 0 to 1. Undefined when a median of `before` can be 0. Both need at least one value. */
+/** `confidence` is 0 to 1. Undefined when a resampled median of `before` is 0. Both lists need at least one value. */
 export function differenceInterval(
   before: readonly number[],
   after: readonly number[],
@@ -37,7 +37,7 @@ function medianOfResample(values: readonly number[], random: () => number): numb
   return drawn.length % 2 === 1 ? drawn[middle]! : (drawn[middle - 1]! + drawn[middle]!) / 2
 }
 
-/** Tommy Ettinger's mulberry32: 32 bits of state are plenty for 10,000 draws of a handful of values. */
+/** Tommy Ettinger's mulberry32: 32 bits of state suffice for 10,000 resamples of a few values. */
 export function mulberry32(seed: number): () => number {
   let state = seed
   return () => {

@@ -1,14 +1,14 @@
-// Two results: what differs, how sure that is, and no verdict where none can be given. Pure.
+// Compares two results: the difference of each figure, its confidence interval, and a verdict where the data allow one. Pure.
 //
-// A row is better or worse only when the whole interval of its difference lies beyond what matters (2 % of memory, 5 % of
-// time, and an absolute floor). The more rows are judged at once, the surer each must be (Bonferroni), so that two equal
-// programs are called different in at most one comparison of twenty.
+// A row is better or worse only when the whole interval of its difference lies beyond the relevance threshold (2 % of
+// memory, 5 % of time, and an absolute minimum). The confidence level rises with the number of rows (Bonferroni), so that
+// at most one of twenty comparisons of two equal programs reports a difference.
 
 import type { Interval } from './bootstrap.ts'
 import { differenceInterval } from './bootstrap.ts'
 import type { MeasureResult, MetricName, Phase, RunResult } from './result.ts'
-import type { SeriesFigures } from './series-figures.ts'
-import { seriesOf } from './series-figures.ts'
+import type { SeriesFigures } from './series-summary.ts'
+import { seriesOf } from './series-summary.ts'
 import type { Summary } from './stats.ts'
 import { summarize } from './stats.ts'
 
@@ -17,17 +17,17 @@ export type Verdict = 'better' | 'worse' | 'no difference shown' | 'no verdict'
 export interface CompareRow {
   readonly lane: string
   readonly phase: Phase
-  /** Absent: the whole tree. */
+  /** Absent for the whole process tree. */
   readonly stage?: string
   readonly metric: MetricName | 'peakPssBytes'
   readonly before: Summary
   readonly after: Summary
-  /** Of the medians, after / before - 1; absent when before is 0. */
+  /** after / before - 1 of the medians; absent when before is 0. */
   readonly differenceRatio?: number
   readonly interval?: Interval
   readonly confidence: number
   readonly verdict: Verdict
-  /** Why there is no verdict. */
+  /** Why there is no verdict; absent otherwise. */
   readonly reason?: string
 }
 
@@ -36,19 +36,19 @@ export interface Comparison {
   readonly kind: 'byre-compare'
   readonly before: string
   readonly after: string
-  /** What forbids every verdict. */
+  /** Reasons why no row can have a verdict. */
   readonly obstacles: readonly string[]
   readonly rows: readonly CompareRow[]
-  /** Lanes, phases or stages that only one of the two has. */
+  /** Lanes, phases, stages and metrics that only one of the two results contains. */
   readonly unmatched: readonly string[]
   readonly verdict: Verdict | 'mixed'
 }
 
-/** Fewer runs of a side give no verdict. */
-export const FEWEST_RUNS = 5
+/** A side with fewer successful runs has no verdict. */
+export const MIN_RUNS = 5
 const CONFIDENCE = 0.95
-/** Loads further apart than this, in cores, make times incomparable. */
-const LOAD_APART = 0.5
+/** With a larger difference of load per core, times have no verdict. */
+const MAX_LOAD_DIFFERENCE = 0.5
 const JUDGED = ['peakBytes', 'anonBytes', 'pssBytes', 'wallMs', 'userMs', 'systemMs'] as const
 const TIMES = new Set<string>(['wallMs', 'userMs', 'systemMs'])
 
@@ -67,8 +67,8 @@ export function compare(before: MeasureResult, after: MeasureResult): Comparison
   const obstacles = obstaclesOf(before, after)
   const confidence = 1 - (1 - CONFIDENCE) / Math.max(1, pairs.length)
   const busy =
-    Math.abs(before.loadAtStart - after.loadAtStart) / before.host.cpus > LOAD_APART
-      ? `the load was ${before.loadAtStart} before and ${after.loadAtStart} after`
+    Math.abs(before.loadAtStart - after.loadAtStart) / before.host.cpus > MAX_LOAD_DIFFERENCE
+      ? `the load average was ${before.loadAtStart} before and ${after.loadAtStart} after`
       : undefined
   const rows = pairs.map((pair) => {
     const forbidden = obstacles[0] ?? (TIMES.has(pair.metric) ? busy : undefined)
@@ -86,7 +86,7 @@ export function compare(before: MeasureResult, after: MeasureResult): Comparison
   }
 }
 
-/** One figure of two sets of runs; `forbidden` says why there may be no verdict. */
+/** Compares one figure of two sets of runs; `forbidden` is the reason why it may have no verdict. */
 export function judge(pair: Pair, confidence: number, forbidden?: string): CompareRow {
   const before = summarize(pair.before)
   const after = summarize(pair.after)
@@ -94,8 +94,8 @@ export function judge(pair: Pair, confidence: number, forbidden?: string): Compa
   const base = { lane, phase, ...(stage === undefined ? {} : { stage }), metric, before, after, confidence }
   const ratio = before.median > 0 ? { differenceRatio: after.median / before.median - 1 } : {}
   const few = Math.min(before.n, after.n)
-  if (few < FEWEST_RUNS) {
-    const reason = `${few} good run${few === 1 ? '' : 's'} of a side, at least ${FEWEST_RUNS} are needed`
+  if (few < MIN_RUNS) {
+    const reason = `one side has ${few} successful run${few === 1 ? '' : 's'}, at least ${MIN_RUNS} are needed`
     return { ...base, ...ratio, verdict: 'no verdict', reason: forbidden ?? reason }
   }
   const interval = differenceInterval(pair.before, pair.after, confidence)
@@ -113,7 +113,7 @@ export function judge(pair: Pair, confidence: number, forbidden?: string): Compa
   return { ...base, ...ratio, interval, verdict }
 }
 
-/** The smallest ratio that matters: 2 % and 1 MB of memory, 5 % and 20 ms of time. */
+/** The smallest relevant ratio: 2 % and 1 MB of memory, 5 % and 20 ms of time. */
 function relevance(metric: string, median: number): number {
   return metric.endsWith('Ms') ? Math.max(0.05, 20 / median) : Math.max(0.02, 1e6 / median)
 }
@@ -156,7 +156,7 @@ function metricValues(runs: readonly RunResult[], metric: MetricName): number[] 
   return runs.map((run) => run.metrics[metric]).filter((value) => value !== undefined)
 }
 
-/** A stage too short to be sampled in some runs has fewer values, and then perhaps no verdict. */
+/** A stage too short to be sampled in every run has fewer values, and possibly too few for a verdict. */
 function stageValues(runs: readonly RunResult[], name: string): number[] {
   return runs.flatMap((run) => run.stages.filter((s) => s.name === name).map((s) => s.peakPssBytes))
 }
@@ -170,7 +170,7 @@ function obstaclesOf(before: MeasureResult, after: MeasureResult): string[] {
     [...new Set(result.runs.filter((run) => run.ok).map((run) => run.peak.source))].toSorted().join(', ')
   if (sources(before) !== sources(after))
     found.push(
-      `the peaks were read in different ways: ${sources(before) || 'none'} and ${sources(after) || 'none'}`,
+      `the peaks come from different sources: ${sources(before) || 'none'} and ${sources(after) || 'none'}`,
     )
   return found
 }

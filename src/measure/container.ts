@@ -1,6 +1,6 @@
-// `--container IMAGE`: the command runs in a container of docker or podman, where a memory cgroup is to be had without any
-// right here. The engine keeps the processes; byre waits for its client and takes the peak from inside: there is
-// no split, no stage and no process. Pure but for findEngine and addonWarning.
+// `--container IMAGE`: runs the command in a container of docker or podman, whose memory cgroup needs no privileges here.
+// The processes belong to the engine: byre waits for its client and reads the peak inside the container, so there is no
+// split, no stage and no process list. Pure except for findEngine and addonWarning.
 
 import { accessSync, constants, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -10,10 +10,10 @@ import type { LimitFacts, PeakSource, RunResult } from './result.ts'
 export interface ContainerRun {
   readonly engine: string
   readonly image: string
-  /** Mounted at the same path, and the folder the command starts in. */
+  /** Working folder of the command, mounted at the same path. */
   readonly folder: string
   readonly memoryBytes?: number
-  /** Where the inside writes what its cgroup says; below `folder`. */
+  /** File below `folder` to which the container writes the figures of its cgroup. */
   readonly factsPath: string
 }
 
@@ -23,12 +23,12 @@ export interface ContainerFacts {
   readonly oomKills?: number
 }
 
-/** The image of this Node's major version. */
+/** The image with the major version of this Node. */
 export function defaultImage(version: string = process.version): string {
   return `node:${/^v(\d+)/.exec(version)?.[1] ?? 'lts'}-bookworm`
 }
 
-/** The path of docker or podman, docker first; undefined when there is neither. */
+/** The path of docker, else of podman; undefined when neither is in `path`. */
 export function findEngine(path: string | undefined): string | undefined {
   for (const name of ['docker', 'podman'])
     for (const folder of (path ?? '').split(delimiter)) {
@@ -37,13 +37,13 @@ export function findEngine(path: string | undefined): string | undefined {
         accessSync(file, constants.X_OK)
         return file
       } catch {
-        // not here
+        // not in this folder
       }
     }
   return undefined
 }
 
-/** The engine's command line around `command`. The command is an argument of the script, never part of its text. */
+/** The engine's command line for `command`. The command is passed as arguments of the script, never as part of its text. */
 export function containerCommand(run: ContainerRun, command: readonly string[]): string[] {
   const memory = run.memoryBytes === undefined ? [] : ['--memory', `${run.memoryBytes}b`]
   return [
@@ -60,14 +60,14 @@ export function containerCommand(run: ContainerRun, command: readonly string[]):
     run.image,
     '/bin/sh',
     '-c',
-    INSIDE,
+    CONTAINER_SCRIPT,
     'byre',
     run.factsPath,
     ...command,
   ]
 }
 
-const INSIDE = `facts=$1; shift
+const CONTAINER_SCRIPT = `facts=$1; shift
 "$@"; status=$?
 cg=/sys/fs/cgroup
 { if [ -e $cg/memory.peak ]; then echo "v2 $(cat $cg/memory.peak)"; cat $cg/memory.events
@@ -75,7 +75,7 @@ cg=/sys/fs/cgroup
   fi; } > "$facts" 2>/dev/null
 exit $status`
 
-/** What the inside wrote; undefined when it wrote no peak. */
+/** Parses the facts file; undefined when it contains no peak. */
 export function parseContainerFacts(text: string): ContainerFacts | undefined {
   const [first, ...rest] = text.split('\n')
   const match = /^v([12]) (\d+)$/.exec(first ?? '')
@@ -90,7 +90,7 @@ export function parseContainerFacts(text: string): ContainerFacts | undefined {
   }
 }
 
-/** What is known of a run whose processes the engine kept: nothing of the client's own figures is the command's. */
+/** The result of a run in a container. The measured process was only the engine's client, so its figures are dropped. */
 export function inContainer(
   run: RunResult,
   facts: ContainerFacts | undefined,
@@ -104,8 +104,7 @@ export function inContainer(
   delete absent['wallMs']
   if (facts !== undefined) delete absent['peakBytes']
   const { timeline: _timeline, drivingStage: _driving, ...rest } = run
-  const missing =
-    'the inside of the container told no peak (cgroup v1 without a memory controller, or memory.peak is missing)'
+  const missing = 'the container reported no peak (cgroup v1 without a memory controller, or no memory.peak)'
   return {
     ...rest,
     peak:
@@ -128,14 +127,14 @@ function limitIn(facts: ContainerFacts | undefined, limitBytes: number): LimitFa
     return {
       limitBytes,
       fit: 'not-imposed',
-      evidence: 'the inside of the container told nothing of oom kills',
+      evidence: 'the container reported no count of OOM kills',
     }
-  const evidence = `--memory of the engine, oom kills ${facts.oomKills}, peak ${facts.peakBytes}`
+  const evidence = `--memory of the engine, OOM kills ${facts.oomKills}, peak ${facts.peakBytes}`
   const atLimit = facts.peakBytes >= limitBytes - 1024 ** 2
   return { limitBytes, fit: facts.oomKills > 0 ? 'killed' : atLimit ? 'reclaimed' : 'fitted', evidence }
 }
 
-/** Why native addons built here may not load in `image`, or undefined. Looks two folders deep, which is where they are built. */
+/** A warning when native addons built here may not load in `image`, else undefined. Checks node_modules two levels deep. */
 export function addonWarning(
   folder: string,
   image: string,
@@ -146,8 +145,8 @@ export function addonWarning(
   if (other === major) return undefined
   const addons = nativeAddons(join(folder, 'node_modules'))
   if (addons.length === 0) return undefined
-  const what = other === undefined ? `an image whose Node is not known` : `Node ${other}`
-  return `${addons.slice(0, 3).join(', ')} ${addons.length === 1 ? 'is' : 'are'} native and built for Node ${major}; ${image} has ${what}`
+  const what = other === undefined ? 'an unknown version of Node' : `Node ${other}`
+  return `${addons.slice(0, 3).join(', ')} ${addons.length === 1 ? 'is a native addon' : 'are native addons'} built for Node ${major}; ${image} has ${what}`
 }
 
 /** Packages with a `build/Release/*.node` or `prebuilds`. */

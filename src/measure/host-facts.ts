@@ -1,18 +1,16 @@
-// What two results must share to be compared, and the counters of the machine a run is framed by.
+// Facts of the machine that two results must share to be comparable, and its network counters.
 
-import { cpus, hostname, release } from 'node:os'
+import { cpus, hostname, release, totalmem } from 'node:os'
 import { readFileSync } from 'node:fs'
-import { readMeminfo } from '../procfs/meminfo.ts'
 import type { HostFacts } from './result.ts'
 
 export function readHostFacts(): HostFacts {
   const all = cpus()
-  const memory = readMeminfo()
   return {
     host: hostname(),
     cpuModel: all[0]?.model.trim() ?? 'unknown',
     cpus: all.length,
-    totalMemoryBytes: memory.ok ? memory.value.totalBytes : 0,
+    totalMemoryBytes: totalmem(),
     kernel: release(),
     node: process.version,
   }
@@ -23,7 +21,7 @@ export interface NetworkCounters {
   readonly sentBytes: number
 }
 
-/** Of every interface of this network namespace, loopback included; undefined where the kernel does not tell. */
+/** Sums over every interface of this network namespace, loopback included; undefined when they cannot be read. */
 export function readNetwork(path = '/proc/self/net/dev'): NetworkCounters | undefined {
   let text: string
   try {
@@ -34,7 +32,7 @@ export function readNetwork(path = '/proc/self/net/dev'): NetworkCounters | unde
   return parseNetDev(text)
 }
 
-/** The sums of proc_pid_net(5)'s `dev`: bytes received are the first column behind the name, bytes sent the ninth. */
+/** proc_pid_net(5): received bytes are the first column after the interface name, sent bytes the ninth. */
 function parseNetDev(text: string): NetworkCounters | undefined {
   const totals = { receivedBytes: 0, sentBytes: 0 }
   const rows = text.split('\n').filter((line) => line.includes(':'))

@@ -1,11 +1,11 @@
-// The process between byre and the measured command: a page of perl (part of every Debian), because Node can neither
-// become a subreaper nor ask for the resource usage of its children. It
-// - adopts every orphan of the tree (PR_SET_CHILD_SUBREAPER), so that double forks stay visible and end with the run;
-// - lets the command join its cgroup between fork and exec, so that not one page is charged elsewhere;
-// - reports the status of the command and the usage of all that was waited for (getrusage(2));
+// The process between byre and the measured command: a short perl script (perl-base is part of every Debian), because Node
+// can neither become a subreaper nor read the resource usage of its children. It
+// - adopts every orphan of the tree (PR_SET_CHILD_SUBREAPER), so that double-forked processes stay in the tree;
+// - moves the command into its cgroup between fork and exec, so that all of its memory is charged there;
+// - reports the status of the command and the resource usage of every reaped process (getrusage(2));
 // - ends the command when byre itself is killed (PR_SET_PDEATHSIG).
-// Lines on descriptor 4: `ready PID`, `started PID`, `refused WHAT ERRNO TEXT`, `exited STATUS`, `usage ...`; on descriptor 3 it
-// reads `go FILE...` and `end`.
+// It writes the lines `ready PID`, `started PID`, `refused WHAT ERRNO TEXT`, `exited STATUS` and `usage ...` to descriptor 4,
+// and reads `go FILE...` and `end` from descriptor 3.
 
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
@@ -17,7 +17,7 @@ import type { Outcome } from './result.ts'
 export interface Usage {
   readonly userMs: number
   readonly systemMs: number
-  /** Of the largest single process, as GNU time prints it. */
+  /** Highest RSS of a single process, as GNU time prints it. */
   readonly largestRssBytes: number
   readonly minorFaults: number
   readonly majorFaults: number
@@ -31,10 +31,10 @@ export interface Launched {
   readonly launcherPid: number
   readonly stdout: Readable
   readonly stderr: Readable
-  /** Starts the command, in the cgroup of `joinFile` if given. Its pid, or why it could not be started. */
+  /** Starts the command, in the cgroup of `joinFile` if defined. Resolves with its pid, or with why it could not start. */
   go(joinFile: string | undefined): Promise<{ readonly pid: number } | { readonly refused: string }>
   readonly exited: Promise<Outcome>
-  /** To be called when everything else of the tree has ended: the usage of the whole tree. */
+  /** The resource usage of the whole tree. Call it when all other processes of the tree have ended. */
   end(): Promise<Usage | undefined>
   readonly closed: Promise<void>
   kill(): void
@@ -43,12 +43,12 @@ export interface Launched {
 export interface LaunchOptions {
   readonly cwd?: string
   readonly env: NodeJS.ProcessEnv
-  /** Run the launcher itself through these: `systemd-run --scope`. */
+  /** Command that runs the launcher, such as `systemd-run --scope`. */
   readonly prefix?: readonly string[]
 }
 
 const PERL = '/usr/bin/perl'
-/** Numbers of getrusage and prctl (asm/unistd.h) by process.arch. */
+/** System call numbers of getrusage and prctl (asm/unistd.h) by process.arch. */
 const CALLS: Readonly<Partial<Record<NodeJS.Architecture, readonly [number, number]>>> = {
   x64: [98, 157],
   arm64: [165, 167],
@@ -59,13 +59,14 @@ const CALLS: Readonly<Partial<Record<NodeJS.Architecture, readonly [number, numb
   ia32: [77, 172],
 }
 
-/** Why there can be no launcher here, or undefined. */
+/** Why the launcher cannot run on this system, or undefined. */
 export function launcherMissing(): string | undefined {
-  if (CALLS[process.arch] === undefined) return `the system calls of ${process.arch} are not known to byre`
-  return existsSync(PERL) ? undefined : `${PERL} is not there`
+  if (CALLS[process.arch] === undefined)
+    return `byre does not know the system call numbers of ${process.arch}`
+  return existsSync(PERL) ? undefined : `${PERL} does not exist`
 }
 
-/** Starts the launcher; resolves when it is ready, or rejects with what it said. */
+/** Starts the launcher. Resolves when it is ready, or rejects with its error output. */
 export async function launch(command: readonly string[], options: LaunchOptions): Promise<Launched> {
   const calls = CALLS[process.arch]!.join(',')
   const [program, ...args] = [...(options.prefix ?? []), PERL, '-e', SCRIPT, '--', calls, ...command]
@@ -75,7 +76,7 @@ export async function launch(command: readonly string[], options: LaunchOptions)
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   const [control, facts] = [child.stdio[3] as Writable, child.stdio[4] as Readable]
-  control.on('error', () => {}) // it ended: `closed` tells
+  control.on('error', () => {}) // the launcher has ended: `closed` resolves
   const lines = lineReader(facts)
   const closed = new Promise<void>((resolve) => {
     child.once('close', () => resolve())
@@ -107,7 +108,7 @@ export async function launch(command: readonly string[], options: LaunchOptions)
   }
 }
 
-/** The first line of each kind, also when it came before anybody asked; undefined at the end of the stream. */
+/** Returns the words of the first line of each kind, also if it arrived before the call; undefined at the end of the stream. */
 function lineReader(stream: Readable): { next(...kinds: string[]): Promise<string[] | undefined> } {
   const seen = new Map<string, string[]>()
   let ended = false
@@ -152,7 +153,7 @@ async function stderrOf(child: ChildProcess): Promise<string> {
 }
 
 function outcomeOf(status: number): Outcome {
-  if (Number.isNaN(status)) return { kind: 'not-started', reason: 'the launcher was ended from outside' }
+  if (Number.isNaN(status)) return { kind: 'not-started', reason: 'the launcher was killed' }
   const signal = status & 127
   if (signal === 0) return { kind: 'exited', code: status >> 8 }
   return { kind: 'killed', signal: SIGNALS[signal] ?? `signal ${signal}` }
@@ -172,7 +173,7 @@ const SIGNALS: Readonly<Record<number, string>> = {
   15: 'SIGTERM',
 }
 
-/** `words` are the fields of struct rusage (getrusage(2)); the unit of maxrss is KiB, of the block counts 512 bytes. */
+/** `words` are the fields of struct rusage (getrusage(2)): maxrss is in KiB, block counts are in units of 512 bytes. */
 function usageOf(words: readonly string[]): Usage | undefined {
   const n = words.map(Number)
   if (n.length < 16 || n.some((value) => !Number.isFinite(value))) return undefined

@@ -1,17 +1,17 @@
-// `byre measure --matrix`: variants that each change ONE thing against a baseline, judged by the statistics of `compare`.
-// Pure: reading the file's value, judging, and the order of the table.
+// `byre measure --matrix`: variants that each change one thing in a baseline, compared with the statistics of `compare`.
+// Pure: validation of the file, the decisions, and the order of the table.
 
 import { isRecord } from '../base/check.ts'
 import { ByreError, describeProblems } from '../base/errors.ts'
 import type { Problem } from '../base/errors.ts'
-import type { CompareRow, Verdict } from './compare.ts'
+import type { CompareRow } from './compare.ts'
 import { judge } from './compare.ts'
 import type { MeasureResult, MetricName } from './result.ts'
 import { median } from './stats.ts'
 
 export interface Variant {
   readonly name: string
-  /** What it changes, in words: `NODE_OPTIONS=...`, `+ --flag`, or its own shell line. */
+  /** What it changes: `NODE_OPTIONS=...`, `+ --flag`, or its shell line. */
   readonly change: string
   readonly command: string
   readonly env: Readonly<Record<string, string>>
@@ -20,7 +20,7 @@ export interface Variant {
 export interface Matrix {
   readonly metric: MetricName
   readonly runs: number
-  /** Further rounds for a variant that is better by the median and not yet shown to be. 0-3. */
+  /** Further rounds, 0 to 3, for a variant whose median is better without a significant difference. */
   readonly retries: number
   readonly verify: readonly string[]
   readonly baseline: Variant
@@ -33,20 +33,20 @@ export interface Judged {
   readonly variant: Variant
   readonly decision: Decision
   readonly why: string
-  /** Rounds of `runs` runs it had. */
+  /** Number of rounds of `runs` runs. */
   readonly rounds: number
   readonly row?: CompareRow
   readonly medianBytes?: number
   readonly medianWallMs?: number
-  /** No other one that verified is better in both memory and time. */
+  /** On the Pareto front: no other verified variant is better in both memory and time. */
   readonly isOnFront: boolean
 }
 
 const METRICS: readonly MetricName[] = ['peakBytes', 'anonBytes', 'pssBytes', 'ussBytes', 'wallMs']
-const MOST_RETRIES = 3
+const MAX_RETRIES = 3
 const DEFAULT_RUNS = 5
 
-/** Throws BYRE_USAGE with every problem of the file at once. */
+/** Throws BYRE_USAGE with all problems of the file. */
 export function parseMatrix(value: unknown, file: string): Matrix {
   const problems: Problem[] = []
   const fail = (path: string, message: string): void => void problems.push({ path, message })
@@ -54,7 +54,7 @@ export function parseMatrix(value: unknown, file: string): Matrix {
   if (!isRecord(value)) fail('', 'must be an object')
   for (const key of Object.keys(root))
     if (!['metric', 'runs', 'retries', 'verify', 'baseline', 'variants'].includes(key))
-      fail(key, 'is no key of it')
+      fail(key, 'is an unknown key')
   const metric = (root['metric'] ?? 'peakBytes') as MetricName
   if (!METRICS.includes(metric))
     fail('metric', `must be one of ${METRICS.join(', ')}, got ${JSON.stringify(metric)}`)
@@ -77,16 +77,17 @@ export function parseMatrix(value: unknown, file: string): Matrix {
     env: strings(base['env'], 'baseline.env', fail),
   }
   const list = Array.isArray(root['variants']) ? root['variants'] : []
-  if (list.length === 0) fail('variants', 'must be a list of at least one')
+  if (list.length === 0) fail('variants', 'must be a list with at least one variant')
   const variants = list.map((one: unknown, i) => readVariant(one, `variants[${i}]`, baseline, fail))
   const names = variants.map((one) => one.name)
   names.forEach((name, i) => {
-    if (name === 'baseline' || names.indexOf(name) !== i) fail(`variants[${i}].name`, `'${name}' is taken`)
+    if (name === 'baseline' || names.indexOf(name) !== i)
+      fail(`variants[${i}].name`, `'${name}' is already in use`)
   })
   const matrix: Matrix = {
     metric,
     runs: number('runs', DEFAULT_RUNS, 5, 100),
-    retries: number('retries', MOST_RETRIES, 0, MOST_RETRIES),
+    retries: number('retries', MAX_RETRIES, 0, MAX_RETRIES),
     verify: verify as string[],
     baseline,
     variants,
@@ -116,7 +117,7 @@ function readVariant(
   if (changes.length !== 1)
     fail(
       path,
-      `must change one thing (one variable of env, flags, or command), changes ${changes.length}: then nobody knows which it was`,
+      `must change exactly one thing (one variable of env, flags, or command) so that its effect is known, changes ${changes.length}`,
     )
   const line = command ?? baseline.command
   return {
@@ -133,7 +134,7 @@ function text(
   fail: (path: string, message: string) => void,
 ): string | undefined {
   if (value === undefined || typeof value === 'string') return value
-  fail(path, 'must be a text')
+  fail(path, 'must be a string')
   return undefined
 }
 
@@ -148,7 +149,7 @@ function strings(
   return isGood ? (value as Record<string, string>) : {}
 }
 
-/** Variants whose median is better, but not shown to be: another round may decide. */
+/** Variants whose median is better without a significant difference: another round may decide. */
 export function undecided(matrix: Matrix, results: readonly MeasureResult[]): string[] {
   return judgeMatrix(matrix, results)
     .filter(({ row, decision, rounds }) => {
@@ -158,7 +159,7 @@ export function undecided(matrix: Matrix, results: readonly MeasureResult[]): st
     .map(({ variant }) => variant.name)
 }
 
-/** Every variant, in the order of the table: kept ones first, on the front first, then by the metric. */
+/** Every variant, in the order of the table: by decision (kept first), then those on the front, then by the metric. */
 export function judgeMatrix(matrix: Matrix, results: readonly MeasureResult[]): Judged[] {
   const confidence = 1 - 0.05 / matrix.variants.length
   const judged = matrix.variants.map((variant) => judgeVariant(matrix, variant, results, confidence))
@@ -195,7 +196,7 @@ function judgeVariant(
         : `--verify ${verify.what}: ${verify.found}`
     return { ...base, decision: 'failed', why }
   }
-  // The baseline of the same rounds only: what drifted between rounds must not look like the variant's doing.
+  // Only baseline runs of the same rounds, so that drift between rounds is not attributed to the variant.
   const values = (lane: string): number[] =>
     rounds.flatMap((result) =>
       result.runs
@@ -211,18 +212,11 @@ function judgeVariant(
   return {
     ...base,
     decision: row.verdict === 'better' ? 'kept' : 'discarded',
-    why: row.reason ?? WHY[row.verdict],
+    why: row.reason ?? row.verdict,
     row,
     medianBytes: row.after.median,
     ...(wall.length === 0 ? {} : { medianWallMs: median(wall) }),
   }
-}
-
-const WHY: Readonly<Record<Verdict, string>> = {
-  better: 'better',
-  worse: 'worse',
-  'no difference shown': 'no difference shown',
-  'no verdict': 'no verdict',
 }
 
 function dominates(a: Judged, b: Judged): boolean {

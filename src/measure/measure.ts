@@ -1,4 +1,4 @@
-// The whole of `byre measure`: every step of the schedule, one result. Knows no argv and prints nothing.
+// `byre measure` without its command line: runs every step of the schedule and returns one result. Prints nothing.
 
 import { loadavg } from 'node:os'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -7,11 +7,11 @@ import { containerCommand, inContainer, parseContainerFacts } from './container.
 import { readHostFacts } from './host-facts.ts'
 import type { VerifyRules } from './paths.ts'
 import type { MeasureResult, MetricName, Outcome, Phase, RunResult } from './result.ts'
-import type { RunOptions } from './run-options.ts'
+import type { RunOptions } from './run-once.ts'
 import { runOnce } from './run-once.ts'
 import type { Step } from './schedule.ts'
 import { schedule } from './schedule.ts'
-import type { TreeSample } from './series.ts'
+import type { TreeSample } from './sample-series.ts'
 import { runShellStep } from './shell-step.ts'
 import type { StageRule } from './stages.ts'
 import { openTimelineFile } from './timeline-file.ts'
@@ -19,7 +19,7 @@ import { openTimelineFile } from './timeline-file.ts'
 export interface Lane {
   readonly name: string
   readonly command: readonly string[]
-  /** Added to the environment. */
+  /** Variables added to the environment. */
   readonly env?: Readonly<Record<string, string>>
   readonly verify?: VerifyRules
 }
@@ -39,15 +39,15 @@ export interface MeasureOptions {
   readonly verify: VerifyRules
   readonly sizes: Readonly<Record<string, string>>
   readonly limitBytes?: number
-  /** Each command runs in a container of its own; the working folder is mounted. */
+  /** Run each command in a new container with the working folder mounted. */
   readonly container?: { readonly engine: string; readonly image: string }
   readonly ceiling?: { readonly metric: MetricName; readonly limitBytes: number }
   readonly logPath?: string
   readonly timelinePath?: string
   readonly logMaxBytes: number
-  /** May systemd-run be asked for a scope where no cgroup can be made? */
+  /** Whether to request a scope from systemd-run when no cgroup can be created. */
   readonly scopes: boolean
-  /** False: samples only. */
+  /** False: take the peak from samples only. */
   readonly useCgroup: boolean
   readonly interrupt: AbortSignal
   readonly kill: AbortSignal
@@ -60,7 +60,7 @@ export type MeasureEvent =
   | { readonly kind: 'output'; readonly chunk: Buffer; readonly stream: 'stdout' | 'stderr' }
   | { readonly kind: 'run'; readonly step: Step; readonly run: RunResult }
 
-/** Runs everything; a failed run is a result, and after an interrupt what was seen is. */
+/** Runs every step. A failed run is part of the result; after an interrupt the result contains the runs so far. */
 export async function measure(o: MeasureOptions): Promise<MeasureResult> {
   const startedAt = new Date().toISOString()
   const loadAtStart = Number(loadavg()[0]!.toFixed(2))
@@ -141,7 +141,7 @@ async function runStep(
   return failed === undefined ? run : { ...run, ok: false, notes: [...run.notes, `--cleanup ${failed}`] }
 }
 
-/** The facts file is in the mounted folder, since nothing else is seen from both sides. */
+/** The facts file is in the mounted folder, the only folder that both sides can access. */
 async function runInContainer(
   options: RunOptions,
   container: { readonly engine: string; readonly image: string },
@@ -166,7 +166,7 @@ function readFacts(path: string): ReturnType<typeof parseContainerFacts> {
   try {
     return parseContainerFacts(readFileSync(path, 'utf8'))
   } catch {
-    return undefined // the container did not get that far
+    return undefined // the container ended before it wrote the file
   }
 }
 
@@ -195,7 +195,7 @@ function notStarted(o: RunOptions, reason: string): RunResult {
   }
 }
 
-/** Only the highest run of a series keeps its timeline: the others are in the CSV. */
+/** Keeps the timeline only for the run with the highest peak of its lane and phase; the CSV has all of them. */
 function keepRun(runs: RunResult[], run: RunResult): void {
   const before = runs.findIndex(
     (other) => other.lane === run.lane && other.phase === run.phase && other.timeline !== undefined,
@@ -217,7 +217,7 @@ function brokenBy(
   return runs.flatMap((run) => {
     const bytes = run.metrics[metric]
     const name = `${run.lane}, ${run.phase} run ${run.run}`
-    // A ceiling that could not be judged is not kept.
+    // A ceiling that cannot be checked counts as broken.
     if (bytes === undefined)
       return [`${name}: ${metric} could not be measured (${run.absent[metric] ?? 'unknown'})`]
     return bytes > limitBytes ? [`${name}: ${metric} is ${bytes}`] : []

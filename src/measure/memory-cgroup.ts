@@ -1,19 +1,19 @@
-// A memory cgroup for one run: its peak from the kernel, its split, its limit, its members. Version 2 and version 1 differ
-// in file names and in what they tell; both are behind one interface.
+// A memory cgroup for one run: the kernel's peak, the split of the charged memory, a limit, and the members. One interface
+// covers cgroup v2 and v1, which differ in file names and available figures.
 //
-// The peak of the kernel counts page cache that the run brought in; so the split of the highest sampled moment stands
-// beside it always.
+// The kernel's peak includes page cache that the run has read. It is therefore always reported together with the split at
+// the highest sampled moment.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { readCgroup, unifiedPath } from '../procfs/cgroup.ts'
 import { parseInteger } from '../procfs/fields.ts'
 import {
   belowMount,
-  findMemoryPlace,
+  findMemoryCgroup,
   findMount,
-  folderOf,
-  handsDownMemory,
-  readFlat,
+  cgroupFolder,
+  delegatesMemory,
+  readFlatKeyed,
   readNumber,
   readText,
   removeCgroup,
@@ -29,7 +29,7 @@ export interface CgroupReading {
 }
 
 export interface MemoryEvents {
-  /** Times the limit was reached and the kernel took memory back. */
+  /** Times the limit was reached and the kernel reclaimed memory. */
   readonly reclaims: number
   readonly oomKills: number
 }
@@ -37,7 +37,7 @@ export interface MemoryEvents {
 export interface MemoryCgroup {
   readonly source: Exclude<PeakSource, 'sampled'>
   readonly folder: string
-  /** Writing a pid here moves that process in. */
+  /** Writing a pid to this file moves the process into the cgroup. */
   readonly joinFile: string
   /** Path as /proc/<pid>/cgroup shows it. */
   readonly path: string
@@ -47,9 +47,9 @@ export interface MemoryCgroup {
   split(): CgroupReading | undefined
   events(): MemoryEvents | undefined
   members(): number[]
-  /** Imposes a limit; swap counts into it. False when the kernel refuses. */
+  /** Sets a memory limit that includes swap. False when the kernel refuses it. */
   limit(bytes: number): boolean
-  /** True when the folder is gone; a cgroup with living members stays. */
+  /** True when the cgroup is gone afterwards; one with living members cannot be removed. */
   remove(): boolean
 }
 
@@ -57,33 +57,34 @@ export type CgroupTry =
   | { readonly ok: true; readonly cgroup: MemoryCgroup; readonly way: string }
   | { readonly ok: false; readonly reason: string }
 
-/** Names begin with this and the pid of their byre, so that a later one finds what a killed one left. */
+/** Followed by the pid of the byre process in each name, so that a later byre can remove the cgroups of a killed one. */
 const PREFIX = 'byre-measure-'
 
 /**
- * Makes a cgroup that no other process is in. On v2 below the nearest ancestor of this process's own that hands the
- * memory controller down (a cgroup with processes may not); on v1 below its own. Empty ones of dead byres go.
+ * Creates an empty cgroup. On v2 below the nearest ancestor of this process's cgroup that enables the memory controller for
+ * its children (a cgroup with processes cannot); on v1 below this process's cgroup. Also removes empty cgroups left by byre
+ * processes that have ended.
  */
 export function createMemoryCgroup(name: string, startAt?: string, root: string = PROC_ROOT): CgroupTry {
-  const place = findMemoryPlace('self', root)
-  if (!place.ok)
+  const location = findMemoryCgroup('self', root)
+  if (!location.ok)
     return {
       ok: false,
-      reason: `the kernel shows no memory cgroup of this process (${place.path} is ${place.reason})`,
+      reason: `the memory cgroup of this process is unknown (${location.path} is ${location.reason})`,
     }
-  const { version, mount } = place.value
-  const own = startAt ?? place.value.path
+  const { version, mount } = location.value
+  const own = startAt ?? location.value.path
   const parents =
-    version === 1 ? [own] : ancestors(own).filter((path) => handsDownMemory(folderOf(mount, path)))
+    version === 1 ? [own] : ancestors(own).filter((path) => delegatesMemory(cgroupFolder(mount, path)))
   const reasons: string[] = []
   for (const parent of parents) {
-    sweepCgroups(folderOf(mount, parent), PREFIX)
+    sweepCgroups(cgroupFolder(mount, parent), PREFIX)
     const path = `${parent === '/' ? '' : parent}/${PREFIX}${process.pid}-${name}`
     try {
       mkdirSync(`${mount}${path}`)
       const cgroup = version === 1 ? cgroupV1(mount, path) : cgroupV2(mount, path)
       if (cgroup.currentBytes() !== undefined)
-        return { ok: true, cgroup, way: `a cgroup v${version} of its own below ${parent}` }
+        return { ok: true, cgroup, way: `a new cgroup v${version} below ${parent}` }
       cgroup.remove()
       reasons.push(`${parent}: no memory controller`)
     } catch (error) {
@@ -92,19 +93,19 @@ export function createMemoryCgroup(name: string, startAt?: string, root: string 
   }
   return {
     ok: false,
-    reason: `no cgroup may be made here (${reasons.join('; ') || 'no ancestor hands the memory controller down'})`,
+    reason: `cannot create a cgroup (${reasons.join('; ') || 'no ancestor enables the memory controller for its children'})`,
   }
 }
 
-/** An existing v2 cgroup that was delegated to this user, made into a parent: its processes move into a leaf first. */
+/** Creates a cgroup below a v2 cgroup that is delegated to this user; moves its processes into a leaf first, as v2 requires. */
 export function delegatedCgroup(pid: number, name: string, root: string = PROC_ROOT): CgroupTry {
   const lines = readCgroup(pid, root)
   const path = lines.ok ? unifiedPath(lines.value) : undefined
   const mount = findMount(readText(`${root}/self/mountinfo`) ?? '', 2)
   if (path === undefined || mount === undefined)
-    return { ok: false, reason: 'systemd-run gave no cgroup v2 (on v1 a scope cannot be divided)' }
+    return { ok: false, reason: 'the scope of systemd-run has no cgroup v2 (a v1 scope cannot be divided)' }
   const parent = belowMount(mount, path)
-  const folder = folderOf(mount.folder, parent)
+  const folder = cgroupFolder(mount.folder, parent)
   try {
     mkdirSync(`${folder}/launcher`)
     writeFileSync(`${folder}/launcher/cgroup.procs`, String(pid))
@@ -132,17 +133,17 @@ function cgroupV2(mount: string, path: string): MemoryCgroup {
     currentBytes: () => readNumber(`${folder}/memory.current`),
     peakBytes: () => readNumber(`${folder}/memory.peak`),
     split() {
-      const stat = readFlat(`${folder}/memory.stat`)
+      const stat = readFlatKeyed(`${folder}/memory.stat`)
       const [anonBytes, fileBytes, kernelBytes] = [stat?.get('anon'), stat?.get('file'), stat?.get('kernel')]
       if (anonBytes === undefined || fileBytes === undefined) return undefined
       return { anonBytes, fileBytes, ...(kernelBytes === undefined ? {} : { kernelBytes }) }
     },
     events() {
-      const events = readFlat(`${folder}/memory.events`)
+      const events = readFlatKeyed(`${folder}/memory.events`)
       return events && { reclaims: events.get('max') ?? 0, oomKills: events.get('oom_kill') ?? 0 }
     },
     limit(bytes) {
-      // Swapped-out memory would be no proof that it fits; kernels without swap accounting lack the file.
+      // A run that swaps does not fit the limit. Kernels without swap accounting lack the file.
       tryWrite(`${folder}/memory.swap.max`, '0')
       return tryWrite(`${folder}/memory.max`, String(bytes))
     },
@@ -157,17 +158,17 @@ function cgroupV1(mount: string, path: string): MemoryCgroup {
     currentBytes: () => readNumber(`${folder}/memory.usage_in_bytes`),
     peakBytes: () => readNumber(`${folder}/memory.max_usage_in_bytes`),
     split() {
-      const stat = readFlat(`${folder}/memory.stat`)
+      const stat = readFlatKeyed(`${folder}/memory.stat`)
       const [anonBytes, fileBytes] = [stat?.get('total_rss'), stat?.get('total_cache')]
       if (anonBytes === undefined || fileBytes === undefined) return undefined
       const kernelBytes = readNumber(`${folder}/memory.kmem.usage_in_bytes`)
       return { anonBytes, fileBytes, ...(kernelBytes === undefined ? {} : { kernelBytes }) }
     },
     events() {
-      const oomKills = readFlat(`${folder}/memory.oom_control`)?.get('oom_kill')
+      const oomKills = readFlatKeyed(`${folder}/memory.oom_control`)?.get('oom_kill')
       const failures = readNumber(`${folder}/memory.failcnt`)
       if (failures === undefined || oomKills === undefined) return undefined
-      // With both limits equal, the one of memory and swap together is met first, and only it counts.
+      // With equal limits, the one on memory and swap together is reached first, and only its counter rises.
       return { reclaims: failures + (readNumber(`${folder}/memory.memsw.failcnt`) ?? 0), oomKills }
     },
     limit(bytes) {

@@ -1,45 +1,26 @@
-// The output of a measured command, to its log file and to whoever listens. The pipe is always drained: a full disk or a
-// reached maximum loses log text, counted, and never stalls the command.
+// Copies the output of a measured command to its log file and to a callback. The pipe is always drained: a full disk or a
+// reached size limit loses and counts log text but never stalls the command.
 
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
-import type { MarkerScanner } from './markers.ts'
-import { createMarkerScanner } from './markers.ts'
-
-export interface OutputLog {
-  /** Bytes that came, and those not in the log. */
-  readonly bytes: number
-  readonly unloggedBytes: number
-  /** The last lines, at most 2 KiB, for a report of what failed. */
-  readonly lastLines: string
-  /** Why text was lost, once. */
-  readonly problem: string | undefined
-  /** Reads `stream` to its end. */
-  attach(stream: Readable, show?: (chunk: Buffer) => void): Promise<void>
-  close(): void
-}
+import type { MarkerScanner } from './stage-markers.ts'
+import { createMarkerScanner } from './stage-markers.ts'
 
 const TAIL_BYTES = 2048
 
-/** Appends to `path` up to `maxBytes`; `onStage` hears the markers. */
-export function openOutputLog(
-  path: string | undefined,
-  maxBytes: number,
-  onStage: (name: string) => void,
-): OutputLog {
-  return new FileLog(path, maxBytes, onStage)
-}
-
-class FileLog implements OutputLog {
+export class OutputLog {
+  /** Bytes received, and the part of them that is not in the log. */
   bytes = 0
   unloggedBytes = 0
+  /** The first reason why text was lost. */
   problem: string | undefined
   #fd: number | undefined
   #tail: Buffer = Buffer.alloc(0)
   readonly #maxBytes: number
   readonly #onStage: (name: string) => void
 
+  /** Appends to `path`, up to `maxBytes` of output; calls `onStage` for each stage marker. */
   constructor(path: string | undefined, maxBytes: number, onStage: (name: string) => void) {
     this.#maxBytes = maxBytes
     this.#onStage = onStage
@@ -52,10 +33,12 @@ class FileLog implements OutputLog {
     }
   }
 
+  /** The end of the output, at most 2 KiB, for the report of a failed run. */
   get lastLines(): string {
     return this.#tail.toString('utf8')
   }
 
+  /** Reads `stream`; resolves at its end. */
   attach(stream: Readable, show?: (chunk: Buffer) => void): Promise<void> {
     const scanner = createMarkerScanner()
     stream.on('data', (chunk: Buffer) => this.#take(chunk, scanner, show))
@@ -82,7 +65,7 @@ class FileLog implements OutputLog {
       return
     }
     try {
-      // Synchronously, so that what waits is the command and not a growing queue in here.
+      // A synchronous write applies backpressure to the command instead of growing a queue here.
       for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at)
     } catch (error) {
       this.problem ??= `the log is incomplete: ${(error as Error).message}`

@@ -1,4 +1,4 @@
-// Paths a run is judged by: what `--verify` asks for and what `--size` weighs.
+// Checks the paths of `--verify` and `--verify-json` after a run, and measures those of `--size`.
 
 import type { Stats } from 'node:fs'
 import { lstatSync, readFileSync, readdirSync } from 'node:fs'
@@ -7,14 +7,14 @@ import { isRecord } from '../base/check.ts'
 import type { VerifyRow } from './result.ts'
 
 export interface VerifyRules {
-  /** Paths or globs (`*`, `**`, `?`) that must match something that is not empty. */
+  /** Paths or globs (`*`, `**`, `?`) that must match at least one non-empty file or folder. */
   readonly paths: readonly string[]
-  /** `FILE:KEY`: the key (dots go down) must be there and neither null, false nor ''. */
+  /** `FILE:KEY`: the key (a dotted path) must exist and be neither null, false nor ''. */
   readonly json: readonly string[]
 }
 
-/** Files and folders looked at by one glob or one size; beyond, the answer says that it is incomplete. */
-const MOST_ENTRIES = 500_000
+/** Most files and folders that one glob or size visits; a larger size is marked as incomplete. */
+const MAX_ENTRIES = 500_000
 
 export function verify(rules: VerifyRules, cwd: string): VerifyRow[] {
   return [
@@ -26,7 +26,7 @@ export function verify(rules: VerifyRules, cwd: string): VerifyRow[] {
 function verifyPath(pattern: string, cwd: string): VerifyRow {
   if (!/[*?]/.test(pattern)) {
     const size = sizeOf(resolve(cwd, pattern))
-    if (size === undefined) return { what: pattern, ok: false, found: 'nothing is there' }
+    if (size === undefined) return { what: pattern, ok: false, found: 'does not exist' }
     return { what: pattern, ok: size.entries > 0 && (size.bytes > 0 || size.isFolder), found: describe(size) }
   }
   const matches = glob(pattern, cwd)
@@ -65,14 +65,14 @@ interface Size {
   readonly complete: boolean
 }
 
-/** Sum of the file sizes below `path`, links not followed; undefined when nothing is there. */
+/** Sum of the file sizes below `path`, without following links; undefined when it does not exist. */
 export function sizeOf(path: string): Size | undefined {
   const top = stat(path)
   if (top === undefined) return undefined
   if (!top.isDirectory()) return { bytes: top.size, entries: 1, isFolder: false, complete: true }
   let [bytes, entries] = [0, 1]
   const folders = [path]
-  while (folders.length > 0 && entries < MOST_ENTRIES) {
+  while (folders.length > 0 && entries < MAX_ENTRIES) {
     for (const entry of list(folders.pop()!)) {
       entries++
       if (entry.isFolder) folders.push(entry.path)
@@ -82,7 +82,7 @@ export function sizeOf(path: string): Size | undefined {
   return { bytes, entries, isFolder: true, complete: folders.length === 0 }
 }
 
-/** Absolute paths of files that match; `**` is any number of folders. Hidden ones match only where the pattern names them. */
+/** Absolute paths of matching files; `**` matches any number of folders. */
 function glob(pattern: string, cwd: string): string[] {
   const full = resolve(cwd, pattern)
   const segments = full.split(sep)
@@ -93,7 +93,7 @@ function glob(pattern: string, cwd: string): string[] {
   const deep = rest.includes('**') ? Number.POSITIVE_INFINITY : rest.length
   const found: string[] = []
   const folders = [{ path: base, depth: 1 }]
-  for (let seen = 0; folders.length > 0 && seen < MOST_ENTRIES; ) {
+  for (let seen = 0; folders.length > 0 && seen < MAX_ENTRIES; ) {
     const { path, depth } = folders.pop()!
     for (const entry of list(path)) {
       seen++
@@ -124,7 +124,7 @@ function list(folder: string): { readonly path: string; readonly isFolder: boole
       isFolder: entry.isDirectory(),
     }))
   } catch {
-    return [] // vanished, or not ours to read: a size of what can be read
+    return [] // gone or not readable: it does not count
   }
 }
 

@@ -1,8 +1,8 @@
-// The processes below a process. One pass over /proc/<pid>/stat gives parent links for the whole machine; lists of
-// children per thread (children.ts) are only promised complete while the process stands still.
+// The descendants of a process. One pass over /proc/<pid>/stat reads the parent links of the whole machine;
+// /proc/<pid>/task/<tid>/children is only complete while the process does not fork.
 //
-// /proc is no snapshot: a process may fork, end or lose its parent during the pass. So membership is kept by identity
-// (pid and start time) across passes: who was once in the tree stays in it after its parent died and init adopted it.
+// /proc is not a snapshot: a process may fork, end or lose its parent during the pass. Membership is therefore kept by
+// identity (pid and start time) across passes: a member stays one after its parent has ended and init has adopted it.
 
 import { PROC_ROOT, listProcNumbers } from '../procfs/read.ts'
 import type { ProcStat } from '../procfs/stat.ts'
@@ -11,21 +11,21 @@ import { readStat } from '../procfs/stat.ts'
 /** By pid. */
 export type ProcessTable = ReadonlyMap<number, ProcStat>
 
-/** One process for good: the kernel uses pids again, but not with the same start time. */
+/** Identifies one process: the kernel reuses pids, but not with the same start time. */
 export interface ProcessIdentity {
   readonly pid: number
   readonly startTicks: number
 }
 
 export interface TreeOptions {
-  /** Members of earlier passes: still members, with their descendants, wherever they hang now. @default none */
+  /** Members of earlier passes; they and their descendants remain members under any parent. @default none */
   readonly known?: Iterable<ProcessIdentity>
-  /** Every process of this session is a member: catches double forks before the first pass saw them. Give it only for
-   *  a session the root itself leads, else the caller's own session would join. @default none */
+  /** Every process of this session is a member, which includes processes that double-forked before the first pass. Use it
+   *  only for a session that the root process leads; any other would include unrelated processes. @default none */
   readonly session?: number
 }
 
-/** Every process now. What ends during the pass, or may not be read, is left out. 15-40 us a process. */
+/** All processes at this moment, without those that end during the pass or cannot be read. Takes 15-40 us a process. */
 export function readProcessTable(root: string = PROC_ROOT): ProcessTable {
   const pids = listProcNumbers(undefined, '', root)
   const table = new Map<number, ProcStat>()
@@ -36,13 +36,13 @@ export function readProcessTable(root: string = PROC_ROOT): ProcessTable {
   return table
 }
 
-/** The members of the tree of `rootPid`: root first when it lives, each parent before its children, else by pid. Pure. */
+/** The members of the tree of `rootPid`: the root first if it is alive, parents before their children, else by pid. Pure. */
 export function selectTree(table: ProcessTable, rootPid: number, options: TreeOptions = {}): ProcStat[] {
   const children = childrenByParent(table)
   const found = new Map<number, ProcStat>()
   const queue = seeds(table, rootPid, options)
   for (const stat of queue) {
-    // Two processes seen at different moments can name each other as parent, when a pid was used again in between.
+    // Two processes read at different moments can name each other as parent when a pid was reused in between.
     if (found.has(stat.pid)) continue
     found.set(stat.pid, stat)
     queue.push(...(children.get(stat.pid) ?? []))
@@ -50,7 +50,7 @@ export function selectTree(table: ProcessTable, rootPid: number, options: TreeOp
   return [...found.values()]
 }
 
-/** selectTree over the processes there are now. */
+/** selectTree for the current processes. */
 export function readTree(rootPid: number, options: TreeOptions = {}, root: string = PROC_ROOT): ProcStat[] {
   return selectTree(readProcessTable(root), rootPid, options)
 }

@@ -1,7 +1,7 @@
-// What `byre measure` writes and `byre compare` reads: plain data, versioned. Bytes are integers, times are ms; what could
-// not be measured is absent, and `absent` says why.
+// The versioned result that `byre measure` writes and `byre compare` reads. Bytes are integers, times are ms. A figure that
+// could not be measured is absent, with its reason in `absent`.
 
-/** Lane figures that summaries, ceilings and comparisons may name. Bytes unless the name says otherwise. */
+/** Names of the figures of a run, for summaries, ceilings and comparisons; units are in the names. */
 export type MetricName =
   | 'peakBytes'
   | 'anonBytes'
@@ -25,26 +25,26 @@ export type MetricName =
 
 export type Metrics = Readonly<Partial<Record<MetricName, number>>>
 
-/** `cold`: `--prepare` ran right before it. */
+/** `cold`: `--prepare` ran immediately before the run. */
 export type Phase = 'cold' | 'warm'
 
-/** What the peak was read from. `sampled` misses what lived between two samples. */
+/** Source of the peak. `sampled` misses processes that lived only between two samples. */
 export type PeakSource = 'cgroup-v2' | 'cgroup-v1' | 'sampled'
 
-/** The cgroup at the highest of the sampled moments: what the peak is made of. */
+/** The composition of the cgroup's memory at the highest sampled moment. */
 export interface PeakSplit {
   readonly atMs: number
   readonly currentBytes: number
   readonly anonBytes: number
-  /** Page cache, tmpfs and shared memory included. */
+  /** Page cache, including tmpfs and shared memory. */
   readonly fileBytes: number
-  /** Kernel memory charged to the cgroup: page tables, stacks, slab, sockets. Absent where the kernel does not tell. */
+  /** Kernel memory charged to the cgroup: page tables, stacks, slab, sockets. Absent if the kernel does not report it. */
   readonly kernelBytes?: number
 }
 
 export interface Peak {
   readonly source: PeakSource
-  /** How the cgroup was had ('a cgroup of its own below /a/b'), or why there is none. */
+  /** How the cgroup was obtained ('a new cgroup v2 below /a/b'), or why there is none. */
   readonly way: string
   readonly bytes?: number
   readonly split?: PeakSplit
@@ -70,42 +70,42 @@ export interface ProcessAtPeak {
 
 export interface StageFigures {
   readonly name: string
-  /** Highest PSS of all its processes together, and what it held when the whole tree was at its highest. */
+  /** Highest total PSS of the stage's processes; atPeakPssBytes is its PSS at the peak of the whole tree. */
   readonly peakPssBytes: number
   readonly peakAnonBytes: number
   readonly atPeakPssBytes: number
-  /** Time in which samples saw a process of it. */
+  /** Time during which samples contain a process of the stage. */
   readonly wallMs: number
-  /** What the samples saw of its CPU; what a process used after its last sample is in no stage. */
+  /** CPU time up to the last sample of each process; later CPU time is in no stage. */
   readonly cpuMs: number
-  /** Most processes at once. */
+  /** Highest number of processes at once. */
   readonly processes: number
 }
 
-/** Columns of equal length, at most TIMELINE_LIMIT: one row per kept sample. */
+/** Columns of equal length, at most TIMELINE_LIMIT, with one row per kept sample. */
 export interface Timeline {
   readonly atMs: readonly number[]
-  /** Of the cgroup; absent without one. */
+  /** Charged memory of the cgroup; absent without one. */
   readonly currentBytes?: readonly number[]
   readonly stages: Readonly<Record<string, readonly number[]>>
-  /** By `name pid`; the largest, the rest together as 'others'. PSS. */
+  /** PSS of the largest processes by `name pid`; the rest are summed as 'others'. */
   readonly processes: Readonly<Record<string, readonly number[]>>
 }
 
 export interface SamplingFacts {
-  /** Readings of the whole tree; the cgroup is read more often. */
+  /** Readings of the whole tree; `readings` counts those of the cgroup, which is read more often. */
   readonly samples: number
   readonly readings: number
   readonly cpuMs: number
-  /** CPU time of sampling over wall time: the share of one core. */
+  /** CPU time of sampling divided by wall time: the share of one core. */
   readonly cpuRatio: number
   readonly medianIntervalMs?: number
   readonly mostProcesses: number
-  /** Readings of a living process that the kernel refused. */
+  /** Readings of a living process that the kernel denied. */
   readonly unreadable: number
-  /** Readings of the tree that were given up because too many processes came or went meanwhile. */
+  /** Readings of the tree that were discarded because too many processes started or ended meanwhile. */
   readonly givenUp: number
-  /** The most by which the highest PSS may be off because processes came or went while it was read. */
+  /** Upper bound of the error of the highest PSS due to processes that started or ended during its reading. */
   readonly pssUncertainBytes?: number
 }
 
@@ -117,19 +117,20 @@ export interface VerifyRow {
 
 export interface LimitFacts {
   readonly limitBytes: number
-  /** `reclaimed`: it ran to its end, but the kernel had to take memory back at the limit. */
+  /** `reclaimed`: the command completed, but the kernel had to reclaim memory at the limit. */
   readonly fit: 'fitted' | 'reclaimed' | 'killed' | 'not-imposed'
   readonly evidence: string
 }
 
-/** A member of the tree that was seen in another cgroup: its memory is not in the peak. */
+/** A member of the tree that was found in another cgroup: its memory is not in the peak. */
 export interface Escaped {
   readonly pid: number
   readonly name: string
   readonly cgroup: string
 }
 
-export interface Leftover {
+/** A process that outlived the measured command. */
+export interface RemainingProcess {
   readonly pid: number
   readonly name: string
 }
@@ -137,13 +138,13 @@ export interface Leftover {
 export interface RunResult {
   readonly lane: string
   readonly phase: Phase
-  /** 1 for the first of its series. */
+  /** Number of the run in its lane and phase, from 1. */
   readonly run: number
   readonly startedAt: string
   readonly outcome: Outcome
-  /** Exit 0 and every verification held. */
+  /** Exit status 0, not interrupted, and every verification passed. */
   readonly ok: boolean
-  /** The user ended it. */
+  /** The user interrupted it. */
   readonly interrupted: boolean
   readonly peak: Peak
   readonly metrics: Metrics
@@ -155,16 +156,16 @@ export interface RunResult {
   readonly verify: readonly VerifyRow[]
   readonly sizes: Readonly<Record<string, number>>
   readonly escaped: readonly Escaped[]
-  /** Alive after the command had ended; byre ended them. */
-  readonly leftovers: readonly Leftover[]
+  /** Processes that were alive after the command had ended; byre killed them. */
+  readonly leftovers: readonly RemainingProcess[]
   readonly limit?: LimitFacts
   readonly output: { readonly bytes: number; readonly unloggedBytes: number; readonly lastLines: string }
   readonly notes: readonly string[]
-  /** Kept for the run of the highest peak of each series. */
+  /** Only for the run with the highest peak of its lane and phase. */
   readonly timeline?: Timeline
 }
 
-/** Two results compare only when these are equal. */
+/** Results have verdicts only when these facts are equal, except for the host name. */
 export interface HostFacts {
   readonly host: string
   readonly cpuModel: string

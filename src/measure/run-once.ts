@@ -1,5 +1,5 @@
-// One measured run of one command: starts it in a cgroup of its own, samples it, waits, ends what it left, and says what
-// was seen. Effects only; what samples come to is in series.ts.
+// One measured run of one command: starts it in a new cgroup, samples it until it ends, kills the processes that outlive it,
+// and returns the result. Effects only; sample-series.ts evaluates the samples and run-result.ts builds the result.
 
 import { rmSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,51 +8,81 @@ import { readAuxv } from '../procfs/auxv.ts'
 import { readNetwork } from './host-facts.ts'
 import type { Launched } from './launcher.ts'
 import type { MemoryCgroup } from './memory-cgroup.ts'
-import { createMarkerScanner } from './markers.ts'
-import { openOutputLog } from './output-log.ts'
+import { createMarkerScanner } from './stage-markers.ts'
+import { OutputLog } from './output-log.ts'
 import { sizeOf, verify } from './paths.ts'
-import { place } from './place.ts'
-import type { Leftover, LimitFacts, Outcome, RunResult } from './result.ts'
-import { assembleRun } from './run-figures.ts'
-import { startSampler } from './sampler.ts'
-import type { Sampler } from './sampler.ts'
-import { createSeries } from './series.ts'
-import type { RunOptions } from './run-options.ts'
+import type { VerifyRules } from './paths.ts'
+import { acquireRunCgroup } from './run-cgroup.ts'
+import type { LimitFacts, Outcome, Phase, RemainingProcess, RunResult } from './result.ts'
+import { assembleRun } from './run-result.ts'
+import { Sampler } from './sampler.ts'
+import type { SamplerResult } from './sampler.ts'
+import { SampleSeries } from './sample-series.ts'
+import type { TreeSample } from './sample-series.ts'
+import type { StageRule } from './stages.ts'
 
-/** Output pipes that an escaped process holds open are given up after this. */
+export interface RunOptions {
+  readonly lane: string
+  /** Program and arguments; a shell line is ['sh', '-c', line]. */
+  readonly command: readonly string[]
+  readonly phase: Phase
+  readonly run: number
+  readonly cwd: string
+  readonly env: NodeJS.ProcessEnv
+  readonly rules: readonly StageRule[]
+  readonly intervalMs: number
+  readonly verify: VerifyRules
+  /** Folder or file by name. */
+  readonly sizes: Readonly<Record<string, string>>
+  readonly limitBytes?: number
+  readonly logPath?: string
+  readonly logMaxBytes: number
+  /** Whether to request a scope from systemd-run when no cgroup can be created. */
+  readonly scopes: boolean
+  /** False: take the peak from samples only. */
+  readonly useCgroup: boolean
+  /** Aborting `interrupt` sends SIGINT to the command; aborting `kill` sends SIGKILL to its tree. */
+  readonly interrupt: AbortSignal
+  readonly kill: AbortSignal
+  readonly onSample?: (sample: TreeSample) => void
+  readonly onOutput?: (chunk: Buffer, stream: 'stdout' | 'stderr') => void
+}
+
+/** Longest wait for output pipes that an escaped process holds open, ms. */
 const PIPES_MS = 500
-const STAGE_FILE_MS = 50
-const END_TRIES = 100
-const BATCHES_BYTES = 4 * 64 * 4096
+const STAGE_FILE_POLL_MS = 50
+const MAX_END_TRIES = 100
+/** Memory charges that four cores may hold back in batches of 64 pages. */
+const CHARGE_BATCHES_BYTES = 4 * 64 * 4096
 
 export async function runOnce(o: RunOptions): Promise<RunResult> {
   const startedAt = new Date().toISOString()
   const scratch = mkdtempSync(join(tmpdir(), 'byre-measure-'))
   const stageFile = join(scratch, 'stage')
-  const placed = await place(o.command, { ...o, env: { ...o.env, BYRE_STAGE_FILE: stageFile } })
+  const runCgroup = await acquireRunCgroup(o.command, { ...o, env: { ...o.env, BYRE_STAGE_FILE: stageFile } })
   let announced: string | undefined
   const onStage = (name: string): void => void (announced = name === '' ? undefined : name)
-  const log = openOutputLog(o.logPath, o.logMaxBytes, onStage)
-  const { cgroup } = placed
+  const log = new OutputLog(o.logPath, o.logMaxBytes, onStage)
+  const { cgroup } = runCgroup
   try {
     const limited = o.limitBytes !== undefined && cgroup?.limit(o.limitBytes) === true
-    const launched = await placed.launch()
+    const launched = await runCgroup.launch()
     const networkBefore = readNetwork()
     const outputs = [
       log.attach(launched.stdout, (chunk) => o.onOutput?.(chunk, 'stdout')),
       log.attach(launched.stderr, (chunk) => o.onOutput?.(chunk, 'stderr')),
     ]
-    const series = createSeries()
+    const series = new SampleSeries()
     const startedMs = performance.now()
     const started = await launched.go(cgroup?.joinFile)
     let outcome: Outcome
     let wallMs = 0
-    let sampled: ReturnType<Sampler['stop']> | undefined
-    let leftovers: readonly Leftover[] = []
+    let sampled: SamplerResult | undefined
+    let leftovers: readonly RemainingProcess[] = []
     if ('refused' in started) outcome = { kind: 'not-started', reason: refusal(started.refused, o.command) }
     else {
       const stages = watchStageFile(stageFile, onStage)
-      const sampler = startSampler({
+      const sampler = new Sampler({
         launcherPid: launched.launcherPid,
         commandPid: started.pid,
         cgroup,
@@ -60,35 +90,38 @@ export async function runOnce(o: RunOptions): Promise<RunResult> {
         intervalMs: o.intervalMs,
         ticksPerSecond: ticksPerSecond(),
         series,
-        // What was announced before a sample counts for it.
+        // A stage announced before a sample applies to that sample.
         announced: () => {
-          stages.look()
+          stages.poll()
           return announced
         },
         ...(o.onSample === undefined ? {} : { onSample: o.onSample }),
       })
-      const release = passSignals(o, started.pid, sampler, cgroup)
+      const stopForwarding = forwardSignals(o, started.pid, sampler, cgroup)
       outcome = await launched.exited
       wallMs = performance.now() - startedMs
-      release()
+      stopForwarding()
       stages.stop()
-      leftovers = await endLeftovers(sampler, cgroup)
+      leftovers = await killRemaining(sampler, cgroup)
       sampled = sampler.stop()
     }
-    // Before the launcher ends: systemd removes a scope, and all below it, with its last process.
+    // Read before the launcher ends: systemd removes a scope and its cgroups with the last process.
     const peakBytes = cgroup?.peakBytes()
     const limit = limitFacts(o.limitBytes, limited, cgroup, outcome)
     const usage = await launched.end()
-    await settle(launched, outputs)
+    await closeOutputs(launched, outputs)
     return assembleRun({
-      o,
+      lane: o.lane,
+      phase: o.phase,
+      run: o.run,
+      interrupted: o.interrupt.aborted || o.kill.aborted,
       startedAt,
       outcome,
       wallMs,
       usage,
       sampled,
       leftovers,
-      placed,
+      runCgroup,
       peakBytes,
       figures: series.finish(wallMs),
       network: difference(networkBefore),
@@ -101,15 +134,15 @@ export async function runOnce(o: RunOptions): Promise<RunResult> {
     log.close()
     rmSync(scratch, { recursive: true, force: true })
     if (cgroup !== undefined) await removeCgroup(cgroup)
-    placed.release()
+    runCgroup.release()
   }
 }
 
 function refusal(text: string, command: readonly string[]): string {
   if (text.startsWith('exec 2 ')) return `'${command[0]}' was not found`
   return text
-    .replace(/^exec \d+ /, `'${command[0]}' cannot be executed: `)
-    .replace(/^join \d+ /, 'its cgroup cannot be joined: ')
+    .replace(/^exec \d+ /, `cannot execute '${command[0]}': `)
+    .replace(/^join \d+ /, 'cannot join its cgroup: ')
 }
 
 function ticksPerSecond(): number {
@@ -117,14 +150,14 @@ function ticksPerSecond(): number {
   return auxv.ok ? auxv.value.ticksPerSecond : 100
 }
 
-/** What the command appends to $BYRE_STAGE_FILE: markers, or a bare name a line. */
+/** Reports the stage markers that the command appends to $BYRE_STAGE_FILE. */
 function watchStageFile(
   path: string,
   onStage: (name: string) => void,
-): { readonly look: () => void; readonly stop: () => void } {
+): { readonly poll: () => void; readonly stop: () => void } {
   let seen = 0
   const scanner = createMarkerScanner()
-  const look = (): void => {
+  const poll = (): void => {
     let bytes: Buffer
     try {
       bytes = readFileSync(path)
@@ -134,12 +167,12 @@ function watchStageFile(
     for (const name of scanner.scan(bytes.subarray(seen))) onStage(name)
     seen = bytes.length
   }
-  const timer = setInterval(look, STAGE_FILE_MS)
-  return { look, stop: () => clearInterval(timer) }
+  const timer = setInterval(poll, STAGE_FILE_POLL_MS)
+  return { poll, stop: () => clearInterval(timer) }
 }
 
-/** The command leads a session of its own, so a Ctrl-C of the terminal reaches it through here only. */
-function passSignals(
+/** The command runs in a separate session, so it receives a Ctrl-C of the terminal only from here. */
+function forwardSignals(
   o: RunOptions,
   pid: number,
   sampler: Sampler,
@@ -159,24 +192,27 @@ function passSignals(
   }
 }
 
-function membersOf(sampler: Sampler, cgroup: MemoryCgroup | undefined): Leftover[] {
+function membersOf(sampler: Sampler, cgroup: MemoryCgroup | undefined): RemainingProcess[] {
   const found = new Map(sampler.members().map((p) => [p.pid, { pid: p.pid, name: p.comm }]))
   for (const pid of cgroup?.members() ?? []) if (!found.has(pid)) found.set(pid, { pid, name: 'unknown' })
   return [...found.values()]
 }
 
-/** Ends what outlived the command; who forks meanwhile is found in the next pass. */
-async function endLeftovers(sampler: Sampler, cgroup: MemoryCgroup | undefined): Promise<Leftover[]> {
-  const left = membersOf(sampler, cgroup)
-  for (let tries = 0, alive = left; alive.length > 0 && tries < END_TRIES; tries++) {
+/** Kills the processes that outlived the command, in several passes, since they may fork meanwhile. */
+async function killRemaining(
+  sampler: Sampler,
+  cgroup: MemoryCgroup | undefined,
+): Promise<RemainingProcess[]> {
+  const remaining = membersOf(sampler, cgroup)
+  for (let tries = 0, alive = remaining; alive.length > 0 && tries < MAX_END_TRIES; tries++) {
     for (const { pid } of alive) signal(pid, 'SIGKILL')
     await new Promise((resolve) => setTimeout(resolve, 10))
     alive = membersOf(sampler, cgroup)
   }
-  return left
+  return remaining
 }
 
-async function settle(launched: Launched, outputs: readonly Promise<void>[]): Promise<void> {
+async function closeOutputs(launched: Launched, outputs: readonly Promise<void>[]): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(() => {
@@ -190,9 +226,9 @@ async function settle(launched: Launched, outputs: readonly Promise<void>[]): Pr
   clearTimeout(timer)
 }
 
-/** A cgroup is busy for a moment after its last process has ended. */
+/** A cgroup stays busy for a moment after its last process has ended. */
 async function removeCgroup(cgroup: MemoryCgroup): Promise<void> {
-  for (let tries = 0; tries < END_TRIES && !cgroup.remove(); tries++)
+  for (let tries = 0; tries < MAX_END_TRIES && !cgroup.remove(); tries++)
     await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
@@ -205,19 +241,19 @@ function limitFacts(
   if (limitBytes === undefined) return undefined
   const events = cgroup?.events()
   if (!imposed || events === undefined)
-    return { limitBytes, fit: 'not-imposed', evidence: 'there is no cgroup that could impose it' }
-  // Some v1 kernels (seen: 6.18) never count a failed charge. A peak at the limit is the same fact; each core may hold
-  // back a batch of 64 pages.
+    return { limitBytes, fit: 'not-imposed', evidence: 'there is no cgroup to impose it on' }
+  // Some kernels never count a failed charge on v1 (6.18, for example). A peak at the limit shows the same; each core may
+  // hold back a batch of 64 pages.
   const peak = cgroup?.peakBytes() ?? 0
-  const atLimit = events.reclaims > 0 || peak >= limitBytes - BATCHES_BYTES
-  const evidence = `oom kills ${events.oomKills}, times the limit was reached ${events.reclaims}, peak ${peak}, ended ${describe(outcome)}`
+  const atLimit = events.reclaims > 0 || peak >= limitBytes - CHARGE_BATCHES_BYTES
+  const evidence = `OOM kills ${events.oomKills}, times the limit was reached ${events.reclaims}, peak ${peak}, ended ${describe(outcome)}`
   const fit = events.oomKills > 0 ? 'killed' : atLimit ? 'reclaimed' : 'fitted'
   return { limitBytes, fit, evidence }
 }
 
 function describe(outcome: Outcome): string {
   if (outcome.kind === 'exited') return `with status ${outcome.code}`
-  return outcome.kind === 'killed' ? `by ${outcome.signal}` : 'before it began'
+  return outcome.kind === 'killed' ? `by ${outcome.signal}` : 'before it started'
 }
 
 function difference(before: ReturnType<typeof readNetwork>): ReturnType<typeof readNetwork> {
@@ -246,6 +282,6 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
   } catch {
-    // It has ended meanwhile.
+    // it has already ended
   }
 }

@@ -1,5 +1,5 @@
-// Reads the tree of a run while it lives. The cgroup is read at every tick (some 50 us); a reading of every process costs
-// 1-2 ms each, so it is paid from an allowance: sampling may use SHARE of one core, whatever the number of processes.
+// Samples the process tree of a run. Reads the cgroup at every tick (about 50 us). Reading the processes takes 1-2 ms each,
+// so a CPU budget bounds how often that happens: sampling uses at most SHARE of one core for any number of processes.
 
 import { readFileSync } from 'node:fs'
 import type { ProcStat } from '../procfs/stat.ts'
@@ -11,24 +11,24 @@ import type { MemoryCgroup } from './memory-cgroup.ts'
 import type { ProcessIdentity } from './process-tree.ts'
 import { selectTree } from './process-tree.ts'
 import type { Escaped, PeakSplit, SamplingFacts } from './result.ts'
-import type { SampledProcess, SampleSeries, TreeSample } from './series.ts'
-import { highestSplit } from './series.ts'
+import type { SampledProcess, SampleSeries, TreeSample } from './sample-series.ts'
+import { highestSplit } from './sample-series.ts'
 import type { StageRule } from './stages.ts'
 import { tagStages } from './stages.ts'
-import { TORN_RATIO, uncertainBytes } from './torn.ts'
+import { TORN_RATIO, uncertainBytes } from './torn-reads.ts'
 
 export interface SamplerOptions {
-  /** Not a member itself; everything below it is. */
+  /** Root of the tree; not a member itself. */
   readonly launcherPid: number
-  /** Also a member, with its session: for launchers that adopt no orphans. */
+  /** A member together with its session, for launchers that do not adopt orphans. */
   readonly commandPid: number
   readonly cgroup: MemoryCgroup | undefined
   readonly rules: readonly StageRule[]
-  /** Between two readings while the allowance lasts, ms. */
+  /** Time between two readings of the tree while the budget lasts, ms. */
   readonly intervalMs: number
   readonly ticksPerSecond: number
   readonly series: SampleSeries
-  /** The stage the command announced last. */
+  /** The stage that the command announced last. */
   readonly announced: () => string | undefined
   readonly onSample?: (sample: TreeSample) => void
   readonly root?: string
@@ -41,33 +41,29 @@ export interface SamplerResult {
   readonly escaped: readonly Escaped[]
 }
 
-/** Share of one core that sampling may use: with the first allowance at most 2 % of any run longer than 13 s. */
+/** Share of one core that sampling may use: with the initial budget at most 2 % of any run longer than 13 s. */
 const SHARE = 0.018
-/** So that a run of a second is seen several times, ms of CPU. */
-const FIRST_ALLOWANCE_MS = 25
+/** Initial budget, ms of CPU time: enough for several samples of a run of one second. */
+const INITIAL_BUDGET_MS = 25
 const TICK_MS = 25
-/** Pids of strangers are not read again for this long; after that a pid may have been used again. */
-const STRANGERS_MS = 5000
-const COMMAND_LENGTH = 200
-const MOST_ESCAPED = 20
-/** A reading is given up for a later one when so much of it was torn within this time; after three in a row it is kept as
- *  it is, so that a tree that never rests is read as well. */
-const LOOK_AGAIN_MS = 25
-const MOST_GIVEN_UP = 3
+/** Processes outside the tree are not read again for this long; later their pids may have been reused. */
+const OUTSIDERS_MS = 5000
+const MAX_COMMAND_LENGTH = 200
+const MAX_ESCAPED = 20
+/** While the tree is read, its members are checked this often. A reading with too large an error is discarded, but at most
+ *  three in a row, so that a tree that changes all the time is sampled too. */
+const RECHECK_MS = 25
+const MAX_DISCARDED_IN_A_ROW = 3
 
-/** Starts reading at once; `stop` reads no more. */
-export function startSampler(options: SamplerOptions): Sampler {
-  return new Sampler(options)
-}
-
+/** Samples from its construction until `stop`. */
 export class Sampler {
   readonly #o: SamplerOptions
   readonly #root: string
   readonly #startedMs = performance.now()
   #timer: NodeJS.Timeout | undefined
   #known = new Map<number, ProcessIdentity>()
-  #strangers = new Set<number>()
-  #strangersSinceMs = 0
+  #outsiders = new Set<number>()
+  #outsidersSinceMs = 0
   #spentMs = 0
   #lastReadingMs = Number.NEGATIVE_INFINITY
   #highestReadBytes = 0
@@ -77,8 +73,8 @@ export class Sampler {
   #readings = 0
   #unreadable = 0
   #most = 0
-  #givenUp = 0
-  #givenUpInARow = 0
+  #discarded = 0
+  #discardedInARow = 0
   readonly #escaped = new Map<number, Escaped>()
 
   constructor(options: SamplerOptions) {
@@ -87,7 +83,7 @@ export class Sampler {
     this.#tick()
   }
 
-  /** The living members now, the command's own process among them. Also after `stop`. */
+  /** The members that are alive now, including the command. Can be called after `stop`. */
   members(): ProcStat[] {
     const table = this.#table(performance.now())
     const session = this.#o.commandPid
@@ -110,7 +106,7 @@ export class Sampler {
         cpuRatio: Number((this.#spentMs / Math.max(1, wallMs)).toFixed(4)),
         mostProcesses: this.#most,
         unreadable: this.#unreadable,
-        givenUp: this.#givenUp,
+        givenUp: this.#discarded,
       },
       escaped: [...this.#escaped.values()],
     }
@@ -138,12 +134,12 @@ export class Sampler {
     return currentBytes
   }
 
-  /** A new height may be read a little ahead of the allowance: that is the moment people ask for. */
+  /** A new maximum of the cgroup may overdraw the budget slightly: it is the moment of interest. */
   #isDue(atMs: number, currentBytes: number | undefined): boolean {
-    const allowance = FIRST_ALLOWANCE_MS + SHARE * atMs - this.#spentMs
-    const isNewHeight = currentBytes !== undefined && currentBytes > this.#highestReadBytes * 1.05
-    const interval = isNewHeight ? this.#o.intervalMs / 3 : this.#o.intervalMs
-    return atMs - this.#lastReadingMs >= interval && allowance > (isNewHeight ? -10 : 0)
+    const budgetMs = INITIAL_BUDGET_MS + SHARE * atMs - this.#spentMs
+    const isNewMaximum = currentBytes !== undefined && currentBytes > this.#highestReadBytes * 1.05
+    const interval = isNewMaximum ? this.#o.intervalMs / 3 : this.#o.intervalMs
+    return atMs - this.#lastReadingMs >= interval && budgetMs > (isNewMaximum ? -10 : 0)
   }
 
   #readTree(atMs: number, currentBytes: number | undefined): void {
@@ -153,15 +149,15 @@ export class Sampler {
     const commands = members.map((p) => ({ pid: p.pid, ppid: p.ppid, command: this.#commandOf(p) }))
     const stages = tagStages(commands, this.#o.rules, this.#o.announced())
     const processes: SampledProcess[] = []
-    let lookedMs = performance.now()
+    let checkedMs = performance.now()
     for (const [i, stat] of members.entries()) {
-      if (performance.now() - lookedMs > LOOK_AGAIN_MS) {
-        if (this.#givesUp(members, processes)) {
-          // It is still due: again as soon as the allowance lets it.
+      if (performance.now() - checkedMs > RECHECK_MS) {
+        if (this.#discards(members, processes)) {
+          // The reading is still due: retry as soon as the budget allows.
           this.#lastReadingMs = readBeforeMs
           return
         }
-        lookedMs = performance.now()
+        checkedMs = performance.now()
       }
       const rollup = readSmapsRollup(stat.pid, this.#root)
       if (!rollup.ok) {
@@ -183,7 +179,7 @@ export class Sampler {
         startTicks: stat.startTicks,
       })
     }
-    this.#givenUpInARow = 0
+    this.#discardedInARow = 0
     const uncertain = this.#uncertainBytes(members, processes)
     this.#findEscaped(members)
     if (processes.length === 0) return
@@ -200,13 +196,13 @@ export class Sampler {
     this.#o.onSample?.(sample)
   }
 
-  /** So many came or went already that the sum would be of no moment, and the rest may be long: a later reading is better. */
-  #givesUp(members: readonly ProcStat[], processes: readonly SampledProcess[]): boolean {
-    if (this.#givenUpInARow >= MOST_GIVEN_UP) return false
+  /** True when so many processes have started or ended that the sum would not represent one moment. */
+  #discards(members: readonly ProcStat[], processes: readonly SampledProcess[]): boolean {
+    if (this.#discardedInARow >= MAX_DISCARDED_IN_A_ROW) return false
     const pss = processes.reduce((total, one) => total + one.pssBytes, 0)
     if (this.#uncertainBytes(members, processes) <= TORN_RATIO * pss) return false
-    this.#givenUp++
-    this.#givenUpInARow++
+    this.#discarded++
+    this.#discardedInARow++
     return true
   }
 
@@ -220,14 +216,14 @@ export class Sampler {
 
   #findEscaped(members: readonly ProcStat[]): void {
     const { cgroup } = this.#o
-    if (cgroup === undefined || this.#escaped.size >= MOST_ESCAPED) return
+    if (cgroup === undefined || this.#escaped.size >= MAX_ESCAPED) return
     const inside = new Set(cgroup.members())
     for (const { pid, comm } of members) {
       if (inside.has(pid) || this.#escaped.has(pid)) continue
       const lines = readCgroup(pid, this.#root)
       if (!lines.ok) continue
       const path = controllerPath(lines.value, 'memory') ?? unifiedPath(lines.value) ?? ''
-      // Below it is inside as well; and between the two reads it may have joined.
+      // A cgroup below it is inside as well, and the process may have joined between the two reads.
       if (!path.includes(cgroup.path)) this.#escaped.set(pid, { pid, name: comm, cgroup: path })
     }
   }
@@ -235,29 +231,29 @@ export class Sampler {
   #commandOf({ pid, comm }: ProcStat): string {
     try {
       const text = readFileSync(`${this.#root}/${pid}/cmdline`, 'utf8')
-      return text.slice(0, 4096).replaceAll('\0', ' ').trim().slice(0, COMMAND_LENGTH) || comm
+      return text.slice(0, 4096).replaceAll('\0', ' ').trim().slice(0, MAX_COMMAND_LENGTH) || comm
     } catch {
-      return comm // ended
+      return comm // the process has ended
     }
   }
 
-  /** Members and whoever was not known to be a stranger: most of a machine's processes are read once in a while. */
+  /** Processes without the known outsiders, so that most processes of the machine are read only now and then. */
   #table(nowMs: number): Map<number, ProcStat> {
-    if (nowMs - this.#strangersSinceMs > STRANGERS_MS) {
-      this.#strangers = new Set()
-      this.#strangersSinceMs = nowMs
+    if (nowMs - this.#outsidersSinceMs > OUTSIDERS_MS) {
+      this.#outsiders = new Set()
+      this.#outsidersSinceMs = nowMs
     }
     const table = new Map<number, ProcStat>()
     const pids = listProcNumbers(undefined, '', this.#root)
     for (const pid of pids.ok ? pids.value : []) {
-      if (this.#strangers.has(pid)) continue
+      if (this.#outsiders.has(pid)) continue
       const stat = readStat(pid, this.#root)
       if (stat.ok) table.set(pid, stat.value)
     }
     const { launcherPid, commandPid } = this.#o
     const known = this.#known.values()
     const members = new Set(selectTree(table, launcherPid, { known, session: commandPid }).map((p) => p.pid))
-    for (const pid of table.keys()) if (!members.has(pid)) this.#strangers.add(pid)
+    for (const pid of table.keys()) if (!members.has(pid)) this.#outsiders.add(pid)
     return table
   }
 }

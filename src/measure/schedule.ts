@@ -1,14 +1,14 @@
-// The order of the runs. Pure. Lanes are interleaved (A B, B A, A B, ...), so that what drifts on the machine hits all of
-// them, and no lane always runs first.
+// The order of the runs. Pure. Lanes are interleaved (A B, B A, A B, ...), so that drift of the machine affects all of them,
+// and no lane always runs first.
 
 import type { Phase } from './result.ts'
 
 export interface Step {
   readonly lane: string
   readonly phase: Phase
-  /** 1 for the first of its series; warm-ups count for themselves. */
+  /** Number of the run in its lane and phase, from 1; warm-ups are numbered separately. */
   readonly run: number
-  /** Run, and not recorded. */
+  /** Warm-ups run but are not recorded. */
   readonly isWarmup: boolean
 }
 
@@ -23,7 +23,7 @@ export function schedule(
     for (const lane of lanes) steps.push({ lane, phase: 'warm', run, isWarmup: true })
   for (let run = 1; run <= runs; run++) {
     const order = run % 2 === 0 ? lanes.toReversed() : lanes
-    // Cold first: it leaves behind what the warm run finds.
+    // Phases in the given order, so that a cold run prepares the caches of the following warm one.
     for (const lane of order) for (const phase of phases) steps.push({ lane, phase, run, isWarmup: false })
   }
   return steps

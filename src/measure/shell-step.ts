@@ -1,4 +1,4 @@
-// `--prepare` and `--cleanup`: a shell line before or after a run, not measured, its output in the same log.
+// `--prepare` and `--cleanup`: runs a shell line before or after a run, unmeasured, with its output in the same log.
 
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
@@ -8,24 +8,24 @@ export interface ShellOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
   readonly logPath?: string
-  /** SIGKILL to the whole of it. */
+  /** Aborting it sends SIGKILL to the process group. */
   readonly signal: AbortSignal
 }
 
-/** Why `line` failed, or undefined when it exited 0. Leaves no process of its own group behind. */
+/** Resolves with why `line` failed, or undefined when it exited 0. Kills the rest of its process group. */
 export async function runShellStep(line: string, options: ShellOptions): Promise<string | undefined> {
   const fd = openLog(options.logPath)
   const child = spawn('/bin/sh', ['-c', line], {
     cwd: options.cwd,
     env: options.env,
     stdio: ['ignore', fd ?? 'ignore', fd ?? 'ignore'],
-    detached: true, // a group of its own, so that it can be ended as a whole
+    detached: true, // in a separate process group, which can be killed as a whole
   })
   const kill = (): void => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
     } catch {
-      // It has ended.
+      // it has already ended
     }
   }
   options.signal.addEventListener('abort', kill, { once: true })
@@ -49,6 +49,6 @@ function openLog(path: string | undefined): number | undefined {
     mkdirSync(dirname(path), { recursive: true })
     return openSync(path, 'a')
   } catch {
-    return undefined // the run itself reports that there is no log
+    return undefined // the run reports the missing log
   }
 }

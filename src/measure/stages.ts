@@ -1,6 +1,6 @@
-// Which stage of a build a process belongs to. Pure. A rule over its command line decides; a process no rule names is of
-// its parent's stage (the workers of a bundler are the bundler's), and without such a parent of the stage the command
-// announced last.
+// Assigns each process to a stage of the build. Pure. The first rule that matches its command line decides. Without a match a
+// process has the stage of its parent (the workers of a bundler belong to the bundler), and without such a parent the stage
+// that the command announced last.
 
 import { ByreError } from '../base/errors.ts'
 
@@ -9,36 +9,39 @@ export interface StageRule {
   readonly pattern: RegExp
 }
 
-/** What no rule, parent or marker names. */
+/** Stage of a process without a rule, parent stage or marker. */
 export const NO_STAGE = 'other'
 
-/** What tagging needs to know of a process. */
+/** The part of a process that tagging needs. */
 export interface TaggedProcess {
   readonly pid: number
   readonly ppid: number
   readonly command: string
 }
 
-/** Reads `name=regex`; names are one line and not empty. Throws BYRE_USAGE on another form. */
+/** Parses `name=regex`; a name is one non-empty line without commas. Throws BYRE_USAGE for any other text. */
 export function parseStageRule(text: string): StageRule {
   const at = text.indexOf('=')
   const name = text.slice(0, at).trim()
   if (at < 1 || name === '' || /[\p{Cc},]/u.test(name))
-    throw new ByreError('BYRE_USAGE', `Cannot use --stage: it must be name=regex, got '${text}'.`)
+    throw new ByreError(
+      'BYRE_USAGE',
+      `Cannot use --stage '${text}': it must be name=regex. Example: --stage 'types=tsc'.`,
+    )
   try {
     return { name, pattern: new RegExp(text.slice(at + 1), 'u') }
   } catch (cause) {
     throw new ByreError(
       'BYRE_USAGE',
-      `Cannot use --stage '${name}': its regular expression must be valid, got ${(cause as Error).message}. Escape special characters with '\\'.`,
+      `Cannot use --stage '${name}': ${(cause as Error).message}. Escape special characters with '\\'.`,
       { cause },
     )
   }
 }
 
 /**
- * Stage by pid. `processes` has each parent before its children where both are there, as selectTree gives them;
- * the first rule that matches wins; `announced` is the stage of the last marker.
+ * Stage by pid. `processes` must list parents before their children, as selectTree does; the first rule that matches wins;
+ * `announced` is the stage of the last marker.
  */
 export function tagStages(
   processes: readonly TaggedProcess[],

@@ -1,5 +1,5 @@
-// Statistics of a handful of runs. Pure. Medians and the median absolute deviation, because one run of ten on a shared
-// machine is always an outlier.
+// Statistics of a small number of runs. Pure. Medians and the median absolute deviation, because on a shared machine about
+// one run of ten is an outlier.
 
 import { ByreError } from '../base/errors.ts'
 
@@ -12,7 +12,7 @@ export interface Summary {
   readonly max: number
 }
 
-/** Throws BYRE_ARGUMENT_INVALID on no values or on one that is not finite: a figure without runs is no figure. */
+/** Throws BYRE_ARGUMENT_INVALID for an empty list or a value that is not finite. */
 export function summarize(values: readonly number[]): Summary {
   const sorted = checked(values)
   const middle = quantileOfSorted(sorted, 0.5)
@@ -31,18 +31,13 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5)
 }
 
-/** Median absolute deviation from the median, unscaled. Throws as summarize does. */
-export function mad(values: readonly number[]): number {
-  return summarize(values).mad
-}
-
 /** The `q` quantile, 0 to 1, linear between the neighbours (type 7 of Hyndman and Fan, The American Statistician 50(4),
- *  1996; what R, NumPy and Excel give). Throws as summarize does. */
+ *  1996), as R, NumPy and Excel compute it. Throws as summarize does. */
 export function quantile(values: readonly number[], q: number): number {
   if (!(q >= 0 && q <= 1))
     throw new ByreError(
       'BYRE_ARGUMENT_INVALID',
-      `Cannot compute a quantile: q must be between 0 and 1, got ${q}. Give a fraction, 0.99 for the 99th percentile.`,
+      `Cannot compute a quantile: q must be between 0 and 1, got ${q}. Pass a fraction: 0.99 is the 99th percentile.`,
     )
   return quantileOfSorted(checked(values), q)
 }
@@ -63,8 +58,8 @@ function checked(values: readonly number[]): number[] {
   if (values.length === 0 || bad !== undefined)
     throw new ByreError(
       'BYRE_ARGUMENT_INVALID',
-      `Cannot summarise ${values.length} values: at least one and only finite numbers are allowed, got ${bad ?? 'none'}. ` +
-        'Leave out the runs that could not be measured, and say how many.',
+      `Cannot summarise ${values.length} values: at least one is needed and all must be finite, got ${bad ?? 'none'}. ` +
+        'Leave out runs that could not be measured.',
     )
   return values.toSorted((a, b) => a - b)
 }
@@ -73,6 +68,6 @@ function quantileOfSorted(sorted: readonly number[], q: number): number {
   const position = (sorted.length - 1) * q
   const below = sorted[Math.floor(position)]!
   const above = sorted[Math.ceil(position)]!
-  // Written so that equal neighbours give exactly their value.
+  // In this form the result is exact for two equal neighbours.
   return below + (above - below) * (position - Math.floor(position))
 }

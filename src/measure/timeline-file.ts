@@ -1,21 +1,21 @@
-// Every sample of every run as CSV, written as it comes: `total`, one row a stage, one row a process of the largest ten.
+// Writes every sample of every run to a CSV file: one `total` row, one row per stage and one per process of the largest ten.
 
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { SampledProcess, TreeSample } from './series.ts'
+import type { SampledProcess, TreeSample } from './sample-series.ts'
 
 export interface TimelineFile {
   add(run: { readonly lane: string; readonly phase: string; readonly run: number }, sample: TreeSample): void
   close(): void
-  /** Why rows were lost, once. */
+  /** The first reason why rows were lost. */
   readonly problem: string | undefined
 }
 
 const TIMELINE_HEADER =
   'lane,phase,run,elapsedMs,scope,name,pid,pssBytes,anonBytes,ussBytes,rssBytes,cpuMs,processes,currentBytes'
-const MOST_PROCESSES = 10
+const MAX_PROCESSES = 10
 
-/** Replaces `path`. A file that cannot be written costs its rows and says so; it never ends a run. */
+/** Replaces the file at `path`. A write error loses rows and sets `problem`, but never fails a run. */
 export function openTimelineFile(path: string): TimelineFile {
   let problem: string | undefined
   let fd: number | undefined
@@ -71,7 +71,7 @@ function timelineRows(
     if (list === undefined) stages.set(process.stage, [process])
     else list.push(process)
   }
-  const top = sample.processes.toSorted((a, b) => b.pssBytes - a.pssBytes).slice(0, MOST_PROCESSES)
+  const top = sample.processes.toSorted((a, b) => b.pssBytes - a.pssBytes).slice(0, MAX_PROCESSES)
   return [
     row('total', '', '', sample.processes),
     ...[...stages].map(([name, list]) => row('stage', name, '', list)),

@@ -1,5 +1,5 @@
-// The memory of a process tree, from smaps_rollup of every member. PSS adds up: a page shared by forty processes counts
-// once. RSS and USS do not (RSS counts it forty times, USS not at all); both are printed beside it, never summed up alone.
+// The memory of a process tree, from smaps_rollup of every member. The sum of PSS counts a page shared by forty processes
+// once; the sum of RSS counts it forty times and that of USS not at all, so neither may be used alone.
 
 import type { ProcReason } from '../procfs/read.ts'
 import { PROC_ROOT } from '../procfs/read.ts'
@@ -21,16 +21,16 @@ export interface ProcessMemory extends MemoryFigures {
 }
 
 export interface TreeMemory extends MemoryFigures {
-  /** Processes whose memory is in the sums. */
+  /** Number of processes in the sums. */
   readonly count: number
   readonly processes: readonly ProcessMemory[]
-  /** Living members whose memory could not be read: the sums are too low by them. Ended ones are no members. */
+  /** Living members whose memory could not be read; the sums do not include them. */
   readonly unreadable: readonly { readonly pid: number; readonly comm: string; readonly reason: ProcReason }[]
-  /** Ended but not waited for; they hold no memory. */
+  /** Processes that have ended but were not reaped; they use no memory. */
   readonly zombies: number
 }
 
-/** Reads `members` now, one after the other: 0.5-1.3 ms each, so the sum is of a moment as long as that. */
+/** Reads `members` one after the other, 0.5-1.3 ms each, so the sum is not an atomic snapshot. */
 export function readMembersMemory(members: readonly ProcStat[], root: string = PROC_ROOT): TreeMemory {
   const processes: ProcessMemory[] = []
   const unreadable: { pid: number; comm: string; reason: ProcReason }[] = []
@@ -46,10 +46,10 @@ export function readMembersMemory(members: readonly ProcStat[], root: string = P
       processes.push({ pid, comm, pssBytes, ussBytes, rssBytes, anonBytes })
     } else if (rollup.reason !== 'gone') unreadable.push({ pid, comm, reason: rollup.reason })
   }
-  return { count: processes.length, ...sum(processes), processes, unreadable, zombies }
+  return { count: processes.length, ...sumMemory(processes), processes, unreadable, zombies }
 }
 
-/** The tree of `rootPid` now. A root that has ended and left nothing gives count 0. */
+/** Reads the current tree of `rootPid`; count is 0 when it has ended and has no descendants. */
 export function readTreeMemory(
   rootPid: number,
   options: TreeOptions = {},
@@ -58,7 +58,8 @@ export function readTreeMemory(
   return readMembersMemory(readTree(rootPid, options, root), root)
 }
 
-function sum(processes: readonly MemoryFigures[]): MemoryFigures {
+/** The sum of each figure. */
+export function sumMemory(processes: readonly MemoryFigures[]): MemoryFigures {
   const total = { pssBytes: 0, ussBytes: 0, rssBytes: 0, anonBytes: 0 }
   for (const one of processes) {
     total.pssBytes += one.pssBytes

@@ -10,14 +10,14 @@ import { join } from 'node:path'
 import { describeThrown } from '../base/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import {
-  findMemoryPlace,
-  handsDownMemory,
+  findMemoryCgroup,
+  delegatesMemory,
   readNumber,
   readText,
   removeCgroup,
   sweepCgroups,
 } from '../procfs/memory-controller.ts'
-import type { MemoryPlace } from '../procfs/memory-controller.ts'
+import type { CgroupLocation } from '../procfs/memory-controller.ts'
 import { readStat } from '../procfs/stat.ts'
 
 /** What the kernel counted for one run. */
@@ -46,9 +46,9 @@ const FILES = {
 } as const
 
 export function createMemoryCgroups(log: Logger): MemoryCgroups {
-  let base: MemoryPlace | string | undefined
+  let base: CgroupLocation | string | undefined
   let runs = 0
-  const usableBase = (): MemoryPlace | undefined => {
+  const usableBase = (): CgroupLocation | undefined => {
     if (base !== undefined) return typeof base === 'string' ? undefined : base
     base = prepare()
     if (typeof base === 'string') {
@@ -83,7 +83,7 @@ export function createMemoryCgroups(log: Logger): MemoryCgroups {
 }
 
 /** Where workers' cgroups are created, or the reason why they cannot be. */
-function prepare(): MemoryPlace | string {
+function prepare(): CgroupLocation | string {
   const own = ownCgroup()
   if (own === undefined) return 'there is no memory controller'
   const declared = process.env['BYRE_CGROUP']
@@ -98,8 +98,8 @@ function prepare(): MemoryPlace | string {
   }
 }
 
-function ownCgroup(): MemoryPlace | undefined {
-  const place = findMemoryPlace('self')
+function ownCgroup(): CgroupLocation | undefined {
+  const place = findMemoryCgroup('self')
   if (!place.ok) return undefined
   const { version, folder } = place.value
   const has =
@@ -115,7 +115,7 @@ const MOVES_MAX = 3
 /** cgroup v2 enables controllers for children only while the parent has no processes: the supervisor moves into a child
  *  cgroup, with the processes that it has already started, such as one without memoryMax. */
 function divide(folder: string): void {
-  if (handsDownMemory(folder)) return
+  if (delegatesMemory(folder)) return
   const leaf = join(folder, 'byre-supervisor')
   for (let moves = 0; moves < MOVES_MAX; moves++) {
     const { own, foreign } = sortMembers(readText(join(folder, 'cgroup.procs')) ?? '', process.pid, parentOf)
@@ -159,7 +159,7 @@ export function sortMembers(
 }
 
 function openCgroup(
-  { version, folder }: MemoryPlace,
+  { version, folder }: CgroupLocation,
   name: string,
   limitBytes: number,
   log: Logger,

@@ -3,8 +3,8 @@
 
 import type { Clock } from '../base/clock.ts'
 import { describeThrown } from '../base/errors.ts'
-import { createCapture } from '../log/lines.ts'
-import type { Capture } from '../log/lines.ts'
+import { createCapture } from '../log/capture.ts'
+import type { Capture } from '../log/capture.ts'
 import type { Logger } from '../log/logger.ts'
 import { createRunScope, enter } from '../ownership/run-scope.ts'
 import { createResourcePool } from '../worker/resources.ts'

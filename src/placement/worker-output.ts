@@ -1,8 +1,8 @@
 // Writes what workers print to their log, with one bounded line splitter per worker that prints.
 
 import type { Clock } from '../base/clock.ts'
-import { createCapture } from '../log/lines.ts'
-import type { Capture } from '../log/lines.ts'
+import { createCapture } from '../log/capture.ts'
+import type { Capture } from '../log/capture.ts'
 import type { Logger } from '../log/logger.ts'
 
 export interface Captures {

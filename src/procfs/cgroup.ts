@@ -1,4 +1,4 @@
-// /proc/<pid>/cgroup: where a process stands in each hierarchy (cgroups(7)).
+// /proc/<pid>/cgroup: the cgroup of a process in each hierarchy (cgroups(7)).
 
 import { parseInteger } from './fields.ts'
 import type { Pid, ProcResult } from './read.ts'
@@ -7,13 +7,13 @@ import { PROC_ROOT, readProc } from './read.ts'
 export interface CgroupLine {
   /** 0 is the unified (v2) hierarchy. */
   readonly hierarchy: number
-  /** v1 controllers mounted there, 'name=systemd' among them; empty for v2. */
+  /** v1 controllers of the hierarchy, including named ones such as 'name=systemd'; empty for v2. */
   readonly controllers: readonly string[]
-  /** Path below the mount point, starting with '/'. Ends in ' (deleted)' when the cgroup was removed under a zombie. */
+  /** Path below the mount point, starting with '/'. Ends in ' (deleted)' when the cgroup was removed while a zombie was in it. */
   readonly path: string
 }
 
-/** Undefined when a line is not `number:controllers:path`. The path may hold colons; newlines are escaped by the kernel. */
+/** Undefined when a line is not `number:controllers:path`. The path may contain colons; the kernel escapes newlines. */
 export function parseCgroup(text: string): CgroupLine[] | undefined {
   const lines: CgroupLine[] = []
   for (const line of text.split('\n')) {
@@ -35,7 +35,7 @@ export function unifiedPath(lines: readonly CgroupLine[]): string | undefined {
   return lines.find((line) => line.hierarchy === 0 && line.controllers.length === 0)?.path
 }
 
-/** Path in the v1 hierarchy that holds `controller`; undefined when that controller is not on v1. */
+/** Path in the v1 hierarchy of `controller`; undefined when no v1 hierarchy has that controller. */
 export function controllerPath(lines: readonly CgroupLine[], controller: string): string | undefined {
   return lines.find((line) => line.controllers.includes(controller))?.path
 }

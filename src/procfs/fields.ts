@@ -1,6 +1,6 @@
-// The `Key:   value kB` lines that meminfo, status and smaps_rollup share.
+// Parsers of the number formats in /proc: plain integers and the `Key:   value kB` lines of smaps_rollup.
 
-/** Values by key, in text as they stand behind the colon. A line without a colon is skipped; the first of two equal keys wins. */
+/** Values by key: the trimmed text after the colon. Skips lines without a colon; the first of two equal keys wins. */
 export function parseFields(text: string): Map<string, string> {
   const fields = new Map<string, string>()
   for (const line of text.split('\n')) {
@@ -12,18 +12,13 @@ export function parseFields(text: string): Map<string, string> {
   return fields
 }
 
-/** Bytes of a `1234 kB` value (the kernel's kB are KiB, proc(5)); undefined when absent or of another form. */
+/** Bytes of a `1234 kB` value (the kernel's kB is a KiB, proc(5)); undefined when absent or malformed. */
 export function bytesField(fields: ReadonlyMap<string, string>, key: string): number | undefined {
   const match = /^(\d{1,16}) kB$/.exec(fields.get(key) ?? '')
   return match === null ? undefined : safe(Number(match[1]) * 1024)
 }
 
-/** A plain non-negative integer; undefined when absent or of another form. */
-export function integerField(fields: ReadonlyMap<string, string>, key: string): number | undefined {
-  return parseInteger(fields.get(key) ?? '')
-}
-
-/** Digits only, at most 2^53-1; anything else is undefined. */
+/** A non-negative decimal integer of at most 2^53-1; undefined for any other text. */
 export function parseInteger(text: string): number | undefined {
   return /^\d{1,16}$/.test(text) ? safe(Number(text)) : undefined
 }

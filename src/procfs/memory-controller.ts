@@ -1,5 +1,5 @@
-// Where the kernel accounts the memory of a process: the hierarchy that has the memory controller, as mountinfo says it
-// is mounted (proc_pid_mountinfo(5), cgroups(7)), and how its files read.
+// Finds the memory cgroup of a process: the hierarchy with the memory controller, its mount point
+// (proc_pid_mountinfo(5), cgroups(7)), and readers for its files.
 
 import { readFileSync, readdirSync, rmdirSync } from 'node:fs'
 import { controllerPath, readCgroup, unifiedPath } from './cgroup.ts'
@@ -9,22 +9,23 @@ import { PROC_ROOT } from './read.ts'
 
 export interface Mount {
   readonly folder: string
-  /** The part of the hierarchy that is mounted there: '/' unless in a container that sees the host's. */
-  readonly top: string
+  /** The part of the hierarchy that is mounted there: '/' except in a container that sees the host's hierarchy. */
+  readonly root: string
 }
 
-/** The memory cgroup a process is in. Its folder may still be closed to this user, or v2 without the controller. */
-export interface MemoryPlace {
+/** The memory cgroup of a process. This user may lack access to its folder, and on v2 the controller may be disabled there. */
+export interface CgroupLocation {
   readonly version: 1 | 2
   /** The mount point of the hierarchy. */
   readonly mount: string
-  /** Below the mount point, '/' for its top. */
+  /** Path below the mount point, '/' for the mount point itself. */
   readonly path: string
-  /** Both together, without a slash at the end. */
+  /** `mount` and `path` joined, without a trailing slash. */
   readonly folder: string
 }
 
-export function findMemoryPlace(pid: Pid, root: string = PROC_ROOT): ProcResult<MemoryPlace> {
+/** `unsupported` when no hierarchy with a memory controller is mounted. */
+export function findMemoryCgroup(pid: Pid, root: string = PROC_ROOT): ProcResult<CgroupLocation> {
   const lines = readCgroup(pid, root)
   if (!lines.ok) return lines
   const v1 = controllerPath(lines.value, 'memory')
@@ -33,24 +34,24 @@ export function findMemoryPlace(pid: Pid, root: string = PROC_ROOT): ProcResult<
   const mount = findMount(readText(mountinfo) ?? '', version)
   if (mount === undefined) return { ok: false, reason: 'unsupported', path: mountinfo }
   const path = belowMount(mount, v1 ?? unifiedPath(lines.value) ?? '/')
-  return { ok: true, value: { version, mount: mount.folder, path, folder: folderOf(mount.folder, path) } }
+  return { ok: true, value: { version, mount: mount.folder, path, folder: cgroupFolder(mount.folder, path) } }
 }
 
-/** Path of a cgroup of that hierarchy as the file system shows it. */
-export function folderOf(mount: string, path: string): string {
+/** Absolute folder of the cgroup at `path` below `mount`. */
+export function cgroupFolder(mount: string, path: string): string {
   return `${mount}${path}`.replace(/\/$/, '')
 }
 
-/** The memory hierarchy's mount point in the text of mountinfo. */
+/** Mount point of the hierarchy with the memory controller, from the text of mountinfo. */
 export function findMount(mountinfo: string, version: 1 | 2): Mount | undefined {
   for (const line of mountinfo.split('\n')) {
     const [before, after] = line.split(' - ')
     const fields = before?.split(' ') ?? []
     const [type, , options] = after?.split(' ') ?? []
-    const fits =
+    const matches =
       version === 2 ? type === 'cgroup2' : type === 'cgroup' && (options ?? '').split(',').includes('memory')
-    if (fits && fields[3] !== undefined && fields[4] !== undefined)
-      return { folder: unescapeMount(fields[4]), top: unescapeMount(fields[3]) }
+    if (matches && fields[3] !== undefined && fields[4] !== undefined)
+      return { folder: unescapeMount(fields[4]), root: unescapeMount(fields[3]) }
   }
   return undefined
 }
@@ -59,18 +60,18 @@ function unescapeMount(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 }
 
-/** A path as /proc/<pid>/cgroup tells it, seen from the mount point. */
+/** A path from /proc/<pid>/cgroup, relative to the mount point. */
 export function belowMount(mount: Mount, path: string): string {
-  const inside = mount.top !== '/' && path.startsWith(mount.top) ? path.slice(mount.top.length) : path
+  const inside = mount.root !== '/' && path.startsWith(mount.root) ? path.slice(mount.root.length) : path
   return inside === '' ? '/' : inside
 }
 
-/** True when the children of this v2 cgroup have the memory controller. */
-export function handsDownMemory(folder: string): boolean {
+/** True when this v2 cgroup enables the memory controller for its children. */
+export function delegatesMemory(folder: string): boolean {
   return (readText(`${folder}/cgroup.subtree_control`) ?? '').split(/\s+/).includes('memory')
 }
 
-/** Undefined when it is gone with its cgroup, or not in this kernel: the callers say which figure is absent. */
+/** Undefined when the cgroup is gone or this kernel has no such file; callers report which figure is absent. */
 export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
@@ -79,13 +80,13 @@ export function readText(path: string): string | undefined {
   }
 }
 
-/** A file of one number. */
+/** The number in a single-value file. */
 export function readNumber(path: string): number | undefined {
   return parseInteger((readText(path) ?? '').trim())
 }
 
-/** A file of lines `key number`, such as memory.stat. */
-export function readFlat(path: string): Map<string, number> | undefined {
+/** The values of a file with `key number` lines ("flat keyed" in cgroup-v2.rst), such as memory.stat. */
+export function readFlatKeyed(path: string): Map<string, number> | undefined {
   const text = readText(path)
   if (text === undefined) return undefined
   const values = new Map<string, number>()
@@ -97,7 +98,7 @@ export function readFlat(path: string): Map<string, number> | undefined {
   return values
 }
 
-/** True when the cgroup is gone; one with living members stays. */
+/** True when the cgroup is gone afterwards; one with living members cannot be removed. */
 export function removeCgroup(folder: string): boolean {
   try {
     rmdirSync(folder)
@@ -107,13 +108,13 @@ export function removeCgroup(folder: string): boolean {
   }
 }
 
-/** Removes the empty children called `<prefix><pid>-…` whose maker is dead; one with members waits for a later sweep. */
+/** Removes empty child cgroups named `<prefix><pid>-…` when the process `<pid>`, which created them, has ended. */
 export function sweepCgroups(folder: string, prefix: string): void {
   let names: string[]
   try {
     names = readdirSync(folder).filter((name) => name.startsWith(prefix))
   } catch {
-    return // closed to this user, who then made none there
+    return // no access for this user, so this user created none there
   }
   for (const name of names) {
     const pid = /^(\d+)-/.exec(name.slice(prefix.length))?.[1]

@@ -1,20 +1,19 @@
-// The only place of procfs/ that touches the file system. Every file of /proc may vanish between two reads: that is a
-// value with a reason, never an exception.
+// Reads files of /proc. A file may vanish between two reads: the result then carries a reason instead of an exception.
 //
-// Reads are synchronous: procfs answers from kernel memory (2-40 us, smaps_rollup 0.5-1.3 ms), and a trip through the
-// thread pool costs more than the read and lets the process change between the parts of one sample.
+// Reads are synchronous: procfs answers from kernel memory (2-40 us, smaps_rollup 0.5-1.3 ms). An asynchronous read costs
+// more than that in the thread pool and lets the process change between the parts of one sample.
 
-import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 
-/** Where the kernel's files are; a parameter of every reader so that tests can hand in a frozen copy. */
+/** Mount point of procfs; a parameter of every reader so that tests can pass a folder with copies. */
 export const PROC_ROOT = '/proc'
 
 /**
  * Why a file could not be read:
- * - `gone`: the process or thread has ended (ENOENT of its folder, ESRCH), or is a zombie or kernel thread (no memory map);
- * - `denied`: EACCES, EPERM; another user's process;
- * - `unsupported`: the process is there, but this kernel has no such file, or there is no procfs;
- * - `malformed`: read, but not in the format proc(5) gives.
+ * - `gone`: the process or thread has ended (ENOENT for its folder, ESRCH), or is a zombie or kernel thread (no memory map);
+ * - `denied`: EACCES or EPERM, as for another user's process;
+ * - `unsupported`: the process exists, but this kernel has no such file, or procfs is not mounted;
+ * - `malformed`: the content does not have the format that proc(5) documents.
  */
 export type ProcReason = 'gone' | 'denied' | 'unsupported' | 'malformed'
 
@@ -28,7 +27,7 @@ export type ProcResult<T> = { readonly ok: true; readonly value: T } | ProcFailu
 /** A process id, or the calling process. */
 export type Pid = number | 'self'
 
-/** The parsed content of `<root>/<pid>/<file>`; `pid` undefined for a file of the whole machine. */
+/** The parsed content of `<root>/<pid>/<file>`, or of `<root>/<file>` when `pid` is undefined. */
 export function readProc<T>(
   pid: Pid | undefined,
   file: string,
@@ -43,14 +42,14 @@ export function readProc<T>(
   return value === undefined ? { ok: false, reason: 'malformed', path } : { ok: true, value }
 }
 
-/** The bytes of a binary file of /proc, such as auxv. */
+/** The bytes of a binary file in /proc, such as auxv. */
 export function readProcBytes(pid: Pid, file: string, root: string = PROC_ROOT): ProcResult<Buffer> {
   const folder = `${root}/${pid}`
   const path = `${folder}/${file}`
   return attempt(path, folder, () => readFileSync(path))
 }
 
-/** The numeric names in a folder of /proc (`''` for the processes themselves), ascending. */
+/** The numeric names in a folder of /proc, ascending; with `pid` undefined and folder '', the pids of all processes. */
 export function listProcNumbers(
   pid: Pid | undefined,
   folder: string,
@@ -66,12 +65,6 @@ export function listProcNumbers(
   )
 }
 
-/** The target of a symbolic link of /proc, such as `fd/3`. */
-export function readProcLink(pid: Pid, file: string, root: string = PROC_ROOT): ProcResult<string> {
-  const path = `${root}/${pid}/${file}`
-  return attempt(path, `${root}/${pid}`, () => readlinkSync(path))
-}
-
 function attempt<T>(path: string, folder: string, read: () => T): ProcResult<T> {
   try {
     return { ok: true, value: read() }
@@ -82,12 +75,12 @@ function attempt<T>(path: string, folder: string, read: () => T): ProcResult<T> 
   }
 }
 
-/** Undefined for what is no answer of procfs (EMFILE, ENOMEM, a bug): that must be seen, not folded into "gone". */
+/** Undefined for errors that procfs does not return (EMFILE, ENOMEM, a bug): the caller throws those. */
 function reasonOf(code: string | undefined, folder: string): ProcReason | undefined {
   if (code === 'ESRCH') return 'gone'
   if (code === 'EACCES' || code === 'EPERM') return 'denied'
   if (code !== 'ENOENT' && code !== 'ENOTDIR') return undefined
-  // A missing file of a living process is a kernel without it. The check itself races: a process that ends in between
-  // reads as gone, which is true by then.
+  // If the process is alive, this kernel has no such file. The check races with the process: one that ends before it is
+  // reported as gone, which is correct by then.
   return existsSync(folder) || folder === PROC_ROOT ? 'unsupported' : 'gone'
 }

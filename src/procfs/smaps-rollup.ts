@@ -5,21 +5,17 @@ import type { Pid, ProcResult } from './read.ts'
 import { PROC_ROOT, readProc } from './read.ts'
 
 export interface SmapsRollup {
-  /** Resident: shared pages counted in full in every process that maps them. */
+  /** Resident set size: counts shared pages in full in every process that maps them. */
   readonly rssBytes: number
-  /** Proportional: each shared page divided by the number of its mappings. Sums up over processes. */
+  /** Proportional set size: divides each shared page by the number of its mappings, so that processes can be summed. */
   readonly pssBytes: number
-  /** Unique: Private_Clean + Private_Dirty. Moves by 30 MB with any second process on the same node binary. */
+  /** Unique set size, Private_Clean + Private_Dirty. Drops by 30 MB when a second process runs the same node binary. */
   readonly ussBytes: number
-  readonly privateCleanBytes: number
-  readonly privateDirtyBytes: number
-  /** Resident pages of no file (heap, stacks, JIT code, written private file pages): byre's gate for private memory. */
+  /** Resident pages without a file (heap, stacks, JIT code, modified private file pages). byre's measure of private memory. */
   readonly anonBytes: number
-  /** Anonymous memory in swap, this process's share. Absent before Linux 4.3. */
-  readonly swapPssBytes?: number
 }
 
-/** Undefined unless all of Rss, Pss, Private_Clean, Private_Dirty and Anonymous are there. */
+/** Undefined unless Rss, Pss, Private_Clean, Private_Dirty and Anonymous are all present. */
 export function parseSmapsRollup(text: string): SmapsRollup | undefined {
   const fields = parseFields(text)
   const [rss, pss, clean, dirty, anon] = [
@@ -31,19 +27,10 @@ export function parseSmapsRollup(text: string): SmapsRollup | undefined {
   ]
   if (rss === undefined || pss === undefined || clean === undefined || dirty === undefined) return undefined
   if (anon === undefined) return undefined
-  const swapPss = bytesField(fields, 'SwapPss')
-  return {
-    rssBytes: rss,
-    pssBytes: pss,
-    ussBytes: clean + dirty,
-    privateCleanBytes: clean,
-    privateDirtyBytes: dirty,
-    anonBytes: anon,
-    ...(swapPss === undefined ? {} : { swapPssBytes: swapPss }),
-  }
+  return { rssBytes: rss, pssBytes: pss, ussBytes: clean + dirty, anonBytes: anon }
 }
 
-/** Takes 0.5-1.3 ms for a node process: the kernel walks every page table. Zombies and kernel threads read as `gone`. */
+/** Takes 0.5-1.3 ms for a node process: the kernel walks its page tables. `gone` for zombies and kernel threads. */
 export function readSmapsRollup(pid: Pid, root: string = PROC_ROOT): ProcResult<SmapsRollup> {
   return readProc(pid, 'smaps_rollup', parseSmapsRollup, root)
 }

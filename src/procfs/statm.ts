@@ -1,4 +1,4 @@
-// /proc/<pid>/statm: the cheapest memory reading there is (2-4 us over an open descriptor), in pages.
+// /proc/<pid>/statm: memory of a process in pages, the cheapest memory file to read (2-4 us).
 
 import { parseInteger } from './fields.ts'
 import type { Pid, ProcResult } from './read.ts'
@@ -6,21 +6,15 @@ import { PROC_ROOT, readProc } from './read.ts'
 
 export interface Statm {
   readonly sizeBytes: number
-  /** Approximate, as VmRSS is. */
+  /** Approximate: the kernel keeps per-thread counters that may lag by up to 64 pages a thread. */
   readonly rssBytes: number
-  /** Resident file and shared memory pages; rssBytes - sharedBytes is about the anonymous part. */
-  readonly sharedBytes: number
 }
 
-/** `pageSizeBytes` from auxv.ts. Undefined unless the first three numbers are there. */
+/** `pageSizeBytes` is that of auxv.ts. Undefined unless the text starts with two numbers. */
 export function parseStatm(text: string, pageSizeBytes: number): Statm | undefined {
-  const [size, rss, shared] = text.trim().split(/\s+/).map(parseInteger)
-  if (size === undefined || rss === undefined || shared === undefined) return undefined
-  return {
-    sizeBytes: size * pageSizeBytes,
-    rssBytes: rss * pageSizeBytes,
-    sharedBytes: shared * pageSizeBytes,
-  }
+  const [size, rss] = text.trim().split(/\s+/).map(parseInteger)
+  if (size === undefined || rss === undefined) return undefined
+  return { sizeBytes: size * pageSizeBytes, rssBytes: rss * pageSizeBytes }
 }
 
 export function readStatm(pid: Pid, pageSizeBytes: number, root: string = PROC_ROOT): ProcResult<Statm> {

@@ -3,8 +3,8 @@
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { MeasureResult, RunResult } from '../measure/result.ts'
-import type { SeriesFigures } from '../measure/series-figures.ts'
-import { seriesOf } from '../measure/series-figures.ts'
+import type { SeriesFigures } from '../measure/series-summary.ts'
+import { seriesOf } from '../measure/series-summary.ts'
 import { escapeText, htmlPage } from './html-page.ts'
 import { PAGE_SCRIPT } from './measure-html-script.ts'
 import { PAGE_STYLE } from './measure-html-style.ts'

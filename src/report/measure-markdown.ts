@@ -2,8 +2,8 @@
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { MeasureResult, MetricName } from '../measure/result.ts'
-import type { SeriesFigures } from '../measure/series-figures.ts'
-import { seriesOf } from '../measure/series-figures.ts'
+import type { SeriesFigures } from '../measure/series-summary.ts'
+import { seriesOf } from '../measure/series-summary.ts'
 import { formatSeconds, outcomeText, sourceText, spread } from './measure-text.ts'
 import { printable } from './text-table.ts'
 

@@ -1,8 +1,8 @@
 // A measurement for the textfile collector of Prometheus' node exporter. Pure.
 
 import type { MeasureResult } from '../measure/result.ts'
-import type { SeriesFigures } from '../measure/series-figures.ts'
-import { seriesOf } from '../measure/series-figures.ts'
+import type { SeriesFigures } from '../measure/series-summary.ts'
+import { seriesOf } from '../measure/series-summary.ts'
 
 /** Medians of each series; what could not be measured is left out. */
 export function measurePrometheus(result: MeasureResult): string {

@@ -3,8 +3,8 @@
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { MeasureResult, MetricName, Peak, RunResult } from '../measure/result.ts'
-import type { SeriesFigures } from '../measure/series-figures.ts'
-import { seriesOf } from '../measure/series-figures.ts'
+import type { SeriesFigures } from '../measure/series-summary.ts'
+import { seriesOf } from '../measure/series-summary.ts'
 import type { Summary } from '../measure/stats.ts'
 import { printable, textTable } from './text-table.ts'
 

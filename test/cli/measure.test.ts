@@ -112,7 +112,7 @@ t.test(
     t.match(fitted.runs[0]!.limit, { fit: 'fitted', limitBytes: 100e6 })
     t.match((await fit('60MB', anon(90e6))).runs[0]!, {
       ok: false,
-      limit: { fit: 'killed', evidence: /oom kills 1/ },
+      limit: { fit: 'killed', evidence: /OOM kills 1/ },
     })
     const cache = 'dd if=/dev/zero of=big bs=1MB count=120 conv=fsync && cat big > /dev/null'
     t.match((await fit('40MB', cache)).runs[0]!, { ok: true, limit: { fit: 'reclaimed' } })

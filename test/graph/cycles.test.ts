@@ -83,7 +83,7 @@ t.test('cycles: one shortest cycle per component, from its smallest node', async
   for (const [name, size, edges, expected] of table) t.same(cycles(digraph(size, edges)), expected, name)
 })
 
-t.test('an edge that leaves the graph is refused', async (t) => {
+t.test('an edge with a node outside the graph is rejected', async (t) => {
   for (const edge of [
     [0, 2],
     [2, 0],
@@ -91,10 +91,10 @@ t.test('an edge that leaves the graph is refused', async (t) => {
     [0.5, 0],
     [Number.NaN, 0],
   ] as const)
-    t.throws(() => digraph(2, [edge]), /leaves it/)
+    t.throws(() => digraph(2, [edge]), /outside 0\.\.1/)
 })
 
-t.test('a chain and a ring of 100,000 nodes take no call stack', async (t) => {
+t.test('a path and a ring of 100,000 nodes do not overflow the call stack', async (t) => {
   const n = 100_000
   const chain = Array.from({ length: n - 1 }, (_, i) => [i, i + 1] as const)
   t.equal(cycles(digraph(n, chain)).length, 0)
@@ -106,7 +106,7 @@ const graphs = fc.integer({ min: 1, max: 12 }).chain((size) => {
   return fc.record({ size: fc.constant(size), edges: fc.array(fc.tuple(node, node), { maxLength: 30 }) })
 })
 
-/** Reachability by at least one edge, the slow and obvious way. */
+/** Reachability over at least one edge, by brute force. */
 function reaches(size: number, edges: Edges): boolean[][] {
   const r = Array.from({ length: size }, () => Array.from({ length: size }, () => false))
   for (const [a, b] of edges) r[a]![b] = true
@@ -115,7 +115,7 @@ function reaches(size: number, edges: Edges): boolean[][] {
   return r
 }
 
-t.test('components: two nodes share one exactly when each reaches the other', async () => {
+t.test('components: two nodes are in the same one exactly when each reaches the other', async () => {
   fc.assert(
     fc.property(graphs, ({ size, edges }) => {
       const r = reaches(size, edges)
@@ -128,7 +128,7 @@ t.test('components: two nodes share one exactly when each reaches the other', as
   )
 })
 
-t.test('components come after those they reach', async () => {
+t.test('components follow those they reach', async () => {
   fc.assert(
     fc.property(graphs, ({ size, edges }) => {
       const of = new Map(components(digraph(size, edges)).flatMap((m, i) => m.map((v) => [v, i] as const)))
@@ -137,7 +137,7 @@ t.test('components come after those they reach', async () => {
   )
 })
 
-t.test('cycles: what is returned is a cycle, and none is missed', async () => {
+t.test('cycles: every result is a cycle, and every component with a cycle has a result', async () => {
   fc.assert(
     fc.property(graphs, ({ size, edges }) => {
       const found = cycles(digraph(size, edges))
@@ -148,7 +148,7 @@ t.test('cycles: what is returned is a cycle, and none is missed', async () => {
   )
 })
 
-t.test('reversed twice has the same edges', async () => {
+t.test('reversing twice gives the same edges', async () => {
   fc.assert(
     fc.property(graphs, ({ size, edges }) => {
       const twice = reversed(reversed(digraph(size, edges)))

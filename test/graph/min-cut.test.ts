@@ -4,7 +4,7 @@ import { digraph, type Digraph } from '../../src/graph/digraph.ts'
 import { minCut } from '../../src/graph/min-cut.ts'
 import { reachable } from '../../src/graph/reach.ts'
 
-/** The ends of the edge with this index. */
+/** The end nodes of the edge with this index. */
 function edge(graph: Digraph, index: number): string {
   let v = 0
   while (graph.offsets[v + 1]! <= index) v++
@@ -15,7 +15,7 @@ function named(graph: Digraph, cuts: readonly (readonly number[])[]): string[][]
   return cuts.map((c) => c.map((e) => edge(graph, e)))
 }
 
-t.test('one edge is enough where all ways share it, and both of two in a row are offered', async (t) => {
+t.test('an edge shared by all paths is a cut; two such edges in a row are two alternatives', async (t) => {
   const g = digraph(4, [
     [0, 1],
     [1, 2],
@@ -29,7 +29,7 @@ t.test('one edge is enough where all ways share it, and both of two in a row are
   ])
 })
 
-t.test('25 chains into a hub need one edge behind the hub, or 25 when that may not be cut', async (t) => {
+t.test('25 paths into a hub are cut by one edge after it, or by 25 edges before it', async (t) => {
   const hub = 26
   const edges: [number, number][] = [[hub, 27]]
   for (let i = 1; i <= 25; i++) edges.push([0, i], [i, hub])
@@ -40,7 +40,7 @@ t.test('25 chains into a hub need one edge behind the hub, or 25 when that may n
   t.same(before.kind === 'cut' && [before.size, before.cuts.length, before.complete], [25, 3, false])
 })
 
-t.test('what cannot be cut is said, with a path', async (t) => {
+t.test('a root and sink that cannot be separated are reported with a path', async (t) => {
   const g = digraph(3, [
     [0, 1],
     [1, 2],
@@ -56,7 +56,7 @@ t.test('what cannot be cut is said, with a path', async (t) => {
   t.same(minCut(wide, 0, [1], { maxSize: 2 }), { kind: 'too-large', atLeast: 3 })
 })
 
-t.test('a chain of 20,000 is cut without the call stack, and its alternatives are bounded', async (t) => {
+t.test('a path of 20,000 nodes does not overflow the call stack; alternatives are bounded', async (t) => {
   const n = 20_000
   const g = digraph(
     n,
@@ -75,7 +75,7 @@ const cases = fc.integer({ min: 2, max: 7 }).chain((size) => {
   })
 })
 
-t.test('the cuts are exactly the smallest sets of cuttable edges that separate (brute force)', async (t) => {
+t.test('the cuts are exactly the smallest separating sets of cuttable edges (brute force)', async (t) => {
   fc.assert(
     fc.property(cases, ({ size, edges, sinks }) => {
       const g = digraph(
@@ -100,7 +100,7 @@ t.test('the cuts are exactly the smallest sets of cuttable edges that separate (
   )
 })
 
-/** Indices of the cuttable edges, loops left out. */
+/** Indices of the cuttable edges without self-loops. */
 function freedom(g: Digraph, edges: readonly (readonly [number, number, boolean])[]): number[] {
   const flags = g.offsets.subarray(0, g.size)
   const next = flags.slice()

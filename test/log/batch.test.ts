@@ -1,6 +1,6 @@
-// Lines of one turn go out in one write, in order, and never later than what comes after them.
+// Lines of one turn of the event loop are one write, in order, and before any later write.
 import t from 'tap'
-import { createBatch } from '../../src/log/batch.ts'
+import { createBatch } from '../../src/log/output.ts'
 
 function bench(): { writes: string[]; ends: (() => void)[]; batch: ReturnType<typeof createBatch> } {
   const writes: string[] = []
@@ -12,7 +12,7 @@ function bench(): { writes: string[]; ends: (() => void)[]; batch: ReturnType<ty
   return { writes, ends, batch }
 }
 
-t.test('the lines of a turn are one write at its end', async (t) => {
+t.test('the lines of a turn are written at once at its end', async (t) => {
   const { writes, ends, batch } = bench()
   batch.add('a\n')
   batch.add('b\n')
@@ -25,7 +25,7 @@ t.test('the lines of a turn are one write at its end', async (t) => {
   t.same(writes, ['a\nb\n', 'c\n'], 'the next turn is planned anew')
 })
 
-t.test('what is flushed is not written again', async (t) => {
+t.test('flushed lines are not written again', async (t) => {
   const { writes, ends, batch } = bench()
   batch.add('a\n')
   batch.flush()
@@ -34,7 +34,7 @@ t.test('what is flushed is not written again', async (t) => {
   t.same(writes, ['a\n'])
 })
 
-t.test('no write is longer than a pipe takes whole, unless one line is', async (t) => {
+t.test('no write exceeds the atomic size of a pipe, except for a single longer line', async (t) => {
   const { writes, batch } = bench()
   const line = `${'x'.repeat(999)}\n`
   for (let i = 0; i < 9; i++) batch.add(line)

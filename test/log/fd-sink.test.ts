@@ -1,4 +1,4 @@
-// The sink on real pipes, terminals, sockets and files whose readers read, stop, come back or go away.
+// The sink on real pipes, terminals, sockets and files whose readers read, pause, resume or exit.
 import { spawn } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
@@ -33,7 +33,7 @@ const KINDS: readonly [string, readonly string[]][] = [
 ]
 for (const [kind, prefix] of KINDS) {
   t.test(
-    `${kind} nobody reads: the loop lives, memory is bounded, drops are counted and told later`,
+    `${kind} nobody reads: the loop lives, memory is bounded, drops are counted and reported later`,
     async (t) => {
       // 200,000 lines of 200 bytes = 40 MB into a kernel buffer of some 100 KiB and a queue of 1 MiB
       const child = cleanNode([writer, '200000', '200', '1000'], { prefix })
@@ -55,9 +55,9 @@ for (const [kind, prefix] of KINDS) {
       t.match(JSON.parse(await said.next('end')), { flushed: true })
       const all = await lines.end()
       const kept = all.filter((line) => !line.startsWith('dropped'))
-      const told = all.filter((line) => line.startsWith('dropped')).map((line) => Number(line.slice(8)))
+      const reported = all.filter((line) => line.startsWith('dropped')).map((line) => Number(line.slice(8)))
       t.equal(
-        told.reduce((sum, n) => sum + n, kept.length),
+        reported.reduce((sum, n) => sum + n, kept.length),
         200_000,
         'kept + dropped = written',
       )
@@ -74,7 +74,7 @@ for (const [kind, prefix] of KINDS) {
     },
   )
 
-  t.test(`${kind}: what exceeds the kernel's buffer but not the queue is not lost`, async (t) => {
+  t.test(`${kind}: no line is lost that fits in the queue but not in the kernel's buffer`, async (t) => {
     const child = cleanNode([writer, '9000', '100', '100', '10000'], { prefix })
     const lines = readLines(child.stdout!)
     const said = readLines(child.stderr!)
@@ -84,7 +84,7 @@ for (const [kind, prefix] of KINDS) {
   })
 }
 
-t.test('a pipe whose reader is gone costs lines, not the process', async (t) => {
+t.test('a pipe whose reader is gone loses lines but does not end the process', async (t) => {
   const child = cleanNode([writer, '1000', '100', '10'], { prefix: ['sh', '-c', 'exec "$@" | true', 'sh'] })
   const said = readLines(child.stderr!)
   const end = JSON.parse(await said.next('flushed')) as Said
@@ -94,8 +94,8 @@ t.test('a pipe whose reader is gone costs lines, not the process', async (t) => 
   t.same(await nextEvent(child, 'close'), [0, null])
 })
 
-t.test('the O_NONBLOCK of byre does not reach the other writers of its pipe', async (t) => {
-  // after byre has opened its sink, another process of the same pipe writes more than fits: it must block, not fail
+t.test('the O_NONBLOCK of byre does not affect other writers of its pipe', async (t) => {
+  // after byre has opened its sink, another writer of the same pipe fills it: its write must block, not fail
   const script = `(exec "$@" <&0 & echo $! >&2; wait; dd if=/dev/zero bs=1M count=2 status=none && echo; echo done >&2) | (sleep 0.3; cat)`
   const child = cleanNode([writer, '10', '10', '10'], { prefix: ['sh', '-c', script, 'sh'] })
   child.stdout!.resume()
@@ -107,7 +107,7 @@ t.test('the O_NONBLOCK of byre does not reach the other writers of its pipe', as
   t.notOk(said.all.join().includes('temporarily unavailable'), said.all.join('\n'))
 })
 
-t.test('a terminal on hold does not stop the loop', async (t) => {
+t.test('a terminal on hold does not block the loop', async (t) => {
   // script(1) gives the child a pty and copies it to its own stdout, which is not read here
   const command = `${process.execPath} ${writer} 20000 200 100 2>&3 3>&-`
   const child = spawn('/usr/bin/env', ['-i', 'script', '-qec', command, '/dev/null'], {
@@ -124,7 +124,7 @@ t.test('a terminal on hold does not stop the loop', async (t) => {
   await nextEvent(child, 'close')
 })
 
-t.test('a file and /dev/null take everything at once', async (t) => {
+t.test('a file and /dev/null accept everything at once', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'byre-sink-'))
   t.teardown(() => rmSync(dir, { recursive: true }))
   for (const path of [join(dir, 'log'), '/dev/null']) {
@@ -143,19 +143,19 @@ t.test('a file and /dev/null take everything at once', async (t) => {
   t.equal(readFileSync(join(dir, 'log'), 'utf8'), 'ü\nlast\n')
 })
 
-t.test('a full disk costs lines and tells so when there is room again', async (t) => {
+t.test('a full disk loses lines and reports them when there is space again', async (t) => {
   const fd = openSync('/dev/full', 'w')
-  const told: number[] = []
-  const sink = await createFdSink({ fd, onFlowing: (n) => told.push(n) })
+  const reported: number[] = []
+  const sink = await createFdSink({ fd, onDropped: (n) => reported.push(n) })
   sink.write('lost\n')
   sink.write('lost\n')
   t.equal(sink.dropped, 2)
   sink.close()
-  t.same(told, [2])
+  t.same(reported, [2])
   closeSync(fd)
 })
 
-t.test('last words wait for a slow reader up to their deadline, then give up', async (t) => {
+t.test('a final record waits for a slow reader until its deadline', async (t) => {
   const script = `import { createFdSink } from ${JSON.stringify(new URL('../../src/log/fd-sink.js', import.meta.url).href)}
     const sink = await createFdSink({ fd: 1 })
     for (let i = 0; i < 5000; i++) sink.write('x'.repeat(99) + '\\n')

@@ -5,60 +5,60 @@ import type { Folded } from '../../src/log/fold.ts'
 
 const none = (): void => {}
 
-t.test('the first lines of a window pass, the rest is told as one count at its end', async (t) => {
+t.test('the first lines of a window pass; the rest are reported as one count at its end', async (t) => {
   const fold = createFold<string>({ lines: 2, windowMs: 100 })
-  const told: Folded<string>[] = []
+  const reported: Folded<string>[] = []
   const admit = (nowMs: number): boolean =>
     fold.admit(
       'k',
       nowMs,
       () => `at ${nowMs}`,
-      (f) => told.push(f),
+      (f) => reported.push(f),
     )
   t.same([0, 10, 20, 30].map(admit), [true, true, false, false])
   t.equal(fold.nextDueMs, 100)
-  fold.due(99, (f) => told.push(f))
-  t.same(told, [], 'not before the window has ended')
-  fold.due(100, (f) => told.push(f))
-  t.same(told, [{ key: 'k', about: 'at 0', count: 2, windowMs: 100 }])
+  fold.due(99, (f) => reported.push(f))
+  t.same(reported, [], 'not before the window has ended')
+  fold.due(100, (f) => reported.push(f))
+  t.same(reported, [{ key: 'k', about: 'at 0', count: 2, windowMs: 100 }])
   t.equal(fold.nextDueMs, undefined, 'no timer is needed while nothing is held back')
   t.equal(admit(101), true, 'a new window')
   t.equal(fold.total, 2)
 })
 
-t.test('a line after the end of an untold window tells it and begins a new one', async (t) => {
+t.test('a line after the end of a window reports it and starts a new one', async (t) => {
   const fold = createFold<undefined>({ lines: 1, windowMs: 100 })
-  const told: number[] = []
+  const reported: number[] = []
   const admit = (nowMs: number): boolean =>
     fold.admit(
       'k',
       nowMs,
       () => undefined,
-      (f) => told.push(f.count),
+      (f) => reported.push(f.count),
     )
   t.same([0, 1, 2, 250, 251].map(admit), [true, false, false, true, false])
-  t.same(told, [2])
-  fold.drain(260, (f) => told.push(f.windowMs))
-  t.same(told, [2, 10], 'a window told early tells its real length')
+  t.same(reported, [2])
+  fold.drain(260, (f) => reported.push(f.windowMs))
+  t.same(reported, [2, 10], 'a window reported early has its real length')
 })
 
-t.test('kinds are bounded: the least recently seen is told and forgotten', async (t) => {
+t.test('kinds are bounded: the least recently used one is reported and evicted', async (t) => {
   const fold = createFold<undefined>({ lines: 1, windowMs: 1000, kinds: 2 })
-  const told: string[] = []
+  const reported: string[] = []
   const admit = (key: string): boolean =>
     fold.admit(
       key,
       0,
       () => undefined,
-      (f) => told.push(f.key),
+      (f) => reported.push(f.key),
     )
   for (const key of ['a', 'a', 'b', 'b', 'a']) admit(key)
-  t.same(told, [])
+  t.same(reported, [])
   admit('c')
-  t.same(told, ['b'], 'a was used after b')
+  t.same(reported, ['b'], 'a was used after b')
 })
 
-t.test('counts add up: passed + told = input, whatever the times, kinds and options', async () => {
+t.test('counts add up: passed + reported = input, for any times, kinds and options', async () => {
   const steps = fc.array(fc.tuple(fc.nat(7), fc.nat(400), fc.boolean()), { maxLength: 300, size: 'max' })
   fc.assert(
     fc.property(steps, fc.nat(4), fc.integer({ min: 1, max: 500 }), fc.integer({ min: 1, max: 6 }), check),
@@ -72,30 +72,30 @@ t.test('counts add up: passed + told = input, whatever the times, kinds and opti
   ): boolean {
     const fold = createFold<undefined>({ lines, windowMs, kinds })
     const passed = new Map<string, number>()
-    const told = new Map<string, number>()
+    const reported = new Map<string, number>()
     const input = new Map<string, number>()
     const add = (to: Map<string, number>, key: string, n: number): unknown =>
       to.set(key, (to.get(key) ?? 0) + n)
-    const tell = (f: Folded<undefined>): unknown => add(told, f.key, f.count)
+    const report = (f: Folded<undefined>): unknown => add(reported, f.key, f.count)
     let nowMs = 0
     for (const [kind, deltaMs, due] of calls) {
       nowMs += deltaMs
-      if (due) fold.due(nowMs, tell)
+      if (due) fold.due(nowMs, report)
       add(input, `${kind}`, 1)
-      if (fold.admit(`${kind}`, nowMs, () => undefined, tell)) add(passed, `${kind}`, 1)
+      if (fold.admit(`${kind}`, nowMs, () => undefined, report)) add(passed, `${kind}`, 1)
       if (fold.nextDueMs !== undefined && fold.nextDueMs > nowMs + windowMs) return false
     }
-    fold.drain(nowMs, tell)
-    const sum = [...told.values()].reduce((a, b) => a + b, 0)
+    fold.drain(nowMs, report)
+    const sum = [...reported.values()].reduce((a, b) => a + b, 0)
     return (
       fold.nextDueMs === undefined &&
       fold.total === sum &&
-      [...input].every(([key, n]) => (passed.get(key) ?? 0) + (told.get(key) ?? 0) === n)
+      [...input].every(([key, n]) => (passed.get(key) ?? 0) + (reported.get(key) ?? 0) === n)
     )
   }
 })
 
-t.test('a flood of ever new kinds is remembered up to the bound only', async (t) => {
+t.test('a flood of new kinds is remembered up to the limit only', async (t) => {
   const fold = createFold<undefined>()
   const passed = (keys: readonly string[], nowMs: number): number =>
     keys.filter((key) => fold.admit(key, nowMs, () => undefined, none)).length

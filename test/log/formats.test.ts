@@ -74,12 +74,12 @@ for (const [title, line, pretty, journal] of TABLE) {
   t.test(`formats: ${title}`, async (t) => {
     t.equal(formatPretty(line, { colour: false }), pretty)
     t.equal(formatJournal(line, false), journal)
-    // oxlint-disable-next-line no-control-regex -- the colours are what is looked at
+    // oxlint-disable-next-line no-control-regex -- the pattern must match colour codes
     t.equal(formatPretty(line, { colour: true }).replace(/\u001b\[\d+m/g, ''), pretty)
   })
 }
 
-t.test('a stream of its own does not repeat the worker', async (t) => {
+t.test('the stream of a worker omits its name', async (t) => {
   t.equal(formatJournal(json({ level: 30, worker: 'w', msg: 'm' }), true), '<6>m\n')
 })
 
@@ -93,14 +93,14 @@ t.test('levels map to priorities and back', async (t) => {
   t.equal(levelOfNumber(1), 'trace')
 })
 
-t.test('colours: not with NO_COLOR, not on a dumb terminal', async (t) => {
+t.test('no colours with NO_COLOR or on a dumb terminal', async (t) => {
   t.equal(wantsColour({}), true)
   t.equal(wantsColour({ NO_COLOR: '' }), true)
   t.equal(wantsColour({ NO_COLOR: '1' }), false)
   t.equal(wantsColour({ TERM: 'dumb' }), false)
 })
 
-t.test('one line stays one entry, below journald’s limit, whatever is logged', async () => {
+t.test('any line is one entry below journald’s limit', async () => {
   const message = fc.oneof(
     fc.string({ unit: 'binary', size: 'medium' }),
     fc.integer({ min: 30_000, max: 60_000 }).map((n) => 'ü'.repeat(n)),
@@ -116,14 +116,14 @@ t.test('one line stays one entry, below journald’s limit, whatever is logged',
   )
 })
 
-t.test('a terminal is never sent control characters from a line', async () => {
+t.test('control characters of a line never reach the terminal', async () => {
   fc.assert(
     fc.property(
       fc.string({ unit: 'binary', size: 'medium' }),
       fc.string({ unit: 'binary', size: 'medium' }),
       (msg, value) => {
         const text = formatPretty(json({ level: 30, worker: value, msg, [value]: value }), { colour: false })
-        // oxlint-disable-next-line no-control-regex -- finding them is the point
+        // oxlint-disable-next-line no-control-regex -- the pattern must match control characters
         return !/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/.test(text)
       },
     ),

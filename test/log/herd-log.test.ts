@@ -22,7 +22,7 @@ interface Line {
   readonly [field: string]: unknown
 }
 
-/** A herd log into a file, and a way to read what it holds. */
+/** A herd log that writes to a file, and a reader of that file. */
 async function fileLog(
   t: { teardown(fn: () => unknown): void },
   options: HerdLogOptions = {},
@@ -41,7 +41,7 @@ async function fileLog(
   return { log, text, lines: () => text().split('\n').filter(Boolean).map(parse) }
 }
 
-t.test('byre and each worker write tagged lines of JSON', async (t) => {
+t.test('byre and each worker write tagged JSON lines', async (t) => {
   const clock = fakeClock()
   const { log, lines } = await fileLog(t, { clock })
   log.root.info({ a: 1 }, 'byre')
@@ -58,7 +58,7 @@ t.test('byre and each worker write tagged lines of JSON', async (t) => {
   t.equal(log.worker('w'), log.worker('w'))
 })
 
-t.test('a worker’s level is its own, moves at once, and survives deactivation', async (t) => {
+t.test('a worker’s level is separate, changes at once, and survives deactivation', async (t) => {
   const { log, lines } = await fileLog(t, { level: 'warn' })
   const logger = log.worker('w')
   const part = logger.child({ part: 1 })
@@ -84,7 +84,7 @@ t.test('a worker’s level is its own, moves at once, and survives deactivation'
 })
 
 t.test(
-  'a transition is one line with machine fields, whatever the worker’s level, never folded',
+  'a transition is one line with machine-readable fields, at any worker level, never folded',
   async (t) => {
     const { log, lines } = await fileLog(t)
     log.setLevel('w', 'silent')
@@ -123,13 +123,13 @@ t.test(
   },
 )
 
-t.test('a worker cannot write in the name of another', async (t) => {
+t.test('a worker cannot log under the name of another', async (t) => {
   const { log, lines } = await fileLog(t)
   log.worker('a').info({ worker: 'b', n: 1 }, 'not me')
   t.match(lines(), [{ worker: 'a', field_worker: 'b', n: 1, msg: 'not me' }])
 })
 
-t.test('repeats are folded per worker, level and kind, and told with their count', async (t) => {
+t.test('repeated lines are folded per worker, level and kind, and reported with their count', async (t) => {
   const clock = fakeClock()
   const { log, lines } = await fileLog(t, { clock })
   for (let i = 0; i < 1000; i++) {
@@ -163,17 +163,23 @@ t.test('repeats are folded per worker, level and kind, and told with their count
   log.setLevel('a', 'debug')
   for (let i = 0; i < 7; i++) log.worker('a').debug('fine')
   t.equal(await log.flush(), true)
-  t.match(lines().at(-1), { level: 20, repeated: 2 }, 'a flush tells at once, at the level of the kind')
+  t.match(
+    lines().at(-1),
+    { level: 20, repeated: 2 },
+    'a flush reports at once, at the level of the folded lines',
+  )
 })
 
-t.test('a line of any size is cut to a bounded one', async (t) => {
+t.test('a line of any size is cut to the limit', async (t) => {
   const { log, lines, text } = await fileLog(t)
   log.worker('w').error({ huge: 'x'.repeat(1 << 20) }, 'text')
-  t.match(lines(), [{ level: 50, worker: 'w', event: 'log-line-cut', length: Number, msg: /was cut/ }])
+  t.match(lines(), [
+    { level: 50, worker: 'w', event: 'log-line-cut', length: Number, msg: /^Cut a log line/ },
+  ])
   t.ok(text().length < 4096)
 })
 
-t.test('last words are written before the call returns', async (t) => {
+t.test('a final record is written before the call returns', async (t) => {
   const { log, lines } = await fileLog(t)
   log.fatalSync({ code: 'E' }, 'out of memory')
   t.match(lines(), [{ level: 60, code: 'E', msg: 'out of memory' }])
@@ -192,7 +198,7 @@ t.test('after close nothing is written and nothing throws', async (t) => {
   t.equal(log.counts.dropped, 2)
 })
 
-t.test('a silent herd says nothing', async (t) => {
+t.test('a silent herd logs nothing', async (t) => {
   const { log, text } = await fileLog(t, { level: 'silent' })
   log.root.fatal('x')
   log.worker('w').fatal('x')
@@ -200,7 +206,7 @@ t.test('a silent herd says nothing', async (t) => {
   t.equal(text(), '')
 })
 
-t.test('pretty on a terminal without being asked, colours unless NO_COLOR, JSON elsewhere', async (t) => {
+t.test('by default pretty on a terminal, coloured unless NO_COLOR, JSON elsewhere', async (t) => {
   const script = `const { createHerdLog } = await import(${built('log/herd-log.js')})
     const log = await createHerdLog(); log.worker("w").info({ n: 1 }, "text"); await log.close()`
   const args = `--input-type=module -e '${script}'`
@@ -214,7 +220,7 @@ t.test('pretty on a terminal without being asked, colours unless NO_COLOR, JSON 
       },
     ).trim()
   t.match(pty('NO_COLOR=1'), /^\d\d:\d\d:\d\d\.\d{3} INFO {2}w {2}text {2}n=1$/)
-  // oxlint-disable-next-line no-control-regex -- the colours are what is looked at
+  // oxlint-disable-next-line no-control-regex -- the pattern must match colour codes
   t.match(pty('A=1'), /^\u001b\[90m\d\d:\d\d:\d\d\.\d{3}\u001b\[0m \u001b\[32mINFO /)
   const piped = await runCleanNode(['--input-type=module', '-e', script])
   t.match(JSON.parse(piped.stdout), { level: 30, worker: 'w', n: 1, msg: 'text' })
@@ -230,7 +236,7 @@ t.test('the journal is recognised by device and inode, not by the variable alone
   t.equal(isJournalStream(fd, `${dev}:${ino}`), false)
 })
 
-t.test('a herd without a loaded worker does not load pino, nor what other formats need', async (t) => {
+t.test('a herd without a loaded worker loads neither pino nor the modules of other formats', async (t) => {
   const script = `const { createHerdLog } = await import(${built('log/herd-log.js')})
     import { createRequire } from 'node:module'
     const builtins = new Set(process.moduleLoadList)

@@ -1,4 +1,4 @@
-// journald's stream protocol against a real Unix socket; the real journald is met in journald-systemd.test.ts.
+// journald's stream protocol against a Unix socket; journald-systemd.test.ts runs against the real journald.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
@@ -39,7 +39,7 @@ async function fakeJournald(t: { teardown(fn: () => unknown): void }, reading = 
   }
   const listen = async (): Promise<void> => {
     server = createServer({ allowHalfOpen: true }, (socket) => {
-      socket.end() // as journald: it never sends
+      socket.end() // like journald, which never sends
       socket.on('error', () => {})
       if (!reading) socket.pause()
       connections.push({ socket, lines: reading ? readLines(socket) : (undefined as unknown as Lines) })
@@ -88,7 +88,7 @@ const allClosed = (journal: Journal): Promise<true> =>
   eventually('no open stream', () => journal.open === 0 || undefined)
 
 t.test(
-  'a stream opens with its first line: header, then the lines in order; closing sends the rest',
+  'a stream opens with its first line: header, then lines in order; closing sends the rest',
   async (t) => {
     const fake = await fakeJournald(t)
     const { journal } = kit(fake.path)
@@ -109,7 +109,7 @@ t.test(
   },
 )
 
-t.test('a stream closed before it stood still sends its lines', async (t) => {
+t.test('a stream closed before it is connected still sends its lines', async (t) => {
   const fake = await fakeJournald(t)
   const { journal, fallen } = kit(fake.path)
   const stream = journal.stream('byre-w')
@@ -121,7 +121,7 @@ t.test('a stream closed before it stood still sends its lines', async (t) => {
   await allClosed(journal)
 })
 
-t.test('streams are bounded: one more goes to the fallback', async (t) => {
+t.test('streams are bounded: one beyond the limit uses the fallback', async (t) => {
   const fake = await fakeJournald(t)
   const { journal, fallen } = kit(fake.path, 2)
   const streams = ['a', 'b', 'c'].map((name) => journal.stream(name))
@@ -133,7 +133,7 @@ t.test('streams are bounded: one more goes to the fallback', async (t) => {
 })
 
 t.test(
-  'no journald: every line falls back, the outage is told once, and connecting is tried with growing pauses',
+  'without journald every line uses the fallback, the outage is reported once, retries back off',
   async (t) => {
     const fake = await fakeJournald(t)
     await fake.stop()
@@ -166,7 +166,7 @@ t.test(
   },
 )
 
-t.test('journald restarts: the stream is opened anew with the next line', async (t) => {
+t.test('after a restart of journald the next line reopens the stream', async (t) => {
   const fake = await fakeJournald(t)
   const { journal, clock, fallen, outages } = kit(fake.path)
   const stream = journal.stream('byre-w')
@@ -191,7 +191,7 @@ t.test('journald restarts: the stream is opened anew with the next line', async 
 })
 
 t.test(
-  'a journald that does not read costs lines, not memory, and is told when it reads again',
+  'a journald that does not read costs lines, not memory; it gets the count when it reads',
   async (t) => {
     const fake = await fakeJournald(t, false)
     const { journal } = kit(fake.path)
@@ -204,19 +204,19 @@ t.test(
     t.equal(stream.flushed, false)
     t.ok(journal.lostBytes > 1e6, `lost ${journal.lostBytes} of 2 MB`)
     const lines = readLines(socket)
-    const told = await lines.next(/^<4>Dropped/)
+    const counted = await lines.next(/^<4>Dropped/)
     await flushed(journal)
     stream.write('<6>after\n')
     await lines.next('<6>after')
     const kept = lines.all.filter((l) => l.startsWith('<6>x')).length
-    t.equal(kept + Number(/Dropped (\d+) log lines/.exec(told)![1]), 20_000, 'kept + dropped = written')
+    t.equal(kept + Number(/Dropped (\d+) log lines/.exec(counted)![1]), 20_000, 'kept + dropped = written')
     t.equal(journal.lostBytes, (20_000 - kept) * 100)
     stream.close()
     await allClosed(journal)
   },
 )
 
-t.test('flushing a broken or idle journal ends, and leaves no listeners behind', async (t) => {
+t.test('flushing a broken or idle journal ends and leaves no listeners', async (t) => {
   const fake = await fakeJournald(t, false)
   const { journal } = kit(fake.path)
   await flushed(journal)
@@ -232,46 +232,43 @@ t.test('flushing a broken or idle journal ends, and leaves no listeners behind',
   await allClosed(journal)
 })
 
-t.test(
-  'the whole log on a journal: a stream per active worker, the rest in byre’s own, tagged',
-  async (t) => {
-    const fake = await fakeJournald(t)
-    const fixture = fileURLToPath(new URL('../../../test/fixtures/log/herd-log.mjs', import.meta.url))
-    const node = startCleanNode([fixture, JSON.stringify({ format: 'journal', journalPath: fake.path })], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
-    t.teardown(() => node.kill())
-    const step = async (code: string): Promise<unknown> => {
-      node.child.stdin!.write(`${code}\n`)
-      return JSON.parse(await node.stderr.next()) as unknown
-    }
-    t.match(JSON.parse(await node.stderr.next()), { format: 'journal' })
-    await step(`for (const w of ['a', 'b']) { log.activate(w); log.worker(w).info({ n: 1 }, 'hello') }`)
-    await step(`log.worker('c').info('not active'); log.root.warn('byre')`)
-    await step(`logTransition(log, { worker: 'a', from: 'running', to: 'stopping', reason: 'asked' })`)
-    t.match(await step(`await log.flush(); return log.counts`), {
-      dropped: 0,
-      journalLostBytes: 0,
-      journalStreams: 3,
-    })
-    await step(`log.deactivate('a'); log.worker('a').error('after the end')`)
-    await step(`await log.close()`)
-    node.child.stdin!.end()
-    t.equal((await node.exit).code, 0)
-    const all = await Promise.all(fake.connections.map(({ lines }) => lines.end()))
-    const of = (identifier: string): string[] =>
-      all.filter((l) => l[0] === identifier).flatMap((l) => l.slice(7))
-    t.same(of('byre-a'), [
-      '<6>hello n=1',
-      '<6>running -> stopping: asked event=transition from=running to=stopping reason=asked',
-    ])
-    t.same(of('byre-b'), ['<6>hello n=1'])
-    t.same(of('byre'), ['<6>[c] not active', '<4>byre', '<3>[a] after the end'])
-    t.same(await node.stdout.end(), [])
-  },
-)
+t.test('a journal has one stream per active worker; other lines are tagged in byre’s own', async (t) => {
+  const fake = await fakeJournald(t)
+  const fixture = fileURLToPath(new URL('../../../test/fixtures/log/herd-log.mjs', import.meta.url))
+  const node = startCleanNode([fixture, JSON.stringify({ format: 'journal', journalPath: fake.path })], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  t.teardown(() => node.kill())
+  const step = async (code: string): Promise<unknown> => {
+    node.child.stdin!.write(`${code}\n`)
+    return JSON.parse(await node.stderr.next()) as unknown
+  }
+  t.match(JSON.parse(await node.stderr.next()), { format: 'journal' })
+  await step(`for (const w of ['a', 'b']) { log.activate(w); log.worker(w).info({ n: 1 }, 'hello') }`)
+  await step(`log.worker('c').info('not active'); log.root.warn('byre')`)
+  await step(`logTransition(log, { worker: 'a', from: 'running', to: 'stopping', reason: 'asked' })`)
+  t.match(await step(`await log.flush(); return log.counts`), {
+    dropped: 0,
+    journalLostBytes: 0,
+    journalStreams: 3,
+  })
+  await step(`log.deactivate('a'); log.worker('a').error('after the end')`)
+  await step(`await log.close()`)
+  node.child.stdin!.end()
+  t.equal((await node.exit).code, 0)
+  const all = await Promise.all(fake.connections.map(({ lines }) => lines.end()))
+  const of = (identifier: string): string[] =>
+    all.filter((l) => l[0] === identifier).flatMap((l) => l.slice(7))
+  t.same(of('byre-a'), [
+    '<6>hello n=1',
+    '<6>running -> stopping: asked event=transition from=running to=stopping reason=asked',
+  ])
+  t.same(of('byre-b'), ['<6>hello n=1'])
+  t.same(of('byre'), ['<6>[c] not active', '<4>byre', '<3>[a] after the end'])
+  t.same(await node.stdout.end(), [])
+})
 
-t.test('without journald the lines go to stdout, tagged, after one line that says so', async (t) => {
+t.test('without journald the lines go to stdout, tagged, after one line that reports it', async (t) => {
   const fixture = fileURLToPath(new URL('../../../test/fixtures/log/herd-log.mjs', import.meta.url))
   const node = startCleanNode([fixture, JSON.stringify({ format: 'journal', journalPath: '/nonexistent' })], {
     stdio: ['pipe', 'pipe', 'pipe'],

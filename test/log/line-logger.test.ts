@@ -1,4 +1,4 @@
-// byre's own logger and pino's are fed the same calls; what differs between their lines is a bug in ours.
+// byre's line logger and pino receive the same calls; any difference between their lines is a bug in the line logger.
 import fc from 'fast-check'
 import t from 'tap'
 import { errorFields } from '../../src/log/error-fields.ts'
@@ -161,7 +161,7 @@ const CALLS: readonly [string, (log: Logger) => void][] = [
 for (const [title, call] of CALLS) {
   t.test(`the line is pino's: ${title}`, async (t) => {
     const [a, b] = [ours(), pinos()]
-    for (const { logger } of [a, b]) call(logger) // one line of code, so that stacks are the same
+    for (const { logger } of [a, b]) call(logger) // both on one source line, so that the stacks are equal
     t.equal(a.lines.length, 1)
     t.same(JSON.parse(a.lines[0]!), JSON.parse(b.lines[0]!))
     t.match(JSON.parse(a.lines[0]!), { time: 7, worker: 'w' })
@@ -177,7 +177,7 @@ t.test('the lines are pino’s for any JSON fields, text and level', async () =>
     { numRuns: 1000 },
   )
   function run(values: Record<string, unknown>, message: string | undefined, level: LogLevel): boolean {
-    // pino takes requests and responses apart; byre logs none
+    // pino treats requests and responses specially
     if ('method' in values || 'setHeader' in values) return true
     const [a, b] = [ours(), pinos()]
     for (const { logger } of [a, b]) {
@@ -192,7 +192,7 @@ for (const [name, make] of [
   ['byre', ours],
   ['pino', pinos],
 ] as const) {
-  t.test(`${name}: a level lets pass itself and what is above, silent nothing`, async (t) => {
+  t.test(`${name}: a level passes itself and higher levels, silent none`, async (t) => {
     for (const level of [...LOG_LEVELS, 'silent'] as const) {
       const { logger, levels } = make(level)
       for (const each of LOG_LEVELS) logger[each]('x')
@@ -201,23 +201,26 @@ for (const [name, make] of [
     }
   })
 
-  t.test(`${name}: children follow their parent's level, also later, until they set their own`, async (t) => {
-    const { logger, levels } = make('info')
-    const child = logger.child({ a: 1 }).child({ b: 1 })
-    const own = logger.child({ c: 1 })
-    own.level = 'error'
-    child.debug('no')
-    logger.level = 'debug'
-    child.debug('yes')
-    own.info('no')
-    own.error('yes')
-    t.same(levels, [20, 50])
-    t.equal(child.level, 'debug')
-    t.equal(own.level, 'error')
-  })
+  t.test(
+    `${name}: children use their parent's level, also when it changes, until theirs is set`,
+    async (t) => {
+      const { logger, levels } = make('info')
+      const child = logger.child({ a: 1 }).child({ b: 1 })
+      const own = logger.child({ c: 1 })
+      own.level = 'error'
+      child.debug('no')
+      logger.level = 'debug'
+      child.debug('yes')
+      own.info('no')
+      own.error('yes')
+      t.same(levels, [20, 50])
+      t.equal(child.level, 'debug')
+      t.equal(own.level, 'error')
+    },
+  )
 }
 
-t.test('what cannot be serialised is named, the rest of the line stands', async (t) => {
+t.test('a value that cannot be serialised is described, the rest of the line is kept', async (t) => {
   const { logger, lines } = ours()
   logger.info({ a: 1, circular, big: 1n, z: 2 }, 'text')
   t.match(JSON.parse(lines[0]!), {
@@ -237,7 +240,7 @@ t.test('what cannot be serialised is named, the rest of the line stands', async 
   t.match(JSON.parse(lines[1]!), { a: 1, err: '(cannot be read: no)' })
 })
 
-t.test('a field called like a member of every line keeps its value beside it', async (t) => {
+t.test('a field with the name of a standard member is renamed and keeps its value', async (t) => {
   const { logger, lines } = ours()
   logger.info({ level: 'gold', time: 'noon', worker: 'x', msg: 'inner', id: 7 }, 'text')
   t.same(JSON.parse(lines[0]!), {
@@ -257,7 +260,7 @@ for (const [name, make] of [
   ['byre', ours],
   ['pino', pinos],
 ] as const)
-  t.test(`${name}: a level nobody knows is refused`, async (t) => {
+  t.test(`${name}: an unknown level is rejected`, async (t) => {
     const { logger } = make('info')
     t.throws(() => (logger.level = 'loud' as LogLevel), { message: 'unknown level loud' })
     t.equal(logger.level, 'info')
@@ -271,7 +274,7 @@ t.test('a graph of any size is bounded', async (t) => {
   t.match(JSON.parse(lines[0]!), { msg: 'text' })
 })
 
-t.test('errors: causes joined, own members kept, hostile and endless ones bounded', async (t) => {
+t.test('errors: causes joined, own members kept, throwing getters and endless causes bounded', async (t) => {
   const looping: Error & { cause?: unknown } = new Error('loop')
   looping.cause = looping
   t.match(errorFields(looping), { type: 'Error', message: 'loop' })

@@ -1,4 +1,4 @@
-// The product's promise on logs, end to end: a herd under a real systemd, one journal identifier per worker.
+// Logs end to end: a herd under a real systemd, one journal identifier per worker.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { startSystemd, systemdMissing, UNIT_MOUNT, UNIT_ROOT } from '../helpers/systemd.ts'
@@ -21,22 +21,25 @@ ExecStart=${process.execPath} ${command}
     await systemd.unit('herd.service', unit)
     await systemd.must(['systemctl', 'start', 'herd'])
     await systemd.journalWith(/^herd is up/, '-t', 'byre')
-    const told = async (worker: string): Promise<string[]> =>
+    const entriesOf = async (worker: string): Promise<string[]> =>
       (await systemd.journal('-t', `byre-${worker}`)).map(
         (e) => `${e['PRIORITY']} ${e['MESSAGE']!.replace(/ event=.*/, '')}`,
       )
 
-    t.same((await told('ticker')).slice(-2), ['6 hello from ticker ms=12', '6 starting -> running: ready'])
-    const talker = await told('talker')
+    t.same((await entriesOf('ticker')).slice(-2), [
+      '6 hello from ticker ms=12',
+      '6 starting -> running: ready',
+    ])
+    const talker = await entriesOf('talker')
     t.ok(talker.includes('6 printed to the console stream=stdout'), talker.join('\n'))
     t.ok(talker.includes('4 printed to stderr stream=stderr'))
     t.ok(talker.includes('6 running -> stopped: run() rejected: Error: talked enough'))
-    t.same(await told('sleeper'), [], 'a dormant worker has no stream')
+    t.same(await entriesOf('sleeper'), [], 'a dormant worker has no stream')
 
     await systemd.must(['systemctl', 'stop', 'herd'])
     t.equal(await systemd.property('herd', 'Result'), 'success')
     await systemd.journalWith(/^herd is down/, '-t', 'byre')
-    t.equal((await told('ticker')).at(-1), '6 stopping -> stopped: done')
+    t.equal((await entriesOf('ticker')).at(-1), '6 stopping -> stopped: done')
     const others = await systemd.journal('_SYSTEMD_UNIT=herd.service')
     t.same(
       others.map((e) => e['SYSLOG_IDENTIFIER']).filter((id) => !/^byre(-ticker|-talker)?$/.test(id!)),

@@ -1,4 +1,4 @@
-// The command lines of the scripts that measure: what is wrong is refused before anything starts.
+// The command lines of the benchmark scripts: invalid ones are rejected before anything starts.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -30,7 +30,7 @@ t.test('scripts/bench.mjs lists its parts, each with one line', async (t) => {
     t.match(stdout, new RegExp(`^  ${name} +\\S.{20,}$`, 'm'))
 })
 
-t.test('a wrong command line exits 2 and says what was wrong', async (t) => {
+t.test('an invalid command line exits 2 with the reason', async (t) => {
   const rows = [
     [['bench.mjs', 'nope'], /'nope': give one of audit/],
     [['bench.mjs', 'herd', 'idle'], /'herd idle': give one of/],

@@ -1,11 +1,11 @@
 import t from 'tap'
-import { compare, FEWEST_RUNS } from '../../src/measure/compare.ts'
+import { compare, MIN_RUNS } from '../../src/measure/compare.ts'
 import type { MeasureResult, RunResult } from '../../src/measure/result.ts'
 import { measurementOf, runOf } from './results.ts'
 
 const HOST = { host: 'a', cpuModel: 'm', cpus: 2, totalMemoryBytes: 8e9, kernel: '6.1', node: 'v20' }
 
-/** A result with one run a value of `peaks`, in MB. */
+/** A result with one run per value of `peaks`, in MB. */
 function result(label: string, peaks: readonly number[], more: Partial<MeasureResult> = {}): MeasureResult {
   const runs = peaks.map((peak, i) => run(i + 1, peak))
   return measurementOf(runs, { label, host: HOST, loadAtStart: 0, ...more })
@@ -21,14 +21,14 @@ const peak = (a: MeasureResult, b: MeasureResult) =>
   compare(a, b).rows.find((row) => row.metric === 'peakBytes')!
 const A = [300, 302, 301, 299, 300]
 
-t.test('clearly more is worse, clearly less is better, the interval beside it', async (t) => {
+t.test('clearly more is worse, clearly less is better, with the interval', async (t) => {
   const worse = peak(result('a', A), result('b', [400, 402, 399, 401, 400]))
   t.equal(worse.verdict, 'worse')
   t.ok(worse.interval!.lowRatio > 0.3 && worse.interval!.highRatio < 0.36, JSON.stringify(worse.interval))
   t.equal(peak(result('a', A), result('b', [200, 202, 199, 201, 200])).verdict, 'better')
 })
 
-t.test('the same, and less than what matters, is no difference shown', async (t) => {
+t.test('equal results, and differences below the threshold, show no difference', async (t) => {
   t.equal(peak(result('a', A), result('b', A)).verdict, 'no difference shown')
   t.equal(
     peak(
@@ -48,8 +48,8 @@ t.test('the same, and less than what matters, is no difference shown', async (t)
   )
 })
 
-t.test('never a verdict with too few runs, however large the difference', async (t) => {
-  const few = A.slice(0, FEWEST_RUNS - 1)
+t.test('no verdict with too few runs, for any difference', async (t) => {
+  const few = A.slice(0, MIN_RUNS - 1)
   const row = peak(
     result('a', few),
     result(
@@ -58,7 +58,7 @@ t.test('never a verdict with too few runs, however large the difference', async 
     ),
   )
   t.equal(row.verdict, 'no verdict')
-  t.match(row.reason, /4 good runs/)
+  t.match(row.reason, /4 successful runs/)
 })
 
 t.test('a failed run does not count', async (t) => {
@@ -67,7 +67,7 @@ t.test('a failed run does not count', async (t) => {
   t.equal(peak(result('a', A), { ...b, runs }).verdict, 'no verdict')
 })
 
-t.test('never a verdict on another machine, kernel, Node or source of the peak', async (t) => {
+t.test('no verdict for another machine, kernel, Node or source of the peak', async (t) => {
   const double = A.map((x) => x * 2)
   for (const host of [
     { cpus: 4 },
@@ -85,7 +85,7 @@ t.test('never a verdict on another machine, kernel, Node or source of the peak',
   t.equal(compare(result('a', A), { ...sampled, runs }).verdict, 'no verdict')
 })
 
-t.test('times get no verdict when the load was another, memory does', async (t) => {
+t.test('with a different load times have no verdict, memory has one', async (t) => {
   const comparison = compare(
     result('a', A),
     result(
@@ -98,8 +98,8 @@ t.test('times get no verdict when the load was another, memory does', async (t) 
   t.equal(comparison.verdict, 'worse')
 })
 
-t.test('two equal programs are called different in less than one comparison of twenty', async (t) => {
-  // Noise of a known kind, repeatable: a linear congruential generator.
+t.test('two equal programs differ in fewer than one comparison of twenty', async (t) => {
+  // Deterministic noise from a linear congruential generator.
   let state = 7
   const noise = (): number => {
     state = (state * 1103515245 + 12345) % 2147483648
@@ -113,7 +113,7 @@ t.test('two equal programs are called different in less than one comparison of t
   t.ok(wrong.length <= 3, `${wrong.length} of 60 wrong`)
 })
 
-t.test('what only one of the two has is named', async (t) => {
+t.test('parts that only one result has are named', async (t) => {
   const a = result('a', A, {
     lanes: [
       { name: 'build', command: 'x' },

@@ -1,5 +1,5 @@
-// No engine runs on most machines that test this: a stand-in takes its place, runs the same script, and records how it
-// was called. What a real docker or podman does with the arguments is not shown here.
+// Most test machines have no container engine: a substitute runs the same script and records its arguments. How docker and
+// podman interpret the arguments is not tested here.
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -15,7 +15,7 @@ import { BIN, folderFor, runMeasure } from '../helpers/measure.ts'
 
 leakGuard(t)
 
-/** A `docker` that runs what stands behind the image, with `cgroup` in the place of /sys/fs/cgroup. */
+/** A `docker` that runs the command after the image name, with `cgroup` instead of /sys/fs/cgroup. */
 function standIn(folder: string): string {
   const bin = join(folder, 'bin')
   const cgroup = join(folder, 'cgroup')
@@ -38,7 +38,7 @@ exec /bin/sh -c "$script" "$@"
 }
 
 t.test(
-  '--container: the peak is the one the inside tells, the status is the command’s, nothing else is claimed',
+  '--container: the peak comes from inside, the status from the command, other figures are absent',
   async (t) => {
     const cwd = folderFor(t)
     const PATH = `${standIn(cwd)}:${CLEAN_PATH}`
@@ -80,7 +80,7 @@ t.test(
   },
 )
 
-t.test('--container without an engine is refused', async (t) => {
+t.test('--container without an engine is rejected', async (t) => {
   const cwd = folderFor(t)
   const done = await runCleanNode([BIN, 'measure', '--container', 'default', '--', 'true'], {
     cwd,
@@ -90,7 +90,7 @@ t.test('--container without an engine is refused', async (t) => {
   t.match(done.stderr, /neither docker nor podman/)
 })
 
-t.test('the command is never part of the script', async (t) => {
+t.test('the command is never part of the script text', async (t) => {
   const line = containerCommand({ engine: 'docker', image: 'i', folder: '/f', factsPath: '/f/x' }, [
     '$(rm -rf /)',
     "'",
@@ -99,20 +99,20 @@ t.test('the command is never part of the script', async (t) => {
   t.notMatch(line.at(-5)!, 'rm -rf')
 })
 
-t.test('a warning when native addons meet another Node', async (t) => {
+t.test('native addons built for another Node cause a warning', async (t) => {
   const cwd = folderFor(t)
   t.equal(addonWarning(cwd, 'node:22-bookworm', 'v20.1.0'), undefined, 'no addons')
   mkdirSync(join(cwd, 'node_modules/@a/b/build/Release'), { recursive: true })
   writeFileSync(join(cwd, 'node_modules/@a/b/build/Release/b.node'), '')
   t.match(
     addonWarning(cwd, 'node:22-bookworm', 'v20.1.0'),
-    /@a\/b is native and built for Node 20; node:22-bookworm has Node 22/,
+    /@a\/b is a native addon built for Node 20; node:22-bookworm has Node 22/,
   )
   t.equal(addonWarning(cwd, 'node:20-bookworm', 'v20.1.0'), undefined)
-  t.match(addonWarning(cwd, 'debian:12', 'v20.1.0'), /whose Node is not known/)
+  t.match(addonWarning(cwd, 'debian:12', 'v20.1.0'), /unknown version of Node/)
 })
 
-t.test('what the inside may write', async (t) => {
+t.test('parsing of the facts file', async (t) => {
   t.same(parseContainerFacts('v1 5\noom_kill_disable 0\noom_kill 2\n'), {
     source: 'cgroup-v1',
     peakBytes: 5,

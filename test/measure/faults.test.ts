@@ -1,4 +1,4 @@
-// What a measured command may do to the harness. After each: a report, no process of the run, no cgroup.
+// Misbehaving commands. After each there is a report and neither a process nor a cgroup of the run is left.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ t.afterEach(() => {
   if (left.length > 0) throw new Error(`cgroups left behind: ${left.join(', ')}`)
 })
 
-t.test('command not found, and one that may not be executed', async (t) => {
+t.test('a command that does not exist, and one without permission to execute', async (t) => {
   const cwd = folderFor(t)
   const missing = await runMeasure(['--', 'no-such-command-here'], cwd)
   t.equal(missing.code, 1)
@@ -30,10 +30,10 @@ t.test('command not found, and one that may not be executed', async (t) => {
   t.match(missing.stdout, /no output captured/)
   writeFileSync(join(cwd, 'plain'), 'x', { mode: 0o644 })
   const plain = await runMeasure(['--', './plain'], cwd)
-  t.match(plain.result.runs[0]!.outcome, { kind: 'not-started', reason: /cannot be executed/ })
+  t.match(plain.result.runs[0]!.outcome, { kind: 'not-started', reason: /cannot execute/ })
 })
 
-t.test('exits at once: the kernel still has its peak, and what was not sampled says so', async (t) => {
+t.test('exits at once: the kernel has its peak, and figures without samples are marked', async (t) => {
   const { result, code } = await runMeasure(['--runs', '5', '--json-only', '--', '/bin/true'], folderFor(t))
   t.equal(code, 0)
   for (const run of result.runs) {
@@ -56,7 +56,7 @@ t.test('forks 500 short-lived children', async (t) => {
   t.ok(result.runs[0]!.metrics.minorFaults! > 10_000, 'all of them are in the usage')
 })
 
-t.test('daemonises: found while it lives, named, and ended', async (t) => {
+t.test('daemonises: found while it is alive, named and killed', async (t) => {
   const cwd = folderFor(t)
   const daemon = `perl -MPOSIX -e 'exit if fork; setsid; exit if fork; open F, ">", "pid"; print F $$; close F; vec($x, 30e6, 8) = 1; sleep 600'`
   const { result, stdout } = await runMeasure([`${daemon}; while [ ! -s pid ]; do :; done; sleep 0.5`], cwd)
@@ -64,10 +64,10 @@ t.test('daemonises: found while it lives, named, and ended', async (t) => {
   t.notOk(isAlive(pid), 'it is ended')
   t.match(result.runs[0]!.leftovers, [{ pid, name: 'perl' }])
   t.ok(result.runs[0]!.metrics.pssBytes! > 30e6, 'its memory was seen')
-  t.match(stdout, /outlived the command and were ended: perl/)
+  t.match(stdout, /outlived the command and were killed: perl/)
 })
 
-t.test('prints 1 GB: all of it in the log, byre itself stays small', async (t) => {
+t.test('prints 1 GB: all of it is in the log, the memory of byre stays small', async (t) => {
   const cwd = folderFor(t)
   const { result } = await runMeasure(['--quiet', '--label', 'big', 'head -c 1000000000 /dev/zero'], cwd)
   t.equal(result.ok, true)
@@ -78,7 +78,7 @@ t.test('prints 1 GB: all of it in the log, byre itself stays small', async (t) =
   )
 })
 
-t.test('a log has a maximum, and what is beyond is counted', async (t) => {
+t.test('a log has a maximum size; output beyond it is counted', async (t) => {
   const { result } = await runMeasure(
     ['--log-max', '1MB', '--quiet', 'head -c 3000000 /dev/zero'],
     folderFor(t),
@@ -88,23 +88,20 @@ t.test('a log has a maximum, and what is beyond is counted', async (t) => {
   t.match(result.runs[0]!.notes.join(), /the log stops at 1000000 bytes/)
 })
 
-t.test(
-  'fills the disk: the run ends by itself, the report is on stdout, what could not be written is said',
-  async (t) => {
-    if (!isRoot) return void t.pass('mounting a small disk needs root')
-    const cwd = folderFor(t)
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', cwd])
-    try {
-      const done = await runMeasure(['--quiet', 'cat /dev/zero > full; echo after; exit 5'], cwd)
-      t.same(done.result.runs[0]!.outcome, { kind: 'exited', code: 5 })
-      t.equal(done.code, 1)
-      t.match(done.result.runs[0]!.notes.join(), /the log is incomplete.*ENOSPC/)
-      t.match(done.stderr, /Cannot write .*result-.*ENOSPC/)
-    } finally {
-      execFileSync('umount', [cwd])
-    }
-  },
-)
+t.test('fills the disk: the run completes, the report is on stdout, lost output is reported', async (t) => {
+  if (!isRoot) return void t.pass('mounting a small disk needs root')
+  const cwd = folderFor(t)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', cwd])
+  try {
+    const done = await runMeasure(['--quiet', 'cat /dev/zero > full; echo after; exit 5'], cwd)
+    t.same(done.result.runs[0]!.outcome, { kind: 'exited', code: 5 })
+    t.equal(done.code, 1)
+    t.match(done.result.runs[0]!.notes.join(), /the log is incomplete.*ENOSPC/)
+    t.match(done.stderr, /Cannot write .*result-.*ENOSPC/)
+  } finally {
+    execFileSync('umount', [cwd])
+  }
+})
 
 t.test('changes its uid: still measured', async (t) => {
   if (!isRoot) return void t.pass('changing the uid needs root')
@@ -127,7 +124,7 @@ t.test('moves itself to another cgroup: named, since its memory is not in the pe
   t.match(stdout, /outside the cgroup, so not in the peak: /)
 })
 
-t.test('traps SIGINT: Ctrl-C reaches it, and the report of what was seen is written', async (t) => {
+t.test('traps SIGINT: Ctrl-C reaches it, and the report is written', async (t) => {
   const cwd = folderFor(t)
   const line = `trap 'echo trapped > said; exit 4' INT; echo up > up; while :; do sleep 0.1; done`
   const byre = startCleanNode([BIN, 'measure', '--quiet', '--label', 'int', line], { cwd })
@@ -141,7 +138,7 @@ t.test('traps SIGINT: Ctrl-C reaches it, and the report of what was seen is writ
   t.ok(existsSync(join(cwd, '.byre/measure/result-int.json')))
 })
 
-t.test('ignores SIGINT: the second Ctrl-C ends its whole tree, and there is a report', async (t) => {
+t.test('ignores SIGINT: the second Ctrl-C kills its whole tree, and the report is written', async (t) => {
   const cwd = folderFor(t)
   const line = `trap '' INT; sleep 600 & echo $! > child; while :; do sleep 600; done`
   const byre = startCleanNode([BIN, 'measure', '--quiet', line], { cwd })
@@ -160,7 +157,7 @@ t.test('ignores SIGINT: the second Ctrl-C ends its whole tree, and there is a re
   t.notOk(isAlive(child))
 })
 
-t.test('byre is killed: the command does not live on, and the next byre removes the cgroup', async (t) => {
+t.test('byre is killed: the command ends too, and the next byre removes the cgroup', async (t) => {
   const cwd = folderFor(t)
   const byre = startCleanNode([BIN, 'measure', '--quiet', 'echo $$ > pid; sleep 600'], { cwd })
   t.teardown(() => byre.kill())

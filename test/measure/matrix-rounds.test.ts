@@ -1,4 +1,4 @@
-// When a variant gets another round, how many it gets at most, and what another round cannot mend.
+// When a variant has another round, the most rounds it can have, and what another round cannot change.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -12,7 +12,7 @@ import { measurementOf, runOf } from './results.ts'
 
 leakGuard(t)
 
-/** Median a tenth below the baseline's 40, and so wide that nothing is shown. */
+/** Median 10 % below the baseline's 40, with too wide a spread for a significant difference. */
 const UNSURE = [36, 36, 36, 60, 60]
 const SURE = [20, 20, 20, 20, 20]
 const matrixOf = (retries?: number) =>
@@ -23,7 +23,7 @@ const round = (values: readonly number[], more = {}): MeasureResult =>
     ...values.map((megabytes, i) => runOf('v', i + 1, megabytes, more)),
   ])
 
-t.test('what looks better and is not shown to be gets another round, three at most', async (t) => {
+t.test('a better median without significance gets another round, at most three', async (t) => {
   const rounds = [round(UNSURE)]
   for (let retry = 1; retry <= 3; retry++) {
     t.same(undecided(matrixOf(), rounds), ['v'], `retry ${retry}`)
@@ -34,7 +34,7 @@ t.test('what looks better and is not shown to be gets another round, three at mo
   t.same(undecided(matrixOf(0), [round(UNSURE)]), [], 'none when none is asked for')
 })
 
-t.test('what is shown better, looks no better, or is worse gets no other round', async (t) => {
+t.test('a significantly better, not better or worse variant gets no further round', async (t) => {
   for (const values of [SURE, [40, 40, 40, 40, 40], [90, 90, 90, 90, 90]])
     t.same(undecided(matrixOf(), [round(values)]), [], values.join())
 })
@@ -44,7 +44,7 @@ t.test('a later round can decide', async (t) => {
   t.match(judgeMatrix(matrixOf(), rounds), [{ decision: 'kept', rounds: 3 }])
 })
 
-t.test('what did not verify in one run of any round is no gain, and gets no other round', async (t) => {
+t.test('a variant that fails to verify in one run is no gain and gets no further round', async (t) => {
   const verify = [{ what: 'dist/main.js', ok: false, found: 'missing' }]
   const rounds = [round(UNSURE), round(SURE, { ok: false, verify })]
   t.match(judgeMatrix(matrixOf(), rounds), [
@@ -53,9 +53,9 @@ t.test('what did not verify in one run of any round is no gain, and gets no othe
   t.same(undecided(matrixOf(), rounds), [])
 })
 
-t.test('the command runs those rounds, and only with what is undecided', async (t) => {
+t.test('the command runs further rounds only with undecided variants', async (t) => {
   const cwd = folderFor(t)
-  // The size goes through the five values run by run: which run gets which does not matter to a median.
+  // The size cycles through the five values; their order does not affect the median.
   const line = `n=$(cat n 2>/dev/null || echo 0); if [ -n "$WIDE" ]; then echo $((n + 1)) > n; set -- ${UNSURE.map((mb) => mb * 1e6).join(' ')}; shift $((n % 5)); else set -- \${SIZE:-40000000}; fi; perl -e 'vec($x, $ARGV[0], 8) = 1; select undef, undef, undef, 0.08' $1`
   writeFileSync(
     join(cwd, 'm.json'),

@@ -13,14 +13,9 @@ const BASE: ProcStat = {
   comm: 'p',
   state: 'S',
   ppid: 0,
-  processGroup: 0,
   session: 1,
   userTicks: 0,
   systemTicks: 0,
-  childrenUserTicks: 0,
-  childrenSystemTicks: 0,
-  minorFaults: 0,
-  majorFaults: 0,
   threads: 1,
   startTicks: 0,
 }
@@ -34,10 +29,10 @@ const stat = (pid: number, ppid: number, more: Partial<ProcStat> = {}): ProcStat
 const table = (...stats: ProcStat[]): Map<number, ProcStat> => new Map(stats.map((s) => [s.pid, s]))
 const pids = (stats: readonly ProcStat[]): number[] => stats.map((s) => s.pid)
 
-t.test('who is in the tree of 10', async (t) => {
+t.test('the members of the tree of 10', async (t) => {
   const plain = table(stat(1, 0), stat(10, 1), stat(12, 10), stat(11, 10), stat(13, 12), stat(20, 1))
   t.same(pids(selectTree(plain, 10)), [10, 12, 11, 13], 'root first, parents before children')
-  t.same(pids(selectTree(plain, 99)), [], 'a root that is not there')
+  t.same(pids(selectTree(plain, 99)), [], 'a root that does not exist')
   const orphan = table(stat(1, 0), stat(10, 1), stat(13, 1), stat(14, 13))
   t.same(pids(selectTree(orphan, 10)), [10], 'an adopted child that was never seen before is lost')
   t.same(
@@ -48,13 +43,13 @@ t.test('who is in the tree of 10', async (t) => {
   t.same(
     pids(selectTree(orphan, 10, { known: [{ pid: 13, startTicks: 131 }] })),
     [10],
-    'its pid used again is not it',
+    'a reused pid is another process',
   )
   const daemon = table(stat(1, 0), stat(30, 1, { session: 10 }), stat(31, 30, { session: 31 }))
   t.same(
     pids(selectTree(daemon, 10, { session: 10 })),
     [30, 31],
-    'the root gone, a double fork found by session',
+    'without the root, a double fork is found by session',
   )
 })
 
@@ -63,7 +58,7 @@ t.test('two pids that name each other as parent do not loop', async (t) => {
   t.same(pids(selectTree(table(stat(5, 5)), 5)), [5])
 })
 
-t.test('the tree is exactly what reaches the root over parents, whatever the links', async () => {
+t.test('the tree is exactly the processes that reach the root over their parents', async () => {
   const links = fc.array(fc.nat({ max: 12 }), { minLength: 13, maxLength: 13 })
   fc.assert(
     fc.property(links, fc.nat({ max: 12 }), (parents, root) => {
@@ -78,7 +73,7 @@ t.test('the tree is exactly what reaches the root over parents, whatever the lin
   )
 })
 
-t.test('a real tree: child, grandchild, and a grandchild whose parent died', async (t) => {
+t.test('a real tree: child, grandchild, and a grandchild whose parent has ended', async (t) => {
   const script = 'sh -c "sh -c \'echo \\$\\$; read x\' <&3 & exit" 3<&0; read y'
   const child = spawn('sh', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
   t.teardown(() => child.stdin!.destroy())

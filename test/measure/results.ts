@@ -1,4 +1,4 @@
-// A measurement as plain data, for tests of what judges and prints it.
+// Measurement results as plain data, for tests of compare and of the reports.
 import type { MeasureResult, RunResult } from '../../src/measure/result.ts'
 
 const SAMPLING = {
@@ -41,7 +41,7 @@ export function runOf(
   }
 }
 
-/** A stage that takes half a second, one process. */
+/** A stage of half a second with one process. */
 export function stageOf(name: string, megabytes: number): RunResult['stages'][number] {
   return {
     name,

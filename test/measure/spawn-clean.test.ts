@@ -25,13 +25,13 @@ t.test('PATH may be replaced', async (t) => {
   t.same(await lines.end(), ['PATH=/nowhere'])
 })
 
-t.test('detached leads a session of its own', async (t) => {
+t.test('a detached child leads a new session', async (t) => {
   const child = spawnClean(['/bin/sh', '-c', 'cut -d" " -f6 /proc/$$/stat'], { detached: true })
   t.equal(await readLines(child.stdout!).next(), String(child.pid))
   await nextEvent(child, 'close')
 })
 
-t.test('a program that is not there ends 127, one that may not be run 126', async (t) => {
+t.test('a missing program exits 127, one without permission 126', async (t) => {
   for (const [program, code] of [
     ['/no/such/program', 127],
     ['/etc/passwd', 126],
@@ -45,7 +45,7 @@ t.test('a program that is not there ends 127, one that may not be run 126', asyn
   }
 })
 
-t.test('what env would take for an option or a variable is refused before anything starts', async (t) => {
+t.test('a program that env would parse as an option or a variable is rejected', async (t) => {
   const rows = [
     [[], {}, /got ''/],
     [['./a=b'], {}, /got '\.\/a=b'/],

@@ -4,7 +4,7 @@ import { cpSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compare } from '../../../build/src/measure/compare.js'
-import { seriesOf } from '../../../build/src/measure/series-figures.js'
+import { seriesOf } from '../../../build/src/measure/series-summary.js'
 
 const SHOP = fileURLToPath(new URL('../fixtures/shop', import.meta.url))
 const MODULES = fileURLToPath(new URL('../../../node_modules', import.meta.url))

@@ -2,7 +2,7 @@
 
 import { formatMegabytes } from '../../base/bytes.ts'
 import type { MeasureEvent } from '../../measure/measure.ts'
-import type { TreeSample } from '../../measure/series.ts'
+import type { TreeSample } from '../../measure/sample-series.ts'
 
 export interface LiveView {
   readonly onEvent: (event: MeasureEvent) => void

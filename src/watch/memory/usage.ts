@@ -5,8 +5,8 @@
 import type { ResolvedHerd } from '../../config/types.ts'
 import { readTreeMemory } from '../../measure/tree-memory.ts'
 import { readCgroupLimit, readCgroupUsage } from '../../procfs/cgroup-memory.ts'
-import { findMemoryPlace } from '../../procfs/memory-controller.ts'
-import type { MemoryPlace } from '../../procfs/memory-controller.ts'
+import { findMemoryCgroup } from '../../procfs/memory-controller.ts'
+import type { CgroupLocation } from '../../procfs/memory-controller.ts'
 import { PROC_ROOT } from '../../procfs/read.ts'
 
 export interface GroupLimits {
@@ -72,8 +72,8 @@ export function openUsage(limits: GroupLimits, root: string = PROC_ROOT): UsageR
 }
 
 /** The unit's cgroup, if it has the limits of the group. */
-function groupCgroup({ highBytes, maxBytes }: GroupLimits, root: string): MemoryPlace | undefined {
-  const own = findMemoryPlace('self', root)
+function groupCgroup({ highBytes, maxBytes }: GroupLimits, root: string): CgroupLocation | undefined {
+  const own = findMemoryCgroup('self', root)
   if (!own.ok) return undefined
   const { folder } = own.value
   const cgroup = { ...own.value, folder: folder.endsWith(LEAF) ? folder.slice(0, -LEAF.length) : folder }
@@ -87,7 +87,7 @@ function isLimit(setBytes: number | undefined, wantedBytes: number | undefined):
   return setBytes <= wantedBytes && wantedBytes - setBytes < PAGE_MAX_BYTES
 }
 
-function cgroupReader(cgroup: MemoryPlace): UsageReader {
+function cgroupReader(cgroup: CgroupLocation): UsageReader {
   let lastHighEvents = 0
   return {
     source: `cgroup-v${cgroup.version}`,

@@ -1,4 +1,4 @@
-// The runs of one series (one lane in one phase) as medians and spread. Pure.
+// Summarises the runs of one series (one lane in one phase) as medians and spread. Pure.
 
 import type { MeasureResult, MetricName, Phase, RunResult } from './result.ts'
 import type { Summary } from './stats.ts'
@@ -11,15 +11,16 @@ export interface StageSummary {
   readonly wallMs: Summary
   readonly cpuMs: Summary
   readonly processes: number
-  /** Runs in which it held the most at the highest moment. */
+  /** Number of runs in which this stage had the largest share of the peak. */
   readonly drives: number
 }
 
 export interface SeriesFigures {
   readonly lane: string
   readonly phase: Phase
-  /** Runs that were started, failed ones among them; figures are of those only that exited 0 and verified. */
+  /** All runs, including failed ones. */
   readonly runs: readonly RunResult[]
+  /** Runs that exited 0 and verified; the figures are of these, or of all runs if there are none. */
   readonly good: readonly RunResult[]
   readonly metrics: Readonly<Partial<Record<MetricName, Summary>>>
   readonly wall?: { readonly meanMs: number; readonly deviationMs: number }
@@ -39,7 +40,7 @@ export function seriesOf(result: MeasureResult): SeriesFigures[] {
 
 function figuresOf(lane: string, phase: Phase, runs: readonly RunResult[]): SeriesFigures {
   const good = runs.filter((run) => run.ok)
-  // A series without one good run still shows what was seen.
+  // A series without a good run shows the figures of the failed ones.
   const used = good.length > 0 ? good : runs
   const metrics: Partial<Record<MetricName, Summary>> = {}
   const names = new Set(used.flatMap((run) => Object.keys(run.metrics) as MetricName[]))

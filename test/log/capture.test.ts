@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { createCapture, createLineRate, createLineSplitter } from '../../src/log/lines.ts'
-import { isUnfolded } from '../../src/log/unfolded.ts'
+import { createCapture, createLineRate, createLineSplitter } from '../../src/log/capture.ts'
+import { isUnfolded } from '../../src/log/fold.ts'
 import type { Logger } from '../../src/log/logger.ts'
 import { fakeClock } from '../helpers/fake-clock.ts'
 
@@ -13,13 +13,13 @@ function split(chunks: readonly (Uint8Array | string)[], maxBytes?: number): [st
   return lines
 }
 
-/** `bytes` cut at the given places. */
+/** `bytes` split at the given offsets. */
 function chunksOf(bytes: Buffer, cuts: readonly number[]): Buffer[] {
   const at = [0, ...cuts.map((c) => c % (bytes.length + 1)).toSorted((a, b) => a - b), bytes.length]
   return at.slice(1).map((end, i) => bytes.subarray(at[i], end))
 }
 
-t.test('lines come out whole, without line ends, the last one without a newline too', async (t) => {
+t.test('lines are whole and without line ends, also a last one without a newline', async (t) => {
   t.same(split(['a\nb\r\n\nc']), [
     ['a', 0],
     ['b', 0],
@@ -33,7 +33,7 @@ t.test('lines come out whole, without line ends, the last one without a newline 
   t.same(split([`${full}\r`, '\n'], 64), [[full, 0]], 'a line end does not count for the bound')
 })
 
-t.test('lines do not depend on where the chunks end, also inside a character', async () => {
+t.test('lines do not depend on chunk boundaries, even inside a character', async () => {
   const text = fc.array(fc.constantFrom('a', 'ü', '日', '😀', '\n', '\r', '\r\n'), {
     maxLength: 60,
     size: 'max',
@@ -54,7 +54,7 @@ t.test('lines do not depend on where the chunks end, also inside a character', a
   )
 })
 
-t.test('no line is longer than the bound, and the cut bytes are counted to the byte', async () => {
+t.test('no line exceeds the limit, and the number of cut bytes is exact', async () => {
   const text = fc.array(fc.constantFrom('a', 'ü', '日', '😀', '\r'), { maxLength: 200, size: 'max' })
   fc.assert(
     fc.property(text, fc.integer({ min: 64, max: 200 }), fc.array(fc.nat()), (parts, maxBytes, cuts) => {
@@ -74,7 +74,7 @@ t.test('no line is longer than the bound, and the cut bytes are counted to the b
   )
 })
 
-t.test('bytes that are not UTF-8 never throw and never exceed the bound', async () => {
+t.test('invalid UTF-8 never throws and never exceeds the limit', async () => {
   fc.assert(
     fc.property(
       fc.array(fc.uint8Array({ maxLength: 90, size: 'max' }), { maxLength: 8, size: 'max' }),
@@ -84,7 +84,7 @@ t.test('bytes that are not UTF-8 never throw and never exceed the bound', async 
   )
 })
 
-t.test('a line without end is held up to the bound only, however long it gets', async (t) => {
+t.test('a line without end is buffered up to the limit, for any length', async (t) => {
   const lines: [string, number][] = []
   const splitter = createLineSplitter((text, cut) => lines.push([text, cut]))
   const chunk = Buffer.alloc(1 << 20, 120)
@@ -96,7 +96,7 @@ t.test('a line without end is held up to the bound only, however long it gets', 
   t.same(lines[1], ['next', 0])
 })
 
-t.test('a million empty lines take seconds at most: splitting is linear', async (t) => {
+t.test('a million empty lines take at most seconds: splitting is linear', async (t) => {
   let count = 0
   const splitter = createLineSplitter(() => count++)
   const chunk = Buffer.from('\n'.repeat(65_536))
@@ -106,7 +106,7 @@ t.test('a million empty lines take seconds at most: splitting is linear', async 
   t.ok(performance.now() - startedAt < 5000)
 })
 
-t.test('the rate passes a burst, then its lines per second', async (t) => {
+t.test('the rate admits a burst, then its lines per second', async (t) => {
   const rate = createLineRate({ linesPerSecond: 100, burst: 200 })
   const passed = (fromMs: number, n: number): number =>
     Array.from({ length: n }, () => rate(fromMs)).filter(Boolean).length
@@ -116,7 +116,7 @@ t.test('the rate passes a burst, then its lines per second', async (t) => {
   t.equal(passed(99_000, 10), 0, 'a clock that steps back earns nothing')
 })
 
-/** A logger that keeps what it is given. */
+/** A logger that records its calls. */
 function keeper(): { log: Logger; lines: [string, object, string | undefined][] } {
   const lines: [string, object, string | undefined][] = []
   const method =
@@ -130,31 +130,34 @@ function keeper(): { log: Logger; lines: [string, object, string | undefined][] 
   return { log: log as unknown as Logger, lines }
 }
 
-t.test('captured output: stdout is info, stderr warn, console its own level; never folded', async (t) => {
-  const { log, lines } = keeper()
-  const capture = createCapture(log, { clock: fakeClock(), maxLineBytes: 64 })
-  capture.stdout.write('out\nha')
-  capture.stderr.write('err\n')
-  capture.stdout.write('lf\n')
-  capture.console('error', 'one\ntwo')
-  capture.stdout.write('x'.repeat(100))
-  capture.end()
-  t.same(
-    lines.map(([level, fields, message]) => [level, { ...fields }, message]),
-    [
-      ['info', { stream: 'stdout' }, 'out'],
-      ['warn', { stream: 'stderr' }, 'err'],
-      ['info', { stream: 'stdout' }, 'half'],
-      ['error', { stream: 'console' }, 'one'],
-      ['error', { stream: 'console' }, 'two'],
-      ['info', { stream: 'stdout', cutBytes: 67 }, `${'x'.repeat(33)}…[cut 67 bytes]`],
-    ],
-  )
-  t.ok(lines.every(([, fields]) => isUnfolded(fields)))
-  t.same(capture.counts, { lines: 6, heldBack: 0, cutBytes: 67 })
-})
+t.test(
+  'captured output: stdout is info, stderr warn, console the level of the call; never folded',
+  async (t) => {
+    const { log, lines } = keeper()
+    const capture = createCapture(log, { clock: fakeClock(), maxLineBytes: 64 })
+    capture.stdout.write('out\nha')
+    capture.stderr.write('err\n')
+    capture.stdout.write('lf\n')
+    capture.console('error', 'one\ntwo')
+    capture.stdout.write('x'.repeat(100))
+    capture.end()
+    t.same(
+      lines.map(([level, fields, message]) => [level, { ...fields }, message]),
+      [
+        ['info', { stream: 'stdout' }, 'out'],
+        ['warn', { stream: 'stderr' }, 'err'],
+        ['info', { stream: 'stdout' }, 'half'],
+        ['error', { stream: 'console' }, 'one'],
+        ['error', { stream: 'console' }, 'two'],
+        ['info', { stream: 'stdout', cutBytes: 67 }, `${'x'.repeat(33)}…[cut 67 bytes]`],
+      ],
+    )
+    t.ok(lines.every(([, fields]) => isUnfolded(fields)))
+    t.same(capture.counts, { lines: 6, heldBack: 0, cutBytes: 67 })
+  },
+)
 
-t.test('output above the rate is counted and told in one line, after a second at the latest', async (t) => {
+t.test('output above the rate is counted and reported in one line within a second', async (t) => {
   const { log, lines } = keeper()
   const clock = fakeClock()
   const capture = createCapture(log, { clock, linesPerSecond: 10, burst: 5 })
@@ -173,7 +176,7 @@ t.test('output above the rate is counted and told in one line, after a second at
   t.match(lines.at(-1), ['warn', { heldBack: 7 }])
   t.equal(capture.counts.lines, 20)
   capture.end()
-  t.equal(lines.filter(([, fields]) => 'heldBack' in fields).length, 2, 'ending twice tells nothing twice')
+  t.equal(lines.filter(([, fields]) => 'heldBack' in fields).length, 2, 'a second end reports nothing')
 })
 
 t.test('counts add up: written + held back = input', async () => {
@@ -189,12 +192,12 @@ t.test('counts add up: written + held back = input', async () => {
         input += n
       }
       capture.end()
-      const told = lines.reduce(
+      const reported = lines.reduce(
         (sum, [, fields]) => sum + ((fields as { heldBack?: number }).heldBack ?? 0),
         0,
       )
       const written = lines.filter(([, , message]) => message === 'z').length
-      return written + told === input && capture.counts.heldBack === told && clock.armed === 0
+      return written + reported === input && capture.counts.heldBack === reported && clock.armed === 0
     }),
     { numRuns: 300 },
   )

@@ -1,29 +1,30 @@
-// What a run's samples come to: peaks, stages, the snapshot at the highest moment, a timeline of bounded length. Pure;
-// samples go in one by one and are not kept.
+// Aggregates the samples of a run: peaks, stages, the snapshot at the peak, and a timeline of bounded length. Pure; samples
+// are added one by one and not retained.
 
 import { median } from './stats.ts'
+import { sumMemory } from './tree-memory.ts'
 import type { PeakSplit, ProcessAtPeak, StageFigures, Timeline } from './result.ts'
 
 /** One process of a sample. */
 export interface SampledProcess extends ProcessAtPeak {
   /** User and system time so far. */
   readonly cpuMs: number
-  /** With the pid it names one process for good. */
+  /** Identifies the process together with its pid, since pids are reused. */
   readonly startTicks: number
 }
 
 export interface TreeSample {
-  /** Since the command was started. */
+  /** Time since the start of the command. */
   readonly atMs: number
   readonly currentBytes?: number
   readonly processes: readonly SampledProcess[]
-  /** The most by which its PSS may be off (torn.ts). @default 0 */
+  /** Upper bound of the error of its PSS (torn-reads.ts). @default 0 */
   readonly uncertainBytes?: number
 }
 
 export interface SeriesResult {
   readonly pssBytes?: number
-  /** The most by which pssBytes may be off. */
+  /** Upper bound of the error of pssBytes. */
   readonly pssUncertainBytes?: number
   readonly ussBytes?: number
   readonly rssBytes?: number
@@ -37,13 +38,7 @@ export interface SeriesResult {
   readonly timeline: Timeline
 }
 
-export interface SampleSeries {
-  add(sample: TreeSample): void
-  /** `endMs`: when the command ended, so that the last sample's stages last until then. */
-  finish(endMs: number): SeriesResult
-}
-
-/** Rows of a timeline; beyond, pairs of rows become one, the higher of the two. */
+/** Most rows of a timeline. Beyond that, of each pair of rows only the higher one is kept. */
 export const TIMELINE_LIMIT = 1000
 const ROW_PROCESSES = 8
 const TOP_PROCESSES = 10
@@ -56,14 +51,15 @@ interface Row {
   readonly processes: ReadonlyMap<string, number>
 }
 
-/** Of two readings the one counts that certainly held more: a torn one may read far too much. */
-interface Certain {
+/** A sum and the upper bound of its error. The peak is the reading with the highest lower bound, since a torn one may be far too
+ *  high. */
+interface Estimate {
   readonly bytes: number
   readonly uncertainBytes: number
 }
 
 interface StageTotals {
-  peakPss: Certain
+  peakPss: Estimate
   peakAnon: number
   atPeak: number
   wallMs: number
@@ -71,39 +67,35 @@ interface StageTotals {
   processes: number
 }
 
-const NOTHING_SEEN: Certain = { bytes: 0, uncertainBytes: Number.POSITIVE_INFINITY }
+const NO_READING: Estimate = { bytes: 0, uncertainBytes: Number.POSITIVE_INFINITY }
 
-export function createSeries(): SampleSeries {
-  return new Series()
-}
-
-class Series implements SampleSeries {
+export class SampleSeries {
   #rows: Row[] = []
   readonly #stages = new Map<string, StageTotals>()
   readonly #intervals: number[] = []
-  /** CPU time by process of the sample before. */
+  /** CPU time by process in the previous sample. */
   #cpu = new Map<string, number>()
-  #live = new Set<string>()
+  #currentStages = new Set<string>()
   #lastMs = 0
   #samples = 0
-  #highest: { pss: Certain; processes: readonly SampledProcess[] } | undefined
-  #uss = NOTHING_SEEN
+  #highest: { pss: Estimate; processes: readonly SampledProcess[] } | undefined
+  #uss = NO_READING
   #peaks = { rssBytes: 0, anonBytes: 0 }
   #mostProcesses = 0
 
   add(sample: TreeSample): void {
-    const total = sumOf(sample.processes)
-    const certain = (bytes: number): Certain => ({ bytes, uncertainBytes: sample.uncertainBytes ?? 0 })
-    this.#pass(sample.atMs)
+    const total = sumMemory(sample.processes)
+    const estimate = (bytes: number): Estimate => ({ bytes, uncertainBytes: sample.uncertainBytes ?? 0 })
+    this.#addElapsed(sample.atMs)
     this.#samples++
     for (const key of ['rssBytes', 'anonBytes'] as const)
       this.#peaks[key] = Math.max(this.#peaks[key], total[key])
-    this.#uss = higher(this.#uss, certain(total.ussBytes))
+    this.#uss = higher(this.#uss, estimate(total.ussBytes))
     this.#mostProcesses = Math.max(this.#mostProcesses, sample.processes.length)
-    const pss = certain(total.pssBytes)
+    const pss = estimate(total.pssBytes)
     const isHighest = this.#highest === undefined || higher(this.#highest.pss, pss) === pss
     if (isHighest) this.#highest = { pss, processes: sample.processes }
-    const byStage = this.#addStages(sample.processes, certain)
+    const byStage = this.#addStages(sample.processes, estimate)
     if (isHighest) for (const [name, stage] of this.#stages) stage.atPeak = byStage.get(name) ?? 0
     this.#rows.push({
       atMs: Math.round(sample.atMs),
@@ -115,8 +107,9 @@ class Series implements SampleSeries {
     if (this.#rows.length > TIMELINE_LIMIT) this.#rows = halve(this.#rows)
   }
 
+  /** `endMs` is when the command ended; the stages of the last sample last until then. */
   finish(endMs: number): SeriesResult {
-    this.#pass(endMs)
+    this.#addElapsed(endMs)
     const stages = [...this.#stages].map(([name, s]) => ({
       name,
       peakPssBytes: s.peakPss.bytes,
@@ -154,17 +147,20 @@ class Series implements SampleSeries {
     }
   }
 
-  /** Time passes: it belongs to the stages the sample before saw. */
-  #pass(atMs: number): void {
+  /** Adds the elapsed time to the stages of the previous sample. */
+  #addElapsed(atMs: number): void {
     if (this.#samples > 0) {
       const passed = Math.max(0, atMs - this.#lastMs)
-      for (const name of this.#live) this.#stages.get(name)!.wallMs += passed
+      for (const name of this.#currentStages) this.#stages.get(name)!.wallMs += passed
       if (this.#intervals.length < TIMELINE_LIMIT) this.#intervals.push(passed)
     }
     this.#lastMs = atMs
   }
 
-  #addStages(processes: readonly SampledProcess[], certain: (bytes: number) => Certain): Map<string, number> {
+  #addStages(
+    processes: readonly SampledProcess[],
+    estimate: (bytes: number) => Estimate,
+  ): Map<string, number> {
     const pss = new Map<string, number>()
     const anon = new Map<string, number>()
     const count = new Map<string, number>()
@@ -173,7 +169,7 @@ class Series implements SampleSeries {
       const { stage } = process
       let totals = this.#stages.get(stage)
       if (totals === undefined) {
-        totals = { peakPss: NOTHING_SEEN, peakAnon: 0, atPeak: 0, wallMs: 0, cpuMs: 0, processes: 0 }
+        totals = { peakPss: NO_READING, peakAnon: 0, atPeak: 0, wallMs: 0, cpuMs: 0, processes: 0 }
         this.#stages.set(stage, totals)
       }
       pss.set(stage, (pss.get(stage) ?? 0) + process.pssBytes)
@@ -185,30 +181,18 @@ class Series implements SampleSeries {
     }
     for (const [name, bytes] of pss) {
       const totals = this.#stages.get(name)!
-      totals.peakPss = higher(totals.peakPss, certain(bytes))
+      totals.peakPss = higher(totals.peakPss, estimate(bytes))
       totals.peakAnon = Math.max(totals.peakAnon, anon.get(name)!)
       totals.processes = Math.max(totals.processes, count.get(name)!)
     }
     this.#cpu = cpu
-    this.#live = new Set(pss.keys())
+    this.#currentStages = new Set(pss.keys())
     return pss
   }
 }
 
-function higher(kept: Certain, seen: Certain): Certain {
+function higher(kept: Estimate, seen: Estimate): Estimate {
   return seen.bytes - seen.uncertainBytes > kept.bytes - kept.uncertainBytes ? seen : kept
-}
-
-function sumOf(processes: readonly SampledProcess[]): {
-  pssBytes: number
-  ussBytes: number
-  rssBytes: number
-  anonBytes: number
-} {
-  const total = { pssBytes: 0, ussBytes: 0, rssBytes: 0, anonBytes: 0 }
-  for (const one of processes)
-    for (const key of ['pssBytes', 'ussBytes', 'rssBytes', 'anonBytes'] as const) total[key] += one[key]
-  return total
 }
 
 function largest(processes: readonly SampledProcess[]): Map<string, number> {
@@ -229,7 +213,7 @@ function heightOf(row: Row): number {
   return row.currentBytes ?? row.pssBytes
 }
 
-/** Series of the twelve largest processes; what is not in one of them is in 'others', so that the sum is the whole. */
+/** Series of the twelve largest processes; 'others' is the rest, so that their sum is the total. */
 function toTimeline(rows: readonly Row[]): Timeline {
   const heights = new Map<string, number>()
   const stageNames = new Set<string>()
@@ -258,7 +242,7 @@ function toTimeline(rows: readonly Row[]): Timeline {
   }
 }
 
-/** Keeps the split of the highest reading of a cgroup. */
+/** The split of the higher of two readings of a cgroup. */
 export function highestSplit(kept: PeakSplit | undefined, seen: PeakSplit): PeakSplit {
   return kept === undefined || seen.currentBytes > kept.currentBytes ? seen : kept
 }

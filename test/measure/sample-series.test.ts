@@ -1,6 +1,6 @@
 import t from 'tap'
-import { createSeries, TIMELINE_LIMIT } from '../../src/measure/series.ts'
-import type { SampledProcess } from '../../src/measure/series.ts'
+import { SampleSeries, TIMELINE_LIMIT } from '../../src/measure/sample-series.ts'
+import type { SampledProcess } from '../../src/measure/sample-series.ts'
 
 const p = (pid: number, stage: string, megabytes: number, cpuMs = 0): SampledProcess => ({
   pid,
@@ -16,9 +16,9 @@ const p = (pid: number, stage: string, megabytes: number, cpuMs = 0): SampledPro
 })
 
 t.test(
-  'the stage that holds the most at the highest moment drives the peak, not the one with the highest peak of its own',
+  'the stage with the largest share of the peak drives it, not the stage with the highest own peak',
   async (t) => {
-    const series = createSeries()
+    const series = new SampleSeries()
     series.add({ atMs: 0, processes: [p(1, 'a', 100)] })
     series.add({ atMs: 100, processes: [p(1, 'a', 60), p(2, 'b', 90)] })
     series.add({ atMs: 200, processes: [p(2, 'b', 10)] })
@@ -36,16 +36,16 @@ t.test(
   },
 )
 
-t.test('CPU counts once a process, and from zero when its pid is used again', async (t) => {
-  const series = createSeries()
+t.test('CPU time counts once per process, and from zero for a reused pid', async (t) => {
+  const series = new SampleSeries()
   series.add({ atMs: 0, processes: [p(1, 'a', 1, 10)] })
   series.add({ atMs: 100, processes: [p(1, 'a', 1, 30)] })
   series.add({ atMs: 200, processes: [{ ...p(1, 'a', 1, 5), startTicks: 99 }] })
   t.equal(series.finish(300).stages[0]!.cpuMs, 35)
 })
 
-t.test('a timeline stays bounded and keeps the highest moment', async (t) => {
-  const series = createSeries()
+t.test('a timeline stays bounded and keeps the peak', async (t) => {
+  const series = new SampleSeries()
   for (let i = 0; i < TIMELINE_LIMIT * 5; i++)
     series.add({ atMs: i * 10, processes: [p(1, 'a', i === 1234 ? 999 : 5)] })
   const { timeline } = series.finish(1e6)
@@ -55,7 +55,7 @@ t.test('a timeline stays bounded and keeps the highest moment', async (t) => {
 })
 
 t.test('the parts of a timeline add up, by stage and by process', async (t) => {
-  const series = createSeries()
+  const series = new SampleSeries()
   const many = Array.from({ length: 30 }, (_, i) => p(i + 1, i % 2 === 0 ? 'a' : 'b', i + 1))
   series.add({ atMs: 0, processes: many })
   const { stages, processes } = series.finish(1).timeline
@@ -65,30 +65,29 @@ t.test('the parts of a timeline add up, by stage and by process', async (t) => {
   t.equal(sum(processes), 465e6)
 })
 
-t.test('nothing sampled is nothing claimed', async (t) => {
-  const result = createSeries().finish(5)
+t.test('without samples there are no figures', async (t) => {
+  const result = new SampleSeries().finish(5)
   t.equal(result.pssBytes, undefined)
   t.same(result.stages, [])
 })
 
-t.test('a reading that was torn does not outdo one that certainly held more', async (t) => {
-  const series = createSeries()
+t.test('a torn reading does not replace one with a higher lower bound', async (t) => {
+  const series = new SampleSeries()
   series.add({ atMs: 0, processes: [p(1, 'a', 500)] })
   series.add({ atMs: 100, processes: [p(1, 'a', 400), p(2, 'b', 350)], uncertainBytes: 300e6 })
   const whole = series.finish(200)
   t.match(whole, { pssBytes: 500e6, ussBytes: 500e6, pssUncertainBytes: 0, drivingStage: 'a' })
   t.equal(whole.stages[0]!.peakPssBytes, 500e6)
   series.add({ atMs: 200, processes: [p(1, 'a', 900)], uncertainBytes: 50e6 })
-  t.match(
-    series.finish(300),
-    { pssBytes: 900e6, pssUncertainBytes: 50e6 },
-    'but what it certainly held counts',
-  )
+  t.match(series.finish(300), { pssBytes: 900e6, pssUncertainBytes: 50e6 }, 'but its lower bound counts')
 })
 
-t.test('when every reading was torn the least uncertain is told, with how uncertain it is', async (t) => {
-  const series = createSeries()
-  series.add({ atMs: 0, processes: [p(1, 'a', 700)], uncertainBytes: 900e6 })
-  series.add({ atMs: 100, processes: [p(1, 'a', 450)], uncertainBytes: 100e6 })
-  t.match(series.finish(200), { pssBytes: 450e6, pssUncertainBytes: 100e6 })
-})
+t.test(
+  'when every reading is torn, the one with the highest lower bound counts, with its error',
+  async (t) => {
+    const series = new SampleSeries()
+    series.add({ atMs: 0, processes: [p(1, 'a', 700)], uncertainBytes: 900e6 })
+    series.add({ atMs: 100, processes: [p(1, 'a', 450)], uncertainBytes: 100e6 })
+    t.match(series.finish(200), { pssBytes: 450e6, pssUncertainBytes: 100e6 })
+  },
+)

@@ -1,13 +1,13 @@
-// Stage markers in a stream of output: `::byre-stage build::`, on a line or in the middle of one. `::byre-stage ::` ends
-// the stage. Chunks end anywhere, so the tail that may be the beginning of a marker is kept, never more.
+// Finds stage markers in a stream of output: `::byre-stage build::`, anywhere in a line; `::byre-stage ::` ends the stage. A
+// marker may be split between two chunks, so the end of a chunk that may start a marker is kept.
 
 const OPENING = Buffer.from('::byre-stage ')
-const LONGEST_NAME = 64
-const LONGEST = OPENING.length + LONGEST_NAME * 4 + 2
+const MAX_NAME_LENGTH = 64
+const MAX_MARKER_BYTES = OPENING.length + MAX_NAME_LENGTH * 4 + 2
 const MARKER = /::byre-stage ([^:\r\n]{0,64})::/g
 
 export interface MarkerScanner {
-  /** The stages announced in `chunk` (and what was kept of the one before), in order; '' ends a stage. */
+  /** The stages announced in `chunk`, in order, including a marker that started in the previous chunk; '' ends a stage. */
   scan(chunk: Buffer): string[]
 }
 
@@ -31,7 +31,9 @@ export function createMarkerScanner(): MarkerScanner {
       const rest = text.slice(end)
       const open = rest.lastIndexOf('::byre-stage ')
       const keep =
-        open >= 0 && rest.length - open < LONGEST ? rest.slice(open) : rest.slice(-OPENING.length + 1)
+        open >= 0 && rest.length - open < MAX_MARKER_BYTES
+          ? rest.slice(open)
+          : rest.slice(-OPENING.length + 1)
       tail = Buffer.from(keep, 'latin1')
       return names
     },

@@ -1,32 +1,32 @@
-// What a worker writes to its console, stdout or stderr becomes log lines: chunks in, whole lines out. Bounded three
-// times: bytes per line, bytes held back, lines per second.
+// Turns the output of a worker (console, stdout, stderr) into log lines. Three limits apply: bytes per line, bytes of an
+// unfinished line, and lines per second.
 
 import { systemClock } from '../base/clock.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger, LogLevel } from './logger.ts'
-import { unfolded } from './unfolded.ts'
+import { unfolded } from './fold.ts'
 
-/** Longest line passed on, bytes of UTF-8, marker included. */
+/** Longest captured line, bytes of UTF-8, including the truncation marker. */
 const MAX_CAPTURED_LINE_BYTES = 8192
 
 export interface LineSplitter {
-  /** Takes any part of the stream; a character of UTF-8 may be torn between two chunks. */
+  /** Accepts chunks of any size; a UTF-8 character may be split between two chunks. */
   write(chunk: Uint8Array | string): void
-  /** The last line needs no newline. Write again afterwards to begin anew. */
+  /** Delivers the last line if it has no newline. A later write starts a new stream. */
   end(): void
 }
 
-/** Asked before a line is put together: a flood costs no more than counting its line ends. */
+/** Decides before a line is assembled, so that a flood of output costs no more than counting its newlines. */
 export interface LineGate {
   admits(): boolean
-  /** So many lines ended in one chunk after the first one that was not admitted, that one included. */
+  /** Called with the number of lines in a chunk from the first one that was not admitted. */
   refused(count: number): void
 }
 
 /**
- * Calls `onLine` for each line, without its line end ('\n' or '\r\n'), at most `maxBytes` long (at least 64). A longer one is cut
- * at a character and ends in a marker that tells how much is missing; `cutBytes` tells it too (0: whole). Holds at most
- * `maxBytes` of an unfinished line. Bytes that are not UTF-8 become U+FFFD.
+ * Calls `onLine` for each line, without its line end ('\n' or '\r\n'). A line longer than `maxBytes` (at least 64) is
+ * truncated at a character boundary and ends in a marker with the number of missing bytes, which is also `cutBytes` (0 for
+ * a whole line). Buffers at most `maxBytes` of an unfinished line. Invalid UTF-8 becomes U+FFFD.
  */
 export function createLineSplitter(
   onLine: (text: string, cutBytes: number) => void,
@@ -38,13 +38,13 @@ export function createLineSplitter(
   let skippedBytes = 0
 
   const keep = (part: Uint8Array): void => {
-    const room = maxBytes + 1 - heldBytes // one more than fits, so that '\r' at the limit can be told from a longer line
+    const room = maxBytes + 1 - heldBytes // one more byte, to distinguish a '\r' at the limit from a longer line
     const taken = part.length > room ? part.subarray(0, room) : part
     skippedBytes += part.length - taken.length
     if (taken.length === 0) return
-    held.push(taken.slice()) // a copy: a slice would pin the whole chunk
+    held.push(taken.slice()) // a copy: a subarray would keep the whole chunk alive
     heldBytes += taken.length
-    if (held.length >= 64) held = [Buffer.concat(held)] // many tiny chunks: one buffer again
+    if (held.length >= 64) held = [Buffer.concat(held)] // merge many small chunks
   }
   const forget = (): void => {
     held = []
@@ -83,7 +83,7 @@ export function createLineSplitter(
   }
 }
 
-/** How many line ends there are, and where what follows the last one begins. */
+/** The number of newlines, and the offset after the last one. */
 function lineEnds(bytes: Uint8Array): { readonly count: number; readonly after: number } {
   let count = 0
   let after = 0
@@ -102,13 +102,13 @@ function deliver(
   onLine: (text: string, cutBytes: number) => void,
 ): void {
   const line = skippedBytes === 0 && bytes.at(-1) === 13 ? bytes.subarray(0, -1) : bytes
-  // not UTF-8: each bad byte grows to the three bytes of U+FFFD, so the text is measured, not the input
+  // Each invalid byte becomes the three bytes of U+FFFD, so the length of the text counts, not that of the input.
   const text = line.toString('utf8')
   const textBytes = Buffer.byteLength(text)
   if (skippedBytes === 0 && textBytes <= maxBytes) return onLine(text, 0)
   const encoded = Buffer.from(text)
   const end = characterStart(encoded, maxBytes - MARKER_BYTES)
-  // of valid text the input is counted; of other bytes, whose text is longer than they, the text
+  // Valid UTF-8: missing bytes of the input. Invalid UTF-8: missing bytes of the longer text.
   const same = encoded.subarray(0, end).equals(line.subarray(0, end))
   const cutBytes = (same ? line.length : encoded.length) - end + skippedBytes
   onLine(`${encoded.toString('utf8', 0, end)}…[cut ${cutBytes} bytes]`, cutBytes)
@@ -117,7 +117,7 @@ function deliver(
 /** '…[cut ' + 16 digits (2^53-1) + ' bytes]' */
 const MARKER_BYTES = 8 + 16 + 7
 
-/** The last start of a character at or before `at`: bytes 10xxxxxx continue one (RFC 3629). */
+/** Offset of the last character that starts at or before `at`; bytes 10xxxxxx are continuation bytes (RFC 3629). */
 function characterStart(bytes: Uint8Array, at: number): number {
   let start = at
   while (start > 0 && (bytes[start]! & 0xc0) === 0x80) start--
@@ -129,13 +129,13 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 export interface RateOptions {
-  /** Lines per second in the long run. @default 100 */
+  /** Sustained rate, lines per second. @default 100 */
   readonly linesPerSecond?: number
-  /** Lines at once after a pause. @default 200 */
+  /** Capacity of the token bucket, lines. @default 200 */
   readonly burst?: number
 }
 
-/** A token bucket with fed time: true while lines may pass at `nowMs` (monotonic). */
+/** A token bucket: true when a line may pass at `nowMs` (monotonic). */
 export function createLineRate(options: RateOptions = {}): (nowMs: number) => boolean {
   const { linesPerSecond = 100, burst = 200 } = options
   let tokens = burst
@@ -160,34 +160,34 @@ export interface Capture {
   readonly stdout: LineSplitter
   /** The worker's stderr: level warn, field `stream: 'stderr'`. */
   readonly stderr: LineSplitter
-  /** One call of `console.*`: `text` may have many lines; field `stream: 'console'`. */
+  /** One call of `console.*`; `text` may contain several lines. Field `stream: 'console'`. */
   console(level: LogLevel, text: string): void
-  /** Ends both streams and tells what the rate held back. Idempotent. */
+  /** Ends both streams and reports the lines that the rate limit held back. Idempotent. */
   end(): void
-  /** Since creation. */
+  /** Totals since creation. */
   readonly counts: { readonly lines: number; readonly heldBack: number; readonly cutBytes: number }
 }
 
-/** Time after which held-back lines are told at the latest, ms. */
-const TELL_AFTER_MS = 1000
+/** Held-back lines are reported after at most this time, ms. */
+const REPORT_AFTER_MS = 1000
 
 /**
- * Turns the output of one worker into lines of `log`. One rate holds for all its streams; lines above it are counted
- * and told in one line, at the next line that passes or after a second. Captured lines are not folded by kind.
+ * Turns the output of one worker into lines of `log`. All its streams share one rate limit. Lines above it are counted and
+ * reported in one line before the next line that passes, or after a second. Captured lines are not folded.
  */
 export function createCapture(log: Logger, options: CaptureOptions = {}): Capture {
   const clock = options.clock ?? systemClock
   const rate = createLineRate(options)
   const counts = { lines: 0, heldBack: 0, cutBytes: 0 }
-  let untold = 0
+  let unreported = 0
   let timer: Timer | undefined
 
-  const tell = (): void => {
+  const report = (): void => {
     timer?.cancel()
     timer = undefined
-    if (untold === 0) return
-    const heldBack = untold
-    untold = 0
+    if (unreported === 0) return
+    const heldBack = unreported
+    unreported = 0
     log.warn(
       unfolded({ event: 'output-held-back', heldBack }),
       `… ${heldBack} more lines of output, not shown: more than ${options.linesPerSecond ?? 100} lines/s`,
@@ -196,7 +196,7 @@ export function createCapture(log: Logger, options: CaptureOptions = {}): Captur
   const line = (level: LogLevel, stream: string, text: string, cutBytes: number): void => {
     counts.lines++
     counts.cutBytes += cutBytes
-    tell()
+    report()
     log[level](unfolded(cutBytes > 0 ? { stream, cutBytes } : { stream }), text)
   }
   const gate: LineGate = {
@@ -204,8 +204,8 @@ export function createCapture(log: Logger, options: CaptureOptions = {}): Captur
     refused(count) {
       counts.lines += count
       counts.heldBack += count
-      untold += count
-      timer ??= clock.setTimer(TELL_AFTER_MS, tell, { unref: true })
+      unreported += count
+      timer ??= clock.setTimer(REPORT_AFTER_MS, report, { unref: true })
     },
   }
   const splitter = (level: LogLevel, stream: string): LineSplitter =>
@@ -224,7 +224,7 @@ export function createCapture(log: Logger, options: CaptureOptions = {}): Captur
     end() {
       stdout.end()
       stderr.end()
-      tell()
+      report()
     },
     counts,
   }

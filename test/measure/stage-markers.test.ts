@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { createMarkerScanner } from '../../src/measure/markers.ts'
+import { createMarkerScanner } from '../../src/measure/stage-markers.ts'
 
 const scan = (chunks: readonly string[]): string[] => {
   const scanner = createMarkerScanner()
@@ -8,7 +8,7 @@ const scan = (chunks: readonly string[]): string[] => {
 }
 
 t.test(
-  'markers on lines of their own, in lines, several at once, and the one that ends a stage',
+  'markers on separate lines, inside lines, several at once, and the marker that ends a stage',
   async (t) => {
     t.same(scan(['::byre-stage build::\n']), ['build'])
     t.same(scan(['x ::byre-stage a:: y ::byre-stage b::z']), ['a', 'b'])
@@ -17,13 +17,13 @@ t.test(
   },
 )
 
-t.test('what is no marker', async (t) => {
+t.test('texts that are not markers', async (t) => {
   t.same(scan([`::byre-stage ${'x'.repeat(65)}::`]), [], 'a name of more than 64 bytes')
   t.same(scan(['::byre-stage a\nb::']), [], 'a name over two lines')
   t.same(scan(['::byre-stage a']), [], 'without an end')
 })
 
-t.test('however the stream is cut, the markers are the same', async () => {
+t.test('the markers do not depend on chunk boundaries', async () => {
   const text = 'noise ::byre-stage a::::byre-stage b:: ::byre-stage  c d ::\n::byre-stage\n::byre-stage ::x'
   fc.assert(
     fc.property(fc.array(fc.nat(text.length), { maxLength: 12 }), (cuts) => {

@@ -1,14 +1,14 @@
 import t from 'tap'
-import { uncertainBytes } from '../../src/measure/torn.ts'
+import { uncertainBytes } from '../../src/measure/torn-reads.ts'
 
 const p = (pid: number, sharedBytes = 0, startTicks = 1) => ({ pid, startTicks, sharedBytes })
 const nobody = (): undefined => undefined
 
-t.test('nobody came or went: the sum is of one moment', async (t) => {
+t.test('without a process that starts or ends the error is 0', async (t) => {
   t.equal(uncertainBytes([p(1), p(2)], [p(2), p(1)], [p(1, 50), p(2, 50)], nobody), 0)
 })
 
-t.test('who came counts with what it shares, who went with what it shared', async (t) => {
+t.test('a started process counts with its shared part, an ended one with its last', async (t) => {
   const read = [p(1, 50), p(2, 30)]
   t.equal(
     uncertainBytes([p(1), p(2)], [p(1), p(2), p(3)], read, () => 20),
@@ -17,20 +17,20 @@ t.test('who came counts with what it shares, who went with what it shared', asyn
   t.equal(uncertainBytes([p(1), p(2)], [p(1)], read, nobody), 30)
 })
 
-t.test('who went before it was read counts as the largest of those that were', async (t) => {
+t.test('a process that ended unread counts as the largest of those read', async (t) => {
   t.equal(uncertainBytes([p(1), p(2), p(3)], [p(1), p(2)], [p(1, 50), p(2, 30)], nobody), 50)
   t.equal(uncertainBytes([p(1)], [p(1), p(9)], [p(1, 50)], nobody), 50, 'or who came and cannot be read')
 })
 
-t.test('a pid that is used again is another process', async (t) => {
+t.test('a reused pid is another process', async (t) => {
   t.equal(
     uncertainBytes([p(1, 0, 1)], [p(1, 0, 2)], [p(1, 50, 1)], () => 7),
     57,
   )
 })
 
-/** Reads the members one after the other while `changes` happen between the reads; each holds all of one 1000 byte region. */
-t.test('however many fork or end between two reads, the sum is off by no more than it says', async (t) => {
+/** Reads the members one after the other while `changes` happen between the reads; each maps the same 1000-byte region. */
+t.test('for any forks and ends between the reads, the error is within its bound', async (t) => {
   let state = 7
   const random = (below: number): number => {
     state = (state * 1103515245 + 12345) % 2147483648

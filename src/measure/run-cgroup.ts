@@ -1,4 +1,4 @@
-// Where a run is measured: a cgroup of its own, one in a scope that systemd-run gives, or none; and which way it was.
+// Chooses the cgroup of a run: a new one, one in a scope from systemd-run, or none, and records how it was obtained.
 
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -8,17 +8,17 @@ import { launch, launcherMissing } from './launcher.ts'
 import type { CgroupTry, MemoryCgroup } from './memory-cgroup.ts'
 import { createMemoryCgroup, delegatedCgroup } from './memory-cgroup.ts'
 
-export interface Placed {
+export interface RunCgroup {
   readonly cgroup: MemoryCgroup | undefined
-  /** The way taken, or why there is no cgroup. */
+  /** How the cgroup was obtained, or why there is none. */
   readonly way: string
-  /** Starts the launcher, or gives the one that waits already; once. */
+  /** Starts the launcher, or returns the one that already waits in the scope. Call it at most once. */
   launch(): Promise<Launched>
-  /** When nothing was launched: ends a launcher that waits in a scope. */
+  /** Ends a launcher that waits in a scope, if launch() was not called. */
   release(): void
 }
 
-interface PlaceOptions {
+interface RunCgroupOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
   readonly scopes: boolean
@@ -27,36 +27,39 @@ interface PlaceOptions {
 
 let serial = 0
 
-/** Throws BYRE_UNSUPPORTED where no launcher can run. Everything else is a way or a reason. */
-export async function place(command: readonly string[], options: PlaceOptions): Promise<Placed> {
+/** Throws BYRE_UNSUPPORTED when the launcher cannot run here. A missing cgroup is not an error: `way` has the reason. */
+export async function acquireRunCgroup(
+  command: readonly string[],
+  options: RunCgroupOptions,
+): Promise<RunCgroup> {
   const missing = launcherMissing()
   if (missing !== undefined)
     throw new ByreError('BYRE_UNSUPPORTED', `Cannot measure a command: ${missing}. Install perl-base.`)
   const name = `${++serial}`
   const own: CgroupTry = options.useCgroup
     ? createMemoryCgroup(name)
-    : { ok: false, reason: 'no cgroup was wanted (--sampled)' }
+    : { ok: false, reason: 'disabled by --sampled' }
   const start = (): Promise<Launched> => launch(command, options)
   if (own.ok) return { cgroup: own.cgroup, way: own.way, launch: start, release: () => {} }
   if (!options.useCgroup || !options.scopes || !hasSystemd(options.env))
     return { cgroup: undefined, way: own.reason, launch: start, release: () => {} }
-  return placeInScope(command, options, name, own.reason)
+  return acquireInScope(command, options, name, own.reason)
 }
 
-/** The scope must live before its cgroup can be divided, so here the launcher is started first. */
-async function placeInScope(
+/** A scope exists only while a process is in it, so the launcher starts before its cgroup is divided. */
+async function acquireInScope(
   command: readonly string[],
-  options: PlaceOptions,
+  options: RunCgroupOptions,
   name: string,
   reason: string,
-): Promise<Placed> {
+): Promise<RunCgroup> {
   const user = process.getuid?.() === 0 ? [] : ['--user']
   const prefix = ['systemd-run', ...user, '--scope', '--quiet', '--collect', '-p', 'Delegate=yes']
   let launched: Launched
   try {
     launched = await launch(command, { ...options, prefix })
   } catch (error) {
-    const why = `${reason}; systemd-run gave no scope (${(error as Error).message.slice(0, 200)})`
+    const why = `${reason}; systemd-run failed to create a scope (${(error as Error).message.slice(0, 200)})`
     return { cgroup: undefined, way: why, launch: () => launch(command, options), release: () => {} }
   }
   const divided = delegatedCgroup(launched.launcherPid, name)
@@ -81,7 +84,7 @@ function hasSystemd(env: NodeJS.ProcessEnv): boolean {
     .split(delimiter)
     .some((folder) => isExecutable(join(folder, 'systemd-run')))
   if (!found) return false
-  // Without a manager systemd-run waits for its bus to time out.
+  // Without a service manager systemd-run hangs until its bus connection times out.
   return (
     isExecutable('/run/systemd/system') && (process.getuid?.() === 0 || env['XDG_RUNTIME_DIR'] !== undefined)
   )

@@ -1,19 +1,20 @@
-// How far the PSS of a tree may be off because it is read one process after the other. A page that n processes map counts
-// 1/n in each. Who comes meanwhile lowers what the others still count by as much as it then holds of their pages itself,
-// who goes raises it by as much as it held: together never more than the shared part of the PSS of those who came or went.
+// Bounds the error of the PSS of a tree, whose processes are read one after the other. A page that n processes map counts 1/n
+// in each. A process that starts meanwhile lowers the PSS of the others by its share of their pages, one that ends raises it
+// by the share it had. The total error is at most the shared part of the PSS of the processes that started or ended.
 
 import type { ProcessIdentity } from './process-tree.ts'
 
-/** Up to this share of the sum a reading counts as one moment. */
+/** A reading with an error of at most this share of its sum represents one moment. */
 export const TORN_RATIO = 0.02
 
 export interface SharedPart extends ProcessIdentity {
-  /** PSS less USS. */
+  /** PSS minus USS. */
   readonly sharedBytes: number
 }
 
-/** The most by which the sum over `before` is off when `after` are the members at its end. `sharedOf` reads somebody who
- *  came; one that went unread counts as the largest of those that were read. What came and went in between is not seen. */
+/** Upper bound of the error of the sum over `before` when the members are `after` at the end of the reading. `sharedOf` reads a
+ *  process that started; a process that ended unread counts as the largest of those read. Processes that started and ended
+ *  in between are not detected. */
 export function uncertainBytes(
   before: readonly ProcessIdentity[],
   after: readonly ProcessIdentity[],
