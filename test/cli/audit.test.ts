@@ -72,7 +72,7 @@ t.test('reports are written where asked, and a diff with itself is empty', async
 
 t.test('a wrong line is refused with its remedy', async (t) => {
   const table: readonly [string[], number, RegExp][] = [
-    [['nosuch'], 1, /an entry is a file, a package or a bin/],
+    [['nosuch'], 1, /it is not a file, a package or a bin/],
     [['app.cjs', '--runs', 'many'], 2, /whole number/],
     [['app.cjs', '--env', 'x'], 2, /NAME=value/],
     [['app.cjs', '--diff', 'app.cjs'], 2, /byre audit --json/],
