@@ -148,7 +148,7 @@ t.test('imports of every module system are found: one path into each package', a
   }
   t.match(result.warnings, [
     /^the program called process\.exit\(7\) while loading/,
-    /^2 modules awaited at top level at the same time.*dynamic\.mjs.*(?:tla|deep)\.mjs/,
+    /^2 modules were in a top-level await at the same time.*dynamic\.mjs.*(?:tla|deep)\.mjs/,
   ])
 })
 
