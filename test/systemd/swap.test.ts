@@ -22,7 +22,7 @@ t.test('a swap', { skip: systemdMissing() }, async (t) => {
     t.match(stdout, 'stop 3 units and mask 3 units')
     t.match(
       stdout,
-      /projected: [\d.]+ MB of PSS with what its workers import \(1 module\) .* \([\d.]+ %\) less/,
+      /projected: [\d.]+ MB of PSS with the 1 module of its workers loaded .* \([\d.]+ %\) less/,
     )
     const { before, projected } = JSON.parse((await swap('--to', 'supervised', '--dry-run', '--json')).stdout)
     t.match(projected, { pssBytes: Number, anonBytes: Number, modules: 1 })
