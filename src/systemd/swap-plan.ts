@@ -35,11 +35,11 @@ export async function planSwap(sides: SwapSides): Promise<SwapPlan> {
   const { herd, group, to } = sides
   const [hosting, single] = await findUnits(sides)
   const [side, rest] = to === 'supervised' ? [[hosting], single] : [single, [hosting]]
-  const aside = readSavedSide(herd, group, to)
-  const target = [...side, ...(await readTriggers(side, aside))]
+  const savedUnits = readSavedSide(herd, group, to)
+  const target = [...side, ...(await readTriggers(side, savedUnits))]
   const other = [...rest, ...(await readTriggers(rest, []))]
   refuseBroken(target)
-  const down = findUnitsToLeaveDown(target, aside)
+  const down = findUnitsToLeaveDown(target, savedUnits)
   if (target.every(({ unit }) => down.includes(unit)))
     throw new ByreError(
       'BYRE_SWAP_UNITS',
@@ -105,9 +105,12 @@ function some(names: readonly string[]): string {
 }
 
 /** Sockets, timers and paths of a side: an active one would try to start a masked unit, and fail. */
-async function readTriggers(side: readonly UnitState[], aside: readonly UnitBefore[]): Promise<UnitState[]> {
+async function readTriggers(
+  side: readonly UnitState[],
+  savedUnits: readonly UnitBefore[],
+): Promise<UnitState[]> {
   const known = new Set(side.map(({ unit }) => unit))
-  const names = [...side.flatMap(({ triggeredBy }) => triggeredBy), ...aside.map(({ unit }) => unit)]
+  const names = [...side.flatMap(({ triggeredBy }) => triggeredBy), ...savedUnits.map(({ unit }) => unit)]
   const fresh = new Set(names.filter((name) => !known.has(name) && !name.endsWith('.service')))
   return (await showUnits([...fresh])).filter(({ load }) => load !== 'not-found')
 }
@@ -121,10 +124,10 @@ function refuseBroken(target: readonly UnitState[]): void {
   )
 }
 
-function findUnitsToLeaveDown(target: readonly UnitState[], aside: readonly UnitBefore[]): string[] {
-  const was = new Map(aside.map((before) => [before.unit, before.active]))
+function findUnitsToLeaveDown(target: readonly UnitState[], savedUnits: readonly UnitBefore[]): string[] {
+  const was = new Map(savedUnits.map((before) => [before.unit, before.active]))
   // If none of its units ran when the side was stopped, its saved state says nothing about single units.
-  const anyRan = aside.some(({ active }) => active)
+  const anyRan = savedUnits.some(({ active }) => active)
   return target
     .filter(({ unit, active, maskedByHand }) => {
       if (maskedByHand) return true
@@ -146,12 +149,12 @@ function describeSteps(
   const started = target.filter(({ unit }) => !down.includes(unit))
   const toEnable = unitsToEnable(target, other, down)
   return [
-    `stop ${count(running)} and mask ${count(other)}${aside(
+    `stop ${count(running)} and mask ${count(other)}${remark(
       fresh.map(({ unit }) => unit),
       'not running now: its worker will run in the group',
       'not running now: their workers will run in the group',
     )}`,
-    `unmask and start ${count(started)}, and wait until ready${aside(
+    `unmask and start ${count(started)}, and wait until ready${remark(
       down,
       'stays down: it was masked, or not running when the group took over',
       'stay down: they were masked, or not running when the group took over',
@@ -163,7 +166,7 @@ function describeSteps(
   ]
 }
 
-function aside(units: readonly string[], one: string, several: string): string {
+function remark(units: readonly string[], one: string, several: string): string {
   if (units.length === 0) return ''
   return ` (${units.join(', ')} ${units.length === 1 ? one : several})`
 }

@@ -213,7 +213,7 @@ export function sections(parts: readonly (readonly [string, readonly Directive[]
 /** A line break would start a new directive, a trailing backslash would continue the line, and systemd strips
  *  surrounding blanks. */
 function checkLine(key: string, value: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  // oxlint-disable-next-line no-control-regex -- control characters are the point of the check
   if (!/[\u0000-\u001f\u007f]|^\s|[\s\\]$/.test(value)) return value
   throw new ByreError(
     'BYRE_UNITS_TEXT',
