@@ -158,7 +158,7 @@ t.test(
         'entries.a.js.allow.orm: must be one of',
         'entries.a.js.may: must be a list',
         'entries.a.js.budgets.24.calibratedBytes: must be a whole number',
-        'entries.a.js.budgets.v20: must be a major version',
+        'entries.a.js.budgets.v20: must be a Node major version',
       ])
         t.match(text, part)
     }
