@@ -95,7 +95,7 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
   t.test('the loss of a critical worker fails the unit, and systemd restarts it', async () => {
     await start('vital')
     await herd.go('flaky')
-    await systemd.journalWith(/worker vital is lost and takes the herd with it/, '-t', 'byre')
+    await systemd.journalWith(/critical worker vital is lost: the herd stops/, '-t', 'byre')
     await restarted('vital')
     await herd.until('vital', 'vital runs again', ({ workers: [vital] }) => vital?.state === 'running')
     await systemd.must(['systemctl', 'stop', unitOf('vital')])
