@@ -1,12 +1,12 @@
-// Entry 'byre/tap': `t.importFloor(entry, {max, deny, allow})` for tap (`tap plugin add byre/tap`), and importFloor() for
-// other test runners.
+// Entry "byre/tap": `t.importFloor(entry, {max, deny, allow})` for tap (`tap plugin add byre/tap`), and importFloor()
+// for all other test runners.
 
 import { measureImportFloor, type ImportFloorOptions } from './audit/import-floor.ts'
 
 export { importFloor } from './audit/import-floor.ts'
 export type { ImportFloorOptions } from './audit/import-floor.ts'
 
-/** The methods of a tap test that the plugin uses. */
+/** The methods of a tap test that the plugin calls. */
 export interface TapTest {
   pass(message?: string): boolean
   fail(message: string, extra?: Record<string, unknown>): boolean

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
-# byre-notify.pl COMMAND...: becomes COMMAND with the service manager's notification socket open as descriptor
-# $SD_NOTIFY_FD. Node cannot open a datagram Unix socket; perl-base is part of every Debian. The process keeps its pid, so
-# messages come from the unit's main process. Whatever goes wrong here, COMMAND runs, and tells what is missing.
+# byre-notify.pl COMMAND...: executes COMMAND with the service manager's notification socket open as descriptor
+# $SD_NOTIFY_FD. Node cannot open a datagram Unix socket; perl-base is part of every Debian. The process keeps its pid,
+# so messages come from the unit's main process. If the socket cannot be opened, a warning is printed and COMMAND runs
+# without it.
 use strict;
 use warnings;
 use Socket qw(AF_UNIX SOCK_DGRAM pack_sockaddr_un);
@@ -12,10 +13,10 @@ delete $ENV{SD_NOTIFY_FD};
 my $address = $ENV{NOTIFY_SOCKET} // '';
 my $socket;
 if ($address =~ m{^[/@]}) {
-    $address =~ s/^\@/\0/;    # '@' is the spelling of an abstract socket
+    $address =~ s/^\@/\0/;    # '@' denotes an abstract socket
     if (socket($socket, AF_UNIX, SOCK_DGRAM, 0) && connect($socket, pack_sockaddr_un($address))) {
         my $flags = fcntl($socket, F_GETFL, 0);
-        fcntl($socket, F_SETFL, $flags | O_NONBLOCK);    # a busy service manager must not hold node's loop
+        fcntl($socket, F_SETFL, $flags | O_NONBLOCK);    # a busy service manager must not block node's loop
         $ENV{SD_NOTIFY_FD} = fileno $socket;
     }
     else { warn "byre-notify.pl: cannot connect to $ENV{NOTIFY_SOCKET}: $!\n" }

@@ -1,18 +1,20 @@
-// Whose are the bytes: walks the events of a trace and gives what appeared between two of them to one owner. The truth
-// is the heap after a collection; what a stretch between two collections really left is shared among its owners by what
-// each allocated in it. Two overlapping top-level awaits break the bracketing and are detected.
+// Attributes heap growth to modules: walks the events of a trace and charges the bytes that appeared between two events
+// to one owner. Only the heap size after a collection is exact; the bytes left between two collections are divided
+// among the owners in proportion to what each allocated. Overlapping top-level awaits break the enter/exit bracketing;
+// they are detected and reported.
 
 import { EVENT } from './child/job.ts'
 import type { Trace } from './trace.ts'
 
 export interface Attribution {
-  /** Bytes by URL; a wrapper of a non-ES module is named `facade:<url>`. May be negative: a module can free. */
+  /** Bytes by URL; the wrapper of a module that is not an ES module is named `wrapper:<url>`. Negative when loading
+   *  the module freed memory. */
   readonly selfBytes: ReadonlyMap<string, number>
-  /** Resolving, linking and the like that belong to no module. */
+  /** Bytes of resolving, linking and other loader work that belongs to no single module. */
   readonly loaderBytes: number
-  /** All of it: last sample minus first. */
+  /** Last sample minus first sample. */
   readonly totalBytes: number
-  /** Modules left while another was entered: their figures are mixed up with each other. */
+  /** Modules that were exited while another one was innermost: their figures are mixed with each other. */
   readonly overlapping: readonly string[]
 }
 
@@ -24,13 +26,13 @@ export function attribute(trace: Trace): Attribution {
   const stack: string[] = []
   const overlapping = new Set<string>()
   const first = events[0]
-  if (first?.settledBytes === undefined)
+  if (first?.collectedBytes === undefined)
     return { selfBytes: new Map(), loaderBytes: 0, totalBytes: 0, overlapping: [] }
 
   let owner = LOADER
-  let raw = first.settledBytes
-  let settled = first.settledBytes
-  let young = first.settledBytes
+  let raw = first.collectedBytes
+  let collected = first.collectedBytes
+  let afterMinorGc = first.collectedBytes
   let linking = false
   let loading = false
   let loadedSinceLink: string[] = []
@@ -39,14 +41,14 @@ export function attribute(trace: Trace): Attribution {
   for (const event of events.slice(1)) {
     ledger.allocated(linking ? LINK : owner, Math.max(0, event.rawBytes - raw), !linking && loading)
     raw = event.rawBytes
-    if (event.type === EVENT.young) {
-      ledger.survived(event.settledBytes! - young)
-      raw = young = event.settledBytes!
+    if (event.type === EVENT.minorGc) {
+      ledger.survived(event.collectedBytes! - afterMinorGc)
+      raw = afterMinorGc = event.collectedBytes!
       continue
     }
-    if (event.settledBytes !== undefined) {
-      ledger.settle(event.settledBytes - settled, linking ? LINK : owner)
-      raw = young = settled = event.settledBytes
+    if (event.collectedBytes !== undefined) {
+      ledger.collected(event.collectedBytes - collected, linking ? LINK : owner)
+      raw = afterMinorGc = collected = event.collectedBytes
     }
     const name = event.name ?? LOADER
     loading = false
@@ -84,7 +86,12 @@ export function attribute(trace: Trace): Attribution {
   ledger.shareReturned()
   const selfBytes = new Map([...ledger.bytes].filter(([name]) => name !== LOADER && name !== LINK))
   const loaderBytes = (ledger.bytes.get(LOADER) ?? 0) + (ledger.bytes.get(LINK) ?? 0)
-  return { selfBytes, loaderBytes, totalBytes: settled - first.settledBytes, overlapping: [...overlapping] }
+  return {
+    selfBytes,
+    loaderBytes,
+    totalBytes: collected - first.collectedBytes,
+    overlapping: [...overlapping],
+  }
 }
 
 const LINK = '\0link'
@@ -92,16 +99,17 @@ const LINK = '\0link'
 interface Ledger {
   readonly bytes: Map<string, number>
   allocated(owner: string, bytes: number, loading: boolean): void
-  /** What outlived a collection of the young since the last collection of any kind: nearer to the truth than what was
-   *  allocated, which is mostly garbage where much is compiled. */
+  /** Bytes that survived a minor collection since the last collection of any kind. More accurate than allocated
+   *  bytes, most of which are garbage while code is compiled. */
   survived(bytes: number): void
-  /** What the stretch since the last call left, after a collection. */
-  settle(bytes: number, current: string): void
-  /** Linking is done for all modules loaded since the last one at once: shared by the bytes their loading left. */
+  /** Bytes left since the previous call, measured after a major collection. */
+  collected(bytes: number, current: string): void
+  /** V8 links all modules loaded since the previous link in one step: its bytes are divided in proportion to what
+   *  loading each of them left. */
   shareLinking(modules: readonly string[]): void
-  /** Files are read into buffers that count as the module's while it loads and are given back while the loader works:
-   *  a negative balance of the loader is taken from what loading left, in proportion; the rest of it from what linking
-   *  left (500 modules behind one barrel give back 850 KiB of 4.7 MiB after they are linked). */
+  /** Files are read into buffers that are charged to the module being loaded and freed later, during loader work. A
+   *  negative loader balance is therefore deducted from the bytes loading left, in proportion; the remainder from
+   *  the bytes linking left (500 modules behind one barrel free 850 KiB of 4.7 MiB after they are linked). */
   shareReturned(): void
 }
 
@@ -131,7 +139,7 @@ function createLedger(): Ledger {
       recent = new Map()
       loadRecent = new Map()
     },
-    settle(left, current) {
+    collected(left, current) {
       this.survived(sumOf(recent))
       const sum = sumOf(stretch)
       if (sum === 0) add(current, left)

@@ -1,5 +1,5 @@
-// The audit, stage by stage: trust the runtime, run the program plainly, calibrated and probed, rank what could be made
-// lazy, and prove the best by running without it.
+// The audit, stage by stage: check the instruments on this runtime, run the program plain, calibrated and probed, rank
+// the imports that could be made lazy, and prove the best proposals by running without them.
 
 import { join } from 'node:path'
 import { ByreError } from '../base/errors.ts'
@@ -10,16 +10,17 @@ import { composeResult, composeSaving, type Measured } from './compose.ts'
 import { cutEdges, gainedBytes, judgeProof } from './confirm.ts'
 import type { ModuleGraph } from './module-graph.ts'
 import { resolveAuditOptions, type AuditOptions, type ResolvedAuditOptions } from './options.ts'
-import { askCut, askWhatIf, type Question } from './questions.ts'
+import { resolveCut, resolveWhatIf, type Question } from './questions.ts'
 import type { Answer, AuditResult, Proof } from './result.ts'
 import { distinctSavings, rankSavings, type Saving } from './savings.ts'
-import { isTrusted, judgeSelfTest, selfTestError, trust, writeSelfTest } from './self-test.ts'
+import { hasPassed, judgeSelfTest, recordPassed, selfTestError, writeSelfTest } from './self-test.ts'
 import { openSession, type Probed, type Session } from './session.ts'
 import { witnessUsage } from './usage.ts'
 
-/** Audits the entries, loaded one after the other in one process. Aborting after the probe gives the partial result,
- *  before it rejects with the signal's reason. Rejects with BYRE_AUDIT_ENTRY when the program throws while loading,
- *  BYRE_AUDIT_RUNTIME when the runtime is not understood, BYRE_AUDIT_TARGET on a question about what is not loaded. */
+/** Audits the entries, loaded one after the other in one process. When aborted after the probe it resolves with a
+ *  partial result; when aborted earlier it rejects with the signal's reason. Rejects with BYRE_AUDIT_ENTRY when the
+ *  program throws while loading, BYRE_AUDIT_RUNTIME when the self-test fails on this runtime, BYRE_AUDIT_TARGET when
+ *  a question names a module or import that is not loaded. */
 export async function audit(given: AuditOptions): Promise<AuditResult> {
   const options = resolveAuditOptions(given)
   const cached = await readCached(options)
@@ -30,7 +31,7 @@ export async function audit(given: AuditOptions): Promise<AuditResult> {
     const empty = await session.plain([])
     await checkRuntime(session, options, empty.nodeVersion)
     const measured = await measure(session, options, empty)
-    const result = await judge(session, options, measured, startedAt)
+    const result = await buildResult(session, options, measured, startedAt)
     if (result.partial === undefined) await writeCached(options, result)
     return result
   } finally {
@@ -38,20 +39,20 @@ export async function audit(given: AuditOptions): Promise<AuditResult> {
   }
 }
 
-/** The self-test, once per node binary, byre version and cache folder. */
+/** Runs the self-test once per node binary, byre version and cache folder. */
 async function checkRuntime(
   session: Session,
   options: ResolvedAuditOptions,
   nodeVersion: string,
 ): Promise<void> {
   const { cacheFolder, nodePath } = options
-  if (cacheFolder !== false && isTrusted(cacheFolder, nodePath)) return
+  if (cacheFolder !== false && hasPassed(cacheFolder, nodePath)) return
   const wrong = await selfTest(session, nodeVersion)
   if (wrong.length > 0) throw selfTestError(nodeVersion, wrong)
-  if (cacheFolder !== false) trust(cacheFolder, nodePath)
+  if (cacheFolder !== false) recordPassed(cacheFolder, nodePath)
 }
 
-/** What the instruments get wrong on this runtime; empty when nothing. */
+/** The errors of the instruments on this runtime, as sentences; empty when the self-test passes. */
 export async function selfTest(session: Session, nodeVersion: string): Promise<string[]> {
   const entry: EntryJob = { url: writeSelfTest(join(session.folder, 'self-test')), how: 'import' }
   const tasks = [
@@ -84,8 +85,8 @@ async function measure(
       session.all('bare', [() => session.bare(entries), () => session.bare(entries)], 1),
       session.all('probe', [() => session.probed(entries, empty.nodeVersion)], 1),
     ])
-  // Plain runs one by one and alone: their memory depends on when V8 collects, and that on the load. A single one has no
-  // spread and is no figure anyway.
+  // Plain runs are sequential and alone: their memory depends on when V8 collects, which depends on the load. A single
+  // run has no spread and is only indicative, so it may run in parallel.
   const together = options.runs <= 1 ? Promise.all([plainRuns(), calibratedRuns()]) : undefined
   const [plain, runs] = together === undefined ? [await plainRuns(), undefined] : await together
   const threw = plain.find((r) => r.error !== undefined)
@@ -96,7 +97,7 @@ async function measure(
   return { plain, empty, bare: bareRuns, probed: probed! }
 }
 
-async function judge(
+async function buildResult(
   session: Session,
   options: ResolvedAuditOptions,
   measured: Measured,
@@ -106,8 +107,8 @@ async function judge(
   const labeller = createLabeller(graph, options.cwd)
   const ranked = distinctSavings(graph, rankSavings(graph, options))
   const questions: Question[] = [
-    ...options.whatIf.map((text) => askWhatIf(graph, text, options.cwd)),
-    ...options.cut.map((target) => askCut(graph, target, options.everywhere, labeller)),
+    ...options.whatIf.map((text) => resolveWhatIf(graph, text, options.cwd)),
+    ...options.cut.map((target) => resolveCut(graph, target, options.everywhere, labeller)),
   ]
   const asked = questions.map((q) => (q.kind === 'no-cut' ? undefined : q.saving))
   const wanted = [...asked.filter((s) => s !== undefined), ...ranked.slice(0, options.proofs)]
@@ -163,7 +164,7 @@ async function proveAll(
   }
 }
 
-/** A program that dies with an edge stubbed fails that proof, not the audit. */
+/** A program that crashes with an edge stubbed fails that proof, not the audit. */
 async function proveOrFail(
   saving: Saving,
   prove: (saving: Saving) => Promise<void>,
@@ -193,16 +194,19 @@ function warningsOf({ plain, bare, probed }: Measured): string[] {
   const exited = plain.find((r) => r.exitedWith !== undefined)
   if (exited !== undefined)
     warnings.push(
-      `the program called process.exit(${exited.exitedWith}) while loading: this is its floor up to there`,
+      `the program called process.exit(${exited.exitedWith}) while loading: the floor covers the modules loaded until then`,
     )
   if (graph.overlapping.length > 0)
     warnings.push(
-      `${graph.overlapping.length} modules awaited at top level at the same time; their own figures are mixed up: ${graph.overlapping.slice(0, 5).join(', ')}`,
+      `${graph.overlapping.length} modules were in a top-level await at the same time; their self figures are mixed with each other: ${graph.overlapping.slice(0, 5).join(', ')}`,
     )
   const unseen = graph.edges.filter(
     (e) => e.kind === 'unseen' && graph.nodes[e.to]!.kind !== 'builtin',
   ).length
-  if (unseen > 0) warnings.push(`${unseen} modules were loaded by ways no hook saw; they hang on the program`)
+  if (unseen > 0)
+    warnings.push(
+      `${unseen} modules were loaded in a way that no hook sees; they are shown as imports of the program`,
+    )
   const seen = [...plain, ...bare].find((r) => r.nodeOptions !== undefined)
   if (seen !== undefined) warnings.push(`the children saw NODE_OPTIONS=${seen.nodeOptions}`)
   return warnings
@@ -212,6 +216,6 @@ function entryError(options: ResolvedAuditOptions, error: string): ByreError {
   const names = options.entries.map((e) => e.name).join(', ')
   return new ByreError(
     'BYRE_AUDIT_ENTRY',
-    `Cannot audit '${names}': the entry must load, got: ${error}. Run it with plain node first; give it what it needs with --env.`,
+    `Cannot audit '${names}': the entry must load without an error, got: ${error}. Run it with plain node first; set the environment it needs with --env.`,
   )
 }

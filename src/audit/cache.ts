@@ -1,4 +1,4 @@
-// An audit is remembered by the contents of every file it loaded: nothing changed, nothing measured again.
+// Caches audit results by the contents of every file the audit loaded: when no file has changed, nothing is measured.
 
 import { createHash } from 'node:crypto'
 import { realpathSync, statSync } from 'node:fs'
@@ -11,19 +11,19 @@ import { CHILD_PROTOCOL } from './child/job.ts'
 import type { ResolvedAuditOptions } from './options.ts'
 import { AUDIT_VERSION, type AuditResult } from './result.ts'
 
-interface Remembered {
+interface CachedAudit {
   readonly files: Readonly<Record<string, string>>
   readonly result: AuditResult
 }
 
-/** The result of the same audit when no loaded file differs from then, marked `cached`. */
+/** The cached result of the same audit, marked `cached`; undefined when a file it loaded has changed. */
 export async function readCached(options: ResolvedAuditOptions): Promise<AuditResult | undefined> {
   const path = cachePath(options)
   if (path === undefined) return undefined
   try {
     const value: unknown = JSON.parse(await readFile(path, 'utf8'))
     if (!isRecord(value)) return undefined
-    const { files, result } = value as unknown as Remembered
+    const { files, result } = value as unknown as CachedAudit
     for (const [file, hash] of Object.entries(files)) if ((await hashFile(file)) !== hash) return undefined
     return { ...result, cached: true }
   } catch {
@@ -31,7 +31,8 @@ export async function readCached(options: ResolvedAuditOptions): Promise<AuditRe
   }
 }
 
-/** Written to the side and renamed, so that two audits at once never tear it. A full disk only costs the memory. */
+/** Written to a temporary file and renamed, so that concurrent audits never leave a partial file. A write error only
+ *  means that nothing is cached. */
 export async function writeCached(options: ResolvedAuditOptions, result: AuditResult): Promise<void> {
   const path = cachePath(options)
   if (path === undefined) return
@@ -44,11 +45,11 @@ export async function writeCached(options: ResolvedAuditOptions, result: AuditRe
   }
   try {
     await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
-    const aside = `${path}.${process.pid}`
-    await writeFile(aside, JSON.stringify({ files, result }))
-    await rename(aside, path)
+    const temporaryPath = `${path}.${process.pid}`
+    await writeFile(temporaryPath, JSON.stringify({ files, result }))
+    await rename(temporaryPath, path)
   } catch {
-    // nothing is lost but time
+    // not cached: the next audit measures again
   }
 }
 
@@ -59,7 +60,8 @@ function cachePath(options: ResolvedAuditOptions): string | undefined {
   return join(cacheFolder, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.json`)
 }
 
-/** What figures depend on beside the program: the node binary (another may stand at the same path tomorrow) and byre. */
+/** The part of the cache key that identifies the instruments: the node binary (another one may be installed at the
+ *  same path later) and the version of byre. */
 export function instrumentOf(nodePath: string): string {
   let binary = nodePath
   try {
@@ -67,7 +69,7 @@ export function instrumentOf(nodePath: string): string {
     const { size, mtimeMs, ino } = statSync(path)
     binary = JSON.stringify([path, size, mtimeMs, ino])
   } catch {
-    // the child says that it cannot be started
+    // the start of the child reports the missing binary
   }
   return JSON.stringify([ownVersion(), CHILD_PROTOCOL, process.arch, binary])
 }

@@ -1,5 +1,5 @@
-// The imports that lead from the entry to a module, as people write them: `cli/index.js:22 -> cli/topology.js:12 ->
-// typeorm`. The line is that of the import statement that leads on.
+// Import chains from the entry to a module, as text: `cli/index.js:22 -> cli/topology.js:12 -> typeorm`. The line
+// number is that of the import statement of the next step.
 
 import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
@@ -10,17 +10,18 @@ import { fileOf, type ImportEdge, type ModuleGraph, type ModuleNode } from './mo
 export interface ChainStep {
   /** Path relative to the project, `package/path` inside a package, `node:x`. */
   readonly label: string
-  /** Line of the statement that imports the next step; absent for the last one and where it could not be found. */
+  /** Line of the statement that imports the next step; absent for the last step and when the statement was not
+   *  found. */
   readonly line?: number
 }
 
-/** Names modules and finds lines; keeps the sources it read. */
+/** Names modules and finds the lines of imports; caches the lines it has looked up. */
 export interface Labeller {
   label(node: ModuleNode): string
   /** `a.js:12 -> b.js` */
   edgeText(edge: ImportEdge): string
   lineOf(edge: ImportEdge): number | undefined
-  /** The shortest chain from the entry to any of `targets`; undefined when they are not loaded. */
+  /** The shortest chain from the entry to any of `targets`; undefined when none of them is loaded. */
   chainTo(targets: readonly number[]): ChainStep[] | undefined
 }
 
@@ -69,7 +70,7 @@ function stepsOf(
     if (node.kind === 'program') continue
     const next = path[i + 1]
     const edge = next === undefined ? undefined : edgeBetween(graph, v, next)
-    // A wrapper and what it wraps are one module to people.
+    // A wrapper and its module are shown as one module.
     if (edge?.kind === 'wrapped') continue
     const line = edge === undefined ? undefined : lineOf(edge)
     steps.push(line === undefined ? { label: labelOf(node) } : { label: labelOf(node), line })

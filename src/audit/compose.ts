@@ -1,4 +1,4 @@
-// Puts measured runs, the graph and the proofs together into the result.
+// Builds the result of an audit from the measured runs, the module graph and the proofs.
 
 import { dominators, retained } from '../graph/dominators.ts'
 import { summarize } from '../measure/stats.ts'
@@ -47,24 +47,24 @@ function composeFloor({ plain, empty, bare }: Measured): Floor {
   }
 }
 
-/** All from the bare calibrated runs; each line is a difference of two measured figures. */
+/** All figures are from the bare calibrated runs; each is a difference of two measured figures. */
 function composeParts({ bare, probed }: Measured): Parts {
   const floor = summarize(bare.map(gainedBytes)).median
   const modulesBytes = probed.graph.nodes.reduce((sum, n) => sum + n.selfBytes, 0)
   const { loaderBytes } = probed.graph
   const named = modulesBytes + loaderBytes
   const run = bare[0]!
-  const { before, collected = run.loaded, settled = run.loaded } = run
+  const { before, afterGc = run.loaded, afterFullGc = run.loaded } = run
   const slack = (s: typeof before): number => s.physicalHeapBytes - s.usedHeapBytes
   return {
     modulesBytes: Math.round(modulesBytes),
     loaderBytes: Math.round(loaderBytes),
     unnamedBytes: Math.round(floor - named),
     namedShare: floor === 0 ? 1 : 1 - Math.abs(floor - named) / Math.abs(floor),
-    heapSlackBytes: slack(settled) - slack(before),
+    heapSlackBytes: slack(afterFullGc) - slack(before),
     pagePoolBytes:
-      collected.anonBytes - settled.anonBytes - (collected.physicalHeapBytes - settled.physicalHeapBytes),
-    nativeBytes: settled.brkBytes - before.brkBytes,
+      afterGc.anonBytes - afterFullGc.anonBytes - (afterGc.physicalHeapBytes - afterFullGc.physicalHeapBytes),
+    nativeBytes: afterFullGc.brkBytes - before.brkBytes,
   }
 }
 

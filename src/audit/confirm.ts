@@ -1,5 +1,5 @@
-// The proof: the program runs again with the edges of a proposal answered by stubs, and what it then holds less is what
-// the cut saves. The probe only ranks; only this is called a saving.
+// Proves a saving: the program runs again with the edges of a proposal replaced by stubs, and the memory it then holds
+// less is what the cut saves. The probe only ranks proposals; only a proven figure is called a saving.
 
 import { summarize } from '../measure/stats.ts'
 import type { ChildResult, CutEdge } from './child/job.ts'
@@ -8,13 +8,13 @@ import type { Proof } from './result.ts'
 
 /** Used heap + external memory a calibrated child gained by loading its entries. */
 export function gainedBytes(result: ChildResult): number {
-  const after = result.settled ?? result.loaded
+  const after = result.afterFullGc ?? result.loaded
   const of = (s: { usedHeapBytes: number; externalBytes: number }): number =>
     s.usedHeapBytes + s.externalBytes
   return of(after) - of(result.before)
 }
 
-/** The edges of a proposal as the child knows them. Cutting the way into a wrapper cuts the import of what it wraps. */
+/** The edges of a proposal in the form the child needs. Cutting the edge to a wrapper cuts the import of its module. */
 export function cutEdges(
   graph: ModuleGraph,
   edges: readonly number[],
@@ -27,8 +27,8 @@ export function cutEdges(
   })
 }
 
-/** The verdict over all runs with the cut, against the runs without. A saving below the spread of the runs is no
- *  figure: it fails with the reason. */
+/** The verdict over all runs with the cut, compared with the runs without it. A saving smaller than the spread of
+ *  the runs fails with that reason. */
 export function judgeProof(
   uncut: readonly number[],
   cutRuns: readonly ChildResult[],
@@ -37,9 +37,9 @@ export function judgeProof(
   const threw = cutRuns.find((r) => r.error !== undefined)
   if (threw !== undefined)
     return { kind: 'failed', reason: `the program threw with the edges stubbed: ${firstLine(threw.error!)}` }
-  const missed = cuts.filter((c) => !cutRuns.every((r) => r.cutsMet.includes(`${c.from}\n${c.to}`)))
+  const missed = cuts.filter((c) => !cutRuns.every((r) => r.cutsApplied.includes(`${c.from}\n${c.to}`)))
   if (missed.length > 0)
-    return { kind: 'failed', reason: `${missed.length} of ${cuts.length} edges were not met in the run` }
+    return { kind: 'failed', reason: `${missed.length} of ${cuts.length} edges were not reached in the run` }
   const base = summarize(uncut)
   const saved = summarize(cutRuns.map((r) => base.median - gainedBytes(r)))
   const spreadBytes = saved.max - saved.min + (base.max - base.min)

@@ -1,4 +1,4 @@
-// Two results of the same entry: what came, what went, what grew.
+// Compares two results of the same entry: packages added, removed, grown and shrunk.
 
 import type { AuditResult } from './result.ts'
 
@@ -14,10 +14,11 @@ export interface FloorDiff {
   readonly modulesRemoved: number
 }
 
-/** The tolerance of the gate; the probe of a check samples coarser than that of an audit and may share this out otherwise. */
+/** The tolerance of the gate. A check samples less often than an audit, so it may divide smaller amounts
+ *  differently. */
 const NOISE_BYTES = 64 * 1024
 
-/** Packages by the size of their change, the largest first; changes below 64 KiB are left out. */
+/** Packages by the size of their change, the largest first; changes below 64 KiB are omitted. */
 export function diffResults(before: AuditResult, after: AuditResult): FloorDiff {
   const [was, is] = [before, after].map((r) => new Map(r.packages.map((p) => [p.name, p.selfBytes]))) as [
     Map<string, number>,

@@ -1,4 +1,4 @@
-// What is audited: turns what people write (a file, a package, a bin) into a URL and the way it is loaded.
+// Resolves an entry as written on the command line (a file, a package or a bin) to a URL and the way it is loaded.
 
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -12,12 +12,12 @@ export interface Entry {
   readonly name: string
   readonly url: string
   readonly how: 'import' | 'require'
-  /** Where it is a worker of a config: how to run it for real. */
+  /** Set when the entry is a worker of a config: the worker to run with `byre run`. */
   readonly worker?: { readonly name: string; readonly configFile: string }
 }
 
-/** The entry `name` means, seen from `cwd`: an existing file, else a package (`pkg`, `pkg/sub`), else a bin of
- *  node_modules/.bin. Throws BYRE_AUDIT_ENTRY naming what was tried. */
+/** Resolves `name` relative to `cwd`: an existing file, else a package (`pkg`, `pkg/sub`), else a bin in
+ *  node_modules/.bin. Throws BYRE_AUDIT_ENTRY with the paths it tried. */
 export function resolveEntry(name: string, cwd: string): Entry {
   const file = resolve(cwd, name)
   if (isFile(file)) return entryOfFile(name, file)
@@ -27,12 +27,12 @@ export function resolveEntry(name: string, cwd: string): Entry {
   if (isFile(bin)) return entryOfFile(name, realpathSync(bin))
   throw new ByreError(
     'BYRE_AUDIT_ENTRY',
-    `Cannot audit '${name}': an entry is a file, a package or a bin, got none of them (looked for ${file}, a package ` +
-      `'${name}' above ${cwd}, and ${bin}). Give the path of the program's first module.`,
+    `Cannot audit '${name}': it is not a file, a package or a bin (tried ${file}, a package ` +
+      `'${name}' above ${cwd}, and ${bin}). Pass the path of the program's first module.`,
   )
 }
 
-/** The entry a file is, by the rules Node decides the module system with. */
+/** The entry for `file`; the module system is chosen by Node's rules. */
 export function entryOfFile(name: string, file: string): Entry {
   return { name, url: pathToFileURL(realpathSync(file)).href, how: howToLoad(realpathSync(file)) }
 }
@@ -43,7 +43,7 @@ function howToLoad(file: string): 'import' | 'require' {
   const type = nearestPackage(dirname(file))?.['type']
   if (type === 'module') return 'import'
   if (type === 'commonjs') return 'require'
-  // Without a type Node looks at the syntax (20.19 and later).
+  // Without a `type` Node detects the module system from the syntax (20.19 and later).
   const source = readFileSync(file, 'utf8')
   const isModule =
     importStatements(source).some((s) => s.kind === 'static' || s.kind === 'reexport') ||
@@ -69,7 +69,7 @@ function readPackage(folder: string): Record<string, unknown> | undefined {
   }
 }
 
-/** What `import 'name'` finds from `cwd` (conditions node, import, default), or undefined. */
+/** The file that `import 'name'` resolves to from `cwd` (conditions node, import, default), or undefined. */
 function resolvePackage(name: string, cwd: string): string | undefined {
   const match = /^((?:@[^/]+\/)?[^/]+)(\/.+)?$/.exec(name)
   if (match === null) return undefined
@@ -82,7 +82,7 @@ function resolvePackage(name: string, cwd: string): string | undefined {
   }
 }
 
-/** Whether a package of this name is installed where `cwd` would find it. */
+/** Whether a package with this name is installed in a node_modules folder at or above `cwd`. */
 export function packageExists(name: string, cwd: string): boolean {
   for (let at = cwd; ; at = dirname(at)) {
     if (existsSync(join(at, 'node_modules', name, 'package.json'))) return true

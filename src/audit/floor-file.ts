@@ -1,4 +1,5 @@
-// byre.floor.json: what each entry may load and how much it may weigh. Committed, read by people, one block per entry.
+// byre.floor.json: the packages each entry may load and its memory budget. It is committed and reviewed, with one block
+// per entry.
 
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { isRecord } from '../base/check.ts'
@@ -7,32 +8,33 @@ import { didYouMean } from '../base/suggest.ts'
 
 export const FLOOR_FILE = 'byre.floor.json'
 
-/** When a package may be loaded at the earliest, in the order of a worker's life. */
+/** The earliest point at which a package may be loaded, in the order of a worker's life. */
 export const PHASES = ['boot', 'load', 'ready', 'first-message'] as const
 export type Phase = (typeof PHASES)[number]
 
 export interface FloorFile {
   readonly version: 1
-  /** A package that retains this much must be on a list. @default 1 MiB */
+  /** A package that retains at least this much must be on a list. @default 1 MiB */
   readonly heavyBytes: number
   readonly entries: Readonly<Record<string, FloorEntry>>
 }
 
 export interface FloorEntry {
-  /** Heavy packages that may be loaded, from the phase given. One that is no longer loaded fails. */
+  /** Heavy packages that may be loaded, with the phase from which they may. A listed package that is no longer
+   *  loaded fails the check. */
   readonly allow: Readonly<Record<string, Phase>>
-  /** Packages that may be loaded or not: absorbs what varies between runtimes. */
+  /** Packages that may or may not be loaded, for differences between runtimes. */
   readonly may: readonly string[]
-  /** Packages that must never be loaded eagerly, heavy or not. One that does not exist fails. */
+  /** Packages that must never be loaded eagerly, of any size. A name that is not installed fails the check. */
   readonly deny: readonly string[]
-  /** By node major. */
+  /** Budgets by Node major version. */
   readonly budgets: Readonly<Record<string, Budget>>
 }
 
 export interface Budget {
-  /** The calibrated floor when it was recorded; fails above it + 1 % or 64 KiB. */
+  /** The calibrated floor when it was recorded. The check fails above this plus 1 % or 64 KiB, whichever is larger. */
   readonly calibratedBytes: number
-  /** Private memory (Anonymous) of plain runs must stay below this; set by hand. */
+  /** Upper bound for the private memory (Anonymous) of plain runs; set by hand. */
   readonly maxAnonBytes?: number
 }
 
@@ -46,7 +48,8 @@ export function emptyFloorEntry(): FloorEntry {
   return { allow: {}, may: [], deny: [], budgets: {} }
 }
 
-/** The file, or an empty one when it does not exist and `optional`. Throws BYRE_AUDIT_FLOOR_FILE with all problems. */
+/** Reads the file; returns an empty one when it does not exist and `optional` is set. Throws BYRE_AUDIT_FLOOR_FILE
+ *  with all problems. */
 export function readFloorFile(path: string, optional = false): FloorFile {
   let text: string
   try {
@@ -55,7 +58,7 @@ export function readFloorFile(path: string, optional = false): FloorFile {
     if (optional && (cause as NodeJS.ErrnoException).code === 'ENOENT') return emptyFloorFile()
     throw new ByreError(
       'BYRE_AUDIT_FLOOR_FILE',
-      `Cannot read '${path}': the floor file must exist, got ${(cause as NodeJS.ErrnoException).code}. Record it with byre audit --update <entry>.`,
+      `Cannot read the floor file '${path}': ${(cause as NodeJS.ErrnoException).code}. Record it with byre audit --update <entry>.`,
       { cause },
     )
   }
@@ -67,7 +70,7 @@ export function parseFloorFile(text: string, path: string): FloorFile {
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw floorFileError(path, [{ path: '', message: `must be JSON: ${(cause as Error).message}` }])
+    throw floorFileError(path, [{ path: '', message: `must be valid JSON: ${(cause as Error).message}` }])
   }
   const problems: Problem[] = []
   const file = checkFile(value, (at, message) => problems.push({ path: at, message }))
@@ -75,11 +78,12 @@ export function parseFloorFile(text: string, path: string): FloorFile {
   return file
 }
 
-/** Keys in a fixed order and lists sorted, so that a diff shows what changed. Replaced atomically. */
+/** Writes keys in a fixed order and lists sorted, so that a diff shows only real changes. The file is replaced
+ *  atomically. */
 export function writeFloorFile(path: string, file: FloorFile): void {
-  const aside = `${path}.${process.pid}`
-  writeFileSync(aside, formatFloorFile(file))
-  renameSync(aside, path)
+  const temporaryPath = `${path}.${process.pid}`
+  writeFileSync(temporaryPath, formatFloorFile(file))
+  renameSync(temporaryPath, path)
 }
 
 export function formatFloorFile(file: FloorFile): string {
@@ -132,7 +136,7 @@ function checkEntry(value: unknown, at: string, complain: Complain): FloorEntry 
 }
 
 function checkBudget(major: string, value: unknown, at: string, complain: Complain): void {
-  if (!/^\d{1,3}$/.test(major)) complain(`${at}.${major}`, 'must be a major version of Node, such as "24"')
+  if (!/^\d{1,3}$/.test(major)) complain(`${at}.${major}`, 'must be a Node major version, such as "24"')
   const budget = records(value, `${at}.${major}`, complain)
   checkKeys(budget, ['calibratedBytes', 'maxAnonBytes'], `${at}.${major}`, complain)
   checkBytes(budget['calibratedBytes'], `${at}.${major}.calibratedBytes`, complain)
@@ -171,6 +175,6 @@ function checkKeys(
 function floorFileError(path: string, problems: readonly Problem[]): ByreError {
   return new ByreError(
     'BYRE_AUDIT_FLOOR_FILE',
-    `${describeProblems(`Cannot use '${path}'`, problems)}\nCorrect it, or record it anew with byre audit --update.`,
+    `${describeProblems(`Cannot use '${path}'`, problems)}\nCorrect the file, or record it again with byre audit --update.`,
   )
 }

@@ -1,9 +1,11 @@
-// The gate: which packages an entry loads against the lists of byre.floor.json, and then megabytes. The rules are those
-// of Firefox's startup tests: what is not listed fails, and so does a list that no longer says the truth.
+// The gate: compares the packages an entry loads with the lists of byre.floor.json, then the floor with its budget. The
+// rules are those of Firefox's startup tests: a package that is not listed fails, and so does a list entry that is out
+// of date.
 
+import { formatMegabytes } from '../base/bytes.ts'
 import { chainText, type ChainStep } from './chain.ts'
 import type { Budget, FloorEntry, FloorFile, Phase } from './floor-file.ts'
-import { PHASES } from './floor-file.ts'
+import { emptyFloorEntry, PHASES } from './floor-file.ts'
 import type { AuditResult, ModuleReport } from './result.ts'
 import { reachable } from '../graph/reach.ts'
 import { digraph } from '../graph/digraph.ts'
@@ -48,32 +50,26 @@ export interface Verdict {
   readonly nodeMajor: string
   readonly phase: Phase
   readonly findings: readonly Finding[]
-  /** What is no failure but should be known: a budget that is missing or far too large. */
+  /** Remarks that do not fail the check: a budget that is missing or far too large. */
   readonly notes: readonly string[]
-}
-
-export interface GateOptions {
-  /** What the audit saw: everything imported before the entry was done is phase `load`. @default 'load' */
-  readonly phase?: Phase
-  /** Whether a package can be found at all; a deny entry for one that cannot fails. */
-  readonly exists: (packageName: string) => boolean
 }
 
 const MIN_TOLERANCE_BYTES = 64 * 1024
 
-/** Judges one entry. Pure. */
+/** Checks one entry against its block. Everything an audit sees was imported before the entry finished, so the
+ *  default phase is `load`. `exists` says whether a package is installed; a deny entry for a missing package fails. */
 export function judgeFloor(
   result: AuditResult,
   name: string,
   entry: FloorEntry,
   heavyBytes: number,
-  options: GateOptions,
+  exists: (packageName: string) => boolean,
+  phase: Phase = 'load',
 ): Verdict {
-  const phase = options.phase ?? 'load'
   const nodeMajor = result.nodeVersion.split('.')[0]!
   const notes: string[] = []
   const findings = [
-    ...judgeSet(result, entry, heavyBytes, phase, options),
+    ...judgeSet(result, entry, heavyBytes, phase, exists),
     ...judgeBudget(result, entry.budgets[nodeMajor], notes, nodeMajor),
   ]
   return { entry: name, nodeMajor, phase, findings, notes }
@@ -84,11 +80,11 @@ function judgeSet(
   entry: FloorEntry,
   heavyBytes: number,
   phase: Phase,
-  { exists }: GateOptions,
+  exists: (packageName: string) => boolean,
 ): Finding[] {
   const loaded = new Map(result.packages.map((p) => [p.name, p]))
   const allowed = Object.keys(entry.allow)
-  const onItsOwn = packagesReachedWithout(result, new Set([...allowed, ...entry.may]))
+  const reachedOtherwise = packagesReachedWithout(result, new Set([...allowed, ...entry.may]))
   const findings: Finding[] = []
   for (const { name, retainedBytes, chain } of result.packages) {
     if (entry.deny.includes(name)) findings.push({ rule: 'denied', packageName: name, retainedBytes, chain })
@@ -97,11 +93,11 @@ function judgeSet(
       if (PHASES.indexOf(allowedFrom) > PHASES.indexOf(phase))
         findings.push({ rule: 'too-early', packageName: name, allowedFrom, phase, chain })
     } else if (
-      // A dependency that comes only with an allowed package is that package's; builtins are the runtime's.
+      // A dependency loaded only by an allowed package counts as part of it; builtins belong to the runtime.
       retainedBytes >= heavyBytes &&
       !entry.may.includes(name) &&
       !name.startsWith('node:') &&
-      onItsOwn.has(name)
+      reachedOtherwise.has(name)
     )
       findings.push({ rule: 'not-allowed', packageName: name, retainedBytes, chain })
   }
@@ -113,7 +109,7 @@ function judgeSet(
   return findings
 }
 
-/** Packages that are still reached when nothing behind `closed` packages is looked at. */
+/** Packages that are still reached when the imports of `closed` packages are not followed. */
 function packagesReachedWithout(result: AuditResult, closed: ReadonlySet<string>): Set<string> {
   const { modules, edges } = result
   const graph = digraph(
@@ -131,7 +127,7 @@ function judgeBudget(
   nodeMajor: string,
 ): Finding[] {
   if (budget === undefined) {
-    notes.push(`no budget is recorded for Node ${nodeMajor}; record it with --update`)
+    notes.push(`no budget is recorded for Node ${nodeMajor}; record one with --update`)
     return []
   }
   const findings: Finding[] = []
@@ -147,7 +143,7 @@ function judgeBudget(
     })
   else if (over < -toleranceBytes)
     notes.push(
-      `the floor is ${kib(-over)} KiB below its budget; record it with --update so that it stays there`,
+      `the floor is ${kib(-over)} KiB below its budget; record it with --update so that a later increase is reported`,
     )
   if (budget.maxAnonBytes !== undefined) {
     const tolerance = 3 * plain.anonBytes.spreadBytes
@@ -162,37 +158,38 @@ function judgeBudget(
   return findings
 }
 
-/** One sentence of fact and the remedy. */
+/** The finding as a sentence, followed by the remedy. */
 export function describeFinding(finding: Finding): string {
   switch (finding.rule) {
     case 'not-allowed':
-      return `${finding.packageName} (${mib(finding.retainedBytes)}) is loaded eagerly and not on the allow list: ${chainText(finding.chain)}. Import it where it is used, or allow it with --update.`
+      return `${finding.packageName} (${formatMegabytes(finding.retainedBytes)}) is loaded eagerly but is not on the allow list: ${chainText(finding.chain)}. Import it where it is used, or allow it with --update.`
     case 'denied':
-      return `${finding.packageName} (${mib(finding.retainedBytes)}) is loaded eagerly but denied: ${chainText(finding.chain)}. Cut it: byre audit --cut ${finding.packageName}.`
+      return `${finding.packageName} (${formatMegabytes(finding.retainedBytes)}) is loaded eagerly but denied: ${chainText(finding.chain)}. Find the imports to change with byre audit --cut ${finding.packageName}.`
     case 'too-early':
-      return `${finding.packageName} is allowed from '${finding.allowedFrom}' on but loaded in '${finding.phase}': ${chainText(finding.chain)}. Load it later.`
+      return `${finding.packageName} is allowed from phase '${finding.allowedFrom}' on but is loaded in '${finding.phase}': ${chainText(finding.chain)}. Load it later.`
     case 'stale-allow':
-      return `${finding.packageName} is on the allow list but no longer loaded. Take it off, so that it cannot come back unseen; use 'may' if it varies.`
+      return `${finding.packageName} is on the allow list but is no longer loaded. Remove it from the list, so that a new import of it is reported; use 'may' if it is loaded only sometimes.`
     case 'unknown-deny':
-      return `${finding.packageName} is denied but does not exist. Correct the name, or take it off.`
+      return `${finding.packageName} is denied but is not installed. Correct the name, or remove it from the list.`
     case 'budget':
-      return `the calibrated floor is ${mib(finding.calibratedBytes)}, ${kib(finding.calibratedBytes - finding.budgetBytes)} KiB over its budget of ${mib(finding.budgetBytes)} (tolerance ${kib(finding.toleranceBytes)} KiB). See what grew with --diff, or record it with --update.`
+      return `the calibrated floor is ${formatMegabytes(finding.calibratedBytes)}, ${kib(finding.calibratedBytes - finding.budgetBytes)} KiB above its budget of ${formatMegabytes(finding.budgetBytes)} (tolerance ${kib(finding.toleranceBytes)} KiB). See what grew with --diff, or record the new floor with --update.`
     case 'ceiling':
-      return `private memory is ${mib(finding.anonBytes)}, over the ceiling of ${mib(finding.maxAnonBytes)} (tolerance ${mib(finding.toleranceBytes)}).`
+      return `private memory is ${formatMegabytes(finding.anonBytes)}, above the limit of ${formatMegabytes(finding.maxAnonBytes)} (tolerance ${formatMegabytes(finding.toleranceBytes)}).`
   }
 }
 
-/** The block with what the audit saw: heavy packages allowed, stale ones gone, the budget of this node recorded. */
+/** Updates the block of an entry from an audit: adds heavy packages to the allow list, removes stale ones and
+ *  records the budget for this Node major version. */
 export function updateFloor(file: FloorFile, name: string, result: AuditResult): FloorFile {
-  const before = file.entries[name] ?? { allow: {}, may: [], deny: [], budgets: {} }
+  const before = file.entries[name] ?? emptyFloorEntry()
   const nodeMajor = result.nodeVersion.split('.')[0]!
   const loaded = new Set(result.packages.map((p) => p.name))
   const kept = Object.entries(before.allow).filter(([p, phase]) => loaded.has(p) || phase !== 'load')
   let allow: Record<string, Phase> = Object.fromEntries(kept)
-  // The largest first: what comes only with an allowed package needs no entry of its own.
+  // The largest first: a package loaded only by an allowed one needs no list entry.
   for (;;) {
     const entry = { ...before, allow }
-    const next = judgeSet(result, entry, file.heavyBytes, 'load', { exists: () => true }).find(
+    const next = judgeSet(result, entry, file.heavyBytes, 'load', () => true).find(
       (f) => f.rule === 'not-allowed',
     )
     if (next?.rule !== 'not-allowed') break
@@ -201,10 +198,6 @@ export function updateFloor(file: FloorFile, name: string, result: AuditResult):
   const budget = { ...before.budgets[nodeMajor], calibratedBytes: result.floor.calibratedBytes.medianBytes }
   const budgets = { ...before.budgets, [nodeMajor]: budget }
   return { ...file, entries: { ...file.entries, [name]: { ...before, allow, budgets } } }
-}
-
-function mib(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`
 }
 
 function kib(bytes: number): number {

@@ -1,12 +1,12 @@
-// What the guard forbids, and what it says. No hooks here: the same rules run in the main thread, in worker threads and
-// in the thread Node 20 runs ES module hooks in.
+// The rules of the guard and its messages. There are no hooks here: the same rules run in the main thread, in worker
+// threads and in the thread in which Node 20 runs ES module hooks.
 
 import { fileURLToPath } from 'node:url'
 import type { FloorEntry, FloorFile } from './floor-file.ts'
 
 export interface GuardRules {
   readonly entry: string
-  /** Package -> why it may not be loaded before ready. */
+  /** Package name -> why it must not be loaded before ready. */
   readonly forbidden: Readonly<Record<string, string>>
 }
 
@@ -15,8 +15,8 @@ export interface Violation {
   readonly message: string
 }
 
-/** The rules of one entry: what it denies, what it allows only later, and what other entries are known to find heavy
- *  but this one neither allows nor may load. */
+/** The rules of one entry. Forbidden are: packages it denies, packages it allows only from a later phase, and
+ *  packages that other entries list as heavy and this one does not list. */
 export function guardRules(file: FloorFile, entry: string): GuardRules {
   const block: FloorEntry = file.entries[entry] ?? { allow: {}, may: [], deny: [], budgets: {} }
   const forbidden: Record<string, string> = {}
@@ -30,18 +30,18 @@ export function guardRules(file: FloorFile, entry: string): GuardRules {
   return { entry, forbidden }
 }
 
-/** Follows imports and judges each; remembers who imported what first, for the chain. */
-export interface Watch {
-  /** Notes parent -> url, and says whether it breaks a rule. */
-  judge(parentUrl: string | undefined, url: string): Violation | undefined
+/** Checks imports against the rules; remembers the first importer of each module for the chain in the message. */
+export interface ImportChecker {
+  /** Records the import and returns the violation, if there is one. */
+  check(parentUrl: string | undefined, url: string): Violation | undefined
 }
 
 const MAX_REMEMBERED = 50_000
 
-export function createWatch(rules: GuardRules, cwd: string): Watch {
+export function createImportChecker(rules: GuardRules, cwd: string): ImportChecker {
   const importedBy = new Map<string, string>()
   return {
-    judge(parentUrl, url) {
+    check(parentUrl, url) {
       if (
         parentUrl !== undefined &&
         parentUrl !== url &&
@@ -52,7 +52,7 @@ export function createWatch(rules: GuardRules, cwd: string): Watch {
       const packageName = packageOfUrl(url)
       const reason = packageName === undefined ? undefined : rules.forbidden[packageName]
       if (packageName === undefined || reason === undefined) return undefined
-      // Inside the package the first import has been judged already.
+      // The first import of the package has already been checked.
       if (parentUrl !== undefined && packageOfUrl(parentUrl) === packageName) return undefined
       return { packageName, message: violationText(rules, packageName, reason, chain(importedBy, url, cwd)) }
     },
@@ -61,7 +61,7 @@ export function createWatch(rules: GuardRules, cwd: string): Watch {
 
 function violationText(rules: GuardRules, packageName: string, reason: string, steps: string): string {
   return (
-    `Cannot load '${packageName}' before ready: ${reason} for '${rules.entry}', got ${steps}. ` +
+    `Cannot load '${packageName}' before ready: ${reason} for '${rules.entry}'. Imported by ${steps}. ` +
     'Import it where it is used (byre/lazy), or allow it in the floor file.'
   )
 }

@@ -1,6 +1,6 @@
-// Node 20 and early 22 run ES module hooks in a thread of their own; this is its module. Later versions do not load it.
+// The module of the thread in which Node 20 and early Node 22 run ES module hooks. Later versions do not load it.
 
-import { createWatch, type GuardRules, type Watch } from './guard-rules.ts'
+import { createImportChecker, type GuardRules, type ImportChecker } from './guard-rules.ts'
 
 export interface GuardThreadData {
   readonly rules: GuardRules
@@ -11,12 +11,12 @@ export interface GuardThreadData {
   readonly port: { postMessage(message: string): void; unref?(): void }
 }
 
-let watch: Watch | undefined
+let checker: ImportChecker | undefined
 let data: GuardThreadData | undefined
 
 export function initialize(given: GuardThreadData): void {
   data = given
-  watch = createWatch(given.rules, given.cwd)
+  checker = createImportChecker(given.rules, given.cwd)
 }
 
 type Next = (specifier: string, context: unknown) => Promise<{ url: string }>
@@ -27,7 +27,7 @@ export async function resolve(
   next: Next,
 ): Promise<{ url: string }> {
   const result = await next(specifier, context)
-  const violation = watch?.judge(context.parentURL, result.url)
+  const violation = checker?.check(context.parentURL, result.url)
   if (violation === undefined || data === undefined || Atomics.load(data.ready, 0) === 1) return result
   data.port.postMessage(violation.message)
   if (data.warn) return result

@@ -1,5 +1,5 @@
-// The guard at run time: a forbidden package is refused when it is imported before the program is ready, whoever
-// imports it, in both module systems and in worker threads (which inherit --import).
+// The guard at run time: refuses imports of forbidden packages before the program is ready, from any module, in both
+// module systems and in worker threads (which inherit --import).
 
 import * as nodeModule from 'node:module'
 import { dirname, relative, resolve } from 'node:path'
@@ -8,32 +8,27 @@ import { isMainThread, MessageChannel } from 'node:worker_threads'
 import { ByreError } from '../base/errors.ts'
 import { ownFile } from '../base/own-files.ts'
 import { readFloorFile } from './floor-file.ts'
-import { createWatch, guardRules, type GuardRules, type Violation } from './guard-rules.ts'
+import { createImportChecker, guardRules, type GuardRules, type Violation } from './guard-rules.ts'
+import type { GuardThreadData } from './guard-thread.ts'
 
 export interface Guard {
-  /** From now on everything may be loaded. Idempotent. */
+  /** Lifts the guard: from now on every module may be loaded. Idempotent. */
   ready(): void
-  /** What broke a rule so far, each once. */
+  /** Messages of the violations so far, each once. */
   readonly violations: readonly string[]
 }
 
-export interface GuardOptions {
-  readonly rules: GuardRules
-  readonly cwd: string
-  /** Say it on stderr instead of throwing. */
-  readonly warn: boolean
-}
-
-/** The guard the environment asks for: BYRE_GUARD names the floor file, BYRE_GUARD_ENTRY the block (default: the program
- *  by its path from the file's folder), BYRE_GUARD_MODE=warn only says. Undefined without BYRE_GUARD. Throws
- *  BYRE_AUDIT_FLOOR_FILE on a broken file, BYRE_AUDIT_GUARD when there is no such block. */
+/** Installs the guard that the environment configures: BYRE_GUARD is the floor file, BYRE_GUARD_ENTRY the block in
+ *  it (default: the program's path relative to the file's folder), BYRE_GUARD_MODE=warn reports on stderr instead of
+ *  throwing. Returns undefined without BYRE_GUARD. Throws BYRE_AUDIT_FLOOR_FILE for an invalid file and
+ *  BYRE_AUDIT_GUARD when it has no such block. */
 export function guardFromEnvironment(
   env: Readonly<Record<string, string | undefined>>,
   program: string | undefined,
 ): Guard | undefined {
   const { BYRE_GUARD: path, BYRE_GUARD_ENTRY: named, BYRE_GUARD_MODE: mode } = env
   if (path === undefined || path === '' || env['BYRE_GUARD_LIFTED'] === '1') return undefined
-  // The thread Node 20 runs ES module hooks in takes -r too; it has no program.
+  // The thread in which Node 20 runs ES module hooks loads -r modules too; it has no program.
   if (!isMainThread && program === undefined) return undefined
   const file = readFloorFile(resolve(path))
   const entry = named ?? relative(dirname(resolve(path)), program ?? '.')
@@ -42,33 +37,33 @@ export function guardFromEnvironment(
   if (found === undefined)
     throw new ByreError(
       'BYRE_AUDIT_GUARD',
-      `Cannot guard '${entry}': '${path}' must have a block for it, got ${known.join(', ') || 'none'}. Record it with byre audit --update, or name it in BYRE_GUARD_ENTRY.`,
+      `Cannot guard '${entry}': '${path}' has no block for it, only for: ${known.join(', ') || 'no entry'}. Record one with byre audit --update, or set BYRE_GUARD_ENTRY.`,
     )
-  // Threads take a copy of the environment: what guards the program guards its threads.
+  // Worker threads copy the environment: they use the same block of the same file.
   process.env['BYRE_GUARD_ENTRY'] = found
-  // A child may run in another folder.
+  // Child processes may have another working directory.
   process.env['BYRE_GUARD'] = resolve(path)
-  return installGuard({ rules: guardRules(file, found), cwd: process.cwd(), warn: mode === 'warn' })
+  return installGuard(guardRules(file, found), process.cwd(), mode === 'warn')
 }
 
-/** Hooks the loaders of this thread for good. */
-function installGuard(options: GuardOptions): Guard {
+/** Hooks the loaders of this thread permanently. */
+function installGuard(rules: GuardRules, cwd: string, warn: boolean): Guard {
   const ready = new Int32Array(new SharedArrayBuffer(4))
   const seen = new Set<string>()
-  const watch = createWatch(options.rules, options.cwd)
+  const checker = createImportChecker(rules, cwd)
   const report = (message: string): void => {
-    if (!seen.has(message) && options.warn) process.stderr.write(`byre guard: ${message}\n`)
+    if (!seen.has(message) && warn) process.stderr.write(`byre guard: ${message}\n`)
     seen.add(message)
   }
   const refuse = (violation: Violation | undefined): void => {
     if (violation === undefined || ready[0] === 1) return
     report(violation.message)
-    if (!options.warn) throw new ByreError('BYRE_AUDIT_GUARD', violation.message)
+    if (!warn) throw new ByreError('BYRE_AUDIT_GUARD', violation.message)
   }
-  hookLoaders(options, ready, report, (parent, url) => refuse(watch.judge(parent, url)))
-  // A try/catch around an import swallows the error: say it once more where nothing can swallow it.
+  hookLoaders({ rules, cwd, warn, ready }, report, (parent, url) => refuse(checker.check(parent, url)))
+  // A try/catch around an import hides the error, so all violations are repeated at exit.
   process.on('exit', () => {
-    if (seen.size > 0 && !options.warn)
+    if (seen.size > 0 && !warn)
       process.stderr.write(
         `byre guard: ${seen.size} forbidden import(s) before ready:\n${[...seen].join('\n')}\n`,
       )
@@ -76,7 +71,7 @@ function installGuard(options: GuardOptions): Guard {
   return {
     ready() {
       Atomics.store(ready, 0, 1)
-      // A thread that is started from now on is a lazy one, such as those of a pool.
+      // A thread started from now on, such as one of a pool, is not guarded.
       process.env['BYRE_GUARD_LIFTED'] = '1'
     },
     get violations() {
@@ -85,7 +80,7 @@ function installGuard(options: GuardOptions): Guard {
   }
 }
 
-type Judge = (parentUrl: string | undefined, url: string) => void
+type Check = (parentUrl: string | undefined, url: string) => void
 
 interface Hooks {
   readonly registerHooks?: (hooks: object) => unknown
@@ -93,10 +88,9 @@ interface Hooks {
 }
 
 function hookLoaders(
-  options: GuardOptions,
-  ready: Int32Array<SharedArrayBuffer>,
+  data: Omit<GuardThreadData, 'port'>,
   report: (message: string) => void,
-  judge: Judge,
+  check: Check,
 ): void {
   const { registerHooks, register } = nodeModule as unknown as Hooks
   if (registerHooks !== undefined) {
@@ -106,18 +100,18 @@ function hookLoaders(
       next: (specifier: string, context: unknown) => { url: string },
     ): { url: string } => {
       const result = next(specifier, context)
-      judge(context.parentURL, result.url)
+      check(context.parentURL, result.url)
       return result
     }
     registerHooks({ resolve: resolveHook })
     return
   }
-  hookRequire(judge)
+  hookRequire(check)
   const { port1, port2 } = new MessageChannel()
   port1.on('message', report)
   port1.unref()
   register?.(ownFile('audit/guard-thread.js').href, {
-    data: { rules: options.rules, cwd: options.cwd, warn: options.warn, ready, port: port2 },
+    data: { ...data, port: port2 },
     transferList: [port2],
   })
 }
@@ -132,7 +126,7 @@ interface CommonJs {
   _resolveFilename: (request: string, parent: unknown, isMain: boolean) => string
 }
 
-function hookRequire(judge: Judge): void {
+function hookRequire(check: Check): void {
   const commonJs = nodeModule.Module as unknown as CommonJs
   const load = commonJs._load
   commonJs._load = function (request, parent, isMain) {
@@ -144,7 +138,7 @@ function hookRequire(judge: Judge): void {
       } catch {
         // the real call throws the real error
       }
-      if (to?.startsWith('/') === true) judge(from, pathToFileURL(to).href)
+      if (to?.startsWith('/') === true) check(from, pathToFileURL(to).href)
     }
     return load.call(this, request, parent, isMain)
   }

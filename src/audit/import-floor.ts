@@ -1,4 +1,4 @@
-// One assertion for test runners: what an entry loads and how much it weighs.
+// One assertion for test runners: the packages an entry loads and its memory.
 
 import { parseBytes } from '../base/bytes.ts'
 import { ByreError } from '../base/errors.ts'
@@ -6,15 +6,15 @@ import { chainText } from './chain.ts'
 import type { AuditResult } from './result.ts'
 
 export interface ImportFloorOptions {
-  /** Most the entry may add to an empty program, calibrated: '12MiB' or bytes. @default unlimited */
+  /** Most the entry may add to an empty program, calibrated: '12MiB' or a number of bytes. @default unlimited */
   readonly max?: string | number
   /** Packages that must not be loaded. @default [] */
   readonly deny?: readonly string[]
-  /** The only heavy packages that may be loaded. @default any */
+  /** The only heavy packages that may be loaded. @default all */
   readonly allow?: readonly string[]
-  /** A package is heavy from here on. @default '1MiB' */
+  /** A package that retains at least this much is heavy. @default '1MiB' */
   readonly heavy?: string | number
-  /** Paths are relative to it. @default process.cwd() */
+  /** Base folder of relative paths. @default process.cwd() */
   readonly cwd?: string
   /** @default process.execPath */
   readonly nodePath?: string
@@ -23,12 +23,13 @@ export interface ImportFloorOptions {
 }
 
 export interface ImportFloor {
-  /** What the entry breaks, as sentences; empty when it keeps its floor. */
+  /** The broken rules, as sentences; empty when there are none. */
   readonly problems: readonly string[]
   readonly result: AuditResult
 }
 
-/** Audits `entry` (a file, a package or a bin) and judges it. Throws BYRE_ARGUMENT_INVALID on a bad size. */
+/** Audits `entry` (a file, a package or a bin) and checks the result. Throws BYRE_ARGUMENT_INVALID for an invalid
+ *  size. */
 export async function measureImportFloor(
   entry: string,
   options: ImportFloorOptions = {},
@@ -55,22 +56,24 @@ export async function measureImportFloor(
     may: allow ?? result.packages.map((p) => p.name),
     deny,
   }
-  const { findings } = judgeFloor(result, entry, lists, heavyBytes!, { exists: () => true })
+  const { findings } = judgeFloor(result, entry, lists, heavyBytes!, () => true)
   const problems = findings.map((f) =>
     'chain' in f ? `${f.packageName} is loaded: ${chainText(f.chain)}` : f.rule,
   )
   const { medianBytes } = result.floor.calibratedBytes
-  if (max !== undefined && medianBytes > max) problems.push(`the floor is ${medianBytes} bytes, over ${max}`)
+  if (max !== undefined && medianBytes > max)
+    problems.push(`the floor is ${medianBytes} bytes, above the maximum of ${max}`)
   return { problems, result }
 }
 
-/** The same for any runner (node:test, vitest): rejects with BYRE_AUDIT_FLOOR naming all problems, else gives the result. */
+/** The same for any test runner (node:test, vitest): rejects with BYRE_AUDIT_FLOOR and all problems, else resolves
+ *  with the result. */
 export async function importFloor(entry: string, options: ImportFloorOptions = {}): Promise<AuditResult> {
   const { problems, result } = await measureImportFloor(entry, options)
   if (problems.length === 0) return result
   throw new ByreError(
     'BYRE_AUDIT_FLOOR',
-    `Cannot accept the import floor of '${entry}': ${problems.length} rule${problems.length === 1 ? ' is' : 's are'} broken:\n  ${problems.join('\n  ')}\nLook closer with byre audit ${entry}.`,
+    `Cannot accept the import floor of '${entry}': ${problems.length} rule${problems.length === 1 ? ' is' : 's are'} broken:\n  ${problems.join('\n  ')}\nSee the details with byre audit ${entry}.`,
     { details: { problems } },
   )
 }

@@ -1,6 +1,6 @@
-// Where a file imports what: a scanner for import and export statements, import() and require() calls. It skips
-// comments, strings, templates and regular expressions; it needs no parser and never fails, because it only has to
-// find the line of an edge that is known to exist.
+// Finds the import statements of a file: a scanner for import and export statements, import() and require() calls. It
+// skips comments, strings, templates and regular expressions. It is not a parser and never fails, because it only has
+// to find the line of an edge that is known to exist.
 
 export interface ImportStatement {
   readonly specifier: string
@@ -40,7 +40,7 @@ interface Token {
   readonly line: number
 }
 
-/** How far a clause between `import` and `from` may reach; barrels list hundreds of names. */
+/** Most tokens between `import` and `from`; barrels list hundreds of names. */
 const MAX_CLAUSE = 8000
 
 function readImport(tokens: readonly Token[], at: number): ImportStatement | undefined {
@@ -55,7 +55,7 @@ function readReexport(tokens: readonly Token[], at: number): ImportStatement | u
   return next === '*' || next === '{' || next === 'type' ? readFrom(tokens, at, 'reexport') : undefined
 }
 
-/** `from 'x'` before the clause ends: only names, braces, commas and stars may stand between. */
+/** Finds `from 'x'` before the clause ends: only names, braces, commas and stars may precede it. */
 function readFrom(
   tokens: readonly Token[],
   at: number,
@@ -88,7 +88,7 @@ const BEFORE_REGEX = new Set(
 
 function tokenize(source: string): Token[] {
   const tokens: Token[] = []
-  /** Depth of braces of each open template literal: `}` at depth 0 returns to its text. */
+  /** Brace depth in each open template literal: a `}` at depth 0 returns to the template's text. */
   const templates: number[] = []
   let line = 1
   let at = source.startsWith('#!') ? lineEnd(source, 0) : 0
@@ -166,7 +166,7 @@ function endOfRegex(source: string, start: number): number {
   let inClass = false
   for (let i = start + 1; i < source.length; i++) {
     const c = source[i]
-    if (c === '\n') return start + 1 // a division after all
+    if (c === '\n') return start + 1 // it was a division
     if (c === '\\') i++
     else if (c === '[') inClass = true
     else if (c === ']') inClass = false

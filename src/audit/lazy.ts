@@ -1,22 +1,23 @@
-// The remedy: modules that load on first use. Small on purpose, because the programs that are to be light import it.
+// Modules that load on first use. The file is small on purpose, because programs that must stay small import it.
 
 import { createRequire } from 'node:module'
 import { ByreError } from '../base/errors.ts'
 
-/** A module loaded by import() on the first call; the same promise ever after, a failed load is tried again. */
+/** A module loaded by import() on the first call. Later calls return the same promise; a failed load is retried by
+ *  the next call. */
 export interface Lazy<T> {
   (): Promise<T>
-  /** The module when it is loaded, else undefined; for code that must stay synchronous. */
+  /** The module once it is loaded, else undefined; for code that must stay synchronous. */
   readonly loaded: T | undefined
-  /** Milliseconds the load took; undefined before. */
+  /** Duration of the load in milliseconds; undefined before. */
   readonly loadMs: number | undefined
-  /** Where the first call came from: the line of a stack; undefined before. */
+  /** Origin of the first call, as the line of a stack trace; undefined before. */
   readonly firstUse: string | undefined
 }
 
-/** `const orm = lazy(() => import('typeorm'))`, then `const { DataSource } = await orm()`. With BYRE_EAGER=1 in the
- *  environment it loads at once, so that CI proves that nothing is missing behind laziness; a failure then surfaces as
- *  an unhandled rejection. */
+/** import => Returns a function that loads a module: `const orm = lazy(() => import('typeorm'))`, then `const {
+ *  DataSource } = await orm()`. With BYRE_EAGER=1 in the environment it loads immediately, so that CI finds missing
+ *  modules; a failure is then an unhandled rejection. */
 export function lazy<T>(importer: () => Promise<T>): Lazy<T> {
   let pending: Promise<T> | undefined
   const state: { loaded?: T; loadMs?: number; firstUse?: string } = {}
@@ -47,10 +48,11 @@ export function lazy<T>(importer: () => Promise<T>): Lazy<T> {
   }) as Lazy<T>
 }
 
-/** A namespace whose names load their modules on first access, synchronously: what a module's `__getattr__` is to
- *  Python (PEP 562), for barrels. `modules` says where each name is exported from, seen from `parentUrl`
- *  (import.meta.url). Names are enumerable without loading anything. An access throws BYRE_AUDIT_LAZY when the module
- *  has a top-level await (it cannot be loaded synchronously; use lazy()) or lacks the name, else what loading throws. */
+/** A namespace whose names load their modules on first access, synchronously; for barrels. It is what a module's
+ *  `__getattr__` is in Python (PEP 562). `modules` maps each name to the module that exports it, relative to
+ *  `parentUrl` (import.meta.url). The names are enumerable without loading anything. An access throws
+ *  BYRE_AUDIT_LAZY when the module has a top-level await (it cannot be loaded synchronously; use lazy()) or does not
+ *  export the name, and otherwise any error of the load. */
 export function lazyNamespace<T extends object>(
   parentUrl: string,
   modules: { readonly [K in keyof T & string]: string },
@@ -63,7 +65,7 @@ export function lazyNamespace<T extends object>(
       configurable: true,
       get() {
         const value = readName(require, specifier, name)
-        // From now on a plain property: 1 ns instead of a call.
+        // Replaced by a plain property: an access takes 1 ns instead of a call.
         Object.defineProperty(namespace, name, { value, enumerable: true, configurable: true })
         return value
       },
@@ -79,7 +81,7 @@ function readName(require: NodeJS.Require, specifier: string, name: string): unk
   if (name === 'default') return module
   throw new ByreError(
     'BYRE_AUDIT_LAZY',
-    `Cannot read '${name}' of '${specifier}': the module must export it, got ${Object.keys(module ?? {}).join(', ') || 'nothing'}. Correct the table given to lazyNamespace().`,
+    `Cannot read '${name}' of '${specifier}': the module exports ${Object.keys(module ?? {}).join(', ') || 'nothing'}. Correct the table passed to lazyNamespace().`,
   )
 }
 
@@ -90,7 +92,7 @@ function load(require: NodeJS.Require, specifier: string): unknown {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_REQUIRE_ASYNC_MODULE') throw cause
     throw new ByreError(
       'BYRE_AUDIT_LAZY',
-      `Cannot load '${specifier}' on access: a module behind lazyNamespace() must load synchronously, got a top-level await. Use lazy(() => import('${specifier}')).`,
+      `Cannot load '${specifier}' on access: it has a top-level await, and lazyNamespace() loads synchronously. Use lazy(() => import('${specifier}')).`,
       { cause },
     )
   }

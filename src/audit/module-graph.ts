@@ -1,6 +1,6 @@
-// The modules a program loaded and who imported whom, with what each costs. Node 0 is the program itself: it imports
-// the entries. What an ES module imports though it is none (CommonJS, JSON, an addon) has a wrapper of its own, because
-// Node keeps memory for the wrapper that vanishes with the ESM edge alone.
+// The graph of the modules a program loaded, their imports and their costs. Node 0 is the program itself; it imports
+// the entries. A module of another format that an ES module imports (CommonJS, JSON, an addon) has a separate wrapper
+// node, because Node keeps memory for the wrapper, and only the ESM edge keeps the wrapper loaded.
 
 import { fileURLToPath } from 'node:url'
 import { digraph, type Digraph } from '../graph/digraph.ts'
@@ -12,21 +12,22 @@ export type ModuleKind = 'program' | 'esm' | 'cjs' | 'json' | 'addon' | 'wasm' |
 
 export interface ModuleNode {
   readonly id: number
-  /** file:, node: or data: URL; for a wrapper the URL of what it wraps; '' for the program. */
+  /** file:, node: or data: URL; the module's URL for a wrapper, '' for the program. */
   readonly url: string
   readonly kind: ModuleKind
-  /** 'typeorm', '@scope/name', 'node:net', or '' for the program's own code. */
+  /** 'typeorm', '@scope/name', 'node:net', or '' for first-party code. */
   readonly packageName: string
-  /** Bytes of used heap + external memory charged to the module itself. */
+  /** Used heap + external memory charged to the module itself, in bytes. */
   readonly selfBytes: number
 }
 
 export interface ImportEdge {
   readonly from: number
   readonly to: number
-  /** 'internal' edges lie inside Node, or lead into it without a statement (a global that loads on first use). */
+  /** 'internal' edges are inside Node, or lead into it without an import statement (a global that loads on first
+   *  use). */
   readonly kind: 'entry' | 'import' | 'require' | 'wrapped' | 'unseen' | 'internal'
-  /** As written in the source, where it is known. */
+  /** As written in the source; undefined when unknown. */
   readonly specifier: string | undefined
 }
 
@@ -40,7 +41,7 @@ export interface ModuleGraph {
   readonly overlapping: readonly string[]
 }
 
-/** Builds the graph of one probed run. `entries` are the URLs the program was told to load, in order. */
+/** Builds the graph of one probed run. `entries` are the entries of the run, in load order. */
 export function buildModuleGraph(
   trace: Trace,
   attribution: Attribution,
@@ -72,23 +73,23 @@ function collectEdges(
   entries: readonly { readonly url: string; readonly how: 'import' | 'require' }[],
   idOf: (name: string) => number,
 ): ImportEdge[] {
-  const loaded = new Set<string>([...trace.esModules, ...trace.facades])
+  const loaded = new Set<string>([...trace.esModules, ...trace.wrappers])
   for (const event of trace.events) if (event.name !== undefined) loaded.add(event.name)
   const target = (to: string, byImport: boolean): string =>
-    byImport && trace.facades.has(to) ? `facade:${to}` : to
+    byImport && trace.wrappers.has(to) ? `wrapper:${to}` : to
   const edges = new Map<string, ImportEdge>()
   const add = (from: number, to: number, kind: ImportEdge['kind'], specifier: string | undefined): void => {
     if (from === to) return
     const key = `${from} ${to}`
     const known = edges.get(key)
-    // The same edge seen twice: the one that says how it is written wins.
+    // An edge may be recorded twice: the record with a specifier wins.
     if (known === undefined || (known.specifier === undefined && specifier !== undefined))
       edges.set(key, { from, to, kind, specifier })
   }
   for (const { url, how } of entries) add(0, idOf(target(url, how === 'import')), 'entry', undefined)
-  for (const url of trace.facades) add(idOf(`facade:${url}`), idOf(url), 'wrapped', undefined)
+  for (const url of trace.wrappers) add(idOf(`wrapper:${url}`), idOf(url), 'wrapped', undefined)
   for (const edge of trace.edges) {
-    // A resolved specifier that was never loaded (import.meta.resolve) is no import.
+    // A specifier that was resolved but never loaded (import.meta.resolve) is not an import.
     if (!edge.to.startsWith('node:') && !loaded.has(edge.to)) continue
     const kind = edge.kind === 'import' || edge.kind === 'internal' ? edge.kind : 'require'
     add(idOf(edge.from), idOf(target(edge.to, edge.kind === 'import')), kind, edge.specifier)
@@ -97,7 +98,7 @@ function collectEdges(
   return [...edges.values()]
 }
 
-/** Modules that no recorded edge leads to hang on the program, so that their bytes are not lost. */
+/** Attaches modules that no recorded edge leads to to the program, so that their bytes are not lost. */
 function wireUnseen(size: number, edges: readonly ImportEdge[]): ImportEdge[] {
   const all = [...edges]
   const incoming = new Uint8Array(size)
@@ -126,8 +127,8 @@ function wireUnseen(size: number, edges: readonly ImportEdge[]): ImportEdge[] {
   return all
 }
 
-/** A wrapper and its module hold one copy of the source (checked on 20, 22, 24 and 26). Where others import the module too, the copy does not
- *  go with the wrapper: it is the module's. */
+/** A wrapper and its module share one copy of the source (checked on 20, 22, 24 and 26). When other modules import
+ *  the module too, the copy is not freed with the wrapper, so it is charged to the module. */
 function moveSharedSources(
   names: readonly string[],
   edges: readonly ImportEdge[],
@@ -152,8 +153,8 @@ function inOrder(edges: readonly ImportEdge[], size: number): ImportEdge[] {
 }
 
 function describeNode(id: number, name: string, trace: Trace, selfBytes: number): ModuleNode {
-  const wrapper = name.startsWith('facade:')
-  const url = wrapper ? name.slice('facade:'.length) : name
+  const wrapper = name.startsWith('wrapper:')
+  const url = wrapper ? name.slice('wrapper:'.length) : name
   return { id, url, kind: kindOf(name, wrapper, trace), packageName: packageOf(url), selfBytes }
 }
 
@@ -172,7 +173,7 @@ function kindOf(name: string, wrapper: boolean, trace: Trace): ModuleKind {
 
 const IN_PACKAGE = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/
 
-/** The package a URL belongs to: the innermost node_modules folder decides; '' for the program's own code. */
+/** The package of a URL: the innermost node_modules folder decides; '' for first-party code. */
 function packageOf(url: string): string {
   if (url.startsWith('node:')) return url.startsWith('node:internal/') ? 'node:internal' : url
   return decodeURIComponent(IN_PACKAGE.exec(url)?.[1] ?? '')

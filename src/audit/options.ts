@@ -1,10 +1,10 @@
-// What an audit may be told, and what it does when told nothing.
+// Options of an audit and their defaults.
 
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Entry } from './entry.ts'
 
-/** Something happened; `leftMs` is an estimate, absent while there is none. */
+/** Progress of a stage. `leftMs` is an estimate of the remaining time; absent before the first task is done. */
 export interface AuditProgress {
   readonly stage: 'self-test' | 'plain' | 'bare' | 'probe' | 'prove' | 'usage'
   readonly done: number
@@ -14,41 +14,41 @@ export interface AuditProgress {
 
 export interface AuditOptions {
   readonly entries: readonly Entry[]
-  /** Labels are relative to it and the audited children run in it. @default process.cwd() */
+  /** Working directory of the audited children and base of the labels. @default process.cwd() */
   readonly cwd?: string
-  /** The node to audit with. @default process.execPath */
+  /** Path of the node binary. @default process.execPath */
   readonly nodePath?: string
-  /** Flags for it. @default [] */
+  /** Additional flags of node. @default [] */
   readonly nodeArguments?: readonly string[]
-  /** Environment of the audited program beside PATH and HOME. @default {} */
+  /** Environment of the audited program, in addition to PATH and HOME. @default {} */
   readonly env?: Readonly<Record<string, string>>
   /** process.argv after the entry. @default [] */
   readonly arguments?: readonly string[]
-  /** Plain runs for the floor. @default 5 */
+  /** Number of plain runs for the floor. @default 5 */
   readonly runs?: number
-  /** Proposals to prove, the largest predicted first. @default 10 */
+  /** Number of proposals to prove, the largest predicted saving first. @default 10 */
   readonly proofs?: number
   /** Runs per proof. @default 2 */
   readonly proofRuns?: number
-  /** A package or module is heavy from here on. @default 1 MiB */
+  /** A package or module that retains at least this many bytes is heavy. @default 1 MiB */
   readonly heavyBytes?: number
-  /** A collection is made when the heap moved this much; 0 = 64 KiB, 128 KiB on Node 20. @default 0 */
+  /** Heap change that triggers a collection, in bytes. 0 means 64 KiB, on Node 20 128 KiB. @default 0 */
   readonly thresholdBytes?: number
-  /** Propose edges inside packages too. @default false */
+  /** Also propose edges inside packages. @default false */
   readonly everywhere?: boolean
-  /** `a.js -> b.js`. @default [] */
+  /** Edges to evaluate, written `a.js -> b.js`. @default [] */
   readonly whatIf?: readonly string[]
   /** Packages or modules to keep out of the floor. @default [] */
   readonly cut?: readonly string[]
-  /** Where self-tests and results are remembered; false remembers nothing. @default ~/.cache/byre/audit */
+  /** Folder for cached self-tests and results; false disables the cache. @default ~/.cache/byre/audit */
   readonly cacheFolder?: string | false
-  /** Longest a single child may run. @default 120000 */
+  /** Time limit of a single child, in ms. @default 120000 */
   readonly childTimeoutMs?: number
-  /** Calibrated children at the same time; their figures do not depend on the load. @default 2 */
+  /** Number of calibrated children that run at the same time; their figures do not depend on the load. @default 2 */
   readonly parallel?: number
-  /** How far the run goes that watches for unused packages. Past 'loaded' the program is run for real, with all it does:
-   *  a worker under `byre run`, else the file itself, which calls markReady(). No message is sent to it, so what is not
-   *  used within a second after ready is not used before the first message. @default 'loaded' */
+  /** Where the run that detects unused packages ends. Past 'loaded' the program runs for real, with all its effects:
+   *  a worker under `byre run`, any other file directly, which must call markReady(). No message is sent to it, so a
+   *  package that is unused one second after ready counts as unused before the first message. @default 'loaded' */
   readonly until?: 'loaded' | 'ready' | 'first-message'
   readonly onProgress?: (progress: AuditProgress) => void
   readonly signal?: AbortSignal

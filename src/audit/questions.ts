@@ -1,4 +1,5 @@
-// `--what-if 'a.js -> b.js'` and `--cut typeorm`: from words to edges, and the answer before it is proven.
+// Resolves the questions of `--what-if 'a.js -> b.js'` and `--cut typeorm` to edges of the graph, with the predicted
+// saving.
 
 import { ByreError } from '../base/errors.ts'
 import { didYouMean } from '../base/suggest.ts'
@@ -21,12 +22,16 @@ export type Question =
       readonly chain: readonly ChainStep[]
     }
 
-/** `a.js -> b.js`, where each side is the end of a path or a package name. Throws BYRE_AUDIT_TARGET when the edge is
- *  not in the graph. */
-export function askWhatIf(graph: ModuleGraph, text: string, cwd: string): Question {
+/** The edges that `a.js -> b.js` means; each side is the end of a path or a package name. Throws BYRE_AUDIT_TARGET
+ *  when there is no such edge in the graph. */
+export function resolveWhatIf(graph: ModuleGraph, text: string, cwd: string): Question {
   const sides = text.split(/\s*->\s*/)
   if (sides.length !== 2 || sides.includes(''))
-    throw targetError(text, "an edge is written 'a.js -> b.js'", 'Put the importing module first.')
+    throw targetError(
+      text,
+      "an import must have the form 'a.js -> b.js'",
+      'Write the importing module first.',
+    )
   const [from, to] = sides.map((side) => new Set(nodesOf(graph, side.replace(/:\d+$/, '')))) as [
     Set<number>,
     Set<number>,
@@ -39,7 +44,7 @@ export function askWhatIf(graph: ModuleGraph, text: string, cwd: string): Questi
     )
   })
   if (edges.length === 0)
-    throw targetError(text, 'the edge must be loaded', describeSides(graph, sides, from, to))
+    throw targetError(text, 'the program has no such import', describeSides(graph, sides, from, to))
   const left = createLabeller(withoutEdges(graph, edges), cwd).chainTo([...to])
   return {
     kind: 'what-if',
@@ -49,8 +54,9 @@ export function askWhatIf(graph: ModuleGraph, text: string, cwd: string): Questi
   }
 }
 
-/** The smallest set of edges that keeps `target` out. Throws BYRE_AUDIT_TARGET when it is not loaded. */
-export function askCut(
+/** The smallest set of edges whose removal keeps `target` from being loaded. Throws BYRE_AUDIT_TARGET when it is not
+ *  loaded. */
+export function resolveCut(
   graph: ModuleGraph,
   target: string,
   everywhere: boolean,
@@ -60,7 +66,7 @@ export function askCut(
   if (sinks.length === 0)
     throw targetError(
       target,
-      'the package or module must be loaded',
+      'the program loads no such package or module',
       describeSides(graph, [target], new Set()),
     )
   const cut = cutFor(graph, sinks, { everywhere, maxAlternatives: 16 })
@@ -73,9 +79,9 @@ export function askCut(
   }
   const reason =
     cut.kind === 'impossible'
-      ? `a chain has no edge of the program's own code: ${chainText(chain)}. Allow edges inside packages to look further`
+      ? `a chain has no import in first-party code: ${chainText(chain)}. Allow cuts inside packages with --everywhere`
       : cut.kind === 'too-large'
-        ? `at least ${cut.atLeast} edges would have to be cut`
+        ? `at least ${cut.atLeast} imports would have to be cut`
         : 'it is not reached'
   return { kind: 'no-cut', question: target, reason, chain }
 }
@@ -92,5 +98,5 @@ function describeSides(
 }
 
 function targetError(text: string, rule: string, remedy: string): ByreError {
-  return new ByreError('BYRE_AUDIT_TARGET', `Cannot look at '${text}': ${rule}, got none such. ${remedy}`)
+  return new ByreError('BYRE_AUDIT_TARGET', `Cannot evaluate '${text}': ${rule}. ${remedy}`)
 }

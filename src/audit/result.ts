@@ -1,11 +1,11 @@
-// The result of an audit, as JSON carries it. Reports read this and nothing else.
+// The result of an audit, as written to JSON. Reports depend on these types only.
 
 import type { ChainStep } from './chain.ts'
 import type { ModuleKind } from './module-graph.ts'
 
 export const AUDIT_VERSION = 1
 
-/** Median of `runs` and the widest distance between two of them. */
+/** Median of `runs` values and the difference between the largest and the smallest. */
 export interface Figure {
   readonly medianBytes: number
   readonly spreadBytes: number
@@ -26,23 +26,23 @@ export interface AuditResult {
   readonly parts: Parts
   readonly packages: readonly PackageReport[]
   readonly modules: readonly ModuleReport[]
-  /** [from, to, kind, line] by index into `modules`; line 0 = not looked up. */
+  /** Edges as indices into `modules`. */
   readonly edges: readonly (readonly [from: number, to: number, kind: string])[]
   readonly savings: readonly SavingReport[]
-  /** Asked for by --cut and --what-if. */
+  /** Answers to --cut and --what-if. */
   readonly answers: readonly Answer[]
   readonly usage?: UsageReport
   readonly instrument: Instrument
-  /** What a reader must know before believing the rest. */
+  /** Conditions that limit how far the figures can be trusted. */
   readonly warnings: readonly string[]
-  /** Why the audit is incomplete; absent when it is whole. */
+  /** Why the audit is incomplete; absent when it is complete. */
   readonly partial?: string
-  /** True when nothing was measured because no loaded file had changed. */
+  /** True when the result is from the cache because no loaded file has changed. */
   readonly cached?: boolean
 }
 
-/** Memory once the entries are loaded. `plain`: the program as people start it. `calibrated`: what it adds to an empty
- *  program in used heap + external memory, everything fixed that makes runs differ. */
+/** Memory once the entries are loaded. `plain`: the program started normally. `calibratedBytes`: used heap +
+ *  external memory it adds to an empty program, in runs in which everything that causes variation is fixed. */
 export interface Floor {
   readonly plain: {
     readonly anonBytes: Figure
@@ -50,23 +50,24 @@ export interface Floor {
     readonly rssBytes: Figure
     readonly pssBytes: Figure
   }
-  /** The same for a program that imports nothing. */
+  /** Anonymous memory of a plain run that imports nothing. */
   readonly runtimeAnonBytes: number
   readonly calibratedBytes: Figure
   readonly importMs: number
 }
 
-/** What the calibrated child grew by, in parts that were each measured. Bytes of private memory. */
+/** The growth of the calibrated child, split into separately measured parts. Bytes of private memory. */
 export interface Parts {
   readonly modulesBytes: number
   readonly loaderBytes: number
-  /** Calibrated floor minus modules and loader: what nobody was seen allocating. */
+  /** Calibrated floor minus modules and loader: bytes that could not be attributed. */
   readonly unnamedBytes: number
-  /** Of the calibrated floor, 0 to 1. */
+  /** Attributed share of the calibrated floor, 0 to 1. */
   readonly namedShare: number
   /** Free space between live objects in V8's pages. */
   readonly heapSlackBytes: number
-  /** Empty pages V8 keeps after a load and gives back in a last-resort collection. Garbage of the moment, no module's. */
+  /** Empty pages that V8 keeps after a load and releases in a last-resort collection. Temporary garbage that belongs
+   *  to no module. */
   readonly pagePoolBytes: number
   /** Growth of malloc's heap. */
   readonly nativeBytes: number
@@ -106,7 +107,7 @@ export interface SavingReport {
   readonly proof: Proof
 }
 
-/** A saving is printed as one only with `proven`: the program ran with these edges stubbed. */
+/** Only a `proven` proposal is printed as a saving: the program ran with these edges stubbed. */
 export type Proof =
   | {
       readonly kind: 'proven'
@@ -122,7 +123,7 @@ export type Answer =
       readonly kind: 'what-if'
       readonly question: string
       readonly saving: SavingReport
-      /** Chains that still reach the target when the edge is gone. */
+      /** The shortest chain that still reaches the target without the edge. */
       readonly stillReachedBy?: readonly ChainStep[]
     }
   | {
@@ -141,17 +142,17 @@ export type Answer =
 export interface UsageReport {
   readonly packages: readonly {
     readonly name: string
-    /** 'untouched': imported eagerly, and nothing used an export before `until`; 'unseen': not imported where the
-     *  witness can see it. */
+    /** 'untouched': imported eagerly, but no export was used before `until`. 'unseen': not imported in a way the
+     *  witness can see. */
     readonly verdict: 'untouched' | 'touched' | 'unseen'
-    /** First export that was read, where known. */
+    /** The first export that was used, when known. */
     readonly firstUse?: string
   }[]
-  /** 'loaded': all imports of the entry are done. 'first-message': ready, and a second without any message. */
+  /** 'loaded': all imports of the entry are done. 'first-message': one second after ready, without any message. */
   readonly until: 'loaded' | 'ready' | 'first-message'
 }
 
-/** What the instruments cost. */
+/** The cost of the instruments themselves. */
 export interface Instrument {
   readonly bareMs: number
   readonly probedMs: number

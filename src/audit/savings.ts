@@ -1,4 +1,4 @@
-// What making imports lazy would save, from the graph alone: predictions, ranked. Only confirm.ts proves.
+// Predicts what lazy imports would save, from the graph alone, and ranks them. confirm.ts proves the predictions.
 
 import { digraph } from '../graph/digraph.ts'
 import { dominators, retained } from '../graph/dominators.ts'
@@ -6,13 +6,13 @@ import { minCut, type MinCut } from '../graph/min-cut.ts'
 import { reachable } from '../graph/reach.ts'
 import type { ImportEdge, ModuleGraph, ModuleNode } from './module-graph.ts'
 
-/** A set of edges, by index into `ModuleGraph.edges`, and what the program would save without them. */
+/** A set of edges, as indices into `ModuleGraph.edges`, and the predicted saving without them. */
 export interface Saving {
   readonly edges: readonly number[]
   readonly predictedBytes: number
-  /** The package this cut is about, when it came from one. */
+  /** The package the cut keeps out; absent for single edges. */
   readonly target?: string
-  /** Other cuts of the same size, up to a bound. */
+  /** Other cuts of the same size, limited in number. */
   readonly alternatives: readonly (readonly number[])[]
 }
 
@@ -20,11 +20,11 @@ export interface PackageCost {
   readonly name: string
   readonly moduleCount: number
   readonly selfBytes: number
-  /** What vanishes when no module of the package is loaded. */
+  /** Bytes that are freed when no module of the package is loaded. */
   readonly retainedBytes: number
 }
 
-/** Whether people can make this edge lazy: it is written in the program's own code, unless `everywhere`. */
+/** Whether this edge can be made lazy: its import must be in first-party code, unless `everywhere` is set. */
 function isCuttable(graph: ModuleGraph, edge: ImportEdge, everywhere: boolean): boolean {
   if (edge.kind !== 'import' && edge.kind !== 'require') return false
   return everywhere || isFirstParty(graph.nodes[edge.from]!)
@@ -34,14 +34,14 @@ function isFirstParty(node: ModuleNode): boolean {
   return node.packageName === '' && node.kind !== 'program'
 }
 
-/** Bytes that vanish without these edges. */
+/** Bytes that are not loaded without these edges. */
 export function savingOf(graph: ModuleGraph, edges: readonly number[]): number {
   const without = new Set(edges)
   const left = reachable(graph.graph, 0, (_from, _to, e) => !without.has(e))
   return graph.nodes.reduce((sum, node) => sum + (left[node.id] === 1 ? 0 : node.selfBytes), 0)
 }
 
-/** Packages by retained bytes, the largest first; the program's own code has no entry. */
+/** Packages by retained bytes, the largest first; first-party code is not listed. */
 export function packageCosts(graph: ModuleGraph): PackageCost[] {
   const byName = new Map<string, ModuleNode[]>()
   for (const node of graph.nodes)
@@ -59,7 +59,7 @@ export function packageCosts(graph: ModuleGraph): PackageCost[] {
     .toSorted((a, b) => b.retainedBytes - a.retainedBytes)
 }
 
-/** The nodes `target` names: a package, or a module by the end of its path. Wrappers of them included. */
+/** The nodes that `target` names: a package, or a module by the end of its path; wrappers included. */
 export function nodesOf(graph: ModuleGraph, target: string): number[] {
   const inPackage = graph.nodes.filter((n) => n.packageName === target)
   if (inPackage.length > 0) return inPackage.map((n) => n.id)
@@ -69,7 +69,7 @@ export function nodesOf(graph: ModuleGraph, target: string): number[] {
     .map((n) => n.id)
 }
 
-/** The smallest sets of edges that keep `sinks` out of the floor. */
+/** The smallest sets of edges whose removal keeps `sinks` from being loaded. */
 export function cutFor(
   graph: ModuleGraph,
   sinks: readonly number[],
@@ -82,8 +82,8 @@ export function cutFor(
   })
 }
 
-/** The savings worth proving, the largest first: single edges by the dominator tree, and the minimum cut of every heavy
- *  package. Of savings that are nearly the same (a chain of edges to one module) the edge nearest the entry wins. */
+/** The savings worth proving, the largest first: single edges from the dominator tree, and the minimum cut of every
+ *  heavy package. */
 export function rankSavings(
   graph: ModuleGraph,
   options: { readonly heavyBytes: number; readonly everywhere: boolean },
@@ -100,8 +100,8 @@ export function rankSavings(
   )
 }
 
-/** One proposal per outcome: of edges on one chain that save nearly the same (each lies behind the one before), the one
- *  with the most to save stays. */
+/** Keeps one proposal per outcome: of edges on one chain with nearly the same saving (each behind the previous one),
+ *  the one with the largest saving. */
 export function distinctSavings(graph: ModuleGraph, ranked: readonly Saving[]): Saving[] {
   const { idom, root } = dominators(graph.graph, 0)
   const isBehind = (node: number, dominator: number): boolean => {
@@ -124,7 +124,8 @@ export function distinctSavings(graph: ModuleGraph, ranked: readonly Saving[]): 
   return kept
 }
 
-/** An edge saves what its target retains exactly when every other way into the target comes from behind the target. */
+/** A single edge saves what its target retains exactly when every other edge into the target comes from a module
+ *  behind the target. */
 function singleEdges(
   graph: ModuleGraph,
   options: { readonly heavyBytes: number; readonly everywhere: boolean },
@@ -167,7 +168,7 @@ function packageCuts(
   return savings
 }
 
-/** The same program without these edges, for looking further. */
+/** The same graph without these edges. */
 export function withoutEdges(graph: ModuleGraph, edges: readonly number[]): ModuleGraph {
   const without = new Set(edges)
   const kept = graph.edges.filter((_, e) => !without.has(e))

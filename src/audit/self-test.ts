@@ -1,5 +1,6 @@
-// Before a runtime is believed: modules of known size. The instruments sit on Node internals; on a version where a hook
-// moved, the figures would be wrong in silence. A passed test is remembered per binary and byre version in the cache folder.
+// Checks the instruments on modules of known size before a runtime is trusted. They depend on Node internals: on a
+// version in which a hook has moved, the figures would be wrong without an error. A passed test is recorded in the
+// cache folder, per binary and byre version.
 
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -17,11 +18,11 @@ const MIB = 1024 * 1024
 export interface SelfTestCase {
   readonly file: string
   readonly source: string
-  /** What the module itself holds; absent when only its edges matter. */
+  /** Bytes the module itself holds; absent when only its edges are checked. */
   readonly expectedBytes?: number
 }
 
-/** 20 MiB outside the heap, 10 MiB in it, 3 MB of source, a diamond, a cycle, CommonJS under ES modules, JSON. */
+/** 20 MiB outside the heap, 10 MiB in it, 3 MB of source, a diamond, a cycle, CommonJS below ES modules, JSON. */
 const SELF_TEST_CASES: readonly SelfTestCase[] = [
   {
     file: 'main.mjs',
@@ -62,7 +63,7 @@ export function writeSelfTest(folder: string): string {
   return pathToFileURL(join(folder, 'main.mjs')).href
 }
 
-/** What the instruments got wrong, as sentences; empty when they are to be believed. */
+/** The errors of the instruments, as sentences; empty when all figures are correct. */
 export function judgeSelfTest(graph: ModuleGraph, bare: ChildResult, probed: ChildResult): string[] {
   const wrong: string[] = []
   const near = (what: string, got: number, expected: number): void => {
@@ -72,7 +73,7 @@ export function judgeSelfTest(graph: ModuleGraph, bare: ChildResult, probed: Chi
   }
   for (const { file, expectedBytes } of SELF_TEST_CASES) {
     const node = graph.nodes.find((n) => n.url.endsWith(`/${file}`) && n.kind !== 'wrapper')
-    if (node === undefined) wrong.push(`${file}: not seen`)
+    if (node === undefined) wrong.push(`${file}: not found in the trace`)
     else if (expectedBytes !== undefined) near(file, node.selfBytes, expectedBytes)
   }
   if (wrong.length > 0) return wrong
@@ -87,7 +88,7 @@ export function judgeSelfTest(graph: ModuleGraph, bare: ChildResult, probed: Chi
     edge('right.mjs', 'shared.cjs'),
     edge('tree.cjs', 'leaf.cjs'),
   ]
-  if (left < 0 || right < 0 || leaf < 0) return [...wrong, 'an import edge was not seen']
+  if (left < 0 || right < 0 || leaf < 0) return [...wrong, 'an import edge is missing in the trace']
   near('one edge of a diamond', savingOf(graph, [left]), 0)
   near('both edges of a diamond', savingOf(graph, [left, right]), 4 * MIB)
   near('an edge of a CommonJS tree', savingOf(graph, [leaf]), 2 * MIB)
@@ -97,14 +98,14 @@ export function judgeSelfTest(graph: ModuleGraph, bare: ChildResult, probed: Chi
 export function selfTestError(nodeVersion: string, wrong: readonly string[]): ByreError {
   return new ByreError(
     'BYRE_AUDIT_RUNTIME',
-    `Cannot audit with Node ${nodeVersion}: modules of known size must be measured right, got ${wrong.length} wrong ` +
-      `(${wrong.join('; ')}). Use Node 20, 22, 24 or 26, or report this version.`,
+    `Cannot audit with Node ${nodeVersion}: ${wrong.length} measurement${wrong.length === 1 ? '' : 's'} of modules of known size ` +
+      `failed (${wrong.join('; ')}). Use Node 20, 22, 24 or 26, or report this version.`,
     { details: { nodeVersion, wrong } },
   )
 }
 
-/** Whether this very binary passed before, under this version of byre. */
-export function isTrusted(cacheFolder: string, nodePath: string): boolean {
+/** Whether the self-test has passed with this binary and this version of byre. */
+export function hasPassed(cacheFolder: string, nodePath: string): boolean {
   try {
     return readFileSync(stampPath(cacheFolder, nodePath), 'utf8') === 'passed'
   } catch {
@@ -112,7 +113,7 @@ export function isTrusted(cacheFolder: string, nodePath: string): boolean {
   }
 }
 
-export function trust(cacheFolder: string, nodePath: string): void {
+export function recordPassed(cacheFolder: string, nodePath: string): void {
   mkdirSync(cacheFolder, { recursive: true, mode: 0o700 })
   writeFileSync(stampPath(cacheFolder, nodePath), 'passed')
 }

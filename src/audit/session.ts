@@ -1,4 +1,4 @@
-// One audit's children: a temporary folder, the fixed ways to start them, a count and a clock.
+// The children of one audit: a temporary folder, the ways to start a child, their count and the progress.
 
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -25,7 +25,8 @@ export interface Session {
   /** A plain run in which `packages` are watched for their first use. */
   watched(entries: readonly EntryJob[], packages: readonly string[]): Promise<ChildResult>
   probed(entries: readonly EntryJob[], nodeVersion: string, cuts?: readonly CutEdge[]): Promise<Probed>
-  /** Runs the tasks, at most `parallel` at once, reporting each. Results in the order of the tasks. */
+  /** Runs the tasks, at most `parallel` at once, and reports progress after each. Results are in the order of the
+   *  tasks. */
   all<T>(stage: AuditProgress['stage'], tasks: readonly (() => Promise<T>)[], parallel: number): Promise<T[]>
   close(): void
 }
@@ -33,9 +34,9 @@ export interface Session {
 const PREFIX = 'byre-audit-'
 const ABANDONED_MS = 60 * 60_000
 
-/** Removes the folders of audits that were killed: their process is gone and nothing was written for an hour (a process
- *  of another container is not seen). What belongs to somebody else stays. */
-function sweep(): void {
+/** Removes the folders of audits that were killed: their process has ended and nothing was written for an hour (a
+ *  process in another container is not visible). Folders of other users stay. */
+function removeAbandonedFolders(): void {
   for (const name of readdirSync(tmpdir())) {
     const pid = /^byre-audit-(\d+)-/.exec(name)?.[1]
     if (pid === undefined || existsSync(`/proc/${pid}`)) continue
@@ -43,13 +44,13 @@ function sweep(): void {
     try {
       if (Date.now() - statSync(path).mtimeMs > ABANDONED_MS) rmSync(path, { recursive: true, force: true })
     } catch {
-      // another audit was faster, or it is not ours
+      // another audit has removed it, or it belongs to another user
     }
   }
 }
 
 export function openSession(options: ResolvedAuditOptions): Session {
-  sweep()
+  removeAbandonedFolders()
   const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`))
   const warmUpUrl = writeWarmUp(join(folder, 'warm-up'))
   let children = 0
@@ -106,16 +107,17 @@ export function openSession(options: ResolvedAuditOptions): Session {
   }
 }
 
-/** How to sample on this runtime. Node 20 has no last-resort collection, and is right within 6 % (p90) at 128 KiB; the
- *  others need 64 KiB for programs of many small modules (rxjs on Node 24: 10.2 % off at 128, 1.1 at 64). */
+/** Sampling parameters by runtime. Node 20 has no last-resort collection and is accurate within 6 % (p90) at 128
+ *  KiB; the others need 64 KiB for programs of many small modules (rxjs on Node 24: error 10.2 % at 128 KiB, 1.1 %
+ *  at 64 KiB). */
 function samplingFor(
   nodeVersion: string,
   thresholdBytes: number,
-): { readonly collection: 'strong' | 'plain'; readonly thresholdBytes: number } {
-  const strong = Number.parseInt(nodeVersion, 10) >= 22
+): { readonly collection: 'last-resort' | 'major'; readonly thresholdBytes: number } {
+  const hasLastResort = Number.parseInt(nodeVersion, 10) >= 22
   return {
-    collection: strong ? 'strong' : 'plain',
-    thresholdBytes: thresholdBytes > 0 ? thresholdBytes : (strong ? 64 : 128) * 1024,
+    collection: hasLastResort ? 'last-resort' : 'major',
+    thresholdBytes: thresholdBytes > 0 ? thresholdBytes : (hasLastResort ? 64 : 128) * 1024,
   }
 }
 

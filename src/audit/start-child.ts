@@ -1,4 +1,4 @@
-// Starts one audited child: clean environment, fixed flags, job in a file, answer on fd 3.
+// Starts one audited child: clean environment, fixed flags, the job in a file, the result on fd 3.
 
 import { writeFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,20 +8,20 @@ import { ownFile } from '../base/own-files.ts'
 import { CLEAN_PATH, spawnClean } from '../measure/spawn-clean.ts'
 import { CHILD_PROTOCOL, type ChildJob, type ChildResult } from './child/job.ts'
 
-/** `plain` is the program as people start it; `calibrated` has everything fixed that makes two runs differ. */
+/** `plain` is the program started normally; in `calibrated` everything that makes two runs differ is fixed. */
 export type ChildMode = 'plain' | 'calibrated'
 
 export interface ChildRun {
   readonly mode: ChildMode
-  /** The node to audit with. */
+  /** Path of the node binary. */
   readonly nodePath: string
   readonly job: Omit<ChildJob, 'protocol'>
-  /** Where job files are put; owned by the caller. */
+  /** Folder for job files; owned by the caller. */
   readonly folder: string
   readonly cwd: string
-  /** Environment the program needs; PATH and HOME are always given. */
+  /** Environment of the program; PATH and HOME are always set. */
   readonly env: Readonly<Record<string, string>>
-  /** More V8 or Node flags. */
+  /** Additional V8 or Node flags. */
   readonly nodeArguments: readonly string[]
   readonly timeoutMs: number
   readonly signal: AbortSignal
@@ -36,15 +36,17 @@ const CALIBRATED_FLAGS = [
   '--min-semi-space-size=1',
   '--no-warnings',
   '--expose-internals',
-  // Code is flushed by age, so at a moment that depends on everything before: the loader's own code comes and goes
-  // (700 KiB on Node 24) and is charged to whoever runs then. A floor is read before age would matter.
+  // V8 flushes bytecode by age, at a moment that depends on everything before: the loader's own code comes and goes
+  // (700 KiB on Node 24) and is charged to the module that runs then. A floor is read before the age is reached.
   '--no-flush-bytecode',
-  // Node compiles a file without a package type twice, to find out what it is. V8's cache then keeps the first copy of the
-  // source unless a collection comes between, which is so with the probe and not without (1 MiB of lodash on Node 24).
+  // Node compiles a file without a package type twice to detect its module system. V8's cache then keeps the first copy
+  // of the source unless a collection runs in between, as it does with the probe and does not without it (1 MiB of
+  // lodash on Node 24).
   '--no-compilation-cache',
-  // With inline allocation V8 takes up to a page (256 KiB) from the old space at once and counts all of it as used, at a
-  // moment of its own: the reading is too high, and what is then put there is not seen. Without, each object counts when
-  // it is made, and the probe of a large program needs 150 collections instead of 1400 (typeorm and three more, Node 20).
+  // With inline allocation V8 reserves up to a page (256 KiB) of the old space at once, at unpredictable moments, and
+  // counts all of it as used: the reading is too high, and later allocations in it are not seen. Without it each object
+  // counts when it is created, and the probe of a large program needs 150 collections instead of 1400 (typeorm and
+  // three more, Node 20).
   '--no-inline-new',
 ]
 const CALIBRATED_ENV = {
@@ -57,8 +59,8 @@ const MAX_RESULT = 64 * 1024 * 1024
 
 let sequence = 0
 
-/** Runs the child to its end. Rejects with BYRE_AUDIT_CHILD when it gave no answer, with the signal's reason when
- *  aborted; what the audited program itself threw is in the result. */
+/** Runs the child until it exits. Rejects with BYRE_AUDIT_CHILD when it returned no result, with the signal's reason
+ *  when aborted. An error of the audited program is part of the result. */
 export async function runChild(run: ChildRun): Promise<ChildResult> {
   run.signal.throwIfAborted()
   const jobPath = join(run.folder, `job-${process.pid}-${++sequence}.json`)
@@ -70,7 +72,7 @@ export async function runChild(run: ChildRun): Promise<ChildResult> {
   }
 }
 
-/** The command of a child without its environment, for reports and tests. */
+/** The command line of a child, without its environment. */
 function commandOf(run: ChildRun, jobPath: string): readonly string[] {
   const calibrated = run.mode === 'calibrated'
   return [
@@ -94,7 +96,7 @@ function start(run: ChildRun, jobPath: string): Promise<ChildResult> {
     const stdio = ['ignore', 'ignore', 'pipe', 'pipe'] as const
     const child = spawnClean(commandOf(run, jobPath), { env, cwd: run.cwd, stdio: [...stdio] })
     let stderr = ''
-    let answer = ''
+    let resultText = ''
     const timer = setTimeout(() => child.kill('SIGKILL'), run.timeoutMs)
     const abort = (): void => void child.kill('SIGKILL')
     run.signal.addEventListener('abort', abort)
@@ -103,21 +105,21 @@ function start(run: ChildRun, jobPath: string): Promise<ChildResult> {
     })
     const pipe = child.stdio[3] as NodeJS.ReadableStream
     pipe.setEncoding('utf8').on('data', (chunk: string) => {
-      if (answer.length < MAX_RESULT) answer += chunk
+      if (resultText.length < MAX_RESULT) resultText += chunk
     })
-    const settle = (fn: () => void): void => {
+    const end = (fn: () => void): void => {
       clearTimeout(timer)
       run.signal.removeEventListener('abort', abort)
       fn()
     }
     child.on('error', (cause) =>
-      settle(() => reject(childError(run, `it did not start: ${cause.message}`, cause))),
+      end(() => reject(childError(run, `it did not start: ${cause.message}`, cause))),
     )
     child.on('close', (code, signal) =>
-      settle(() => {
+      end(() => {
         if (run.signal.aborted) reject(run.signal.reason as Error)
         else {
-          const result = parseResult(answer)
+          const result = parseResult(resultText)
           if (result !== undefined) resolve(result)
           else reject(childError(run, describeEnd(code, signal, stderr, run.timeoutMs)))
         }
@@ -141,16 +143,16 @@ function describeEnd(
   stderr: string,
   timeoutMs: number,
 ): string {
-  const end = signal === null ? `it ended with code ${code}` : `it ended by ${signal}`
-  const late = signal === 'SIGKILL' ? ` (the limit is ${timeoutMs} ms)` : ''
-  return `${end}${late} without an answer${stderr === '' ? '' : `; stderr: ${stderr.trim()}`}`
+  const end = signal === null ? `it exited with code ${code}` : `it was killed by ${signal}`
+  const late = signal === 'SIGKILL' ? ` (the time limit is ${timeoutMs} ms)` : ''
+  return `${end}${late}${stderr === '' ? '' : `; stderr: ${stderr.trim()}`}`
 }
 
 function childError(run: ChildRun, what: string, cause?: unknown): ByreError {
   const subject = run.job.entries.map((e) => e.url).join(', ')
   return new ByreError(
     'BYRE_AUDIT_CHILD',
-    `Cannot audit '${subject}': the audited child must answer, got that ${what}. Run the entry with plain node first.`,
+    `Cannot audit '${subject}': the audited child returned no result: ${what}. Run the entry with plain node first.`,
     { cause },
   )
 }

@@ -1,4 +1,4 @@
-// Reads what the probe wrote: four doubles a record and one line a name (see child/job.ts, EVENT).
+// Reads the trace of the probe: four doubles per record and one name per line (see EVENT in child/job.ts).
 
 import { readFile } from 'node:fs/promises'
 import { ByreError } from '../base/errors.ts'
@@ -6,15 +6,16 @@ import { EVENT } from './child/job.ts'
 
 export type TraceEvent = {
   readonly type: number
-  /** The name the event carries, or undefined. */
+  /** The module of the event, or undefined. */
   readonly name: string | undefined
-  /** Used heap + external at the event, and after the collection it caused, if any. */
+  /** Used heap + external memory at the event, in bytes; `collectedBytes` is the same after the collection at this
+   *  event, if there was one. */
   readonly rawBytes: number
-  readonly settledBytes: number | undefined
+  readonly collectedBytes: number | undefined
 }
 
 export interface TraceEdge {
-  /** 'internal': Node's own code wants another of Node's own modules; no statement of the program stands for it. */
+  /** 'internal': a builtin module loads another one; there is no import statement in the program. */
   readonly kind: 'import' | 'require' | 'builtin' | 'internal'
   readonly from: string
   readonly to: string
@@ -25,9 +26,9 @@ export interface TraceEdge {
 export interface Trace {
   readonly events: readonly TraceEvent[]
   readonly edges: readonly TraceEdge[]
-  /** URLs of what an ES module imported though it is none: CommonJS, JSON, addons. */
-  readonly facades: ReadonlySet<string>
-  /** URLs whose source ran as an ES module. */
+  /** URLs of modules of other formats that an ES module imported: CommonJS, JSON, addons. */
+  readonly wrappers: ReadonlySet<string>
+  /** URLs of modules that were evaluated as ES modules. */
   readonly esModules: ReadonlySet<string>
 }
 
@@ -43,16 +44,19 @@ export async function readTrace(eventsPath: string, namesPath: string): Promise<
   return parseTrace(events, names)
 }
 
-/** The part after the last restart record. Throws BYRE_INTERNAL on a truncated trace. */
+/** Parses the part after the last restart record. Throws BYRE_INTERNAL for a truncated trace. */
 export function parseTrace(bytes: Uint8Array, namesText: string): Trace {
   if (bytes.byteLength % RECORD_BYTES !== 0)
-    throw new ByreError('BYRE_INTERNAL', `Cannot read a trace of ${bytes.byteLength} bytes: records have 32`)
+    throw new ByreError(
+      'BYRE_INTERNAL',
+      `Cannot read a trace of ${bytes.byteLength} bytes: records have 32 bytes, so it is truncated.`,
+    )
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const names = namesText.split('\n')
   const esmNames = new Map<number, string>()
   let events: TraceEvent[] = []
   let edges: TraceEdge[] = []
-  let facades = new Set<string>()
+  let wrappers = new Set<string>()
   let esModules = new Set<string>()
   let running: string[] = []
 
@@ -67,7 +71,7 @@ export function parseTrace(bytes: Uint8Array, namesText: string): Trace {
     if (type === 0) {
       events = []
       edges = []
-      facades = new Set()
+      wrappers = new Set()
       esModules = new Set()
       running = []
     } else if (edgeKind !== undefined) {
@@ -78,7 +82,7 @@ export function parseTrace(bytes: Uint8Array, namesText: string): Trace {
       const [from, to] = [running.at(-1), names[b]]
       if (from !== undefined && to !== undefined)
         edges.push({ kind: 'internal', from, to, specifier: undefined })
-    } else if (type === EVENT.facade) facades.add(names[a]!)
+    } else if (type === EVENT.wrapper) wrappers.add(names[a]!)
     else if (type === EVENT.module) {
       esmNames.set(a, names[b]!)
       esModules.add(names[b]!)
@@ -86,13 +90,13 @@ export function parseTrace(bytes: Uint8Array, namesText: string): Trace {
       const byId = type === EVENT.enterEsm || type === EVENT.exitEsm
       const name = a < 0 ? undefined : byId ? esmNames.get(a) : names[a]
       if (name !== undefined) follow(running, type, name)
-      events.push({ type, name, rawBytes: b, settledBytes: c < 0 ? undefined : c })
+      events.push({ type, name, rawBytes: b, collectedBytes: c < 0 ? undefined : c })
     }
   }
-  return { events, edges, facades, esModules }
+  return { events, edges, wrappers, esModules }
 }
 
-/** Keeps what is being evaluated, the innermost last. */
+/** Maintains the stack of modules being evaluated, the innermost last. */
 function follow(running: string[], type: number, name: string): void {
   if (type === EVENT.enterEsm || type === EVENT.enterCjs) running.push(name)
   if ((type === EVENT.exitEsm || type === EVENT.exitCjs) && running.includes(name))

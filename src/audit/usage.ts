@@ -1,5 +1,6 @@
-// Is a heavy package used, or only imported? The program runs once more under the witness (child/witness.ts), which is
-// never a run that is measured: while it loads, or for real until it is ready or would take its first message.
+// Detects heavy packages that are imported but not used: runs the program once more under the witness
+// (child/witness.ts), either while it loads, or for real until it is ready or could receive its first message. This run
+// is never measured.
 
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +9,7 @@ import { deferred } from '../base/deferred.ts'
 import { ByreError } from '../base/errors.ts'
 import { ownFile } from '../base/own-files.ts'
 import { spawnClean } from '../measure/spawn-clean.ts'
-import type { WitnessAnswer } from './child/witness-preload.ts'
+import type { WitnessResult } from './child/witness-preload.ts'
 import type { Entry } from './entry.ts'
 import type { ModuleGraph } from './module-graph.ts'
 import type { ResolvedAuditOptions } from './options.ts'
@@ -17,13 +18,14 @@ import { packageCosts } from './savings.ts'
 import type { Session } from './session.ts'
 
 const MAX_WATCHED = 20
-const MAX_ANSWER = 64 * 1024
+const MAX_RESULT = 64 * 1024
 const MAX_STDERR = 4096
-/** After its answer the program has this long to stop by itself. */
+/** Time the program has to stop after the result was received. */
 const STOP_MS = 5000
 
-/** What is touched until `options.until`. A program that does not bear the witness while it loads is no failed audit:
- *  the report is left out. Rejects with BYRE_AUDIT_WITNESS when it was to be run for real and never got that far. */
+/** The packages that were used until `options.until`. When the program cannot load under the witness the report is
+ *  omitted; the audit does not fail. Rejects with BYRE_AUDIT_WITNESS when the program was to run for real and did
+ *  not become ready. */
 export async function witnessUsage(
   session: Session,
   options: ResolvedAuditOptions,
@@ -50,26 +52,27 @@ export async function witnessUsage(
   }
 }
 
-function verdictOf(name: string, found: WitnessAnswer): UsageReport['packages'][number] {
+function verdictOf(name: string, found: WitnessResult): UsageReport['packages'][number] {
   const firstUse = found.firstUse[name]
   if (firstUse !== undefined) return { name, verdict: 'touched', firstUse }
   return { name, verdict: found.seen.includes(name) ? 'untouched' : 'unseen' }
 }
 
-/** The program as people start it: a worker under `byre run`, with places of its own so that no live one is in the way. */
+/** Runs the program for real: a worker under `byre run`, with a separate runtime and state folder, so that it does
+ *  not conflict with a running one. */
 function runForReal(
   session: Session,
   options: ResolvedAuditOptions,
   entry: Entry,
   names: readonly string[],
-): Promise<WitnessAnswer> {
-  const places = join(session.folder, 'run')
-  mkdirSync(places, { recursive: true, mode: 0o700 })
+): Promise<WitnessResult> {
+  const folder = join(session.folder, 'run')
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const env = {
     PATH: process.env['PATH'] ?? '',
     HOME: process.env['HOME'] ?? '/',
-    XDG_RUNTIME_DIR: places,
-    XDG_STATE_HOME: places,
+    XDG_RUNTIME_DIR: folder,
+    XDG_STATE_HOME: folder,
     ...options.env,
     BYRE_WITNESS: names.join(','),
     BYRE_WITNESS_UNTIL: options.until,
@@ -87,18 +90,18 @@ function runForReal(
     fileURLToPath(ownFile('audit/child/witness-preload.js')),
     ...program,
   ]
-  const { promise, resolve, reject } = deferred<WitnessAnswer>()
+  const { promise, resolve, reject } = deferred<WitnessResult>()
   const child = spawnClean(command, { env, cwd: options.cwd, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] })
   const kill = (): void => void child.kill('SIGKILL')
   let timer = setTimeout(kill, options.childTimeoutMs)
   options.signal.addEventListener('abort', kill)
-  let [answer, stderr] = ['', '']
+  let [result, stderr] = ['', '']
   child.stderr!.setEncoding('utf8').on('data', (chunk: string) => {
     stderr = (stderr + chunk).slice(-MAX_STDERR)
   })
   const pipe = child.stdio[3] as NodeJS.ReadableStream
   pipe.setEncoding('utf8').on('data', (chunk: string) => {
-    if (answer.length < MAX_ANSWER) answer += chunk
+    if (result.length < MAX_RESULT) result += chunk
     clearTimeout(timer)
     timer = setTimeout(kill, STOP_MS)
   })
@@ -107,8 +110,8 @@ function runForReal(
     clearTimeout(timer)
     options.signal.removeEventListener('abort', kill)
     if (options.signal.aborted) reject(options.signal.reason as Error)
-    else if (answer === '') reject(neverReady(entry, options.until, signal ?? `code ${code}`, stderr))
-    else resolve(JSON.parse(answer) as WitnessAnswer)
+    else if (result === '') reject(neverReady(entry, options.until, signal ?? `code ${code}`, stderr))
+    else resolve(JSON.parse(result) as WitnessResult)
   })
   return promise
 }
@@ -116,8 +119,8 @@ function runForReal(
 function neverReady(entry: Entry, until: string, end: string, stderr: string): ByreError {
   return new ByreError(
     'BYRE_AUDIT_WITNESS',
-    `Cannot watch '${entry.name}' until '${until}': it must become ready (a worker by itself, another program by calling ` +
-      `markReady() of byre/guard), got its end by ${end}${stderr === '' ? '' : `; stderr: ${stderr.trim()}`}. ` +
-      'Give it what it needs with --env, or audit without --until.',
+    `Cannot watch '${entry.name}' until '${until}': it ended with ${end} before it was ready` +
+      `${stderr === '' ? '' : `; stderr: ${stderr.trim()}`}. A program that is not a worker must call markReady() of byre/guard. ` +
+      'Set the environment it needs with --env, or audit without --until.',
   )
 }

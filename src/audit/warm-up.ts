@@ -1,6 +1,6 @@
-// Files that bring Node's module loaders to their working size before anything is measured: otherwise about 0.6 MB of
-// loader (maps, caches, compiled loader code) is charged to the first package. Written to a temporary folder; the
-// audited project is never touched.
+// Writes modules that bring Node's module loaders to their working size before anything is measured: otherwise about
+// 0.6 MB of loader memory (maps, caches, compiled code) is charged to the first package. They are written to a
+// temporary folder; the audited project is never changed.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url'
 const CJS_COUNT = 400
 const ESM_COUNT = 60
 
-/** Writes the files under `folder` (created) and returns the URL to import. */
+/** Writes the files to `folder` (created) and returns the URL to import. */
 export function writeWarmUp(folder: string): string {
   const put = (name: string, text: string): void => writeFileSync(join(folder, name), text)
   mkdirSync(join(folder, 'node_modules', 'p'), { recursive: true })

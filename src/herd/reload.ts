@@ -18,7 +18,7 @@ export function planReload(before: ResolvedHerd, next: ResolvedHerd, isStopping:
 }
 
 export function reportReloadRefused(log: Logger, problems: readonly Problem[]): void {
-  log.error({ event: 'reload-refused', problems }, 'reload refused; the old config keeps running')
+  log.error({ event: 'reload-refused', problems }, 'reload refused; the old config stays active')
 }
 
 export function reportReloaded(log: Logger, names: Readonly<Record<string, readonly string[]>>): void {

@@ -1,21 +1,21 @@
-// Verdicts of the gate: for people, for GitHub's annotations, for a comment on a pull request.
+// The verdicts of the gate as text, as GitHub annotations and as a pull request comment.
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { FloorDiff } from '../audit/diff.ts'
 import { describeFinding, type Verdict } from '../audit/gate.ts'
 import type { AuditResult } from '../audit/result.ts'
 
-/** One line per finding, then the verdict. */
+/** The verdict of each entry, followed by one line per finding and note. */
 export function gateText(verdicts: readonly Verdict[]): string {
   const lines = verdicts.flatMap((v) => [
-    `${v.entry} on Node ${v.nodeMajor}: ${v.findings.length === 0 ? 'keeps its floor' : `${v.findings.length} finding${v.findings.length === 1 ? '' : 's'}`}`,
+    `${v.entry} on Node ${v.nodeMajor}: ${v.findings.length === 0 ? 'floor kept' : `${v.findings.length} finding${v.findings.length === 1 ? '' : 's'}`}`,
     ...v.findings.map((f) => `  ${f.rule}: ${describeFinding(f)}`),
     ...v.notes.map((n) => `  note: ${n}`),
   ])
   return `${lines.join('\n')}\n`
 }
 
-/** Workflow commands GitHub shows beside the code: the file of the first import of the chain, where there is one. */
+/** GitHub workflow commands that annotate the code: the file of the first import of the chain, when known. */
 export function gateAnnotations(verdicts: readonly Verdict[]): string {
   const lines = verdicts.flatMap((v) =>
     v.findings.map((f) => {
@@ -27,7 +27,7 @@ export function gateAnnotations(verdicts: readonly Verdict[]): string {
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`
 }
 
-/** A comment: verdict, figures, what grew. */
+/** A comment in Markdown: verdict, figures, and the packages that changed. */
 export function gateMarkdown(
   verdicts: readonly Verdict[],
   results: readonly AuditResult[],
@@ -35,7 +35,7 @@ export function gateMarkdown(
 ): string {
   const broken = verdicts.some((v) => v.findings.length > 0)
   const lines = [
-    `### Import floor: ${broken ? 'a rule was broken' : 'kept'}`,
+    `### Import floor: ${broken ? 'a rule is broken' : 'kept'}`,
     '',
     '| entry | node | floor | private memory | named |',
     '|---|---|---|---|---|',

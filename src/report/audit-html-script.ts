@@ -1,4 +1,4 @@
-// The script of the audit page: plain JavaScript, run by the browser only.
+// The script of the audit page: plain JavaScript that only the browser runs.
 
 export const PAGE_SCRIPT = `'use strict';
 (() => {
@@ -15,7 +15,7 @@ const size = (b) => Math.abs(b) < 1e6 ? (b / 1e3).toFixed(1) + ' KB' : (b / 1e6)
 const edgeText = (e) => e.from + (e.line ? ':' + e.line : '') + ' \\u2192 ' + e.to;
 const chainText = (c) => c.map((s) => s.label + (s.line ? ':' + s.line : '')).join(' \\u2192 ');
 
-// Graph: shortest way from the program, importers, dominator tree.
+// Graph: shortest path from the program, importers, dominator tree.
 const importers = modules.map(() => []), imports = modules.map(() => []), children = modules.map(() => []);
 for (const [a, b] of edges) { imports[a].push(b); importers[b].push(a); }
 modules.forEach((m, i) => { if (m.dominator >= 0) children[m.dominator].push(i); });
@@ -33,13 +33,13 @@ const chainOf = (i) => {
 // Figures, parts, savings.
 const anon = floor.plain.anonBytes;
 $('figures').textContent = 'Node ' + data.nodeVersion + ': ' + size(anon.medianBytes) + ' private memory (median of ' + anon.runs +
-  ', spread ' + size(anon.spreadBytes) + '), of it ' + size(floor.runtimeAnonBytes) + ' bare Node; calibrated ' +
-  size(floor.calibratedBytes.medianBytes) + ', ' + (parts.namedShare * 100).toFixed(1) + ' % named; imports take ' + floor.importMs + ' ms.';
+  ', spread ' + size(anon.spreadBytes) + '), of which ' + size(floor.runtimeAnonBytes) + ' is bare Node; calibrated ' +
+  size(floor.calibratedBytes.medianBytes) + ', ' + (parts.namedShare * 100).toFixed(1) + ' % attributed; imports take ' + floor.importMs + ' ms.';
 for (const w of [...(data.partial ? ['Incomplete: ' + data.partial] : []), ...data.warnings]) $('notes').append(make('li', w));
 const own = packages.filter((p) => !p.name.startsWith('node:')).reduce((s, p) => s + p.selfBytes, 0);
 const builtin = packages.filter((p) => p.name.startsWith('node:')).reduce((s, p) => s + p.selfBytes, 0);
-const partRows = [['packages', own], ["Node's own modules", builtin], ['own code', parts.modulesBytes - own - builtin], ['loader', parts.loaderBytes],
-  ['not named', parts.unnamedBytes], ['V8 heap slack', parts.heapSlackBytes], ['V8 page pool', parts.pagePoolBytes], ['native malloc', parts.nativeBytes]];
+const partRows = [['packages', own], ['builtin modules', builtin], ['first-party code', parts.modulesBytes - own - builtin], ['loader', parts.loaderBytes],
+  ['not attributed', parts.unnamedBytes], ['V8 heap slack', parts.heapSlackBytes], ['V8 page pool', parts.pagePoolBytes], ['native malloc', parts.nativeBytes]];
 const most = Math.max(1, ...partRows.map((r) => r[1]));
 for (const [name, bytes] of partRows) {
   const row = make('div', undefined, 'part'), bar = make('div', undefined, 'bar');
@@ -52,7 +52,7 @@ const proofText = (s) => s.proof.kind === 'proven'
   : s.proof.kind === 'failed' ? 'not proven: ' + s.proof.reason : 'not proven yet (predicted ' + size(s.predictedBytes) + ')';
 for (const s of savings.filter((s) => s.proof.kind !== 'not-run'))
   $('savings').append(make('li', proofText(s) + ': ' + s.edges.slice(0, 6).map(edgeText).join(', ') + (s.edges.length > 6 ? ' and ' + (s.edges.length - 6) + ' more' : ''), s.proof.kind === 'failed' ? 'failed' : ''));
-if (!$('savings').children.length) $('savings').append(make('li', 'none was tried', 'failed'));
+if (!$('savings').children.length) $('savings').append(make('li', 'no proof was run', 'failed'));
 
 // Icicle.
 let top = 0;
@@ -136,7 +136,7 @@ const drawTable = () => {
     const tr = make('tr');
     tr.tabIndex = 0;
     tr.dataset.module = r.index;
-    for (const [key] of COLUMNS) tr.append(make('td', key.endsWith('Bytes') ? size(r[key]) : r[key] || 'own code', key.endsWith('Bytes') ? 'number' : ''));
+    for (const [key] of COLUMNS) tr.append(make('td', key.endsWith('Bytes') ? size(r[key]) : r[key] || 'first-party code', key.endsWith('Bytes') ? 'number' : ''));
     const open = () => show(r.index, r.chain);
     tr.onclick = open;
     tr.onkeydown = (e) => {
@@ -159,15 +159,15 @@ const show = (i, chain) => {
   box.hidden = false;
   box.replaceChildren(make('h3', m.label + ' (' + m.kind + (m.packageName ? ', ' + m.packageName : '') + ')'));
   const line = (t) => box.append(make('p', t));
-  line('self ' + size(m.selfBytes) + ', retained ' + size(m.retainedBytes) + (m.dominator > 0 ? '; vanishes with ' + modules[m.dominator].label : ''));
+  line('self ' + size(m.selfBytes) + ', retained ' + size(m.retainedBytes) + (m.dominator > 0 ? '; only loaded through ' + modules[m.dominator].label : ''));
   const p = packages.find((x) => x.name === m.packageName);
   const known = chain ?? (p && p.chain.length && p.chain[p.chain.length - 1].label === m.label ? p.chain : undefined);
   line('chain: ' + (known ? chainText(known) : chainOf(i).map((v) => modules[v].label).join(' \\u2192 ')));
   line('imported by ' + importers[i].length + ': ' + importers[i].slice(0, 12).map((v) => modules[v].label).join(', ') + (importers[i].length > 12 ? ' \\u2026' : ''));
   const about = savings.filter((s) => s.target === m.packageName && s.target || s.edges.some((e) => e.to === m.label || e.from === m.label));
   for (const s of about.slice(0, 5)) line('cut ' + s.edges.slice(0, 4).map(edgeText).join(', ') + (s.edges.length > 4 ? ' and ' + (s.edges.length - 4) + ' more' : '') + ': ' + proofText(s));
-  if (!about.length) line('cut: no proposal leads through this module');
-  const b = make('button', 'show in the picture');
+  if (!about.length) line('cut: no proposal for this module');
+  const b = make('button', 'show in the chart');
   b.onclick = () => { top = children[i].length ? i : Math.max(0, m.dominator); drawIcicle(i); $('icicle').scrollIntoView({ block: 'center' }); };
   box.append(b);
   for (const tr of $('rows').children) tr.setAttribute('aria-selected', +tr.dataset.module === i);

@@ -1,9 +1,9 @@
-// The dominator tree as profiles that other tools open: speedscope's sampled format and Chrome's trace events. Weights
-// are bytes; a frame is a module, its children are what it alone keeps loaded.
+// The dominator tree as profiles for other tools: speedscope's sampled format and Chrome's trace events. Weights are
+// bytes; a frame is a module, and its children are the modules that only it keeps loaded.
 
 import type { AuditResult } from '../audit/result.ts'
 
-/** A file for https://www.speedscope.app (schema: file-format-schema.json of speedscope). */
+/** A profile for https://www.speedscope.app (schema: speedscope's file-format-schema.json). */
 export function speedscope(result: AuditResult): string {
   const samples: number[][] = []
   const weights: number[] = []
@@ -34,8 +34,8 @@ export function speedscope(result: AuditResult): string {
   })
 }
 
-/** Trace events for chrome://tracing and Perfetto, in the order of time; one microsecond of the time line is one byte.
- *  A module that holds nothing has no event. */
+/** Trace events for chrome://tracing and Perfetto, in time order; one microsecond of the timeline is one byte. A
+ *  module that retains nothing has no event. */
 export function chromeTrace(result: AuditResult): string {
   const starts = new Float64Array(result.modules.length)
   const sizes = new Float64Array(result.modules.length)
@@ -54,7 +54,7 @@ export function chromeTrace(result: AuditResult): string {
       sizes[module] = at - starts[module]!
     },
   )
-  // Readers nest by time alone: one event of no length among others that begin with it is taken for their parent.
+  // Viewers nest by time only: an event of length 0 at the same start would be shown as the parent of others.
   const events = order
     .filter((module) => sizes[module]! > 0)
     .map((module) => {
@@ -77,7 +77,7 @@ export function chromeTrace(result: AuditResult): string {
   })
 }
 
-/** Depth first over the dominator tree, the largest child first, without the call stack. */
+/** Walks the dominator tree depth first, the largest child first, without recursion. */
 function walk(
   result: AuditResult,
   sample: (path: readonly number[], selfBytes: number) => void,
@@ -92,7 +92,7 @@ function walk(
   const next = [0]
   const begin = (module: number): void => {
     enter(module)
-    // A module can free more than it holds; a profile knows no negative weight.
+    // A module can free more than it retains; profiles have no negative weights.
     const { selfBytes } = result.modules[module]!
     if (selfBytes > 0) sample(path, selfBytes)
   }

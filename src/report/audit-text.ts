@@ -1,5 +1,5 @@
-// An audit for a terminal: what the floor is made of, who is heavy and why it is there, and what has been proven to
-// help. Pure text from a result.
+// An audit as text for a terminal: what the floor consists of, which packages are heavy and why they are loaded, and
+// which changes are proven to help. Pure.
 
 import { formatMegabytes } from '../base/bytes.ts'
 import { chainText } from '../audit/chain.ts'
@@ -7,13 +7,13 @@ import type { Answer, AuditResult, EdgeReport, Proof, SavingReport } from '../au
 import { textTable } from './text-table.ts'
 
 export interface AuditTextOptions {
-  /** Columns; absent means unlimited. */
+  /** Columns of the terminal. @default unlimited */
   readonly width?: number
   /** Packages shown. @default 15 */
   readonly packages?: number
 }
 
-/** The report, ending with a newline. */
+/** The report; ends with a newline. */
 export function auditText(result: AuditResult, options: AuditTextOptions = {}): string {
   const sections = [
     headline(result),
@@ -35,10 +35,10 @@ function headline(result: AuditResult): string[] {
   const { plain, calibratedBytes } = result.floor
   const spread = formatMegabytes(plain.anonBytes.spreadBytes)
   return [
-    `${names} on Node ${result.nodeVersion}${result.cached === true ? ' (nothing changed since the last audit)' : ''}`,
+    `${names} on Node ${result.nodeVersion}${result.cached === true ? ' (cached: nothing has changed since the last audit)' : ''}`,
     `floor ${formatMegabytes(plain.anonBytes.medianBytes)} private (Anonymous, median of ${plain.anonBytes.runs}, spread ${spread})` +
       `  USS ${formatMegabytes(plain.ussBytes.medianBytes)}  PSS ${formatMegabytes(plain.pssBytes.medianBytes)}  RSS ${formatMegabytes(plain.rssBytes.medianBytes)}`,
-    `of it ${formatMegabytes(result.floor.runtimeAnonBytes)} bare Node; imports take ${result.floor.importMs} ms; calibrated ${formatMegabytes(calibratedBytes.medianBytes)} of heap and buffers (spread ${formatMegabytes(calibratedBytes.spreadBytes)})`,
+    `of which ${formatMegabytes(result.floor.runtimeAnonBytes)} is bare Node; imports take ${result.floor.importMs} ms; calibrated ${formatMegabytes(calibratedBytes.medianBytes)} of heap and buffers (spread ${formatMegabytes(calibratedBytes.spreadBytes)})`,
     ...(result.partial === undefined ? [] : [`INCOMPLETE: ${result.partial}`]),
     ...result.warnings.map((w) => `note: ${w}`),
   ]
@@ -51,10 +51,10 @@ function floorSection(result: AuditResult, options: AuditTextOptions): string[] 
   const packages = sum(own.map((p) => p.selfBytes))
   const lines: [string, number][] = [
     ['packages', packages],
-    ["node's own modules", builtins],
-    ['own code', parts.modulesBytes - packages - builtins],
+    ['builtin modules', builtins],
+    ['first-party code', parts.modulesBytes - packages - builtins],
     ['loader', parts.loaderBytes],
-    ['not named', parts.unnamedBytes],
+    ['not attributed', parts.unnamedBytes],
   ]
   const outside: [string, number][] = [
     ['V8 heap slack', parts.heapSlackBytes],
@@ -65,9 +65,9 @@ function floorSection(result: AuditResult, options: AuditTextOptions): string[] 
   const row = ([name, bytes]: [string, number]): string =>
     `  ${name.padEnd(18)} ${formatMegabytes(bytes).padStart(9)}  ${bar(bytes / largest, barWidth(options))}`
   return [
-    `WHAT IT IS MADE OF (${(parts.namedShare * 100).toFixed(1)} % named)`,
+    `COMPOSITION (${(parts.namedShare * 100).toFixed(1)} % attributed)`,
     ...lines.map(row),
-    'beside it, each measured',
+    'outside the heap floor, each measured',
     ...outside.map(row),
   ]
 }
@@ -101,7 +101,7 @@ function savingsSection(result: AuditResult, options: AuditTextOptions): string[
   if (proven.length + failed.length === 0) return []
   const savedBytes = (s: SavingReport): number => (s.proof.kind === 'proven' ? s.proof.savedBytes : 0)
   return [
-    'WHAT A LAZY IMPORT SAVES (proven: the program ran without)',
+    'SAVINGS OF LAZY IMPORTS (proven: the program ran without the import)',
     ...proven.toSorted((a, b) => savedBytes(b) - savedBytes(a)).flatMap((s) => savingLines(s, options)),
     ...failed.map((s) => `  not proven  ${s.edges.map(edgeText).join(', ')}: ${proofText(s.proof)}`),
   ]

@@ -1,4 +1,4 @@
-// A comparison for people. Pure.
+// A comparison of two measurements as text. Pure.
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { CompareRow, Comparison } from '../measure/compare.ts'
@@ -8,7 +8,7 @@ import { textTable } from './text-table.ts'
 export function compareText(comparison: Comparison, width?: number): string {
   const { rows, obstacles, unmatched } = comparison
   const lines = [`${comparison.before} -> ${comparison.after}: ${comparison.verdict}`]
-  for (const obstacle of obstacles) lines.push(`no verdict, since ${obstacle}`)
+  for (const obstacle of obstacles) lines.push(`no verdict: ${obstacle}`)
   const cells = rows.map((row) => [
     `${row.lane} (${row.phase})`,
     row.stage === undefined ? row.metric : `${row.stage}: ${row.metric}`,
@@ -39,6 +39,6 @@ function intervalText({ interval, confidence }: CompareRow): string {
   return `${percent(interval.lowRatio)} to ${percent(interval.highRatio)} (${(confidence * 100).toFixed(1)} %)`
 }
 
-function percent(ratio: number): string {
+export function percent(ratio: number): string {
   return `${ratio >= 0 ? '+' : ''}${(ratio * 100).toFixed(1)} %`
 }

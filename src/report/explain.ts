@@ -1,5 +1,5 @@
-// What `byre supervise --explain` prints: in which order a herd would start and stop, and when a failing worker would be
-// started again. Pure: it asks the same functions that decide at run time.
+// The output of `byre supervise --explain`: the start and stop order of a herd, and when a failing worker would be
+// restarted. Pure: it calls the functions that decide at run time.
 
 import { formatDurationMs } from '../base/durations.ts'
 import { startOrder } from '../config/order.ts'
@@ -8,16 +8,16 @@ import { delaySeries, JITTER } from '../herd/restart.ts'
 import { textTable } from './text-table.ts'
 
 export interface ExplainOptions {
-  /** The workers that would be hosted. @default all */
+  /** Names of the workers that would be hosted. @default all */
   readonly only?: readonly string[]
   /** Columns of the terminal. @default unlimited */
   readonly width?: number
 }
 
-/** The delays shown; more of them are summed up as the last one going on. */
+/** Most delays shown; the rest is given as a count. */
 const MAX_DELAYS = 10
 
-/** Start and stop order, then one line per worker about activation and restarts. Ends with a newline. */
+/** The start and stop order, then one line per worker with activation and restarts. Ends with a newline. */
 export function explainHerd(herd: ResolvedHerd, options: ExplainOptions = {}): string {
   const { only, ...table } = options
   const workers = herd.workers.filter(({ name }) => only === undefined || only.includes(name))
@@ -25,13 +25,13 @@ export function explainHerd(herd: ResolvedHerd, options: ExplainOptions = {}): s
   const lines = [
     `herd '${herd.name}', ${workers.length} of ${herd.workers.length} workers, config ${herd.file}`,
     '',
-    'Start order (workers of one line start together; each line waits for what its workers name in after and requires):',
+    'Start order (workers on one line start together, after the workers in their after and requires):',
     ...levels.map((level, i) => `  ${i + 1}. ${level.join(', ')}`),
     '',
-    'Stop order (each worker has its stopTimeout, then it is named as unstopped):',
+    'Stop order (a worker that exceeds its stopTimeout is reported as unstopped):',
     ...levels.toReversed().map((level, i) => `  ${i + 1}. ${level.toReversed().join(', ')}`),
     '',
-    `Restart delays after failures in a row (each times a random factor from 1 to ${1 + JITTER}):`,
+    `Restart delays after consecutive failures (each multiplied by a random factor from 1 to ${1 + JITTER}):`,
     ...textTable(COLUMNS, workers.map(row), { ...table, indent: '  ' }),
   ]
   return `${lines.join('\n')}\n`
@@ -56,7 +56,7 @@ function row(worker: ResolvedWorker): string[] {
 }
 
 function startsOn({ activation }: ResolvedWorker): string {
-  if (activation.kind === 'eager') return 'at once'
+  if (activation.kind === 'eager') return 'immediately'
   const causes: string[] = []
   if (activation.topics.length > 0) causes.push(`topic ${activation.topics.join(', ')}`)
   if (activation.streams.length > 0) causes.push(`stream ${activation.streams.join(', ')}`)
@@ -74,13 +74,13 @@ function restarts(worker: ResolvedWorker): string {
   if (worker.restart === 'never') return `none; ${within}`
   if (count === 0) return within
   const delays = delaySeries(backoff, Math.min(count, MAX_DELAYS)).map(formatDurationMs)
-  const more = count > MAX_DELAYS ? `, ... (${count} in all)` : ''
-  const reset = `forgotten after ${formatDurationMs(backoff.resetAfterMs)} up`
+  const more = count > MAX_DELAYS ? `, ... (${count} in total)` : ''
+  const reset = `reset after ${formatDurationMs(backoff.resetAfterMs)} up`
   return `${delays.join(', ')}${more}; ${within}; ${reset}`
 }
 
 const END = {
   quarantine: 'quarantined until byre start',
-  eject: 'moved to a process of its own',
+  eject: 'moved to a separate process',
   exit: 'the whole process exits',
 } as const

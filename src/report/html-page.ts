@@ -1,5 +1,6 @@
-// The frame of byre's pages: each needs nothing else, works from file://, and lets nothing be loaded. What a measured
-// program says of itself is escaped, or goes in as JSON data that the page's own script shows as text, never as markup.
+// The frame of byre's HTML pages: each is self-contained, works from file://, and its policy forbids loading anything.
+// Text of a measured program is escaped, or inserted as JSON data that the page's script shows as text, never as
+// markup.
 
 export interface Page {
   readonly title: string
@@ -8,7 +9,7 @@ export interface Page {
   readonly header: string
   /** Markup. */
   readonly main: string
-  /** For those who let no script run. */
+  /** Shown when scripts are disabled. */
   readonly noScript: string
   readonly data: unknown
   readonly script: string
@@ -35,7 +36,7 @@ ${main}
 `
 }
 
-/** JSON that cannot end the script element it stands in. */
+/** JSON that cannot end the surrounding script element. */
 function escapeJson(value: unknown): string {
   return JSON.stringify(value)
     .replaceAll('<', '\\u003c')

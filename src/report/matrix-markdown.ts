@@ -1,12 +1,13 @@
-// The table of a matrix, dead ends kept. Pure.
+// The results of an experiment matrix as a Markdown table, including rejected variants. Pure.
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { Judged, Matrix } from '../measure/matrix.ts'
 import type { Summary } from '../measure/stats.ts'
+import { percent } from './compare-text.ts'
+import { cell } from './measure-markdown.ts'
 import { formatSeconds, spread } from './measure-text.ts'
-import { printable } from './text-table.ts'
 
-/** `before` is the metric of the baseline over all rounds. */
+/** `before` is the summary of the baseline's metric over all rounds. */
 export function matrixMarkdown(
   matrix: Matrix,
   judged: readonly Judged[],
@@ -40,12 +41,4 @@ export function matrixMarkdown(
   }
   lines.push('', 'Front: no other verified variant is better in both memory and wall time.')
   return `${lines.join('\n')}\n`
-}
-
-function percent(ratio: number): string {
-  return `${ratio >= 0 ? '+' : ''}${(ratio * 100).toFixed(1)} %`
-}
-
-function cell(text: string): string {
-  return printable(text).replaceAll('|', '\\|').replaceAll('<', '&lt;')
 }

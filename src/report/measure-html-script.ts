@@ -1,5 +1,5 @@
-// The script of the page of a measurement: draws the stacked timeline of each series by stage or by process. Plain
-// browser JavaScript, as text; whatever came from the measured program goes in through textContent.
+// The script of the measurement page: draws the stacked timeline of each series by stage or by process. Plain browser
+// JavaScript as text; text of the measured program is shown through textContent.
 
 export const PAGE_SCRIPT: string = String.raw`
 'use strict'
@@ -19,7 +19,7 @@ function draw(host, timeline, groups) {
   const totals = at.map((_, i) => names.reduce((sum, name) => sum + groups[name][i], 0))
   const top = Math.max(1, ...totals, ...(timeline.currentBytes ?? [])) * 1.05, end = Math.max(1, at[n - 1])
   const x = (ms) => LEFT + (ms / end) * (W - LEFT - 8), y = (bytes) => H - BOTTOM - (bytes / top) * (H - BOTTOM - TOP)
-  const picture = svg('svg', { viewBox: '0 0 ' + W + ' ' + H, preserveAspectRatio: 'none', tabindex: 0, role: 'img', 'aria-label': 'memory over time, stacked; arrow keys move the reading' })
+  const picture = svg('svg', { viewBox: '0 0 ' + W + ' ' + H, preserveAspectRatio: 'none', tabindex: 0, role: 'img', 'aria-label': 'memory over time, stacked; arrow keys move the cursor' })
   for (let i = 0; i <= 4; i++) {
     const bytes = top * i / 4
     picture.append(svg('line', { class: 'axis', x1: LEFT, x2: W - 8, y1: y(bytes), y2: y(bytes) }))

@@ -1,5 +1,5 @@
-// A measurement as one page that needs nothing else: the headline with its split, a stacked timeline by stage and by
-// process, and the tables of the text report. Text of the measured program is escaped or goes in as JSON data.
+// A measurement as one self-contained page: the headline with its split, a stacked timeline by stage and by process,
+// and the tables of the text report. Text of the measured program is escaped or inserted as JSON data.
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { MeasureResult, RunResult } from '../measure/result.ts'
@@ -7,7 +7,6 @@ import type { SeriesFigures } from '../measure/series-summary.ts'
 import { seriesOf } from '../measure/series-summary.ts'
 import { escapeText, htmlPage } from './html-page.ts'
 import { PAGE_SCRIPT } from './measure-html-script.ts'
-import { PAGE_STYLE } from './measure-html-style.ts'
 import { formatSeconds, outcomeText, sourceText, spread, stageRows } from './measure-text.ts'
 
 export function measureHtml(result: MeasureResult): string {
@@ -19,7 +18,7 @@ export function measureHtml(result: MeasureResult): string {
     style: PAGE_STYLE,
     header: `<p class="soft">${escapeText(host)}</p>${ceiling(result)}`,
     main: `<main>${series.map((one, i) => section(one, result, drawn[i], i)).join('\n')}</main>`,
-    noScript: "The timelines are drawn by the page's own script; nothing is loaded from elsewhere.",
+    noScript: 'The timelines need JavaScript; the page loads nothing from other sites.',
     data: drawn.map((run) => ({ timeline: run?.timeline })),
     script: PAGE_SCRIPT,
   })
@@ -47,7 +46,7 @@ function section(
 <p class="headline">${escapeText(`${peak}${time}`)}</p>
 <p class="soft">${escapeText(`${split(top)}; ${sourceText(top.peak)}`)}</p>
 ${notes.map((note) => `<p class="bad">${escapeText(note)}</p>`).join('')}
-${drawn === undefined ? '' : `<div data-run="${index}"></div><p class="soft">The filled areas are PSS; the line is what the cgroup is charged: page cache the run brought in is in it, file pages that were in memory before are not.</p>`}
+${drawn === undefined ? '' : `<div data-run="${index}"></div><p class="soft">The filled areas are PSS; the line is the memory charged to the cgroup, which includes page cache that the run read and excludes file pages that were in memory before.</p>`}
 ${stageTable(series)}
 ${processTable(top)}
 ${verifyTable(top)}
@@ -55,7 +54,7 @@ ${verifyTable(top)}
 }
 
 function split({ peak }: RunResult): string {
-  if (peak.split === undefined) return 'its parts are not known'
+  if (peak.split === undefined) return 'the split is unknown'
   const { anonBytes, fileBytes, kernelBytes, currentBytes, atMs } = peak.split
   const kernel = kernelBytes === undefined ? '' : ` + kernel ${formatMegabytes(kernelBytes)}`
   return `at ${formatSeconds(atMs)}: ${formatMegabytes(currentBytes)} = anon ${formatMegabytes(anonBytes)} + file ${formatMegabytes(fileBytes)}${kernel}`
@@ -87,7 +86,7 @@ function verifyTable(run: RunResult): string {
   return rows.length === 0 ? '' : table(['verify', '', 'found'], rows)
 }
 
-/** A title with '#' in front is a column of numbers. */
+/** A title that begins with '#' is a column of numbers. */
 function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
   const mark = (i: number): string => (titles[i]!.startsWith('#') ? ' class="number"' : '')
   const head = titles
@@ -104,3 +103,34 @@ function ceiling({ ceiling: gate }: MeasureResult): string {
   const text = `Ceiling ${formatMegabytes(gate.limitBytes)} on ${gate.metric}: ${gate.broken.length === 0 ? 'kept' : `broken (${gate.broken.join('; ')})`}`
   return `<p${gate.broken.length === 0 ? '' : ' class="bad"'}>${escapeText(text)}</p>`
 }
+
+const PAGE_STYLE = `
+:root { color-scheme: light dark; --back: #fff; --text: #1b1f24; --soft: #5c6570; --line: #d5dae0; --accent: #0b57d0; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) {
+:root { --back: #16191d; --text: #e6e9ed; --soft: #9aa4b0; --line: #343b44; --accent: #8ab4f8; --bad: #f2b8b5; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 75rem; padding: 1rem 1.5rem 3rem; background: var(--back); color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.3rem; margin: 0 0 .3rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.05rem; margin: 1.8rem 0 .4rem; overflow-wrap: anywhere; }
+.soft { color: var(--soft); margin: .2rem 0 .6rem; overflow-wrap: anywhere; }
+.bad { color: var(--bad); }
+.headline { font-size: 1.15rem; margin: .3rem 0; }
+table { border-collapse: collapse; width: 100%; margin: .4rem 0 1rem; }
+th, td { border-bottom: 1px solid var(--line); padding: .25rem .5rem; text-align: left; overflow-wrap: anywhere; vertical-align: top; }
+th { white-space: nowrap; overflow-wrap: normal; }
+th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.scroll { overflow-x: auto; }
+.chart { position: relative; margin: .5rem 0; }
+.chart svg { display: block; width: 100%; height: 320px; }
+.chart text { fill: var(--soft); font: 12px system-ui, sans-serif; }
+.axis { stroke: var(--line); stroke-width: 1; }
+.cursor { stroke: var(--text); stroke-width: 1; stroke-dasharray: 3 3; }
+.current { fill: none; stroke: var(--text); stroke-width: 1.5; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: 0; padding: 0; list-style: none; }
+.legend i { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin-right: .35rem; vertical-align: -1px; }
+.tabs button { font: inherit; padding: .2rem .7rem; border: 1px solid var(--line); background: none; color: var(--text); cursor: pointer; }
+.tabs button[aria-pressed=true] { background: var(--accent); border-color: var(--accent); color: var(--back); }
+button:focus-visible, svg:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.tip { min-height: 2.8em; color: var(--soft); font-variant-numeric: tabular-nums; }
+`

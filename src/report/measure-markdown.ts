@@ -1,4 +1,4 @@
-// A measurement as a comment on a pull request: one table a phase, stages below, failed lanes in place. Pure.
+// A measurement as a pull request comment: one table per phase, then the stages; failed lanes stay in their row. Pure.
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { MeasureResult, MetricName } from '../measure/result.ts'
@@ -31,7 +31,7 @@ export function measureMarkdown(result: MeasureResult): string {
   }
   const ways = [...new Set(result.runs.map((run) => sourceText(run.peak)))]
   lines.push(
-    `Peak read ${ways.map(cell).join('; ')}. ${cell(result.host.cpuModel)}, ${result.host.cpus} cores, Linux ${result.host.kernel}, load ${result.loadAtStart} before the first run.`,
+    `Peak: ${ways.map(cell).join('; ')}. ${cell(result.host.cpuModel)}, ${result.host.cpus} cores, Linux ${result.host.kernel}, load ${result.loadAtStart} before the first run.`,
   )
   return `${lines.join('\n')}\n`
 }
@@ -93,6 +93,7 @@ function verifyRows(result: MeasureResult): string[] {
   return rows.length === 0 ? [] : ['| verify | | found |', '|---|---|---|', ...rows, '']
 }
 
-function cell(text: string): string {
+/** Text for a cell of a Markdown table. */
+export function cell(text: string): string {
   return printable(text).replaceAll('|', '\\|').replaceAll('<', '&lt;')
 }

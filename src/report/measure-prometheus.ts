@@ -1,10 +1,10 @@
-// A measurement for the textfile collector of Prometheus' node exporter. Pure.
+// A measurement for the textfile collector of the Prometheus node exporter. Pure.
 
 import type { MeasureResult } from '../measure/result.ts'
 import type { SeriesFigures } from '../measure/series-summary.ts'
 import { seriesOf } from '../measure/series-summary.ts'
 
-/** Medians of each series; what could not be measured is left out. */
+/** The medians of each series; figures that could not be measured are omitted. */
 export function measurePrometheus(result: MeasureResult): string {
   const lines: string[] = []
   const all = seriesOf(result)
@@ -39,7 +39,7 @@ export function measurePrometheus(result: MeasureResult): string {
   metric('byre_measure_ok', '1 when every run exited 0 and verified.', [
     [`label="${quote(result.label)}"`, result.ok ? 1 : 0],
   ])
-  metric('byre_measure_timestamp_seconds', 'When the measurement began.', [
+  metric('byre_measure_timestamp_seconds', 'Start time of the measurement.', [
     [`label="${quote(result.label)}"`, Date.parse(result.startedAt) / 1000],
   ])
   return `${lines.join('\n')}\n`
@@ -55,7 +55,7 @@ const GAUGES = [
   ['byre_measure_system_seconds', 'systemMs', 'System CPU time, median of the runs.', 0.001],
 ] as const
 
-/** Label values escape backslash, quote and newline. */
+/** Escapes backslash, quote and newline in a label value. */
 function quote(text: string): string {
   return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 }

@@ -1,4 +1,4 @@
-// A measurement for people: the headline with its split, stages, the processes at the peak, verification, and two or more
+// A measurement as text: the headline with its split, stages, the processes at the peak, verification, and several
 // commands side by side. Pure.
 
 import { formatMegabytes } from '../base/bytes.ts'
@@ -15,11 +15,11 @@ export function measureText(result: MeasureResult, width?: number): string {
   for (const one of series) lines.push(...seriesText(one, result, table), '')
   if (new Set(series.map((one) => one.lane)).size > 1) lines.push(...sideBySide(series, table), '')
   if (result.ceiling !== undefined) lines.push(...ceilingText(result.ceiling), '')
-  if (result.interrupted) lines.push('interrupted: this is what was seen until then', '')
+  if (result.interrupted) lines.push('interrupted: the figures end at the interruption', '')
   return `${lines.join('\n').trimEnd()}\n`
 }
 
-/** `602.3 MB (598.0-610.2, n = 5)`; without the range for one run. */
+/** `602.3 MB (598.0-610.2, MAD 2.1 MB, n = 5)`; without the range for one run. */
 export function spread(summary: Summary, format: (value: number) => string): string {
   if (summary.n === 1) return format(summary.median)
   const unit = / .*$/.exec(format(summary.median))?.[0] ?? ''
@@ -34,13 +34,13 @@ export function formatSeconds(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`
 }
 
-/** What the peak was read from, in words. */
+/** The source of the peak figure. */
 export function sourceText(peak: Peak): string {
   if (peak.source === 'sampled') return `SAMPLED, the true peak may be higher: ${peak.way}`
   return `by the kernel, ${peak.way}`
 }
 
-/** `exit 0`, `killed by SIGKILL`, or why it was not started. */
+/** `exit 0`, `killed by SIGKILL`, or why the command was not started. */
 export function outcomeText({ outcome }: Pick<RunResult, 'outcome'>): string {
   if (outcome.kind === 'exited') return `exit ${outcome.code}`
   return outcome.kind === 'killed' ? `killed by ${outcome.signal}` : `not started: ${outcome.reason}`
@@ -80,7 +80,7 @@ function splitText({ peak, metrics }: RunResult): string {
   const { split } = peak
   if (split === undefined) {
     const anon = metrics.anonBytes
-    return anon === undefined ? 'its parts are not known' : `anon ${formatMegabytes(anon)} by smaps`
+    return anon === undefined ? 'the split is unknown' : `anon ${formatMegabytes(anon)} by smaps`
   }
   const kernel = split.kernelBytes === undefined ? '' : ` + kernel ${formatMegabytes(split.kernelBytes)}`
   return `of which at ${formatSeconds(split.atMs)} (${formatMegabytes(split.currentBytes)}): anon ${formatMegabytes(split.anonBytes)} + file ${formatMegabytes(split.fileBytes)}${kernel}`
@@ -116,7 +116,7 @@ function failureText(runs: readonly RunResult[]): string[] {
     ])
 }
 
-/** Name, peak PSS, anon, wall and CPU of each stage, the heaviest first, and what `more` adds. */
+/** Name, peak PSS, anon, wall and CPU time of each stage, the largest first, plus the cells of `more`. */
 export function stageRows(
   stages: SeriesFigures['stages'],
   more: (stage: SeriesFigures['stages'][number]) => string[],

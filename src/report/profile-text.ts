@@ -3,20 +3,20 @@
 import type { ProfileReport } from '../herd/status.ts'
 import { textTable } from './text-table.ts'
 
-/** `asked` is marked in the table; it lives in `place`. */
-export function profileText(report: ProfileReport, asked: string, place: string): string {
+/** The profile as a table. `worker` is the requested worker, marked with `*`; `placement` is where it runs. */
+export function profileText(report: ProfileReport, worker: string, placement: string): string {
   const { kind, total, windowMs } = report
   const amount = (self: number): string =>
     kind === 'cpu' ? `${(self / 1000).toFixed(1)} ms` : `${(self / 1024).toFixed(0)} KiB`
   const share = (self: number): string => (total === 0 ? '-' : `${((100 * self) / total).toFixed(1)} %`)
   const row = (name: string, self: number): string[] => [amount(self), share(self), name]
   const rows = [
-    ...report.workers.map(({ worker, self }) => row(worker === asked ? `${worker} *` : worker, self)),
+    ...report.workers.map((one) => row(one.worker === worker ? `${worker} *` : one.worker, one.self)),
     row('(byre)', report.byre),
     row('(V8 and Node)', report.runtime),
     row('(unattributed)', report.unattributed),
   ]
-  const loop = place === 'shared' ? 'the shared loop by worker' : `the ${place} of ${asked}`
+  const loop = placement === 'shared' ? 'the shared loop by worker' : `the ${placement} of ${worker}`
   const title = kind === 'cpu' ? 'CPU' : 'live heap'
   const of =
     kind === 'cpu'

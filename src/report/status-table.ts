@@ -1,4 +1,4 @@
-// The table `byre status` prints. Pure: statuses and the time in, text out.
+// The table of `byre status`. Pure.
 
 import { formatMegabytes } from '../base/bytes.ts'
 import { formatDurationMs } from '../base/durations.ts'
@@ -7,11 +7,11 @@ import { printable, textTable } from './text-table.ts'
 import type { Column } from './text-table.ts'
 
 export interface StatusTableOptions {
-  /** Ms since the epoch; ages count from it. */
+  /** Current time in ms since the epoch; ages are relative to it. */
   readonly now: number
   /** Columns of the terminal. @default unlimited */
   readonly width?: number
-  /** Says which host each process is on. @default false */
+  /** Shows the host of each process. @default false */
   readonly hosts?: boolean
 }
 
@@ -25,7 +25,8 @@ const COLUMNS: readonly Column[] = [
   { title: 'NOTE' },
 ]
 
-/** One block per supervise process: a line about the process, its workers in config order, a line of counts. Ends with a newline. */
+/** One block per supervise process: a headline, its workers in config order, and their counts by state. Ends with a
+ *  newline. */
 export function statusTable(supervisors: readonly SupervisorStatus[], options: StatusTableOptions): string {
   return supervisors.map((s) => block(s, options).join('\n')).join('\n\n') + '\n'
 }
@@ -84,7 +85,7 @@ function loadOf({ load }: WorkerStatus): string {
   return [...time, ...memory].join(' ') || '-'
 }
 
-/** What an operator should know, the most pressing first. */
+/** Notes for the operator, the most urgent first. */
 function notes(worker: WorkerStatus, now: number): string[] {
   const { quarantine, retryAt, waitingFor, lastExit } = worker
   const found: string[] = []
@@ -104,7 +105,7 @@ function notes(worker: WorkerStatus, now: number): string[] {
   return found
 }
 
-/** '3 running, 15 dormant', in the order in which the states first appear. */
+/** '3 running, 15 dormant', in the order in which the states first occur. */
 function summary(workers: readonly WorkerStatus[]): string {
   const counts = new Map<string, number>()
   for (const { state } of workers) counts.set(state, (counts.get(state) ?? 0) + 1)
@@ -112,7 +113,7 @@ function summary(workers: readonly WorkerStatus[]): string {
   return `  ${workers.length} worker${workers.length === 1 ? '' : 's'}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}`
 }
 
-/** Two units at most: '3s', '2m 5s', '2h 3m', '4d 1h'. A clock that stepped back gives '0s'. */
+/** At most two units: '3s', '2m 5s', '2h 3m', '4d 1h'. A negative time, after the clock was set back, gives '0s'. */
 function age(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000))
   const units: [string, number][] = [

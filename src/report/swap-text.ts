@@ -1,4 +1,4 @@
-// What `byre swap` prints: the plan, and what was measured before and after. Pure.
+// The output of `byre swap`: the plan, and the figures before and after. Pure.
 
 import { formatMegabytes } from '../base/bytes.ts'
 import type { Projection } from '../systemd/projection.ts'
@@ -7,10 +7,10 @@ import type { SideFigures } from '../systemd/swap-journal.ts'
 import type { SwapPlan } from '../systemd/swap-plan.ts'
 import { textTable } from './text-table.ts'
 
-/** Saved by a swap: negative when the new side takes more. */
+/** Memory saved by a swap; negative when the new side uses more. */
 export interface Saved {
   readonly pssBytes: number
-  /** Of the PSS before; absent when nothing ran before. */
+  /** Percentage of the PSS before; absent when nothing ran before. */
   readonly pssPercent?: number
 }
 
@@ -33,7 +33,7 @@ export function planText(what: string, plan: SwapPlan & { readonly projected?: P
   ])
   const columns = [{ title: 'unit' }, { title: 'now' }, { title: 'at boot' }, { title: 'restarts' }]
   return [
-    `${what} would, with ${side(plan.before)} running now:`,
+    `plan for the ${what} (${side(plan.before)} running now):`,
     ...plan.steps.map((step, i) => `  ${i + 1}. ${step}`),
     ...textTable(columns, units, { indent: '  ' }),
     ...(plan.projected === undefined ? [] : [`  projected: ${projectedText(plan.before, plan.projected)}`]),
@@ -42,16 +42,16 @@ export function planText(what: string, plan: SwapPlan & { readonly projected?: P
 }
 
 function projectedText(before: SideFigures, projected: Projected): string {
-  if ('unavailable' in projected) return `not known, ${projected.unavailable}`
+  if ('unavailable' in projected) return `unknown: ${projected.unavailable}`
   const { pssBytes, modules } = projected
   const saved = savedBy(before, { ...before, pssBytes })
   const less = saved === undefined ? '' : `, ${differenceText(saved)}`
-  return `${formatMegabytes(pssBytes)} of PSS with what its workers import (${modules} module${modules === 1 ? '' : 's'}) loaded into one process${less}; what they take while they work comes on top`
+  return `${formatMegabytes(pssBytes)} of PSS with the ${modules} module${modules === 1 ? '' : 's'} of its workers loaded into one process${less}; memory they use while they run is not included`
 }
 
 export function outcomeText(what: string, outcome: SwapOutcome): string {
   const { before } = outcome
-  if (outcome.kind === 'already') return `${what}: that is what runs already (${side(before)})\n`
+  if (outcome.kind === 'already') return `${what}: nothing to do, this side runs already (${side(before)})\n`
   if (outcome.kind === 'rolled-back')
     return `${what}: rolled back, ${before.units} unit${before.units === 1 ? '' : 's'} as before: ${outcome.why}\n`
   const saved = savedBy(before, outcome.after)
@@ -76,7 +76,7 @@ export function outcomeText(what: string, outcome: SwapOutcome): string {
   return [
     `${what}: done`,
     ...textTable(columns, [row('before', before), row('after', outcome.after)], { indent: '  ' }),
-    `  ${saved === undefined ? 'what it saved is not known: some memory could not be read' : savedText(saved)}`,
+    `  ${saved === undefined ? 'the saving is unknown: the memory of some processes could not be read' : savedText(saved)}`,
     '',
   ].join('\n')
 }
@@ -87,7 +87,7 @@ function savedText(saved: Saved): string {
   return `saved ${formatMegabytes(pssBytes)} of PSS${pssPercent === undefined ? '' : ` (${pssPercent} %)`}`
 }
 
-/** A host takes some megabytes of its own: for few or very small programs that is more than they took. */
+/** The supervisor itself uses some megabytes: for few or very small programs that can be more than they used. */
 function differenceText({ pssBytes, pssPercent }: Saved): string {
   if (pssBytes < 0) return `${formatMegabytes(-pssBytes)} of PSS more`
   return `${formatMegabytes(pssBytes)}${pssPercent === undefined ? '' : ` (${pssPercent} %)`} less`
@@ -99,6 +99,6 @@ function bytes(value: number | undefined): string {
 
 function side({ units, pssBytes }: SideFigures): string {
   const memory =
-    pssBytes === undefined ? ' (their memory only root may read)' : ` of ${formatMegabytes(pssBytes)} PSS`
+    pssBytes === undefined ? ' (only root may read their memory)' : ` of ${formatMegabytes(pssBytes)} PSS`
   return `${units} unit${units === 1 ? '' : 's'}${memory}`
 }

@@ -1,24 +1,24 @@
-// Columns of text, padded; the last one takes what is left of the terminal. Pure.
+// Text in padded columns; the last one uses the rest of the terminal's width. Pure.
 
 export interface Column {
   readonly title: string
   readonly align?: 'left' | 'right'
-  /** Left out, highest number first, when the terminal is too narrow; absent: never left out. */
+  /** When the terminal is too narrow, columns are dropped, the highest number first. Absent: never dropped. */
   readonly dropAt?: number
 }
 
 export interface TableOptions {
   /** Columns of the terminal. @default unlimited */
   readonly width?: number
-  /** Put before each line. @default '' */
+  /** Prefix of each line. @default '' */
   readonly indent?: string
 }
 
 const GAP = '  '
-/** The last column is worth showing from here on; below it, others give way. */
+/** Minimum width of the last column; below it, other columns are dropped. */
 const MIN_LAST = 20
 
-/** The lines of a table, with its titles; cells are cut with an ellipsis only in the last column. */
+/** The lines of a table with its titles; only cells of the last column are truncated, with an ellipsis. */
 export function textTable(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
@@ -40,7 +40,8 @@ export function textTable(
   return [line(columns.map((c) => c.title)), ...cells.map(line)]
 }
 
-/** One line and no control or formatting character: a reason may hold whatever a worker threw, escape sequences too. */
+/** Removes line breaks, control and formatting characters: a reason may contain any text a worker threw, escape
+ *  sequences included. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
 }

@@ -1,12 +1,13 @@
-// `byre units --explain`: what each group's unit allows, because of whom, and what a split would take away. Pure.
+// The output of `byre units --explain`: the permissions of each group's unit, the workers that need them, and what a
+// split would remove. Pure.
 
 import type { ResolvedHerd } from '../config/types.ts'
 import { grantsOf, proposeSplits } from '../systemd/grants.ts'
 import type { Grant } from '../systemd/grants.ts'
-import { groupUnit } from '../systemd/names.ts'
+import { groupUnit } from '../systemd/unit-names.ts'
 import { textTable } from './text-table.ts'
 
-/** Most names in one cell; the others are counted. */
+/** Most names in one cell; the rest is given as a count. */
 const NAMES_MAX = 6
 
 export function explainUnits(herd: ResolvedHerd, options: { readonly width?: number } = {}): string {
@@ -21,7 +22,7 @@ function explainGroup(herd: ResolvedHerd, group: string, options: { readonly wid
   const because = ({ by }: Grant): string =>
     `${by.length === 1 && !alone ? 'only because of' : 'because of'} ${names(by)}`
   const rows = [
-    ...(grants.networkBy.length === 0 ? [['network none', 'nobody needs more']] : []),
+    ...(grants.networkBy.length === 0 ? [['network none', 'no worker needs more']] : []),
     ...grants.networkBy.map((grant) => [`network ${grant.value}`, because(grant)]),
     ...grants.groups.map((grant) => [`${grant.value} group`, because(grant)]),
     ...grants.capabilities.map((grant) => [grant.value, because(grant)]),
@@ -31,8 +32,8 @@ function explainGroup(herd: ResolvedHerd, group: string, options: { readonly wid
     `${groupUnit(herd.name, group)}: ${workers.length} worker${alone ? '' : 's'}`,
     ...textTable([{ title: 'allows' }, { title: 'why' }], rows, { ...options, indent: '  ' }),
     ...proposeSplits(herd, workers).map(
-      ({ worker, narrows }) =>
-        `  split: a group of its own for ${worker} takes from the other ${workers.length - 1}: ${narrows.join(', ')}`,
+      ({ worker, removes }) =>
+        `  split: a separate group for ${worker} would remove from the other ${workers.length - 1}: ${removes.join(', ')}`,
     ),
   ]
   return `${lines.join('\n')}\n`

@@ -1,10 +1,10 @@
-// What a group's unit must allow: the union of what its workers need, and who widens it. Pure.
+// The permissions a group's unit needs: the union of its workers' `needs`, and which worker widens it. Pure.
 
 import type { NeedsConfig, ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 
 export type Network = NonNullable<NeedsConfig['network']>
 
-/** One thing a unit allows, and the workers (or parts of byre) it is allowed for. */
+/** One permission of a unit, and the workers (or parts of byre) that need it. */
 export interface Grant {
   readonly value: string
   readonly by: readonly string[]
@@ -12,22 +12,22 @@ export interface Grant {
 
 export interface Grants {
   readonly network: Network
-  /** Who needs at least some network; empty for 'none'. */
+  /** Workers that need some network; empty for 'none'. */
   readonly networkBy: readonly Grant[]
   readonly paths: readonly Grant[]
   readonly groups: readonly Grant[]
   readonly capabilities: readonly Grant[]
 }
 
-/** A worker whose leaving would take something from the unit of all the others. */
+/** A worker that widens the unit of its group: moving it to a separate group removes permissions from the others. */
 export interface Split {
   readonly worker: string
-  /** In words: `docker group`, `write to /var/log`, `network (others: none)`. */
-  readonly narrows: readonly string[]
+  /** The removed permissions: `docker group`, `write to /var/log`, `network outbound (the others need none)`. */
+  readonly removes: readonly string[]
 }
 
-/** The union for `workers`, which are hosted with the bus and the listener of `herd`. A worker that declares no network
- *  is taken to need all of it: what is not declared is not known. */
+/** The union for `workers`, which run with the bus and the HTTP listener of `herd`. A worker that does not declare
+ *  `network` counts as `full`, because its real needs are unknown. */
 export function grantsOf(
   herd: Pick<ResolvedHerd, 'bus' | 'http'>,
   workers: readonly ResolvedWorker[],
@@ -42,7 +42,8 @@ export function grantsOf(
   }
 }
 
-/** What each single worker would take away from the others by leaving; those that would take nothing are left out. */
+/** For each worker, the permissions the others would lose if it moved to a separate group; workers without any are
+ *  omitted. */
 export function proposeSplits(
   herd: Pick<ResolvedHerd, 'bus' | 'http'>,
   workers: readonly ResolvedWorker[],
@@ -56,18 +57,18 @@ export function proposeSplits(
     )
     const gone = (before: readonly Grant[], after: readonly Grant[]): string[] =>
       before.map(({ value }) => value).filter((value) => !after.some((grant) => grant.value === value))
-    const narrows = [
+    const removes = [
       ...gone(all.groups, rest.groups).map((group) => `${group} group`),
       ...gone(all.capabilities, rest.capabilities),
       ...gone(all.paths, rest.paths).map((path) => `write to ${path}`),
       ...(rest.network === all.network ? [] : [`network ${all.network} (the others need ${rest.network})`]),
     ]
-    return narrows.length === 0 ? [] : [{ worker: name, narrows }]
+    return removes.length === 0 ? [] : [{ worker: name, removes }]
   })
 }
 
-/** Marks a worker that declares no network at all. */
-const UNDECLARED = ' (declares nothing)'
+/** Marks a worker that does not declare `network`. */
+const UNDECLARED = ' (network not declared)'
 
 function networkNeeds(
   { bus, http }: Pick<ResolvedHerd, 'bus' | 'http'>,

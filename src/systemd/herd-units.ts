@@ -1,15 +1,15 @@
-// The units of a herd: one for each group, one for each worker alone, and what they stand on. Pure.
+// The systemd units of a herd: one per group, one per worker alone, the resume unit and the slice. Pure.
 
 import { startBudgetMs, stopBudgetMs } from '../config/stop-budget.ts'
 import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { grantsOf } from './grants.ts'
-import { groupUnit, resumeUnit, workerUnit } from './names.ts'
+import { groupUnit, resumeUnit, workerUnit } from './unit-names.ts'
 import { argument, HEADER, hostingUnitText, sections } from './unit-text.ts'
 import type { Installation } from './unit-text.ts'
 
 export interface HerdUnitsOptions {
   readonly install: Omit<Installation, 'folder'>
-  /** Units of single workers that exist already, `%w` for the worker; none are made then. */
+  /** Name pattern of existing units of single workers, with `%w` for the worker; when set, no such units are made. */
   readonly individual?: string
   readonly watchdogMs: number
 }
@@ -19,10 +19,10 @@ export interface UnitFile {
   readonly text: string
 }
 
-/** systemd's default; a herd that may take longer to start gets that. */
+/** systemd's default TimeoutStartSec=; a herd that may take longer gets its own start budget. */
 const START_MS = 90_000
 
-/** Every file, each with a header that names the config it was made from. */
+/** All unit files, each with a header that names its config. */
 export function herdUnits(herd: ResolvedHerd, options: HerdUnitsOptions): UnitFile[] {
   const groups = [...new Set(herd.workers.map(({ group }) => group))]
   const header = unitHeader(herd)
@@ -36,7 +36,7 @@ export function herdUnits(herd: ResolvedHerd, options: HerdUnitsOptions): UnitFi
   ].map(({ name, text }) => ({ name, text: `${header}\n\n${text}` }))
 }
 
-/** The first line of each file: what may be overwritten is what has it. */
+/** The first line of each file; only files with this line may be overwritten. */
 export function unitHeader(herd: Pick<ResolvedHerd, 'name' | 'file'>): string {
   return `${HEADER} for herd ${herd.name} from ${herd.file}`
 }
@@ -58,7 +58,7 @@ function groupFile(herd: ResolvedHerd, group: string, options: HerdUnitsOptions)
   const text = hostingUnitText({
     description: `byre: ${workers.length} workers of group ${group} of herd ${herd.name}`,
     command: ['supervise', '--config', herd.file, '--group', group],
-    stopped: [herd.name, group],
+    stoppedArguments: [herd.name, group],
     ...common(herd, workers, options),
     conflicts: workers.map(({ name }) => workerUnit(herd.name, name, options.individual)),
     workers: workers.map(({ name }) => name),
@@ -76,7 +76,7 @@ function workerFile(herd: ResolvedHerd, worker: ResolvedWorker, options: HerdUni
   const text = hostingUnitText({
     description: `byre: worker ${name} of herd ${herd.name}, alone`,
     command: ['run', name, '--config', herd.file],
-    stopped: [herd.name, `run-${name}`],
+    stoppedArguments: [herd.name, `run-${name}`],
     ...common(herd, [worker], options),
     conflicts: [groupUnit(herd.name, group)],
     after: [...NETWORK, ...new Set([...after, ...requires].map((other) => workerUnit(herd.name, other)))],
@@ -100,18 +100,18 @@ function common(
     startMs: Math.max(START_MS, startBudgetMs(workers)),
     stopMs: stopBudgetMs(workers),
     watchdogMs,
-    hasProcesses: workers.some(
+    hasProcessWorkers: workers.some(
       ({ placement, onLimit, onStall }) =>
         placement === 'process' || onLimit === 'eject' || onStall === 'eject',
     ),
-    limitsProcesses: workers.some(
+    limitsProcessMemory: workers.some(
       ({ placement, memoryMaxBytes }) => placement === 'process' && memoryMaxBytes !== undefined,
     ),
-    reads: workers.flatMap(({ source, cwd }) => (cwd === undefined ? [source.path] : [source.path, cwd])),
+    readPaths: workers.flatMap(({ source, cwd }) => (cwd === undefined ? [source.path] : [source.path, cwd])),
   }
 }
 
-/** Groups in which somebody must be ready before one of `workers` starts. */
+/** Other groups with a worker that must be ready before one of `workers` starts. */
 function groupsBefore(herd: ResolvedHerd, workers: readonly ResolvedWorker[]): string[] {
   const groupOf = new Map(herd.workers.map(({ name, group }) => [name, group]))
   const own = workers[0]?.group
@@ -125,7 +125,7 @@ function resumeFile(herd: ResolvedHerd, { install }: HerdUnitsOptions): UnitFile
     [
       'Unit',
       [
-        ['Description', `byre: ends an interrupted swap of herd ${herd.name}`],
+        ['Description', `byre: complete or roll back an interrupted swap of herd ${herd.name}`],
         ['ConditionDirectoryNotEmpty', `/var/lib/byre-swap/${herd.name}`],
       ],
     ],

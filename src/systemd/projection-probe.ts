@@ -1,5 +1,5 @@
-// Entry of a process that loads byre's own supervisor and the modules it is given, and tells on descriptor 3 what that took.
-// It runs none of them.
+// Entry of the process that measures a projection: loads byre's supervisor and the given modules and writes their
+// memory to descriptor 3. It runs no worker.
 
 import { writeSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
@@ -20,7 +20,7 @@ for (const path of process.argv.slice(2)) {
     failed.push({ path, message: describeThrown(error).message })
   }
 }
-// What loading leaves behind is collected in a herd at rest as well.
+// Garbage of loading is collected in an idle herd too.
 for (let i = 0; i < 2; i++) {
   globalThis.gc?.()
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
@@ -30,5 +30,5 @@ const answer: ProbeAnswer = memory.ok
   ? { anonBytes: memory.value.anonBytes, fileBytes: memory.value.rssBytes - memory.value.anonBytes, failed }
   : { failed: [...failed, { path: '/proc/self/smaps_rollup', message: memory.reason }] }
 writeSync(ANSWER_FD, JSON.stringify(answer))
-// Modules may hold the loop: timers, sockets.
+// Timers and sockets of modules could keep the loop alive.
 process.exit(kept.length > 0 ? 0 : 1)

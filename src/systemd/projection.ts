@@ -1,5 +1,5 @@
-// What one unit for a group would take, measured before anything is swapped: the modules of its workers loaded into one
-// process beside byre's own supervisor, none of them run.
+// Projects the memory of one unit for a group before a swap: loads the modules of its workers into one process together
+// with byre's supervisor, and runs none of them.
 
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { statSync } from 'node:fs'
@@ -11,43 +11,45 @@ import type { ResolvedHerd, ResolvedWorker } from '../config/types.ts'
 import { spawnClean } from '../measure/spawn-clean.ts'
 import type { SideFigures } from './swap-journal.ts'
 
-/** The unit that is projected; what workers take while they work comes on top. */
+/** Memory of the projected unit; memory that workers use while they run is not included. */
 export interface Projection {
   readonly pssBytes: number
   readonly anonBytes: number
-  /** Modules that were loaded: those of workers of placement `shared`, also of those that sleep until they are woken. */
+  /** Number of modules loaded: those of workers with placement `shared`, dormant ones included. */
   readonly modules: number
 }
 
 export interface ProbeAnswer {
   readonly anonBytes?: number
-  /** Resident pages of files. */
+  /** Resident file pages. */
   readonly fileBytes?: number
   readonly failed: readonly { readonly path: string; readonly message: string }[]
 }
 
-/** As units/byre starts a host. */
+/** The flags and malloc setting of units/byre. */
 const NODE_FLAGS = ['--max-semi-space-size=1', '--expose-gc', '--no-warnings']
 const MALLOC = { MALLOC_MMAP_THRESHOLD_: '32768' }
 const PROBE = fileURLToPath(ownFile('systemd/projection-probe.js'))
 const TIMEOUT_MS = 60_000
-/** What a process wrote is read for so long after its end, milliseconds: a child of a module may hold its pipes open. */
+/** Time to read the remaining output after the process has ended, in ms: a child process of a module may hold its
+ *  pipes open. */
 const DRAIN_MS = 250
-/** The last of what it wrote is kept, characters. */
+/** Only the end of the output is kept; in characters. */
 const MAX_ANSWER = 1024 * 1024
-const MAX_COMPLAINT = 4096
+const MAX_STDERR = 4096
 
 export interface ProjectionRequest {
   readonly herd: Pick<ResolvedHerd, 'folder'>
-  /** Of the group. */
+  /** Workers of the group. */
   readonly workers: readonly ResolvedWorker[]
-  /** What runs now. */
+  /** Memory of the units that run now. */
   readonly before: SideFigures
-  /** Main processes of the units that run now: the first one's user loads the modules, which runs their top level. */
+  /** Main processes of the units that run now. The modules are loaded as the user of the first one, because loading
+   *  runs their top-level code. */
   readonly mainPids: readonly number[]
 }
 
-/** The projection, or in one clause why there is none. Never rejects; takes as long as the modules load, 60 s at most. */
+/** Resolves with the projection, or with the reason why there is none. Never rejects; takes at most 60 s. */
 export async function projectGroup({
   herd,
   workers,
@@ -55,10 +57,10 @@ export async function projectGroup({
   mainPids,
 }: ProjectionRequest): Promise<Projection | { readonly unavailable: string }> {
   const user = ownerOf(mainPids.find((pid) => pid > 0))
-  if (user === undefined) return { unavailable: 'nothing runs that it could be compared with' }
+  if (user === undefined) return { unavailable: 'no unit is running to compare with' }
   const own = process.geteuid?.()
   if (own !== 0 && own !== user.uid)
-    return { unavailable: `only root can load the modules as user ${user.uid}, who runs them now` }
+    return { unavailable: `only root can load the modules as their current user ${user.uid}` }
   const loaded = workers.filter(({ placement, source }) => placement === 'shared' && source.kind === 'module')
   const paths = [...new Set(loaded.map(({ source }) => source.path))]
   const answer = await runProbe(paths, herd.folder, user)
@@ -67,12 +69,13 @@ export async function projectGroup({
   if (failed.length > 0) {
     const [{ path, message }] = failed as [ProbeAnswer['failed'][number]]
     return {
-      unavailable: `${failed.length} of its modules cannot be loaded alone, ${path} first: ${message}`,
+      unavailable: `${failed.length} of its modules cannot be loaded without the worker, the first is ${path}: ${message}`,
     }
   }
   if (anonBytes === undefined || fileBytes === undefined)
-    return { unavailable: 'its memory could not be read' }
-  // Pages of files: one process pays for those it maps alone, and never more than all of them pay together now.
+    return { unavailable: 'the memory of the process could not be read' }
+  // File pages: a single process is charged for those it maps alone, but never for more than all processes together
+  // now.
   const { pssBytes: nowBytes, anonBytes: ownBytes } = before
   const mapped =
     nowBytes === undefined || ownBytes === undefined ? fileBytes : Math.min(fileBytes, nowBytes - ownBytes)
@@ -89,7 +92,7 @@ function ownerOf(pid: number | undefined): Owner | undefined {
   try {
     return pid === undefined ? undefined : statSync(`/proc/${pid}`)
   } catch {
-    return undefined // it has just ended
+    return undefined // the process has ended
   }
 }
 
@@ -103,16 +106,16 @@ async function runProbe(
   const command = [process.execPath, ...NODE_FLAGS, PROBE, ...paths]
   try {
     const stdio: StdioOptions = ['ignore', 'ignore', 'pipe', 'pipe']
-    return await hear(spawnClean(command, { prefix, cwd, env: MALLOC, stdio }))
+    return await readAnswer(spawnClean(command, { prefix, cwd, env: MALLOC, stdio }))
   } catch (error) {
-    return `the modules were not loaded: ${describeThrown(error).message}` // it could not be started at all
+    return `the modules were not loaded: ${describeThrown(error).message}` // the process could not be started
   }
 }
 
-async function hear(child: ChildProcess): Promise<ProbeAnswer | string> {
+async function readAnswer(child: ChildProcess): Promise<ProbeAnswer | string> {
   const streams = [child.stdio[3], child.stderr] as [Readable, Readable]
   const answer = keepEnd(streams[0], MAX_ANSWER)
-  const complaint = keepEnd(streams[1], MAX_COMPLAINT)
+  const stderr = keepEnd(streams[1], MAX_STDERR)
   const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS)
   const end = await new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message))
@@ -120,23 +123,23 @@ async function hear(child: ChildProcess): Promise<ProbeAnswer | string> {
   })
   clearTimeout(timer)
   await drained(streams)
-  const said = complaint().trim().split('\n').at(-1) ?? ''
-  const why = said === '' ? end : `${end}: ${said}`
+  const lastLine = stderr().trim().split('\n').at(-1) ?? ''
+  const why = lastLine === '' ? end : `${end}: ${lastLine}`
   if (answer() === '') return `the modules were not loaded: ${why}`
-  // a module may have written to the descriptor, or the process have been killed while it did
-  return parseAnswer(answer()) ?? `what the process that loaded the modules answered is no answer; ${why}`
+  // A module may have written to the descriptor, or the process may have been killed while it wrote.
+  return parseAnswer(answer()) ?? `the process that loaded the modules wrote an invalid result; ${why}`
 }
 
-/** The last `limit` characters that came through `stream` so far. */
+/** Collects the last `limit` characters of `stream`. */
 function keepEnd(stream: Readable, limit: number): () => string {
   let text = ''
   stream.setEncoding('utf8')
   stream.on('data', (chunk: string) => (text = (text + chunk).slice(-limit)))
-  stream.on('error', () => {}) // what came is what there is
+  stream.on('error', () => {}) // the text read so far is used
   return () => text
 }
 
-/** Resolves when all have ended, after DRAIN_MS at the latest; then they are closed. */
+/** Resolves when all streams have ended, or after DRAIN_MS; then destroys them. */
 async function drained(streams: readonly Readable[]): Promise<void> {
   const open = streams.filter((stream) => !stream.closed)
   const closed = open.map((stream) => new Promise((resolve) => stream.once('close', resolve)))

@@ -1,11 +1,11 @@
-// What one side of a swap costs while it runs.
+// Memory, processes and restarts of one side of a swap while it runs.
 
 import { readProcessTable, selectTree } from '../measure/process-tree.ts'
 import { readMembersMemory } from '../measure/tree-memory.ts'
 import type { SideFigures } from './swap-journal.ts'
 import { showUnits } from './systemctl.ts'
 
-/** Of the units that are active now, with the whole process tree of each; one pass over /proc. */
+/** Figures of those `units` that are active, each with its whole process tree, from one pass over /proc. */
 export async function readFigures(units: readonly string[]): Promise<SideFigures> {
   const services = units.filter((unit) => unit.endsWith('.service'))
   const states = (await showUnits(services)).filter(({ active }) => active === 'active')

@@ -1,5 +1,5 @@
-// What a swap has in mind, on disk before it is done: whoever finds it after a kill or a reboot can end the swap in one of
-// its two states. One file for each group, replaced as a whole and synced.
+// The journal of a swap, written before each step: after a kill or a reboot a resume can bring the swap to one of its
+// two states. One file per group, replaced atomically and synced.
 
 import {
   closeSync,
@@ -16,15 +16,15 @@ import { join } from 'node:path'
 import { isRecord } from '../base/check.ts'
 import { ByreError } from '../base/errors.ts'
 
-/** Only root may write here: `byre swap` does as root what it reads. */
+/** Writable by root only, because `byre swap` acts as root on the contents. */
 const SWAP_FOLDER = '/var/lib/byre-swap'
 
-/** How a unit was before the swap; what a rollback restores. */
-export interface Before {
+/** The state of a unit before the swap; a rollback restores it. */
+export interface UnitBefore {
   readonly unit: string
-  /** It ran, or was about to. */
+  /** The unit was running or starting. */
   readonly active: boolean
-  /** It was on its way up, or between two attempts: it may never have arrived. */
+  /** The unit was starting or between two restarts, so it may never become ready. */
   readonly arriving?: true
   readonly enabled: boolean
   readonly masked: boolean
@@ -32,19 +32,19 @@ export interface Before {
 
 export interface SideFigures {
   readonly units: number
-  /** Of those that run, their whole process trees. Absent when some process may not be read (`unreadable`). */
+  /** PSS of the running units' process trees. Absent when the memory of a process could not be read (`unreadable`). */
   readonly pssBytes?: number
   readonly anonBytes?: number
-  /** Processes whose memory only root may read; absent when there are none. */
+  /** Number of processes whose memory only root may read; absent when there are none. */
   readonly unreadable?: number
   readonly processes: number
   readonly restarts: number
-  /** Of the one that runs longest. */
+  /** Uptime of the unit that has run longest. */
   readonly upMs: number
 }
 
-/** `switching`, `starting` and `watching` are rolled back by a resume, `settling` is finished, `rolling-back` goes on. */
-export type SwapPhase = 'switching' | 'starting' | 'watching' | 'settling' | 'rolling-back'
+/** A resume rolls back `switching`, `starting` and `watching`, completes `finishing` and continues `rolling-back`. */
+export type SwapPhase = 'switching' | 'starting' | 'watching' | 'finishing' | 'rolling-back'
 
 export interface SwapRecord {
   readonly version: 1
@@ -54,12 +54,12 @@ export interface SwapRecord {
   /** Ms since the epoch. */
   readonly startedAt: number
   readonly phase: SwapPhase
-  /** Why it is rolled back. */
+  /** Why the swap is rolled back. */
   readonly why?: string
-  /** The side that shall run, and the one that shall not. */
-  readonly target: readonly Before[]
-  readonly other: readonly Before[]
-  /** Units of the target that stay down. */
+  /** The side that is to run, and the side that is to stop. */
+  readonly target: readonly UnitBefore[]
+  readonly other: readonly UnitBefore[]
+  /** Units of the target that are not started. */
   readonly down?: readonly string[]
   readonly before: SideFigures
 }
@@ -68,32 +68,32 @@ export function writeSwap(record: SwapRecord, root: string = SWAP_FOLDER): void 
   writeWhole(join(root, record.herd), `${record.group}.json`, record)
 }
 
-/** How the side that a swap put aside was, for the way back. */
-export interface Aside {
+/** The state of the side that a swap stopped, for the swap back. */
+export interface SavedSide {
   readonly version: 1
-  readonly units: readonly Before[]
+  readonly units: readonly UnitBefore[]
 }
 
-/** Beside the journals, so that a folder without journals is empty. */
-function asideOf(herd: string, group: string, side: SwapRecord['to'], root: string): [string, string] {
+/** In a separate folder, so that the folder of a herd without journals is empty. */
+function savedSidePath(herd: string, group: string, side: SwapRecord['to'], root: string): [string, string] {
   return [join(root, `${herd}.aside`), `${group}.${side}.json`]
 }
 
-export function writeAside({ herd, group, to, other }: SwapRecord, root: string = SWAP_FOLDER): void {
-  const aside: Aside = { version: 1, units: other }
-  writeWhole(...asideOf(herd, group, to === 'supervised' ? 'individual' : 'supervised', root), aside)
+export function saveSide({ herd, group, to, other }: SwapRecord, root: string = SWAP_FOLDER): void {
+  const saved: SavedSide = { version: 1, units: other }
+  writeWhole(...savedSidePath(herd, group, to === 'supervised' ? 'individual' : 'supervised', root), saved)
 }
 
-/** Units of `side` as they were when it was put aside; none when it never was, or when that cannot be read. */
-export function readAside(
+/** State of the units of `side` when it was stopped by a swap; empty when it never was or the file cannot be read. */
+export function readSavedSide(
   herd: string,
   group: string,
   side: SwapRecord['to'],
   root: string = SWAP_FOLDER,
-): readonly Before[] {
-  const value = readJson(join(...asideOf(herd, group, side, root)))
+): readonly UnitBefore[] {
+  const value = readJson(join(...savedSidePath(herd, group, side, root)))
   return isRecord(value) && value['version'] === 1 && Array.isArray(value['units'])
-    ? (value['units'] as Before[])
+    ? (value['units'] as UnitBefore[])
     : []
 }
 
@@ -109,7 +109,7 @@ function writeWhole(folder: string, name: string, value: object): void {
       closeSync(fd)
     }
   } catch (error) {
-    rmSync(`${path}.new`, { force: true }) // a full disk: the room is somebody else's
+    rmSync(`${path}.new`, { force: true }) // on a full disk, do not keep the partial file
     throw error
   }
   renameSync(`${path}.new`, path)
@@ -122,14 +122,14 @@ export function removeSwap({ herd, group }: SwapRecord, root: string = SWAP_FOLD
   syncFolder(folder)
 }
 
-/** The groups of `herd` whose swap has not ended. */
+/** Groups of `herd` with an unfinished swap. */
 export function openSwaps(herd: string, root: string = SWAP_FOLDER): string[] {
   return namesIn(join(root, herd))
     .filter((name) => name.endsWith('.json'))
     .map((name) => name.slice(0, -'.json'.length))
 }
 
-/** Throws BYRE_SWAP_JOURNAL when it cannot be understood. */
+/** Throws BYRE_SWAP_JOURNAL when the file is not a valid journal. */
 export function readSwap(herd: string, group: string, root: string = SWAP_FOLDER): SwapRecord {
   const path = join(root, herd, `${group}.json`)
   const value = readJson(path)
@@ -142,7 +142,7 @@ export function readSwap(herd: string, group: string, root: string = SWAP_FOLDER
     return value as unknown as SwapRecord
   throw new ByreError(
     'BYRE_SWAP_JOURNAL',
-    `Cannot resume the swap of '${path}': it is not a journal of this version. Look at the units with systemctl, put the masks in /etc/systemd/system.control right, and remove the file.`,
+    `Cannot resume the swap of '${path}': the file is not a journal of this version. Check the units with systemctl, correct the masks in /etc/systemd/system.control, and remove the file.`,
   )
 }
 
@@ -163,7 +163,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** A rename is only on disk once its folder is. */
+/** A rename is durable only after its folder is synced. */
 export function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r')
   fsyncSync(fd)

@@ -1,17 +1,18 @@
-// The swap: from one unit for each worker to one for the group, or back, measured, with a way back from every step.
+// The swap: from one unit per worker to one unit for the group, or back. It measures both sides and can roll back from
+// every step.
 //
-// The side that does not run is masked, so that nothing can start it; Conflicts= is the second line. Until the new side
-// has been healthy for its window, every failure leads back to exactly what ran before.
+// The side that does not run is masked, so that nothing can start it; Conflicts= is a second safeguard. Until the new
+// side has been healthy for its window, every failure restores exactly what ran before.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ByreError, describeThrown } from '../base/errors.ts'
 import { readFigures } from './swap-figures.ts'
-import { removeSwap, writeAside, writeSwap } from './swap-journal.ts'
-import type { Before, SideFigures, SwapPhase, SwapRecord } from './swap-journal.ts'
+import { removeSwap, saveSide, writeSwap } from './swap-journal.ts'
+import type { UnitBefore, SideFigures, SwapPhase, SwapRecord } from './swap-journal.ts'
 import { isUp, unitsToEnable } from './swap-plan.ts'
 import type { SwapPlan, SwapSides } from './swap-plan.ts'
 import {
-  beginUnits,
+  requestStart,
   enableUnits,
   setMasks,
   showUnits,
@@ -23,11 +24,11 @@ import type { UnitState } from './systemctl.ts'
 
 export interface SwapRequest extends SwapSides {
   readonly healthMs: number
-  /** Why the herd inside is not well, or undefined; asked all through the window. */
+  /** Returns why the herd is not healthy, or undefined; called throughout the window. */
   readonly check: () => Promise<string | undefined>
-  /** Aborted: roll back. */
+  /** Aborting rolls the swap back. */
   readonly signal: AbortSignal
-  /** One line for each step, before it is done. */
+  /** Called with one line before each step. */
   readonly onStep: (text: string) => void
 }
 
@@ -37,10 +38,11 @@ export type SwapOutcome =
   | { readonly kind: 'already'; readonly before: SideFigures }
 
 const POLL_MS = 500
-/** Of a rollback: the signal that asks for it may be sent to a whole cgroup, and end its systemctl as well. */
+/** Attempts of a rollback: a signal sent to the whole cgroup may end its systemctl as well. */
 const ATTEMPTS = 3
 
-/** Does it, or undoes it; rejects only when what ran before cannot be brought back (BYRE_SWAP_STUCK), with the journal left. */
+/** Swaps, or rolls back. Rejects only when the previous state cannot be restored (BYRE_SWAP_STUCK); the journal then
+ *  stays. */
 export async function swap(request: SwapRequest, plan: SwapPlan): Promise<SwapOutcome> {
   const { target, other, down, before } = plan
   if (
@@ -56,8 +58,8 @@ export async function swap(request: SwapRequest, plan: SwapPlan): Promise<SwapOu
     to: request.to,
     startedAt: Date.now(),
     phase: 'switching',
-    target: target.map(remember),
-    other: other.map(remember),
+    target: target.map(stateBefore),
+    other: other.map(stateBefore),
     ...(down.length === 0 ? {} : { down }),
     before,
   }
@@ -77,12 +79,12 @@ export async function swap(request: SwapRequest, plan: SwapPlan): Promise<SwapOu
     enter('watching', `watching for ${request.healthMs} ms`)
     await watch(request, started)
     const after = await readFigures(started)
-    writeAside(record)
-    enter('settling', 'settling')
-    await settle(record)
+    saveSide(record)
+    enter('finishing', 'finishing')
+    await finish(record)
     return { kind: 'swapped', before, after }
   } catch (error) {
-    // A wait that is cut short says only that it was.
+    // The error of an aborted wait says only that it was aborted.
     const why = describeThrown(request.signal.aborted ? request.signal.reason : error).message
     request.onStep(`rolling back: ${why}`)
     await rollBack(record, why)
@@ -90,17 +92,17 @@ export async function swap(request: SwapRequest, plan: SwapPlan): Promise<SwapOu
   }
 }
 
-/** Ends what was interrupted: finishes a swap whose new side had proven itself, else rolls it back. */
+/** Ends an interrupted swap: completes it when the new side had passed its health window, else rolls it back. */
 export async function resumeSwap(record: SwapRecord): Promise<'finished' | 'rolled-back'> {
-  if (record.phase === 'settling') {
-    await settle(record)
+  if (record.phase === 'finishing') {
+    await finish(record)
     return 'finished'
   }
   await rollBack(record, record.why ?? `the swap was interrupted while ${record.phase}`)
   return 'rolled-back'
 }
 
-function remember({ unit, enabled, masked, ...state }: UnitState): Before {
+function stateBefore({ unit, enabled, masked, ...state }: UnitState): UnitBefore {
   const arriving = state.active === 'activating' ? { arriving: true as const } : {}
   return { unit, active: isUp(state), ...arriving, enabled, masked }
 }
@@ -109,12 +111,12 @@ function startedOf({ target, down = [] }: SwapRecord): string[] {
   return names(target).filter((unit) => !down.includes(unit))
 }
 
-function names(side: readonly Before[]): string[] {
+function names(side: readonly UnitBefore[]): string[] {
   return side.map(({ unit }) => unit)
 }
 
 async function switchSides({ target, other }: SwapRecord): Promise<void> {
-  // Before the masks: a masked unit has lost the TimeoutStopSec= of its file.
+  // Stop before masking: a masked unit loses the TimeoutStopSec= of its file.
   await stopUnits(names(other))
   await setMasks([
     ...other.map(({ unit }) => [unit, true] as const),
@@ -122,7 +124,7 @@ async function switchSides({ target, other }: SwapRecord): Promise<void> {
   ])
 }
 
-/** Rejects with the first reason why the new side is not well. */
+/** Rejects with the first reason why the new side is not healthy. */
 async function watch({ healthMs, check, signal }: SwapRequest, units: readonly string[]): Promise<void> {
   const first = await showUnits(units)
   const until = performance.now() + healthMs
@@ -140,16 +142,16 @@ async function watch({ healthMs, check, signal }: SwapRequest, units: readonly s
   }
 }
 
-/** The end of a swap that went well; may be done again from any point of it. */
-async function settle(record: SwapRecord): Promise<void> {
+/** Completes a successful swap. Idempotent at every point. */
+async function finish(record: SwapRecord): Promise<void> {
   await switchSides(record)
   await enableUnits(unitsToEnable(record.target, record.other, record.down ?? []), true)
-  await startUnits(startedOf(record)) // after a reboot it may not run yet
-  syncLinks() // before the journal goes: without it nobody would put them right
+  await startUnits(startedOf(record)) // after a reboot they may not run yet
+  syncLinks() // before the journal is removed: without it no resume would repair them
   removeSwap(record)
 }
 
-/** Back to exactly what ran before; may be done again from any point of it. */
+/** Restores exactly what ran before. Idempotent at every point. */
 async function rollBack(record: SwapRecord, why: string): Promise<void> {
   noteRollBack(record, why)
   for (let attempt = 1; ; attempt++) {
@@ -162,31 +164,32 @@ async function rollBack(record: SwapRecord, why: string): Promise<void> {
       if (attempt < ATTEMPTS) continue
       throw new ByreError(
         'BYRE_SWAP_STUCK',
-        `Cannot roll the swap of ${record.herd}/${record.group} back: ${describeThrown(error).message}. It was rolled back because: ${why}. Mend the units and run byre swap --resume.`,
+        `Cannot roll back the swap of ${record.herd}/${record.group}: ${describeThrown(error).message}. Reason of the rollback: ${why}. Repair the units and run byre swap --resume.`,
         { cause: error },
       )
     }
   }
 }
 
-/** Only a resume reads it, and that ends the swap from the phase on disk as well: a full disk must not keep the old side down. */
+/** Writes the phase `rolling-back` if possible. Only a resume reads it, and a resume rolls back from the previous
+ *  phase as well, so a full disk must not keep the old side down. */
 function noteRollBack(record: SwapRecord, why: string): void {
   try {
     writeSwap({ ...record, phase: 'rolling-back', why })
   } catch {
-    // told if it is what the swap is rolled back for
+    // if this error caused the rollback, it is already in `why`
   }
 }
 
 async function restore(record: SwapRecord): Promise<void> {
   const { target, other, phase, down = [] } = record
   await stopUnits(names(target.filter(({ active }) => !active)))
-  if (phase === 'settling' || phase === 'rolling-back')
+  if (phase === 'finishing' || phase === 'rolling-back')
     await enableUnits(unitsToEnable(target, other, down), false)
   await setMasks([...target, ...other].map(({ unit, masked }) => [unit, masked] as const))
   const ran = [...other, ...target].filter(({ active }) => active)
-  // One that had not arrived may never do: to wait for it would be to fail with it.
+  // A unit that was still starting may never become ready; waiting for it would fail the rollback.
   const arriving = ran.filter((unit) => unit.arriving === true)
   await startUnits(names(ran.filter((unit) => unit.arriving !== true)))
-  await beginUnits(names(arriving))
+  await requestStart(names(arriving))
 }

@@ -1,4 +1,4 @@
-// What a swap asks of systemd, through systemctl: the state of units, start, stop, enable, mask.
+// The calls to systemctl that a swap makes: state of units, start, stop, enable, mask.
 
 import { execFile } from 'node:child_process'
 import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
@@ -13,31 +13,30 @@ export interface UnitState {
   readonly load: string
   /** 'active', 'inactive', 'failed', 'activating', ... */
   readonly active: string
-  /** A boot starts it, or would if it were not masked. */
+  /** The unit starts at boot, or would if it were not masked. */
   readonly enabled: boolean
   /** Masked by a swap. */
   readonly masked: boolean
-  /** Masked by somebody else, also or alone. */
+  /** Masked by the operator, whether or not a swap has masked it too. */
   readonly maskedByHand: boolean
   /** 0 when none. */
   readonly mainPid: number
   readonly restarts: number
-  /** Since it became active; absent while it is not. */
+  /** Ms since it became active; absent while it is not. */
   readonly upMs?: number
   readonly result: string
   readonly statusText: string
-  /** Services it has Conflicts= with. */
+  /** Services in its Conflicts=. */
   readonly conflicts: readonly string[]
-  /** Its file has changed since systemd has read it. Of a masked unit systemd says so whenever it has a drop-in. */
+  /** Its file has changed since systemd read it. For a masked unit with a drop-in systemd always reports this. */
   readonly outdated: boolean
   /** Sockets, timers and paths that start it, as far as systemd has loaded them. */
   readonly triggeredBy: readonly string[]
 }
 
-/**
- * Where swaps put their masks: a unit file in /etc/systemd/system would hide one in `systemctl mask`'s own places, and the
- * operator's masks stay theirs. Of higher priority than every place for unit files (systemd.unit(5)), and kept over a reboot.
- */
+/** Folder of the masks of swaps. `systemctl mask` cannot mask a unit whose file is in /etc/systemd/system, and the
+ *  operator's masks must stay separate. This folder has a higher priority than every folder of unit files
+ *  (systemd.unit(5)) and survives a reboot. */
 const MASKS = '/etc/systemd/system.control'
 const UNITS = '/etc/systemd/system'
 
@@ -56,7 +55,7 @@ const PROPERTIES = [
   'NeedDaemonReload',
 ]
 
-/** In the order given. Rejects BYRE_SYSTEMD when systemd cannot be asked. */
+/** States in the order of `units`. Rejects with BYRE_SYSTEMD when systemctl fails. */
 export async function showUnits(units: readonly string[]): Promise<UnitState[]> {
   if (units.length === 0) return []
   const text = await systemctl('show', `--property=${PROPERTIES.join(',')}`, '--', ...units)
@@ -97,21 +96,22 @@ function parseUnit(unit: string, block: string, nowMs: number): UnitState {
   }
 }
 
-/** Waits until they are up, which for Type=notify is READY; what is no service first, since a socket refuses to listen for a
- *  service that runs. Rejects BYRE_SYSTEMD with systemd's own words. */
+/** Starts units and waits until they are active, which for Type=notify means READY. Sockets and timers start first,
+ *  since a socket refuses to listen for a service that already runs. Rejects with BYRE_SYSTEMD and systemd's
+ *  message. */
 export async function startUnits(units: readonly string[]): Promise<void> {
   const services = units.filter((unit) => unit.endsWith('.service'))
   const triggers = units.filter((unit) => !services.includes(unit))
   for (const some of [triggers, services]) if (some.length > 0) await systemctl('start', '--', ...some)
 }
 
-/** Only asks: for those that were on their way up, and may never arrive. */
-export async function beginUnits(units: readonly string[]): Promise<void> {
+/** Starts units without waiting, for units that were starting and may never become ready. */
+export async function requestStart(units: readonly string[]): Promise<void> {
   if (units.length > 0) await systemctl('start', '--no-block', '--', ...units)
 }
 
-/** Waits until they are down; those that failed are forgotten as failed. Only what runs is asked to stop: systemd refuses
- *  to stop a unit that is masked and not loaded. */
+/** Stops units, waits until they are inactive and resets failed ones. Only running units are stopped: systemd
+ *  refuses to stop a unit that is masked and not loaded. */
 export async function stopUnits(units: readonly string[]): Promise<void> {
   const states = await showUnits(units)
   const up = states
@@ -127,7 +127,7 @@ export async function enableUnits(units: readonly string[], enabled: boolean): P
   if (units.length > 0) await systemctl(enabled ? 'enable' : 'disable', '--', ...units)
 }
 
-/** Nothing can start a masked unit, not even by Conflicts= or a dependency. Idempotent. */
+/** Sets or removes masks. A masked unit cannot be started, not even by Conflicts= or a dependency. Idempotent. */
 export async function setMasks(masks: readonly (readonly [unit: string, masked: boolean])[]): Promise<void> {
   for (const [unit, masked] of masks) {
     if (masked === isMasked(unit)) continue
@@ -139,7 +139,8 @@ export async function setMasks(masks: readonly (readonly [unit: string, masked: 
   await systemctl('daemon-reload')
 }
 
-/** A link is only on disk once its folder is; for masks, and for what `systemctl enable` and `disable` change. */
+/** Makes links durable, which needs a sync of their folder: the masks, and the links of `systemctl enable` and
+ *  `disable`. */
 export function syncLinks(): void {
   for (const folder of [MASKS, '/etc/systemd', UNITS, ...linkFolders()])
     try {
@@ -163,7 +164,7 @@ function isMasked(unit: string): boolean {
   }
 }
 
-/** Longer than any TimeoutStartSec= and TimeoutStopSec= byre makes: systemd decides, not this. */
+/** Longer than any TimeoutStartSec= and TimeoutStopSec= of byre's units, so that systemd's limits apply. */
 const TIMEOUT_MS = 4 * 3_600_000
 
 function systemctl(...args: string[]): Promise<string> {

@@ -1,10 +1,10 @@
-// What the files of a unit say while systemd, for a mask, does not look at them.
+// Reads the files of masked units, which systemd does not show.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { WORKERS_KEY } from './unit-text.ts'
 
-/** Where files of services are looked for, first first (systemd.unit(5)), but for the place of swaps' masks. */
+/** Folders of unit files in the order of priority (systemd.unit(5)), without the folder of the swaps' masks. */
 const FOLDERS = [
   '/etc/systemd/system',
   '/run/systemd/system',
@@ -12,7 +12,7 @@ const FOLDERS = [
   '/usr/lib/systemd/system',
 ]
 
-/** Somebody else's mask, which unmasking by a swap does not lift: `systemctl mask`, or a link made by hand. */
+/** Whether the operator has masked the unit, with `systemctl mask` or a link; a swap does not remove such a mask. */
 export function isMaskedByHand(unit: string): boolean {
   for (const folder of FOLDERS) {
     const path = join(folder, unit)
@@ -22,7 +22,8 @@ export function isMaskedByHand(unit: string): boolean {
   return false
 }
 
-/** A boot would start `unit`, by the links `systemctl enable` makes: of a masked unit systemd says only that it is masked. */
+/** Whether `unit` would start at boot, by the links of `systemctl enable`: of a masked unit systemd reports only
+ *  that it is masked. */
 export function isEnabledOnDisk(unit: string): boolean {
   const [folder] = FOLDERS as [string]
   return namesIn(folder)
@@ -30,13 +31,13 @@ export function isEnabledOnDisk(unit: string): boolean {
     .some((name) => readlinkIfThere(join(folder, name, unit)) !== undefined)
 }
 
-/** The services in Conflicts= of the file of `unit` and of its drop-ins; none when there is no file. */
+/** The services in Conflicts= of the unit's file and its drop-ins; empty when there is no file. */
 export function readUnitConflicts(unit: string): string[] {
   const file = FOLDERS.map((folder) => readIfThere(join(folder, unit))).find((text) => text !== undefined)
   return conflictsIn(unit, [file ?? '', ...readDropIns(unit)])
 }
 
-/** Whom the file of `unit` was made for by `byre units`; undefined when it does not say. */
+/** The workers for which `byre units` made the file; undefined when the file does not say. */
 export function readUnitWorkers(unit: string): string[] | undefined {
   const text = FOLDERS.map((folder) => readIfThere(join(folder, unit))).find((file) => file !== undefined)
   const value = text === undefined ? undefined : WORKERS.exec(text)?.[1]
@@ -45,7 +46,8 @@ export function readUnitWorkers(unit: string): string[] | undefined {
 
 const WORKERS = new RegExp(`^${WORKERS_KEY}=(.*)$`, 'm')
 
-/** By systemd's rules: an empty assignment forgets those before it, a backslash at the end of a line continues it. Pure. */
+/** Parses Conflicts= by systemd's rules: an empty assignment clears earlier ones, a backslash at the end of a line
+ *  continues it. Pure. */
 export function conflictsIn(unit: string, texts: readonly string[]): string[] {
   let found: string[] = []
   for (const text of texts) {
@@ -58,14 +60,15 @@ export function conflictsIn(unit: string, texts: readonly string[]): string[] {
   return [...new Set(found)].filter((name) => name.endsWith('.service'))
 }
 
-/** Of a unit that is no instance: what else there is means nothing in its Conflicts=. */
+/** Resolves the specifiers of a unit that is not an instance; others have no meaning in Conflicts=. */
 function resolveSpecifiers(unit: string, name: string): string {
   const prefix = unit.replace(/\.service$/, '')
   const known: Readonly<Record<string, string>> = { '%': '%', n: unit, N: prefix, p: prefix }
   return name.replaceAll(/%(.)/g, (whole, letter: string) => known[letter] ?? whole)
 }
 
-/** Of the unit, of its prefixes at each dash and of all services; one of the same name in an earlier folder hides a later one. */
+/** Drop-ins of the unit, of its prefixes at each dash and of all services; a file of the same name in an earlier
+ *  folder hides a later one. */
 function readDropIns(unit: string): string[] {
   const prefixes = [...unit.matchAll(/-/g)].map(({ index }) => `${unit.slice(0, index + 1)}.service`)
   const texts = new Map<string, string>()
@@ -82,7 +85,7 @@ function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch {
-    return undefined // not there, or a folder: systemd says what is wrong with a unit it loads
+    return undefined // missing, or a folder: systemd reports what is wrong when it loads the unit
   }
 }
 
@@ -90,7 +93,7 @@ function readlinkIfThere(path: string): string | undefined {
   try {
     return readlinkSync(path)
   } catch {
-    return undefined // not there, or no link
+    return undefined // missing, or not a link
   }
 }
 

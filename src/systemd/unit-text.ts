@@ -1,19 +1,19 @@
-// The text of a unit that hosts workers: how it starts, ends and restarts, and what it may do. Pure; systemd.exec(5) and
-// systemd.service(5) explain the directives.
+// The text of a unit that hosts workers: how it starts, stops and restarts, and its permissions. Pure. systemd.exec(5)
+// and systemd.service(5) explain the directives.
 
 import { ByreError } from '../base/errors.ts'
 import type { Grants } from './grants.ts'
 
 export interface HostingUnit {
   readonly description: string
-  /** The command after the launcher, unescaped: `supervise --group batch --config /srv/byre.config.js`. */
+  /** Arguments of the launcher, unescaped: `supervise --group batch --config /srv/byre.config.js`. */
   readonly command: readonly string[]
-  /** Arguments of byre-stopped: the herd, or NO_HERD, and the name of its files. */
-  readonly stopped: readonly [herd: string, label: string]
+  /** Arguments of byre-stopped: the herd, or NO_HERD, and the base name of its file. */
+  readonly stoppedArguments: readonly [herd: string, label: string]
   readonly install: Installation
   readonly grants: Grants
   readonly conflicts: readonly string[]
-  /** Of a group: whom it was made for, for a swap to see whether that is still so. */
+  /** Workers of a group's unit; a swap compares them with the config. */
   readonly workers?: readonly string[]
   readonly after: readonly string[]
   readonly restart: 'always' | 'on-failure' | 'no'
@@ -22,36 +22,36 @@ export interface HostingUnit {
   readonly watchdogMs: number
   readonly memoryHighBytes?: number
   readonly memoryMaxBytes?: number
-  /** Some worker lives in a process of its own. */
-  readonly hasProcesses: boolean
-  /** One of them has a memoryMax: byre holds it by a cgroup of its own below that of the unit. */
-  readonly limitsProcesses: boolean
-  /** Fields of every journal entry of the unit. */
+  /** Some worker runs in a separate process. */
+  readonly hasProcessWorkers: boolean
+  /** One of them has a memoryMax, which byre enforces with a cgroup below that of the unit. */
+  readonly limitsProcessMemory: boolean
+  /** Fields added to every journal entry of the unit. */
   readonly logFields: Readonly<Record<string, string>>
-  /** Folders it must be able to read, to know what may be hidden. */
-  readonly reads: readonly string[]
+  /** Paths that the unit must be able to read, and that must not be hidden. */
+  readonly readPaths: readonly string[]
 }
 
-/** Where things are on the machine the unit is for. */
+/** Paths and user on the machine for which the unit is made. */
 export interface Installation {
   /** The folder with byre, byre-notify.pl and byre-stopped. */
   readonly unitsFolder: string
-  /** The launcher, when it is not `<unitsFolder>/byre`. */
+  /** Path of the launcher. @default `<unitsFolder>/byre` */
   readonly launcher?: string
-  /** The folder with node. */
+  /** The folder that contains node. */
   readonly nodeFolder: string
   readonly user: string
   /** WorkingDirectory=: the folder of the config. */
   readonly folder: string
 }
 
-/** Written where they are, so that `systemctl cat` shows whose they are and what made them. */
+/** The header of every file, so that `systemctl cat` shows what made it. */
 export const HEADER = '# Made by `byre units`'
 
-/** systemd passes over what begins with X-. */
+/** systemd ignores keys that begin with X-. */
 export const WORKERS_KEY = 'X-ByreWorkers'
 
-/** A herd may fail this often before systemd gives up on its unit: byre has its own limits for workers. */
+/** Number of failures after which systemd stops restarting the unit; byre has separate limits for workers. */
 const START_LIMIT = { intervalSec: 600, burst: 5 }
 
 export function hostingUnitText(unit: HostingUnit): string {
@@ -63,7 +63,7 @@ export function hostingUnitText(unit: HostingUnit): string {
       [
         ['Description', specifiers(unit.description)],
         ['After', unit.after.join(' ')],
-        // A second line of defence: `byre swap` masks the side that is not in use.
+        // A second safeguard: `byre swap` masks the side that is not in use.
         ['Conflicts', unit.conflicts.join(' ')],
         [WORKERS_KEY, unit.workers?.join(' ')],
         ['StartLimitIntervalSec', `${START_LIMIT.intervalSec}s`],
@@ -79,26 +79,26 @@ export function hostingUnitText(unit: HostingUnit): string {
         ['ExecReload', '/bin/kill -HUP $MAINPID'],
         [
           'ExecStopPost',
-          `-${[`${install.unitsFolder}/byre-stopped`, ...unit.stopped].map(argument).join(' ')}`,
+          `-${[`${install.unitsFolder}/byre-stopped`, ...unit.stoppedArguments].map(argument).join(' ')}`,
         ],
-        ['Environment', unit.stopped[0] === NO_HERD ? `BYRE_STOPPED=${NO_HERD}` : undefined],
+        ['Environment', unit.stoppedArguments[0] === NO_HERD ? `BYRE_STOPPED=${NO_HERD}` : undefined],
         ['User', install.user],
         ['WorkingDirectory', specifiers(install.folder)],
         ['Environment', pathVariable(install.nodeFolder)],
         ['RuntimeDirectory', 'byre'],
         ['RuntimeDirectoryMode', '0700'],
-        // Shared by all units of byre: one that stops must not take the sockets of the others along.
+        // All units of byre share this folder: a unit that stops must not remove the sockets of the others.
         ['RuntimeDirectoryPreserve', 'yes'],
         ['StateDirectory', 'byre'],
         ['StateDirectoryMode', '0700'],
         ['Restart', unit.restart],
         ['RestartSec', '1s'],
-        // The config is invalid: starting again will not mend it.
+        // An invalid config: a restart would fail again.
         ['RestartPreventExitStatus', '78'],
         ['WatchdogSec', seconds(unit.watchdogMs)],
         ['TimeoutStartSec', seconds(unit.startMs)],
         ['TimeoutStopSec', seconds(unit.stopMs)],
-        // byre stops its own processes in their order; what is left after the time is killed.
+        // byre stops its processes in order; processes left after the timeout are killed.
         ['KillMode', 'mixed'],
         ['SyslogIdentifier', 'byre'],
         [
@@ -111,8 +111,8 @@ export function hostingUnitText(unit: HostingUnit): string {
         ['MemoryAccounting', 'yes'],
         ['MemoryHigh', unit.memoryHighBytes],
         ['MemoryMax', unit.memoryMaxBytes],
-        // A worker in a process of its own that the kernel kills is byre's to restart: its siblings stay.
-        ['OOMPolicy', unit.hasProcesses ? 'continue' : undefined],
+        // If the kernel kills a worker's process, byre restarts that worker and its siblings keep running.
+        ['OOMPolicy', unit.hasProcessWorkers ? 'continue' : undefined],
         ...hardening(unit),
       ],
     ],
@@ -122,12 +122,16 @@ export function hostingUnitText(unit: HostingUnit): string {
 
 type Directive = readonly [name: string, value: string | number | undefined]
 
-function hardening({ grants, install, reads, limitsProcesses }: HostingUnit): Directive[] {
-  const places = [install.folder, install.unitsFolder, install.nodeFolder, ...reads]
-  const lies = (...roots: string[]): boolean =>
-    [...places, ...grants.paths.map(({ value }) => value)].some((path) =>
-      roots.some((root) => path === root || path.startsWith(`${root}/`)),
-    )
+function hardening({ grants, install, readPaths, limitsProcessMemory }: HostingUnit): Directive[] {
+  const paths = [
+    install.folder,
+    install.unitsFolder,
+    install.nodeFolder,
+    ...readPaths,
+    ...grants.paths.map(({ value }) => value),
+  ]
+  const includesPathBelow = (...roots: string[]): boolean =>
+    paths.some((path) => roots.some((root) => path === root || path.startsWith(`${root}/`)))
   const capabilities = grants.capabilities.map(({ value }) => value).join(' ')
   return [
     ['SupplementaryGroups', grants.groups.map(({ value }) => value).join(' ')],
@@ -138,18 +142,18 @@ function hardening({ grants, install, reads, limitsProcesses }: HostingUnit): Di
     ['NoNewPrivileges', 'yes'],
     ['UMask', '0077'],
     ['ProtectSystem', 'strict'],
-    ['ProtectHome', lies('/home', '/root', '/run/user') ? 'read-only' : 'yes'],
-    ['PrivateTmp', lies('/tmp', '/var/tmp') ? 'no' : 'yes'],
+    ['ProtectHome', includesPathBelow('/home', '/root', '/run/user') ? 'read-only' : 'yes'],
+    ['PrivateTmp', includesPathBelow('/tmp', '/var/tmp') ? 'no' : 'yes'],
     ['PrivateDevices', 'yes'],
     ['DevicePolicy', 'closed'],
-    // A group of the host, or a capability in it, means nothing in a user namespace of the unit's own.
+    // A group or capability of the host has no effect inside a private user namespace.
     ['PrivateUsers', capabilities === '' && grants.groups.length === 0 ? 'yes' : undefined],
     ['ProtectClock', 'yes'],
-    // Delegation and protection exclude each other.
-    ['ProtectControlGroups', limitsProcesses ? undefined : 'yes'],
-    ['Delegate', limitsProcesses ? 'memory' : undefined],
-    // Root may write to any cgroup: it is told that this one is its own.
-    ['Environment', limitsProcesses && install.user === 'root' ? 'BYRE_CGROUP=own' : undefined],
+    // Delegate= and ProtectControlGroups= exclude each other.
+    ['ProtectControlGroups', limitsProcessMemory ? undefined : 'yes'],
+    ['Delegate', limitsProcessMemory ? 'memory' : undefined],
+    // Root may write to any cgroup, so byre cannot detect by permission that this one is delegated.
+    ['Environment', limitsProcessMemory && install.user === 'root' ? 'BYRE_CGROUP=own' : undefined],
     ['ProtectHostname', 'yes'],
     ['ProtectKernelLogs', 'yes'],
     ['ProtectKernelModules', 'yes'],
@@ -162,7 +166,7 @@ function hardening({ grants, install, reads, limitsProcesses }: HostingUnit): Di
     ['RemoveIPC', 'yes'],
     ['KeyringMode', 'private'],
     ['SystemCallArchitectures', 'native'],
-    // Not MemoryDenyWriteExecute: V8 compiles to memory it then runs.
+    // MemoryDenyWriteExecute= is not set: V8 executes memory it has written.
     ['SystemCallFilter', '@system-service'],
     ['SystemCallFilter', capabilities === '' ? '~@privileged @resources' : undefined],
     ['SystemCallErrorNumber', 'EPERM'],
@@ -177,7 +181,7 @@ function network({ network }: Grants): Directive[] {
       ['IPAddressDeny', 'any'],
     ]
   return [
-    // AF_NETLINK: what resolves names asks the kernel for its addresses there.
+    // AF_NETLINK: name resolution reads the addresses of the host through it.
     ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK'],
     ['SocketBindDeny', network === 'outbound' ? 'any' : undefined],
   ]
@@ -191,8 +195,8 @@ function pathVariable(nodeFolder: string): string | undefined {
   return word(`PATH=${[nodeFolder, ...DEFAULT_PATH].join(':')}`)
 }
 
-/** Sections with their directives; what has no value (undefined or '') is left out, `""` is the empty assignment. Throws
- *  BYRE_UNITS_TEXT for a value that systemd would not read as it is. */
+/** The text of sections with their directives. A directive without a value (undefined or '') is omitted; `""` is the
+ *  empty assignment. Throws BYRE_UNITS_TEXT for a value that systemd would change when reading it. */
 export function sections(parts: readonly (readonly [string, readonly Directive[]])[]): string {
   return parts
     .map(([name, directives]) => {
@@ -206,22 +210,23 @@ export function sections(parts: readonly (readonly [string, readonly Directive[]
     .join('\n')
 }
 
-/** A line break would begin a directive of its own, a backslash at the end go on with the next; blanks around are cut off. */
+/** A line break would start a new directive, a trailing backslash would continue the line, and systemd strips
+ *  surrounding blanks. */
 function checkLine(key: string, value: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  // oxlint-disable-next-line no-control-regex -- control characters are the point of the check
   if (!/[\u0000-\u001f\u007f]|^\s|[\s\\]$/.test(value)) return value
   throw new ByreError(
     'BYRE_UNITS_TEXT',
-    `Cannot make units: what ${key}= has must be one line without control characters, without blanks around it or a backslash at its end, got ${JSON.stringify(value)}. Rename that path.`,
+    `Cannot make units: the value of ${key}= must be one line without control characters, leading or trailing blanks or a trailing backslash, got ${JSON.stringify(value)}. Rename that path.`,
   )
 }
 
-/** One word of a list: quoted when it must be, `%` taken for what it is. */
+/** One word of a list: quoted if necessary, with `%` escaped. */
 function word(text: string): string {
   return quote(specifiers(text))
 }
 
-/** One word of a command line, where `$` means a variable as well. */
+/** One word of a command line, where `$` is escaped as well. */
 export function argument(text: string): string {
   return quote(specifiers(text).replaceAll('$', '$$$$'))
 }
@@ -230,17 +235,17 @@ function quote(escaped: string): string {
   return /^[\w@%+=:,./$-]+$/.test(escaped) ? escaped : `"${escaped.replace(/["\\]/g, String.raw`\$&`)}"`
 }
 
-/** Of a template unit, whose config names the herd; no herd can be called so. */
+/** The herd argument of a template unit, which does not know its herd; no herd can have this name. */
 export const NO_HERD = '-'
 
-/** The instance of a template unit; the only specifier that is meant. */
+/** Placeholder for the instance of a template unit, the only specifier that is not escaped. */
 export const INSTANCE = '\u0000i'
 
 function specifiers(text: string): string {
   return text.replaceAll('%', '%%').replaceAll(INSTANCE, '%i')
 }
 
-/** systemd's spelling: whole seconds, rounded up; short ones in ms. */
+/** A systemd time span: whole seconds, rounded up; short times in ms. */
 function seconds(ms: number): string {
   return ms < 10_000 && ms % 1000 !== 0 ? `${Math.ceil(ms)}ms` : `${Math.ceil(ms / 1000)}s`
 }

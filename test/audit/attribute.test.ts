@@ -3,24 +3,24 @@ import { attribute } from '../../src/audit/attribute.ts'
 import { EVENT } from '../../src/audit/child/job.ts'
 import { parseTrace, type Trace } from '../../src/audit/trace.ts'
 
-type Step = readonly [type: keyof typeof EVENT, name: string | undefined, raw: number, settled?: number]
+type Step = readonly [type: keyof typeof EVENT, name: string | undefined, raw: number, collected?: number]
 
 function traceOf(steps: readonly Step[], more: Partial<Trace> = {}): Trace {
   return {
-    events: steps.map(([type, name, rawBytes, settledBytes]) => ({
+    events: steps.map(([type, name, rawBytes, collectedBytes]) => ({
       type: EVENT[type],
       name,
       rawBytes,
-      settledBytes,
+      collectedBytes,
     })),
     edges: [],
-    facades: new Set(),
+    wrappers: new Set(),
     esModules: new Set(),
     ...more,
   }
 }
 
-t.test('what appears inside a module is its own, what its child allocates is the child’s', async (t) => {
+t.test('bytes are charged to the innermost module that is being evaluated', async (t) => {
   const result = attribute(
     traceOf([
       ['sample', undefined, 1000, 1000],
@@ -43,7 +43,7 @@ t.test('what appears inside a module is its own, what its child allocates is the
   t.same(result.overlapping, [])
 })
 
-t.test('a stretch that shrank in the collection is shared by what each allocated in it', async (t) => {
+t.test('bytes left after a collection are divided in proportion to what each module allocated', async (t) => {
   const result = attribute(
     traceOf([
       ['sample', undefined, 0, 0],
@@ -62,16 +62,16 @@ t.test('a stretch that shrank in the collection is shared by what each allocated
   )
 })
 
-t.test('what outlived a collection of the young weighs, not what was allocated', async (t) => {
+t.test('bytes that survived a minor collection decide the shares, not allocated bytes', async (t) => {
   const result = attribute(
     traceOf([
       ['sample', undefined, 0, 0],
       ['enterCjs', 'compiles', 0],
       // 900 were allocated, 100 of them live; then 300, all of them live.
-      ['young', undefined, 900, 100],
+      ['minorGc', undefined, 900, 100],
       ['exitCjs', 'compiles', 100],
       ['enterCjs', 'holds', 100],
-      ['young', undefined, 400, 400],
+      ['minorGc', undefined, 400, 400],
       ['exitCjs', 'holds', 400, 400],
     ]),
   )
@@ -84,7 +84,7 @@ t.test('what outlived a collection of the young weighs, not what was allocated',
   )
 })
 
-t.test('what linking leaves is shared by the modules loaded since the last link', async (t) => {
+t.test('bytes left by linking are divided among the modules loaded since the previous link', async (t) => {
   const result = attribute(
     traceOf(
       [
@@ -109,7 +109,7 @@ t.test('what linking leaves is shared by the modules loaded since the last link'
   t.equal(result.loaderBytes, 0)
 })
 
-t.test('a buffer that is given back while the loader works is taken from what loading left', async (t) => {
+t.test('a buffer freed during loader work is deducted from the bytes that loading left', async (t) => {
   const result = attribute(
     traceOf([
       ['sample', undefined, 0, 0],
@@ -136,7 +136,7 @@ t.test('overlapping top-level awaits are detected', async (t) => {
   t.same(overlapping.toSorted(), ['a', 'b'])
 })
 
-t.test('a trace is what follows the last restart, and a torn one is refused', async (t) => {
+t.test('a trace begins after the last restart record, and a truncated one is refused', async (t) => {
   const records = [
     [EVENT.edgeRequire, 0, 1, 2],
     [0, 0, 0, 0],

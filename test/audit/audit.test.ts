@@ -1,4 +1,4 @@
-// Real audits of real programs in clean children, on the node that runs the tests.
+// Audits of real programs in clean children, on the node that runs the tests.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,55 +10,58 @@ import { resolveAuditOptions, type AuditProgress } from '../../src/audit/options
 import { openSession } from '../../src/audit/session.ts'
 import { doubles, seedCase, writeProgram } from './fixtures.ts'
 
-// Children beside those of other tests, on few cores: what is measured is memory, which does not depend on the load.
+// Children run in parallel with those of other tests, on few cores; memory does not depend on the load.
 t.setTimeout(600_000)
 
 const MIB = 1024 * 1024
 const cacheFolder = t.testdir({})
 const quick = { cacheFolder, runs: 1, proofRuns: 1 } as const
 
-t.test('the seed case: one edge saves 0, the cut is named, and what is proven matches it', async (t) => {
-  const cwd = writeProgram(t.testdir({}), seedCase())
-  const before = listing(cwd)
-  const result = await audit({
-    ...quick,
-    cwd,
-    entries: [resolveEntry('cli/index.js', cwd)],
-    whatIf: ['topology/index.js -> entities/base.js'],
-    cut: ['heavy-orm', 'entities/base.js'],
-  })
-  const [whatIf, cut, hub] = result.answers
-  t.equal(whatIf?.kind, 'what-if')
-  if (whatIf?.kind !== 'what-if' || cut?.kind !== 'cut' || hub?.kind !== 'cut') return
-  t.ok(Math.abs(whatIf.saving.predictedBytes) < 64 * 1024, 'one edge saves nothing')
-  t.ok(
-    whatIf.saving.proof.kind === 'proven' && Math.abs(whatIf.saving.proof.savedBytes) < 64 * 1024,
-    'and that is proven',
-  )
-  t.match(chainText(whatIf.stillReachedBy ?? []), /^cli\/index\.js:\d+ -> /)
+t.test(
+  'many importers of a heavy package: one edge saves 0, the cut is named, and the proof confirms it',
+  async (t) => {
+    const cwd = writeProgram(t.testdir({}), seedCase())
+    const before = listing(cwd)
+    const result = await audit({
+      ...quick,
+      cwd,
+      entries: [resolveEntry('cli/index.js', cwd)],
+      whatIf: ['topology/index.js -> entities/base.js'],
+      cut: ['heavy-orm', 'entities/base.js'],
+    })
+    const [whatIf, cut, hub] = result.answers
+    t.equal(whatIf?.kind, 'what-if')
+    if (whatIf?.kind !== 'what-if' || cut?.kind !== 'cut' || hub?.kind !== 'cut') return
+    t.ok(Math.abs(whatIf.saving.predictedBytes) < 64 * 1024, 'one edge saves nothing')
+    t.ok(
+      whatIf.saving.proof.kind === 'proven' && Math.abs(whatIf.saving.proof.savedBytes) < 64 * 1024,
+      'and that is proven',
+    )
+    t.match(chainText(whatIf.stillReachedBy ?? []), /^cli\/index\.js:\d+ -> /)
 
-  t.same(
-    cut.saving.edges.map((e) => `${e.from}:${e.line} -> ${e.to}`),
-    ['entities/base.js:2 -> heavy-orm/index.js'],
-  )
-  near(t, cut.saving.predictedBytes, 8 * MIB)
-  t.equal(cut.saving.proof.kind, 'proven')
-  if (cut.saving.proof.kind === 'proven') near(t, cut.saving.proof.savedBytes, 8 * MIB)
+    t.same(
+      cut.saving.edges.map((e) => `${e.from}:${e.line} -> ${e.to}`),
+      ['entities/base.js:2 -> heavy-orm/index.js'],
+    )
+    near(t, cut.saving.predictedBytes, 8 * MIB)
+    t.equal(cut.saving.proof.kind, 'proven')
+    if (cut.saving.proof.kind === 'proven') near(t, cut.saving.proof.savedBytes, 8 * MIB)
 
-  t.equal(hub.saving.edges.length, 26, 'before the hub, every chain has to be cut')
-  if (hub.saving.proof.kind === 'proven') near(t, hub.saving.proof.savedBytes, hub.saving.predictedBytes)
-  else t.fail(JSON.stringify(hub.saving.proof))
+    t.equal(hub.saving.edges.length, 26, 'before the hub, every chain has to be cut')
+    if (hub.saving.proof.kind === 'proven') near(t, hub.saving.proof.savedBytes, hub.saving.predictedBytes)
+    else t.fail(JSON.stringify(hub.saving.proof))
 
-  const orm = result.packages.find((p) => p.name === 'heavy-orm')
-  near(t, orm?.retainedBytes ?? 0, 8 * MIB)
-  t.equal(
-    chainText(orm?.chain ?? []),
-    'cli/index.js:1 -> topology/index.js:3 -> entities/base.js:2 -> heavy-orm/index.js',
-  )
-  t.ok(result.parts.namedShare > 0.97, `${result.parts.namedShare} of the floor is named`)
-  t.same(result.warnings, [])
-  t.same(listing(cwd), before, 'the audited project is not touched')
-})
+    const orm = result.packages.find((p) => p.name === 'heavy-orm')
+    near(t, orm?.retainedBytes ?? 0, 8 * MIB)
+    t.equal(
+      chainText(orm?.chain ?? []),
+      'cli/index.js:1 -> topology/index.js:3 -> entities/base.js:2 -> heavy-orm/index.js',
+    )
+    t.ok(result.parts.namedShare > 0.97, `${result.parts.namedShare} of the floor is named`)
+    t.same(result.warnings, [])
+    t.same(listing(cwd), before, 'the audited project is not touched')
+  },
+)
 
 t.test(
   'a second audit of an unchanged program measures nothing, a changed file measures again',
@@ -76,8 +79,8 @@ t.test(
   },
 )
 
-t.test('every module system is seen: one way in per package', async (t) => {
-  /** Name of the package -> files that lead to it, the first of them the way in. */
+t.test('imports of every module system are found: one path into each package', async (t) => {
+  /** Package name -> files of the path to it, the entry point first. */
   const ways: Record<string, Record<string, string>> = {
     esm: { 'esm.mjs': `import 'esm'` },
     cjs: { 'cjs.cjs': `require('cjs')` },
@@ -132,7 +135,7 @@ t.test('every module system is seen: one way in per package', async (t) => {
     t.equal(answer.kind, 'cut', answer.question)
     if (answer.kind !== 'cut') continue
     const expected = (['cjs', 'created'].includes(answer.question) ? 1 : 2) * MIB
-    // Of the cuts of one edge the one that saves most is named: before a barrel, not behind it.
+    // Among cuts of one edge the one with the largest saving is named: before a barrel, not behind it.
     if (answer.question === 'barrel') {
       t.match(answer.saving.edges, [{ from: 'main.mjs', to: 'barrel.mjs' }])
       t.ok(answer.saving.predictedBytes > 2 * MIB)
@@ -145,11 +148,11 @@ t.test('every module system is seen: one way in per package', async (t) => {
   }
   t.match(result.warnings, [
     /^the program called process\.exit\(7\) while loading/,
-    /^2 modules awaited at top level at the same time.*dynamic\.mjs.*(?:tla|deep)\.mjs/,
+    /^2 modules were in a top-level await at the same time.*dynamic\.mjs.*(?:tla|deep)\.mjs/,
   ])
 })
 
-t.test("what Node's own modules share is not charged to the one that came first", async (t) => {
+t.test('memory that builtin modules share is not charged to the first of them', async (t) => {
   const cwd = writeProgram(t.testdir({}), {
     'main.cjs': `require('./first.cjs'); require('./second.cjs')`,
     'first.cjs': `exports.h = require('node:http2')`,
@@ -171,7 +174,7 @@ t.test("what Node's own modules share is not charged to the one that came first"
   t.same(result.warnings, [])
 })
 
-t.test('an entry that throws, and one that does not exist, are named', async (t) => {
+t.test('an entry that throws and an entry that does not exist are reported by name', async (t) => {
   const cwd = writeProgram(t.testdir({}), { 'throws.mjs': `throw new Error('no database')` })
   t.throws(() => resolveEntry('nothing', cwd), { code: 'BYRE_AUDIT_ENTRY' })
   await t.rejects(audit({ ...quick, cwd, entries: [resolveEntry('throws.mjs', cwd)] }), {
@@ -180,7 +183,7 @@ t.test('an entry that throws, and one that does not exist, are named', async (t)
   })
 })
 
-t.test('folders of killed audits are swept, those of living and of recent ones are not', async (t) => {
+t.test('folders of killed audits are removed, those of running and recent audits are kept', async (t) => {
   const temporary = t.testdir({})
   const before = process.env['TMPDIR']
   process.env['TMPDIR'] = temporary
@@ -205,7 +208,7 @@ t.test('folders of killed audits are swept, those of living and of recent ones a
   )
 })
 
-t.test('an interrupted audit keeps what it has', async (t) => {
+t.test('an interrupted audit returns a partial result', async (t) => {
   const cwd = writeProgram(t.testdir({}), {
     'main.cjs': `require('./a.cjs'); require('./b.cjs')`,
     'a.cjs': `exports.d = ${doubles(2)}`,

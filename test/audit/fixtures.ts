@@ -10,11 +10,11 @@ export function writeProgram(folder: string, files: Readonly<Record<string, stri
   return folder
 }
 
-/** `mebibytes` of doubles, in the heap. */
+/** Source of an array of doubles of `mebibytes` MiB, in the heap. */
 export const doubles = (mebibytes: number): string => `new Array(${mebibytes} * 131072).fill(1.5)`
 
-/** The case this tool was made for: an index and 25 modules all import a hub, the hub a heavy package. Making one of
- *  them lazy saves nothing. */
+/** An index and 25 modules that all import a hub, which imports a heavy package. Making one of the imports lazy
+ *  saves nothing. */
 export function seedCase(): Record<string, string> {
   const files: Record<string, string> = {
     'package.json': '{"type":"module"}',

@@ -18,11 +18,11 @@ import { resultOf } from './results.ts'
 const MIB = 1024 * 1024
 const exists = (name: string): boolean => name !== 'typo'
 const rules = (entry: Partial<FloorEntry>, result = resultOf(), phase: 'load' | 'ready' = 'load'): string[] =>
-  judgeFloor(result, 'main.js', { ...emptyFloorEntry(), ...entry }, MIB, { exists, phase }).findings.map(
-    (f) => ('packageName' in f ? `${f.rule} ${f.packageName}` : f.rule),
+  judgeFloor(result, 'main.js', { ...emptyFloorEntry(), ...entry }, MIB, exists, phase).findings.map((f) =>
+    'packageName' in f ? `${f.rule} ${f.packageName}` : f.rule,
   )
 
-t.test('the set: what is loaded against what is listed', async (t) => {
+t.test('packages: the loaded ones are compared with the lists', async (t) => {
   const table: readonly [string, Partial<FloorEntry>, string[]][] = [
     ['nothing listed', {}, ['not-allowed orm', 'not-allowed driver', 'not-allowed late']],
     ['a dependency of an allowed package needs no entry', { allow: { orm: 'load' } }, ['not-allowed late']],
@@ -40,7 +40,7 @@ t.test('the set: what is loaded against what is listed', async (t) => {
   t.same(rules({ allow: { orm: 'ready', late: 'load' } }, resultOf(), 'ready'), [], 'the phase has come')
 })
 
-t.test('the budget: a 3 % regression is caught, noise and another node are not', async (t) => {
+t.test('budget: a 3 % regression fails, noise and another Node version do not', async (t) => {
   const lists = { allow: { orm: 'load', late: 'load' } } as const
   const budgets = { '24': { calibratedBytes: 10 * MIB } }
   const floor = (bytes: number): string[] =>
@@ -57,14 +57,12 @@ t.test('the budget: a 3 % regression is caught, noise and another node are not',
     'main.js',
     { ...emptyFloorEntry(), budgets },
     MIB,
-    {
-      exists,
-    },
+    exists,
   )
   t.match(verdict.notes, [/no budget is recorded for Node 22/])
 })
 
-t.test('the ceiling: three times the measured spread is tolerated', async (t) => {
+t.test('maxAnonBytes: three times the measured spread is tolerated', async (t) => {
   const entry = {
     allow: { orm: 'load', late: 'load' },
     budgets: { '24': { calibratedBytes: 10 * MIB, maxAnonBytes: 50 * MIB } },
@@ -83,16 +81,16 @@ t.test('every finding is a sentence with its chain and its remedy', async (t) =>
     deny: ['tiny', 'typo'],
     budgets: { '24': { calibratedBytes: 1, maxAnonBytes: 1 } },
   } as const
-  const texts = judgeFloor(resultOf(), 'main.js', entry, MIB, { exists }).findings.map(describeFinding)
+  const texts = judgeFloor(resultOf(), 'main.js', entry, MIB, exists).findings.map(describeFinding)
   t.match(
     texts[0],
-    /^orm \(\d+\.\d MB\) is loaded eagerly and not on the allow list: main\.js:1 -> orm\/index\.js\. \w/,
+    /^orm \(\d+\.\d MB\) is loaded eagerly but is not on the allow list: main\.js:1 -> orm\/index\.js\. \w/,
   )
   for (const text of texts) t.match(text, /\. [A-Z].*\.$|\)\.$/, text)
   t.equal(new Set(texts.map((x) => x.replace(/[\d.]+/g, ''))).size, texts.length)
 })
 
-t.test('--update records just enough to pass, and keeps what people wrote', async (t) => {
+t.test('--update records just enough to pass, and keeps manual entries', async (t) => {
   const before = {
     ...emptyFloorFile(),
     entries: {
@@ -119,54 +117,55 @@ t.test('--update records just enough to pass, and keeps what people wrote', asyn
       'main.js',
       updateFloor(emptyFloorFile(), 'main.js', resultOf()).entries['main.js']!,
       MIB,
-      {
-        exists,
-      },
+      exists,
     ).findings,
     [],
   )
 })
 
-t.test('the file: written sorted, read back the same, refused with all problems at once', async (t) => {
-  const folder = t.testdir({})
-  const path = join(folder, 'byre.floor.json')
-  t.same(readFloorFile(path, true), emptyFloorFile())
-  t.throws(() => readFloorFile(path), { code: 'BYRE_AUDIT_FLOOR_FILE', message: /--update/ })
-  const file = updateFloor(emptyFloorFile(), 'b.js', resultOf())
-  writeFloorFile(path, { ...file, entries: { ...file.entries, 'a.js': emptyFloorEntry() } })
-  t.same(Object.keys(readFloorFile(path).entries), ['a.js', 'b.js'])
-  t.equal(formatFloorFile(readFloorFile(path)), readFileSync(path, 'utf8'))
-  const bad = {
-    version: 2,
-    heavyByte: 1,
-    entries: {
-      'a.js': {
-        alow: {},
-        allow: { orm: 'soon' },
-        may: 'x',
-        budgets: { '24': { calibratedBytes: -1 }, v20: {} },
+t.test(
+  'the floor file is written sorted, read back unchanged, and refused with all its problems',
+  async (t) => {
+    const folder = t.testdir({})
+    const path = join(folder, 'byre.floor.json')
+    t.same(readFloorFile(path, true), emptyFloorFile())
+    t.throws(() => readFloorFile(path), { code: 'BYRE_AUDIT_FLOOR_FILE', message: /--update/ })
+    const file = updateFloor(emptyFloorFile(), 'b.js', resultOf())
+    writeFloorFile(path, { ...file, entries: { ...file.entries, 'a.js': emptyFloorEntry() } })
+    t.same(Object.keys(readFloorFile(path).entries), ['a.js', 'b.js'])
+    t.equal(formatFloorFile(readFloorFile(path)), readFileSync(path, 'utf8'))
+    const bad = {
+      version: 2,
+      heavyByte: 1,
+      entries: {
+        'a.js': {
+          alow: {},
+          allow: { orm: 'soon' },
+          may: 'x',
+          budgets: { '24': { calibratedBytes: -1 }, v20: {} },
+        },
       },
-    },
-  }
-  try {
-    parseFloorFile(JSON.stringify(bad), 'f.json')
-    t.fail('accepted')
-  } catch (error) {
-    const text = (error as Error).message
-    for (const part of [
-      'version: must be 1',
-      "heavyByte: is unknown; did you mean 'heavyBytes'",
-      "entries.a.js.alow: is unknown; did you mean 'allow'",
-      'entries.a.js.allow.orm: must be one of',
-      'entries.a.js.may: must be a list',
-      'entries.a.js.budgets.24.calibratedBytes: must be a whole number',
-      'entries.a.js.budgets.v20: must be a major version',
-    ])
-      t.match(text, part)
-  }
-})
+    }
+    try {
+      parseFloorFile(JSON.stringify(bad), 'f.json')
+      t.fail('accepted')
+    } catch (error) {
+      const text = (error as Error).message
+      for (const part of [
+        'version: must be 1',
+        "heavyByte: is unknown; did you mean 'heavyBytes'",
+        "entries.a.js.alow: is unknown; did you mean 'allow'",
+        'entries.a.js.allow.orm: must be one of',
+        'entries.a.js.may: must be a list',
+        'entries.a.js.budgets.24.calibratedBytes: must be a whole number',
+        'entries.a.js.budgets.v20: must be a Node major version',
+      ])
+        t.match(text, part)
+    }
+  },
+)
 
-t.test('no JSON makes the reader fail otherwise than with its own error', async () => {
+t.test('for any JSON the reader fails only with its own error', async () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -186,7 +185,7 @@ t.test('no JSON makes the reader fail otherwise than with its own error', async 
   )
 })
 
-t.test('a diff names what came, went and grew', async (t) => {
+t.test('a diff lists packages that were added, removed and grew', async (t) => {
   const before = resultOf()
   const after = resultOf({ calibratedBytes: 12 * MIB })
   const packages = after.packages
@@ -201,7 +200,7 @@ t.test('a diff names what came, went and grew', async (t) => {
   t.same(diff.calibratedBytes, { before: 10 * MIB, after: 12 * MIB })
 })
 
-t.test('a torn write leaves the old file', async (t) => {
+t.test('a failed write leaves the old file', async (t) => {
   const folder = t.testdir({})
   mkdirSync(join(folder, 'sub'))
   writeFileSync(join(folder, 'sub', 'x'), '')

@@ -1,4 +1,4 @@
-// `byre run` under the guard: what the worker imports eagerly is judged, what it imports after ready is not.
+// `byre run` under the guard: imports before ready are checked, imports after ready are not.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -7,7 +7,7 @@ import t from 'tap'
 import { runCleanNode, startCleanNode } from '../helpers/clean-node.ts'
 import { writeProgram } from './fixtures.ts'
 
-// Children beside those of other tests, on few cores: what is measured is memory, which does not depend on the load.
+// Children run in parallel with those of other tests, on few cores; memory does not depend on the load.
 t.setTimeout(600_000)
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../src')
@@ -27,7 +27,7 @@ t.test('a hosted worker is guarded until it is ready', async (t) => {
     'early.js': `import 'orm'; export const run = async () => { console.log('early ran') }`,
     'late.js': `import { setTimeout } from 'node:timers/promises'
 export const run = async () => { while (globalThis[Symbol.for('byre.guard')].lifted !== true) await setTimeout(5); const { default: m } = await import('orm'); console.log('late has', m.d); process.exit(0) }`,
-    // Ready is what the supervisor says; the worker waits until it has said so.
+    // The supervisor decides when the worker is ready; the worker waits for that.
     'watch.mjs': `const g = globalThis[Symbol.for('byre.guard')]; const ready = g.ready; g.ready = () => { ready(); g.lifted = true }`,
   })
   writeFileSync(
@@ -67,7 +67,7 @@ export const run = async () => { while (globalThis[Symbol.for('byre.guard')].lif
   t.match(early.stdout + early.stderr, /Cannot load 'orm' before ready: it is denied for 'herd'/)
 })
 
-t.test('in a thread and in a process of its own a worker is guarded until it is ready itself', async (t) => {
+t.test('a worker in a thread or process is guarded until that worker is ready', async (t) => {
   for (const placement of ['thread', 'process']) {
     const cwd = mkdtempSync(join(tmpdir(), 'byre-'))
     t.teardown(() => rmSync(cwd, { recursive: true, force: true }))

@@ -3,10 +3,10 @@ import { plugin } from '../../src/tap.ts'
 import { importFloor } from '../../src/audit/import-floor.ts'
 import { doubles, writeProgram } from './fixtures.ts'
 
-// Children beside those of other tests, on few cores: what is measured is memory, which does not depend on the load.
+// Children run in parallel with those of other tests, on few cores; memory does not depend on the load.
 t.setTimeout(600_000)
 
-t.test('importFloor: one assertion for any runner, a plugin for tap', async (t) => {
+t.test('importFloor works as an assertion in any runner and as a plugin of tap', async (t) => {
   const cacheFolder = t.testdir({})
   const cwd = writeProgram(`${cacheFolder}/p`, {
     'node_modules/heavy/package.json': '{"name":"heavy","main":"i.js"}',
@@ -20,7 +20,7 @@ t.test('importFloor: one assertion for any runner, a plugin for tap', async (t) 
   await t.rejects(importFloor('app.cjs', { ...options, max: '1MiB', deny: ['heavy'] }), {
     code: 'BYRE_AUDIT_FLOOR',
     message:
-      /2 rules are broken:\n {2}heavy is loaded: app\.cjs:1 -> heavy\/i\.js\n {2}the floor is \d+ bytes, over 1048576/,
+      /2 rules are broken:\n {2}heavy is loaded: app\.cjs:1 -> heavy\/i\.js\n {2}the floor is \d+ bytes, above the maximum of 1048576/,
   })
   await t.rejects(importFloor('app.cjs', { ...options, allow: [] }), { code: 'BYRE_AUDIT_FLOOR' })
   await t.rejects(importFloor('app.cjs', { ...options, max: 'much' }), { code: 'BYRE_ARGUMENT_INVALID' })

@@ -1,4 +1,4 @@
-// A result as an audit gives it, by hand: main.js -> orm -> driver, main.js -> late, main.js -> tiny.
+// A handwritten audit result: main.js -> orm -> driver, main.js -> late, main.js -> tiny.
 import type { AuditResult, Figure } from '../../src/audit/result.ts'
 
 const MIB = 1024 * 1024

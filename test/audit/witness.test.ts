@@ -6,7 +6,7 @@ import { audit } from '../../src/audit/audit.ts'
 import { entryOfFile, resolveEntry } from '../../src/audit/entry.ts'
 import { doubles, writeProgram } from './fixtures.ts'
 
-// Children beside those of other tests, on few cores: what is measured is memory, which does not depend on the load.
+// Children run in parallel with those of other tests, on few cores; memory does not depend on the load.
 t.setTimeout(600_000)
 
 t.test('a heavy package is touched, untouched or unseen while the program loads', async (t) => {
@@ -77,7 +77,7 @@ export const run = async (ctx) => { a(); ctx.ready(); await new Promise((r) => s
   t.same(await watch('first-message'), { until: 'first-message', ...untouched, 'after-ready': 'touched' })
 })
 
-t.test('a program that never becomes ready is named', async (t) => {
+t.test('a program that never becomes ready is reported by name', async (t) => {
   const cwd = writeProgram(t.testdir({}), {
     'node_modules/heavy/index.js': `exports.d = ${doubles(2)}`,
     'main.cjs': `exports.h = require('heavy')`,
@@ -93,7 +93,7 @@ t.test('a program that never becomes ready is named', async (t) => {
     }),
     {
       code: 'BYRE_AUDIT_WITNESS',
-      message: /Cannot watch 'main.cjs' until 'ready': .* got its end by code 0/,
+      message: /Cannot watch 'main.cjs' until 'ready': .*it ended with code 0 before/,
     },
   )
 })

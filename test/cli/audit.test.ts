@@ -33,7 +33,7 @@ t.test('audit exits 0 when it records a floor or the floor holds, and 3 when it 
   const kept = await byre('--check')
   t.same(
     [kept.code, kept.stdout],
-    [0, `app.cjs on Node ${process.versions.node.split('.')[0]}: keeps its floor\n`],
+    [0, `app.cjs on Node ${process.versions.node.split('.')[0]}: floor kept\n`],
     kept.stderr,
   )
   const audits = join(cache, 'byre', 'audit')
@@ -72,7 +72,7 @@ t.test('reports are written to the given files, and a diff with itself is empty'
 
 t.test('an invalid command line is refused with the remedy', async (t) => {
   const table: readonly [string[], number, RegExp][] = [
-    [['nosuch'], 1, /an entry is a file, a package or a bin/],
+    [['nosuch'], 1, /it is not a file, a package or a bin/],
     [['app.cjs', '--runs', 'many'], 2, /whole number/],
     [['app.cjs', '--env', 'x'], 2, /NAME=value/],
     [['app.cjs', '--diff', 'app.cjs'], 2, /byre audit --json/],

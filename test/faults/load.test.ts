@@ -242,7 +242,7 @@ export async function run(ctx) {
     expect: {
       ...given,
       stack: false,
-      reason: /ready\(\) not called/,
+      reason: /ready\(\) was not called/,
       evidence: { reason: 'start-timeout', phase: 'ready', afterMs: 150 },
     },
   },

@@ -1,5 +1,5 @@
-// The page in a real Chromium, from file://, without a network: drawn, searched, sorted, driven by keyboard. The steps
-// are a script appended to the page; what they saw comes back in the dumped DOM.
+// The page in a real Chromium, from file://, without a network: it is drawn, searched, sorted, driven by keyboard. The steps
+// are a script appended to the page; their results are in the dumped DOM.
 import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

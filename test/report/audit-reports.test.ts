@@ -24,7 +24,7 @@ t.test('the terminal report fits its width and prints no prediction as a saving'
     for (const line of table.slice(0, 5)) t.ok(line.length <= width, `${width}: ${line}`)
   }
   const text = auditText(resultOf())
-  t.match(text, '97.0 % named')
+  t.match(text, '97.0 % attributed')
   t.match(text, /7\.4 MB proven in 2 runs \(predicted 7\.3 MB\) +main\.js:1 -> orm\/index\.js/)
   t.match(text, /not proven {2}main\.js -> late\/index\.js: the program threw/)
   t.notMatch(text, '\x1b', 'no colour')
@@ -34,7 +34,7 @@ t.test('the terminal report fits its width and prints no prediction as a saving'
   )
 })
 
-t.test('answers name the cut, its alternatives and what still reaches', async (t) => {
+t.test('answers name the cut, its alternatives and the chain that remains', async (t) => {
   const [saving] = resultOf().savings
   const text = auditText({
     ...resultOf(),
@@ -62,7 +62,7 @@ t.test('answers name the cut, its alternatives and what still reaches', async (t
   t.match(text, 'CUT z: none, it is not reached')
 })
 
-t.test('annotations carry file and line, and nothing breaks out of them', async (t) => {
+t.test('annotations contain file and line, and all text in them is escaped', async (t) => {
   const [first, second] = gateAnnotations([{ ...verdict, entry: 'a\n::b' }])
     .trim()
     .split('\n')
@@ -71,11 +71,11 @@ t.test('annotations carry file and line, and nothing breaks out of them', async 
   t.equal(gateAnnotations([{ ...verdict, findings: [] }]), '')
 })
 
-t.test('a comment escapes what Markdown would read', async (t) => {
+t.test('a comment escapes Markdown', async (t) => {
   const text = gateMarkdown([{ ...verdict, entry: '<script>|' }], [resultOf()], [undefined])
-  t.match(text, '### Import floor: a rule was broken')
+  t.match(text, '### Import floor: a rule is broken')
   t.match(text, '**\\<script\\>\\|**')
-  t.match(gateText([{ ...verdict, findings: [] }]), 'main.js on Node 24: keeps its floor')
+  t.match(gateText([{ ...verdict, findings: [] }]), 'main.js on Node 24: floor kept')
   const diff = {
     calibratedBytes: { before: 1e6, after: 3e6 },
     packages: [{ name: 'orm', change: 'added', selfBytesBefore: 0, selfBytesAfter: 2e6 }],
@@ -85,17 +85,17 @@ t.test('a comment escapes what Markdown would read', async (t) => {
   t.match(diffText(diff), /floor 1\.0 MB to 3\.0 MB \(2\.0 MB\), 4 modules more, 1 fewer\n {2}added {4}orm/)
 })
 
-t.test('speedscope: as many weights as samples, frames that exist, the sum of what is held', async (t) => {
+t.test('speedscope: one weight per sample, existing frames, the sum of the retained bytes', async (t) => {
   const file = JSON.parse(speedscope(resultOf()))
   const [profile] = file.profiles
   t.equal(file.$schema, 'https://www.speedscope.app/file-format-schema.json')
   t.equal(profile.samples.length, profile.weights.length)
   t.equal(profile.endValue, resultOf().modules[0]!.retainedBytes)
   for (const sample of profile.samples) for (const frame of sample) t.ok(frame < file.shared.frames.length)
-  t.same(profile.samples[2], [0, 1, 2, 3], 'the driver hangs below the orm')
+  t.same(profile.samples[2], [0, 1, 2, 3], 'the driver is below the orm')
 })
 
-t.test('trace events nest: every module lies within its dominator', async (t) => {
+t.test('trace events nest: every module is inside its dominator', async (t) => {
   const { traceEvents } = JSON.parse(chromeTrace(resultOf()))
   const of = (name: string) => traceEvents.find((e: { name: string }) => e.name === name)
   const [outer, inner] = [of('orm/index.js'), of('driver/index.js')]
@@ -103,7 +103,7 @@ t.test('trace events nest: every module lies within its dominator', async (t) =>
   t.equal(of('(program)').dur, resultOf().modules[0]!.retainedBytes)
 })
 
-t.test('trace events come in the order of time, the outer first, and none without length', async (t) => {
+t.test('trace events are in time order, the outer first, and none has length 0', async (t) => {
   const result = resultOf()
   const empty = { ...result.modules[1]!, label: 'empty.js', selfBytes: 0, retainedBytes: 0, dominator: 1 }
   const { traceEvents } = JSON.parse(chromeTrace({ ...result, modules: [...result.modules, empty] }))
@@ -111,12 +111,12 @@ t.test('trace events come in the order of time, the outer first, and none withou
   for (const { name, ts, dur } of traceEvents as { name: string; ts: number; dur: number }[]) {
     t.ok(dur > 0, name)
     while (open.length > 0 && open.at(-1)!.end <= ts) open.pop()
-    t.ok(open.length === 0 || ts + dur <= open.at(-1)!.end, `${name} ends within what is open`)
+    t.ok(open.length === 0 || ts + dur <= open.at(-1)!.end, `${name} ends inside the open event`)
     open.push({ end: ts + dur })
   }
 })
 
-t.test('the page holds its data, and no name of a module can become markup', async (t) => {
+t.test('the page contains its data, and no module name can become markup', async (t) => {
   const { auditHtml } = await import('../../src/report/audit-html.ts')
   const evil = '</script><img src=x onerror=alert(1)>'
   const base = resultOf()
@@ -128,7 +128,7 @@ t.test('the page holds its data, and no name of a module can become markup', asy
   t.match(page, "default-src 'none'")
 })
 
-t.test('the schema names every key of a result, and no other', async (t) => {
+t.test('the schema names every key of a result', async (t) => {
   const { readFileSync } = await import('node:fs')
   const schema = JSON.parse(
     readFileSync(new URL('../../../schema/audit.schema.json', import.meta.url), 'utf8'),

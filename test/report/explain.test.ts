@@ -1,4 +1,4 @@
-// `supervise --explain` says what restart.ts and order.ts would do.
+// `supervise --explain` prints the decisions of restart.ts and order.ts.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -39,30 +39,30 @@ t.test('start and stop order, activation, delays and limit of each worker', asyn
     explainHerd(herd),
     `herd 'shop', 6 of 6 workers, config ${file}
 
-Start order (workers of one line start together; each line waits for what its workers name in after and requires):
+Start order (workers on one line start together, after the workers in their after and requires):
   1. db, boss, clock
   2. mail, canary
   3. report
 
-Stop order (each worker has its stopTimeout, then it is named as unstopped):
+Stop order (a worker that exceeds its stopTimeout is reported as unstopped):
   1. report
   2. canary, mail
   3. clock, boss, db
 
-Restart delays after failures in a row (each times a random factor from 1 to 1.5):
+Restart delays after consecutive failures (each multiplied by a random factor from 1 to 1.5):
   WORKER  STARTS                     RESTART     STOP WITHIN  DELAYS AND LIMIT
-  db      at once                    on-failure  5s           0ms, 1s, 2s, 4s; failure 5 within 5m: quarantined until byre start; forgotten after 10m up
-  mail    at once                    on-failure  20s          0ms, 1s; failure 3 within 1m: quarantined until byre start; forgotten after 10m up
+  db      immediately                on-failure  5s           0ms, 1s, 2s, 4s; failure 5 within 5m: quarantined until byre start; reset after 10m up
+  mail    immediately                on-failure  20s          0ms, 1s; failure 3 within 1m: quarantined until byre start; reset after 10m up
   report  topic report.>; every 10m  never       5s           none; failure 5 within 5m: quarantined until byre start
-  canary  at once                    always      5s           0ms, 1s, 2s, 4s, 8s, 16s, 32s, 1m, 1m, 1m, ... (12 in all); failure 13 within 5m: the whole process exits; forgotten after 10m up
-  boss    at once                    on-failure  5s           failure 1 within 5m: the herd stops (critical)
-  clock   cron */5 * * * * UTC       on-failure  5s           0ms, 1s, 2s, 4s; failure 5 within 5m: quarantined until byre start; forgotten after 10m up
+  canary  immediately                always      5s           0ms, 1s, 2s, 4s, 8s, 16s, 32s, 1m, 1m, 1m, ... (12 in total); failure 13 within 5m: the whole process exits; reset after 10m up
+  boss    immediately                on-failure  5s           failure 1 within 5m: the herd stops (critical)
+  clock   cron */5 * * * * UTC       on-failure  5s           0ms, 1s, 2s, 4s; failure 5 within 5m: quarantined until byre start; reset after 10m up
 `,
   )
 })
 
 t.test(
-  'byre supervise --explain prints it for what would be hosted, starts nothing, and refuses names that are not there',
+  'byre supervise --explain covers the workers that would be hosted, starts nothing, and refuses unknown names',
   async (t) => {
     const bin = join(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
     const byre = (...args: string[]): ReturnType<typeof runCleanNode> =>

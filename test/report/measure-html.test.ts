@@ -1,5 +1,5 @@
-// The page in a real Chromium, from file://, without a network: drawn, switched between stages and processes, read by
-// keyboard. The steps are a script appended to the page; what they saw comes back in the dumped DOM.
+// The page in a real Chromium, from file://, without a network: it is drawn, switched between stages and processes, read by
+// keyboard. The steps are a script appended to the page; their results are in the dumped DOM.
 import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -65,14 +65,14 @@ t.test('the page works in Chromium', { skip: chromium === undefined && 'no Chrom
   t.same(seen.pressed, ['by stage'])
   t.same(seen.legend, ['types', EVIL], 'the largest first, as text')
   t.equal(seen.drawn, 2)
-  t.match(seen.tip, '0.15 s: PSS 400.0 MB, cgroup 420.0 MB = types 300.0 MB', 'the highest moment at first')
-  t.match(seen.left, /^0\.00 s: PSS 100\.0 MB/, 'arrow keys move the reading')
+  t.match(seen.tip, '0.15 s: PSS 400.0 MB, cgroup 420.0 MB = types 300.0 MB', 'the peak is shown first')
+  t.match(seen.left, /^0\.00 s: PSS 100\.0 MB/, 'arrow keys move the cursor')
   t.equal(seen.edge, seen.left, 'and stop at the edge')
   t.same(seen.byProcess, ['node 1', EVIL])
-  t.equal(seen.images, 0, 'text of the measured program is no markup')
+  t.equal(seen.images, 0, 'text of the measured program is not markup')
 })
 
-t.test('the page asks nothing of the network and runs no script of others', async (t) => {
+t.test('the page makes no network request and runs no foreign script', async (t) => {
   const html = measureHtml(result)
   t.match(html, "default-src 'none'")
   t.notMatch(html, /<(?:link|img|iframe)\b|\b(?:src|href)=["']?(?:https?:)?\/\//)

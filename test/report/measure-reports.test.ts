@@ -1,4 +1,4 @@
-// What a measurement reads like in a comment, for Prometheus, and in the summary: the same figures, nothing invented.
+// A measurement as a comment, for Prometheus, and as a summary: the same figures in each.
 import t from 'tap'
 import { measureMarkdown } from '../../src/report/measure-markdown.ts'
 import { measurePrometheus } from '../../src/report/measure-prometheus.ts'
@@ -20,10 +20,10 @@ const result = measurementOf([cold, ...warm, killed], {
   ceiling: { metric: 'peakBytes', limitBytes: 450e6, broken: ['npm run a, cold'] },
 })
 
-t.test('the comment has one table a phase, the stages below, and a failed lane in its place', async (t) => {
+t.test('the comment has one table per phase, then the stages, and failed lanes in their row', async (t) => {
   const text = measureMarkdown(result)
   const rows = text.split('\n')
-  t.equal(rows[0], '### Memory: build\\|&lt;b>', 'what is not ours is escaped')
+  t.equal(rows[0], '### Memory: build\\|&lt;b>', 'foreign text is escaped')
   t.match(
     rows.find((row) => row.startsWith('| cold ')),
     '| peak | anon | PSS | wall ± σ |',
@@ -48,7 +48,7 @@ t.test('the comment has one table a phase, the stages below, and a failed lane i
 })
 
 t.test(
-  'Prometheus gets medians in base units, escaped labels, and nothing that was not measured',
+  'Prometheus output has medians in base units, escaped labels, and only measured figures',
   async (t) => {
     const text = measurePrometheus({ ...result, label: 'a"b\\c\nd' })
     const lines = text.split('\n').filter((line) => line !== '')
@@ -72,7 +72,7 @@ t.test(
   },
 )
 
-t.test('the summary says what failed, and how far a torn reading may be off', async (t) => {
+t.test('the summary lists failures, and the error bound of a torn reading', async (t) => {
   const torn = runOf('npm run a', 1, 400, { notes: ['the highest PSS may be off by 30.0 MB'] })
   const text = measureText(measurementOf([torn, killed], { ok: false }))
   t.match(text, 'note: the highest PSS may be off by 30.0 MB')

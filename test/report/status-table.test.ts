@@ -1,4 +1,4 @@
-// The table of `byre status`: what an operator needs, in the width there is.
+// The table of `byre status`, for any width of the terminal.
 import t from 'tap'
 import { statusTable } from '../../src/report/status-table.ts'
 import { printable, textTable } from '../../src/report/text-table.ts'
@@ -46,7 +46,7 @@ const herd = supervisorStatus(
   },
 )
 
-t.test('the table, whole', async (t) => {
+t.test('the complete table', async (t) => {
   t.equal(
     statusTable([herd], { now }),
     `shop/batch  pid 4711  up 2h 3m  embedded bus  pss 88.5 MB  private 60.1 MB  loop p99 1.2ms  ready in 300ms
@@ -70,7 +70,7 @@ t.test('workers stay in config order, supervisors in the order given', async (t)
 })
 
 t.test(
-  'no line is wider than the terminal; the note is cut, then columns go, the name and state stay',
+  'no line is wider than the terminal: the note is truncated, then columns are dropped; name and state stay',
   async (t) => {
     for (const width of [120, 100, 80, 60, 40]) {
       const lines = statusTable([herd], { now, width }).split('\n').slice(1, 7)
@@ -82,7 +82,7 @@ t.test(
   },
 )
 
-t.test('what a worker threw cannot draw on the terminal', async (t) => {
+t.test('text thrown by a worker cannot control the terminal', async (t) => {
   const nasty = '\u001b[2J\u001b]0;owned\u0007 first\nsecond \u202e reversed'
   t.equal(printable(nasty), ' [2J ]0;owned  first second   reversed')
   const text = statusTable([supervisorStatus([worker('a', { state: 'quarantined', quarantine: nasty })])], {
@@ -92,7 +92,7 @@ t.test('what a worker threw cannot draw on the terminal', async (t) => {
   t.equal(text.split('\n').length, 5)
 })
 
-t.test('absent figures are left out, never 0', async (t) => {
+t.test('absent figures are omitted, not shown as 0', async (t) => {
   const bare = supervisorStatus([], {
     process: { heapUsedBytes: 1, cpuRatio: 0 },
     phases: {},

@@ -1,4 +1,4 @@
-// What systemd sees when something goes wrong in a herd, in the units `byre units` makes.
+// Failures in a herd as systemd sees them, in the units of `byre units`.
 import t from 'tap'
 import { eventually, SLOWNESS } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -48,14 +48,14 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
   const start = (group: string): Promise<unknown> => systemd.must(['systemctl', 'start', unitOf(group)])
   const restarts = async (group: string): Promise<number> =>
     Number(await systemd.property(unitOf(group), 'NRestarts'))
-  /** The next start after the failure of `group`, once it is up. */
+  /** The next start after the failure of `group`, once the unit is active. */
   const restarted = async (group: string): Promise<void> => {
     await eventually(`a restart of ${group}`, async () => (await restarts(group)) === 1 || undefined)
     await systemd.becomes(unitOf(group), 'ActiveState', 'active')
     await systemd.becomes(unitOf(group), 'SubState', 'running')
   }
 
-  /** The main process ended, as systemd saw it; the next start is not before RestartSec. */
+  /** The main process has ended according to systemd; the next start is not before RestartSec. */
   const ended = (group: string, result: string): Promise<unknown> =>
     systemd.becomes(unitOf(group), 'Result', result)
 
@@ -71,7 +71,7 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
     t.equal((await herd.byre('status', '--group', 'calm')).code, 0)
   })
 
-  t.test('a quarantine: the unit stays active, STATUS and byre status say so', async (t) => {
+  t.test('a quarantine leaves the unit active; STATUS and byre status report it', async (t) => {
     await herd.go('flaky')
     const status = await eventually('STATUS of the quarantine', async () => {
       const text = await systemd.property(unitOf('calm'), 'StatusText')
@@ -81,7 +81,7 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
     t.equal(await systemd.property(unitOf('calm'), 'ActiveState'), 'active')
     t.equal((await herd.byre('status', '--group', 'calm')).code, 1)
     await systemd.must(['systemctl', 'stop', unitOf('calm')])
-    t.equal(await systemd.property(unitOf('calm'), 'ActiveState'), 'inactive', 'a stop is no failure')
+    t.equal(await systemd.property(unitOf('calm'), 'ActiveState'), 'inactive', 'a stop is not a failure')
   })
 
   t.test('journalctl -t byre-<worker> shows one worker', async (t) => {
@@ -92,16 +92,16 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
     t.ok(own.length > 0, 'LogExtraFields of the unit')
   })
 
-  t.test('a critical worker that is lost fails the unit, and systemd starts it again', async () => {
+  t.test('the loss of a critical worker fails the unit, and systemd restarts it', async () => {
     await start('vital')
     await herd.go('flaky')
-    await systemd.journalWith(/worker vital is lost and takes the herd with it/, '-t', 'byre')
+    await systemd.journalWith(/critical worker vital is lost: the herd stops/, '-t', 'byre')
     await restarted('vital')
     await herd.until('vital', 'vital runs again', ({ workers: [vital] }) => vital?.state === 'running')
     await systemd.must(['systemctl', 'stop', unitOf('vital')])
   })
 
-  t.test('a loop held beyond WatchdogSec: SIGABRT, restart, and the worker is named', async (t) => {
+  t.test('a loop blocked beyond WatchdogSec: SIGABRT, restart, and the worker is named', async (t) => {
     await start('held')
     await herd.go('held')
     await ended('held', 'watchdog')
@@ -126,13 +126,14 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
   })
 
   t.test('a kill for MemoryMax: the next start gives the verdict oom-host', async (t) => {
-    // taking all that memory holds the loop as well, on a busy machine for longer than the watchdog of the others waits
+    // Allocating that much memory blocks the loop as well, on a busy machine for longer than the watchdog of the other
+    // units.
     const patient = `/run/systemd/system/${unitOf('hog')}.d`
     await systemd.must(['mkdir', '-p', patient])
     await systemd.unit(`${unitOf('hog')}.d/patient.conf`, '[Service]\nWatchdogSec=60s\n')
     await start('hog')
     await herd.go('hog')
-    // on cgroup v1 systemd sees a signal only
+    // On cgroup v1 systemd sees only a signal.
     await ended('hog', hasCgroup2() ? 'oom-kill' : 'signal')
     await herd.stopGoing('hog')
     await restarted('hog')
@@ -155,7 +156,7 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
   })
 
   for (const placement of PLACEMENTS)
-    t.test(`the worker that asks for it gets the socket systemd listens on: ${placement}`, async (t) => {
+    t.test(`a worker with a socket unit receives the socket systemd listens on: ${placement}`, async (t) => {
       const [unit, path] = [`byre-h-${placement}.socket`, `/run/h-${placement}.sock`]
       await systemd.unit(unit, `[Socket]\nListenStream=${path}\nSocketMode=0666\n`)
       await systemd.must(['systemctl', 'start', unit])
@@ -168,7 +169,7 @@ t.test('failures under systemd', { skip: systemdMissing() }, async (t) => {
       t.equal(await systemd.property(unitOf(placement), 'Result'), 'success')
     })
 
-  t.test('a config broken at start: 78, and no restart loop', async (t) => {
+  t.test('an invalid config at start: exit code 78, and no restart loop', async (t) => {
     await systemd.must(['sh', '-c', `echo '{"name":"h","workrs":{}}' >${CONFIG}`])
     t.not((await systemd.exec(['systemctl', 'start', unitOf('calm')])).code, 0)
     await systemd.becomes(unitOf('calm'), 'ActiveState', 'failed')

@@ -1,4 +1,4 @@
-// Limits of memory in the units `byre units` makes: what the kernel counts, and what byre makes of a cgroup that is delegated.
+// Memory limits in the units of `byre units`: the limits of the kernel, and byre in a delegated cgroup.
 import t from 'tap'
 import { eventually, SLOWNESS } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -11,7 +11,7 @@ leakGuard(t)
 const MIB = 1_048_576
 const HIGH = 'byre-h-high.service'
 const BOUNDED = 'byre-h-bounded.service'
-/** On cgroup v1 systemd delegates to root alone. */
+/** On cgroup v1 systemd delegates only to root. */
 const USER = hasCgroup2() ? 'nobody' : 'root'
 
 t.test('memory', { skip: systemdMissing() }, async (t) => {
@@ -29,54 +29,57 @@ t.test('memory', { skip: systemdMissing() }, async (t) => {
   )
   await herd.install('--watchdog', `${10 * SLOWNESS}s`, '--user', USER)
 
-  t.test(`a group that bounds a process: it alone is killed, in a cgroup delegated to ${USER}`, async (t) => {
-    await systemd.must(['systemctl', 'start', BOUNDED])
-    t.equal(await systemd.property(BOUNDED, 'Delegate'), 'yes')
-    await systemd.journalWith(/memoryMax limits processes by cgroup/, '-t', 'byre', '-u', BOUNDED)
-    const main = await systemd.property(BOUNDED, 'MainPID')
-    const lines = (await systemd.must(['cat', `/proc/${main}/cgroup`])).split('\n')
-    // on v2 no process may be where controllers are handed on: byre is in a leaf
-    if (hasCgroup2()) t.match(lines[0], /^0::.*\/byre-h-bounded\.service\/byre-supervisor$/)
-    const before = await herd.status('bounded')
-    for (const [name, limit] of [
-      ['hog', 120],
-      ['neighbour', 200],
-    ] as const) {
-      const { path, text } = await limitOf(
-        systemd,
-        before.workers.find((worker) => worker.name === name)?.pid,
+  t.test(
+    `a process worker over its memoryMax is killed alone, in a cgroup delegated to ${USER}`,
+    async (t) => {
+      await systemd.must(['systemctl', 'start', BOUNDED])
+      t.equal(await systemd.property(BOUNDED, 'Delegate'), 'yes')
+      await systemd.journalWith(/memoryMax limits processes by cgroup/, '-t', 'byre', '-u', BOUNDED)
+      const main = await systemd.property(BOUNDED, 'MainPID')
+      const lines = (await systemd.must(['cat', `/proc/${main}/cgroup`])).split('\n')
+      // On cgroup v2 a cgroup that enables controllers must not contain processes: byre is in a leaf.
+      if (hasCgroup2()) t.match(lines[0], /^0::.*\/byre-h-bounded\.service\/byre-supervisor$/)
+      const before = await herd.status('bounded')
+      for (const [name, limit] of [
+        ['hog', 120],
+        ['neighbour', 200],
+      ] as const) {
+        const { path, text } = await limitOf(
+          systemd,
+          before.workers.find((worker) => worker.name === name)?.pid,
+        )
+        t.equal(Number(text), limit * MIB, `${name}: ${path}`)
+        t.match(path, new RegExp(`/byre-h-bounded\\.service/byre-\\d+-${name}-\\d+$`), 'a leaf of the unit')
+      }
+      await herd.go('hog')
+      const after = await herd.until('bounded', 'the end of hog', ({ workers }) =>
+        workers.some(({ name, lastExit }) => name === 'hog' && lastExit !== undefined),
       )
-      t.equal(Number(text), limit * MIB, `${name}: ${path}`)
-      t.match(path, new RegExp(`/byre-h-bounded\\.service/byre-\\d+-${name}-\\d+$`), 'a leaf of the unit')
-    }
-    await herd.go('hog')
-    const after = await herd.until('bounded', 'the end of hog', ({ workers }) =>
-      workers.some(({ name, lastExit }) => name === 'hog' && lastExit !== undefined),
-    )
-    await herd.stopGoing('hog')
-    const { lastExit } = after.workers.find(({ name }) => name === 'hog')!
-    t.match(lastExit, { verdict: 'oom-host', reason: /limit 120 MiB, from memoryMax/ })
-    t.match(lastExit?.evidence, {
-      confidence: 'certain',
-      oomKills: Number,
-      cgroupFile: hasCgroup2() ? /\/memory\.events$/ : /\/memory\.oom_control$/,
-      cgroup: { limitBytes: 120 * MIB, peakBytes: Number },
-    })
-    const { oomKills, cgroup } = lastExit!.evidence as { oomKills: number; cgroup: { peakBytes: number } }
-    t.comment(
-      `fact: memory.max of a process: oom-host, oom_kill ${oomKills}, peak ${cgroup.peakBytes} of ${120 * MIB}`,
-    )
-    for (const name of ['neighbour', 'sibling']) {
-      const one = after.workers.find((worker) => worker.name === name)
-      t.match(one, { state: 'running', restarts: 0 })
-      t.equal(one?.startedAt, before.workers.find((worker) => worker.name === name)?.startedAt)
-    }
-    t.equal(await systemd.property(BOUNDED, 'ActiveState'), 'active', 'OOMPolicy=continue')
-    t.equal(await systemd.property(BOUNDED, 'MainPID'), main)
-    await systemd.must(['systemctl', 'stop', BOUNDED])
-    t.equal(await systemd.property(BOUNDED, 'ActiveState'), 'inactive')
-    t.equal(await systemd.property(BOUNDED, 'Result'), 'success')
-  })
+      await herd.stopGoing('hog')
+      const { lastExit } = after.workers.find(({ name }) => name === 'hog')!
+      t.match(lastExit, { verdict: 'oom-host', reason: /limit 120 MiB, from memoryMax/ })
+      t.match(lastExit?.evidence, {
+        confidence: 'certain',
+        oomKills: Number,
+        cgroupFile: hasCgroup2() ? /\/memory\.events$/ : /\/memory\.oom_control$/,
+        cgroup: { limitBytes: 120 * MIB, peakBytes: Number },
+      })
+      const { oomKills, cgroup } = lastExit!.evidence as { oomKills: number; cgroup: { peakBytes: number } }
+      t.comment(
+        `fact: memory.max of a process: oom-host, oom_kill ${oomKills}, peak ${cgroup.peakBytes} of ${120 * MIB}`,
+      )
+      for (const name of ['neighbour', 'sibling']) {
+        const one = after.workers.find((worker) => worker.name === name)
+        t.match(one, { state: 'running', restarts: 0 })
+        t.equal(one?.startedAt, before.workers.find((worker) => worker.name === name)?.startedAt)
+      }
+      t.equal(await systemd.property(BOUNDED, 'ActiveState'), 'active', 'OOMPolicy=continue')
+      t.equal(await systemd.property(BOUNDED, 'MainPID'), main)
+      await systemd.must(['systemctl', 'stop', BOUNDED])
+      t.equal(await systemd.property(BOUNDED, 'ActiveState'), 'inactive')
+      t.equal(await systemd.property(BOUNDED, 'Result'), 'success')
+    },
+  )
 
   const high = hasCgroup2() ? false : 'needs cgroup v2: MemoryHigh= is not enforced on v1 (scripts/test-vm)'
   t.test(
@@ -117,7 +120,7 @@ t.test('memory', { skip: systemdMissing() }, async (t) => {
       t.comment(`fact: memory.pressure some total ${pressureUs} us when first read; byre: ${relief}`)
       t.equal(await systemd.property(HIGH, 'ActiveState'), 'active')
       t.equal(await systemd.property(HIGH, 'NRestarts'), '0')
-      // held back as it is, it may take more than one question to get an answer
+      // The process is throttled, so one request may not be enough to get an answer.
       await herd.until('high', 'the eater goes on', ({ workers }) =>
         workers.some(({ name, state }) => name === 'eater' && state === 'running'),
       )
@@ -127,7 +130,7 @@ t.test('memory', { skip: systemdMissing() }, async (t) => {
   )
 })
 
-/** The limit of the memory cgroup that process `pid` is in, as the kernel has it. */
+/** The limit of the memory cgroup of process `pid`, from the kernel. */
 async function limitOf(
   systemd: Systemd,
   pid: number | undefined,

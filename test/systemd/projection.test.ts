@@ -1,4 +1,4 @@
-// The projection of a group: whatever the modules do while they are loaded, it ends, and says why there is none.
+// The projection of a group ends whatever the modules do while they load, and reports why there is no result.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ leakGuard(t)
 
 const BEFORE = { pssBytes: 60_000_000, anonBytes: 20_000_000 }
 
-/** The projection of one worker whose module has that text, and the folder it lies in. */
+/** The projection of one worker with a module of the given text, and the folder of the module. */
 async function project(
   t: Test,
   text: string,
@@ -34,25 +34,27 @@ t.test('modules that load are projected', async (t) => {
   t.match(projected, { modules: 1, anonBytes: Number, pssBytes: Number })
 })
 
-t.test('a module that writes to the descriptor of the answer leaves none, by name', async (t) => {
+t.test('a module that writes to the result descriptor gives no projection, with the reason', async (t) => {
   const { projected } = await project(t, "import { writeSync } from 'node:fs'; writeSync(3, '{')")
-  t.match(projected, { unavailable: /is no answer; it ended with 0$/ })
+  t.match(projected, { unavailable: /wrote an invalid result; it ended with 0$/ })
 })
 
-t.test('an answer cut short by a kill is none, by name', async (t) => {
+t.test('a result truncated by a kill gives no projection, with the reason', async (t) => {
   const cut =
     "import { writeSync } from 'node:fs'; writeSync(3, '{\"anon'); process.kill(process.pid, 'SIGKILL')"
-  t.match((await project(t, cut)).projected, { unavailable: /is no answer; it ended with SIGKILL$/ })
+  t.match((await project(t, cut)).projected, {
+    unavailable: /wrote an invalid result; it ended with SIGKILL$/,
+  })
   t.match(
     (await project(t, "import { writeSync } from 'node:fs'; writeSync(3, 'null'); process.exit(0)"))
       .projected,
     {
-      unavailable: /is no answer/,
+      unavailable: /wrote an invalid result/,
     },
   )
 })
 
-t.test("a module's own child that keeps stderr open does not hold it up", async (t) => {
+t.test("a module's child process that keeps stderr open does not delay the result", async (t) => {
   const { folder, projected } = await project(
     t,
     `import { spawn } from 'node:child_process'
@@ -65,7 +67,7 @@ t.test("a module's own child that keeps stderr open does not hold it up", async 
   t.match(projected, { modules: 1 })
 })
 
-t.test('of what a module complains the end is told, however much it was', async (t) => {
+t.test('the reason is the end of what the module wrote to stderr, whatever its length', async (t) => {
   const { projected } = await project(
     t,
     `import { writeSync } from 'node:fs'

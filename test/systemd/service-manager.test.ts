@@ -1,4 +1,4 @@
-// What a hosted herd tells a real systemd, started by units/byre as a user without privileges.
+// Notifications of a hosted herd to a real systemd, started by units/byre as an unprivileged user.
 import t from 'tap'
 import { eventually, SLOWNESS } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -9,7 +9,7 @@ leakGuard(t)
 
 const UNIT = 'h.service'
 
-t.test('byre tells systemd what it does', { skip: systemdMissing() }, async (t) => {
+t.test('byre notifies systemd', { skip: systemdMissing() }, async (t) => {
   const systemd = await startSystemd(t)
   const herd = await createUnitHerd(systemd)
   await systemd.unit(
@@ -44,7 +44,7 @@ t.test('byre tells systemd what it does', { skip: systemdMissing() }, async (t) 
     t.match(environment, /^node\0--max-semi-space-size=1\0/, 'the main process is node itself')
   })
 
-  t.test('a failure is in STATUS, and the watchdog is content', async (t) => {
+  t.test('a failure is in STATUS, and the watchdog is pinged', async (t) => {
     t.equal(await systemd.property(UNIT, 'WatchdogUSec'), `${2 * SLOWNESS}s`)
     await herd.go('flaky')
     await told(/^1 running, 1 backing-off; last: flaky: running -> backing-off: .*told to fail/)
@@ -67,7 +67,7 @@ t.test('byre tells systemd what it does', { skip: systemdMissing() }, async (t) 
     await systemd.becomes(UNIT, 'ActiveState', 'active')
   })
 
-  t.test('reload adds, removes and changes workers and leaves the others alone', async (t) => {
+  t.test('reload adds, removes and changes workers and does not restart the others', async (t) => {
     const before = await herd.status('default')
     const startedAt = (status: typeof before): unknown =>
       status.workers.find(({ name }) => name === 'steady')!.startedAt

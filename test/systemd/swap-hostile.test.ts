@@ -1,5 +1,5 @@
-// A swap on a machine that is not as it should be: a full disk, units that were stopped, masked or failing before, sockets,
-// a journal that is none.
+// A swap under adverse conditions: a full disk, units that were stopped, masked or failing before, sockets, an invalid
+// journal.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { createSwapHerd, GROUP, SINGLE } from '../helpers/swap-herd.ts'
@@ -12,8 +12,8 @@ const [ONE, TWO, THREE] = SINGLE as [string, string, string]
 const UNITS = '/etc/systemd/system'
 const JOURNALS = '/var/lib/byre-swap'
 
-t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) => {
-  // a network of its own: the lock of a swap is a name in it
+t.test('a swap under adverse conditions', { skip: systemdMissing() }, async (t) => {
+  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t, ['-N'])
   const herd = await createSwapHerd(systemd)
   const { swap, up, openSwaps, killedSwap } = herd
@@ -22,7 +22,7 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
     const { stdout } = await systemd.exec(['systemctl', 'is-enabled', unit])
     return `${await systemd.property(unit, 'ActiveState')} ${stdout}`
   }
-  /** Makes `unit` run another command, until it is called with nothing. */
+  /** Makes `unit` run another command; called without one, restores it. */
   const dropIn = async (unit: string, lines: string): Promise<string> =>
     sh(
       lines === ''
@@ -31,8 +31,8 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
     )
   await systemd.must(['systemctl', 'enable', '--now', ...SINGLE])
 
-  t.test('a disk that is full in the middle of a swap brings back what ran', async (t) => {
-    // room for one journal, and not for the next one beside it
+  t.test('a disk that fills up during a swap: the swap is rolled back', async (t) => {
+    // Space for one journal, but not for a second one next to it.
     await sh(`mkdir -p ${JOURNALS} && mount -t tmpfs -o size=4k none ${JOURNALS}`)
     const { code, stdout } = await swap('--to', 'supervised')
     t.equal(code, 1)
@@ -42,10 +42,10 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
     await sh(`umount ${JOURNALS}`)
   })
 
-  t.test('a unit that was stopped and disabled is so after the way there and back', async (t) => {
+  t.test('a stopped and disabled unit is still so after a swap and a swap back', async (t) => {
     await systemd.must(['systemctl', 'disable', '--now', THREE])
     const plan = await swap('--to', 'supervised', '--dry-run')
-    t.match(plan.stdout, `(${THREE} not running now: its worker will in the group)`)
+    t.match(plan.stdout, `(${THREE} not running now: its worker will run in the group)`)
     t.match(await swap('--to', 'supervised'), { code: 0 })
     t.equal(await state(GROUP), 'active enabled')
     const back = await swap('--to', 'individual', '--dry-run')
@@ -61,20 +61,23 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
       const four = { group: 'batch', like: 'steady' }
       await herd.configure({ one: four, two: four, three: four, four })
       const grown = await swap('--to', 'supervised')
-      t.match(grown, { code: 4, stderr: `${GROUP} must be made for the workers` })
-      t.match(grown.stderr, /, it lacks four\. Make the units again/)
+      t.match(grown, { code: 4, stderr: `${GROUP} does not match the workers` })
+      t.match(grown.stderr, /: it lacks four\. Make the units again/)
       await herd.configure({ one: four, two: four })
       t.match(await swap('--to', 'supervised', '--dry-run'), {
         code: 4,
-        stderr: /, it has three of before\. Make/,
+        stderr: /: it still has three\. Make/,
       })
       await herd.configureThree()
       t.same(await up(), SINGLE)
       t.match(await swap('--to', 'supervised'), { code: 0 })
       await sh(`touch ${UNITS}/${GROUP}`)
-      t.match(await swap('--to', 'individual'), { code: 4, stderr: /an older file of it\. Run systemctl d/ })
+      t.match(await swap('--to', 'individual'), {
+        code: 4,
+        stderr: /an older version of its file\. Run systemctl d/,
+      })
       await systemd.must(['systemctl', 'daemon-reload'])
-      // as a reload of the group takes it in
+      // The group's reload adds it.
       await herd.configure({ one: four, two: four, three: four, four })
       t.match(await swap('--to', 'individual'), { code: 4, stderr: /it lacks four/ })
       t.same(await up(), [GROUP])
@@ -84,7 +87,7 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
     },
   )
 
-  t.test('a unit between two restarts does not keep a rollback from its end', async (t) => {
+  t.test('a unit between two restarts does not block a rollback', async (t) => {
     await dropIn(THREE, 'Restart=always\\nRestartSec=1h\\n')
     await dropIn(GROUP, 'Restart=no\\n')
     await systemd.exec(['systemctl', 'restart', THREE])
@@ -100,7 +103,7 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
     await systemd.must(['systemctl', 'restart', THREE])
   })
 
-  t.test('what somebody else has masked stays so: a single unit down, a group refused', async (t) => {
+  t.test("the operator's masks stay: a single unit stays down, a group is refused", async (t) => {
     await systemd.must(['systemctl', 'stop', THREE])
     await sh(`mv ${UNITS}/${THREE} ${UNITS}/${GROUP} /usr/lib/systemd/system && systemctl mask ${THREE}`)
     t.match(await swap('--to', 'supervised'), { code: 0 })
@@ -109,14 +112,14 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
     await sh(`rm -f ${UNITS}.control/* && systemctl daemon-reload && systemctl mask ${GROUP}`)
     const { code, stderr } = await swap('--to', 'supervised')
     t.equal(code, 4)
-    t.match(stderr, /must not be masked.*Lift the mask with systemctl unmask/)
+    t.match(stderr, /is masked, and not by byre swap.*Remove the mask with systemctl unmask/)
     t.same(await up(), [ONE, TWO], 'nothing was touched')
     await sh(
       `systemctl unmask ${GROUP} ${THREE} && mv /usr/lib/systemd/system/${GROUP} /usr/lib/systemd/system/${THREE} ${UNITS} && systemctl daemon-reload && systemctl enable --now ${THREE}`,
     )
   })
 
-  t.test('a socket goes with the side it starts, and comes back with it', async (t) => {
+  t.test('a socket is stopped and restored with the side it starts', async (t) => {
     const socket = ONE.replace('.service', '.socket')
     await systemd.must(['systemctl', 'stop', ONE])
     await sh(
@@ -152,12 +155,12 @@ t.test('a swap on a machine in disorder', { skip: systemdMissing() }, async (t) 
     },
   )
 
-  t.test('whoever may not read memory is told so', async (t) => {
+  t.test('memory that the user may not read is reported as unreadable', async (t) => {
     const nobody = ['setpriv', '--reuid=1', '--regid=1', '--clear-groups']
     const command = [`${UNIT_ROOT}/units/byre`, 'swap', '--to', 'supervised', '--config', CONFIG]
     const { code, stdout } = await systemd.exec([...nobody, ...command, '--dry-run'])
     t.equal(code, 0)
-    t.match(stdout, /with 3 units \(their memory only root may read\) running now/)
+    t.match(stdout, /\(3 units \(only root may read their memory\) running now\):/)
     const { before } = JSON.parse((await systemd.exec([...nobody, ...command, '--dry-run', '--json'])).stdout)
     t.match(before, { units: 3, unreadable: 3 })
     t.notOk('pssBytes' in before)

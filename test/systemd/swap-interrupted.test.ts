@@ -1,4 +1,4 @@
-// A swap that is interrupted: by a reboot, and by whoever asks it to stop.
+// A swap interrupted by a reboot or by a stop signal.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { createSwapHerd, GROUP, SINGLE } from '../helpers/swap-herd.ts'
@@ -8,26 +8,26 @@ import { CONFIG } from '../helpers/unit-herd.ts'
 leakGuard(t)
 
 t.test('an interrupted swap', { skip: systemdMissing() }, async (t) => {
-  // a network of its own: the lock of a swap is a name in it
+  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t, ['-N'])
   const { swap, killedSwap, up, openSwaps } = await createSwapHerd(systemd)
-  t.test('what a reboot interrupts, the unit for it ends at the next boot', async (t) => {
+  t.test('the resume unit ends a swap interrupted by a reboot at the next boot', async (t) => {
     const [RESUME, BOOT] = ['byre-swap-resume@h.service', 'boot-again.target']
     await swap('--to', 'individual')
     await systemd.must(['systemctl', 'enable', RESUME, ...SINGLE])
     const wanted = '/etc/systemd/system/multi-user.target.wants'
     for (const [verb, phase] of [
       ['start', 'starting'],
-      ['enable', 'settling'],
+      ['enable', 'finishing'],
     ] as const) {
       t.not((await killedSwap('supervised', `[ "$2" = ${verb} ]`, 'before')).code, 0)
       t.match((await swap('--to', 'supervised')).stderr, `interrupted while ${phase}`)
-      // The machine goes down: what is on disk stays. It comes up with what is enabled.
+      // The machine goes down: only files survive. It boots with the enabled units.
       for (const unit of await up()) await systemd.must(['systemctl', 'stop', unit])
       const names = (await systemd.must(['ls', wanted])).split('\n').filter((name) => name.startsWith('byre'))
       await systemd.unit(BOOT, `[Unit]\nWants=${names.join(' ')}\n`)
       await systemd.must(['systemctl', 'start', BOOT])
-      const side = phase === 'settling' ? [GROUP] : SINGLE
+      const side = phase === 'finishing' ? [GROUP] : SINGLE
       await systemd.becomes(RESUME, 'ActiveState', 'inactive')
       t.equal(await systemd.property(RESUME, 'Result'), 'success')
       t.same(await up(), side, phase)
@@ -37,7 +37,7 @@ t.test('an interrupted swap', { skip: systemdMissing() }, async (t) => {
   })
 
   for (const signal of ['INT', 'TERM', 'HUP'])
-    t.test(`SIG${signal} in the health window rolls back, and says so`, async (t) => {
+    t.test(`SIG${signal} in the health window rolls back, and the output says so`, async (t) => {
       await swap('--to', 'individual')
       const unit = `swapper-${signal}.service`
       const command = [

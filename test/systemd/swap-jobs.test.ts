@@ -1,4 +1,4 @@
-// Jobs of a stream while the units that work them off are swapped for one, and back: none is lost.
+// Jobs of a stream during a swap of the units that process them, and the swap back: none is lost.
 import t from 'tap'
 import { eventually } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -9,9 +9,9 @@ import { HERD_FOLDER } from '../helpers/unit-herd.ts'
 
 leakGuard(t)
 
-/** In the network of the namespace. */
+/** Port in the network namespace. */
 const PORT = '6379'
-/** Adds jobs 1, 2, 3, ... until told that it is enough; a program of its own, which knows nothing of byre. */
+/** Adds jobs 1, 2, 3, ... until it is stopped; a separate program without byre. */
 const PRODUCER = `n=0
 while [ ! -e ${HERD_FOLDER}/enough ]; do
   redis-cli xadd 'byre:{h}:jobs:work' '*' p $((n + 1)) >/dev/null && n=$((n + 1)) && echo $n >${HERD_FOLDER}/made
@@ -30,7 +30,7 @@ t.test('jobs across a swap', { skip: systemdMissing() || noRedis }, async (t) =>
   )
   const read = async (name: string): Promise<string[]> =>
     (await systemd.exec(['sh', '-c', `cat ${HERD_FOLDER}/${name}`])).stdout.split('\n').filter(Boolean)
-  /** Every job that was done, with the process that did it. */
+  /** Every processed job, with the process that did it. */
   const done = async (): Promise<{ job: number; pid: string }[]> =>
     (await read('done-*')).map((line) => {
       const [job, pid] = line.split(' ') as [string, string]
@@ -38,7 +38,7 @@ t.test('jobs across a swap', { skip: systemdMissing() || noRedis }, async (t) =>
     })
   const made = async (): Promise<number> => Number((await read('made')).at(-1) ?? 0)
   const known = new Set<string>()
-  /** Until each of `count` processes that were not there before has done a job made from now on. */
+  /** Resolves when each of `count` new processes has processed a job added from now on. */
   const goesOn = async (count: number): Promise<void> => {
     const since = await made()
     const fresh = await eventually(`jobs done by ${count} new processes`, async () => {

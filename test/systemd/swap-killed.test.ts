@@ -1,4 +1,4 @@
-// A swap whose swapper is killed, at each call of systemctl it makes.
+// A swap killed at each of its calls of systemctl.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { createSwapHerd, GROUP, SINGLE } from '../helpers/swap-herd.ts'
@@ -7,13 +7,13 @@ import { startSystemd, systemdMissing } from '../helpers/systemd.ts'
 leakGuard(t)
 
 t.test('a killed swap', { skip: systemdMissing() }, async (t) => {
-  // a network of its own: the lock of a swap is a name in it
+  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t, ['-N'])
   const { swap, killedSwap, up, openSwaps } = await createSwapHerd(systemd)
-  t.test('killed at any step, a swap ends after --resume on one of its two sides', async (t) => {
+  t.test('a swap killed at any step ends on one of its two sides after --resume', async (t) => {
     await systemd.must(['systemctl', 'start', ...SINGLE])
     let side = 'supervised'
-    // The first calls only look; beyond the last one nobody is killed, and every step has had its turn.
+    // The first calls only read state; after the last call nothing is killed, and every step has been covered.
     for (let call = 3, killed = true; killed; call++) {
       const when = call % 2 === 0 ? 'before' : 'after'
       killed = (await killedSwap(side, `[ $calls -eq ${call} ]`, when)).code !== 0

@@ -1,4 +1,4 @@
-// The swap in a real systemd: to and fro, rolled back, refused.
+// The swap in a real systemd: both directions, rolled back, refused.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { createSwapHerd, GROUP, SINGLE } from '../helpers/swap-herd.ts'
@@ -8,21 +8,21 @@ import { CONFIG, createUnitHerd } from '../helpers/unit-herd.ts'
 leakGuard(t)
 
 t.test('a swap', { skip: systemdMissing() }, async (t) => {
-  // a network of its own: the lock of a swap is a name in it
+  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t, ['-N'])
   const herd = await createSwapHerd(systemd)
   const { swap, up, openSwaps } = herd
   const enabled = async (unit: string): Promise<string> =>
     (await systemd.exec(['systemctl', 'is-enabled', unit])).stdout
-  t.test('a dry run says what it would do and does nothing', async (t) => {
+  t.test('a dry run prints the plan and changes nothing', async (t) => {
     await systemd.must(['systemctl', 'enable', '--now', ...SINGLE])
     const { code, stdout } = await swap('--to', 'supervised', '--dry-run')
     t.equal(code, 0)
-    t.match(stdout, /^swap of h\/batch to supervised would, with 3 units of [\d.]+ MB PSS running now:/)
+    t.match(stdout, /^plan for the swap of h\/batch to supervised \(3 units of [\d.]+ MB PSS running now\):/)
     t.match(stdout, 'stop 3 units and mask 3 units')
     t.match(
       stdout,
-      /projected: [\d.]+ MB of PSS with what its workers import \(1 module\) .* \([\d.]+ %\) less/,
+      /projected: [\d.]+ MB of PSS with the 1 module of its workers loaded .* \([\d.]+ %\) less/,
     )
     const { before, projected } = JSON.parse((await swap('--to', 'supervised', '--dry-run', '--json')).stdout)
     t.match(projected, { pssBytes: Number, anonBytes: Number, modules: 1 })
@@ -33,26 +33,29 @@ t.test('a swap', { skip: systemdMissing() }, async (t) => {
     t.same(await up(), SINGLE)
   })
 
-  t.test('to the group: measured, the other side masked, and the group comes up at boot', async (t) => {
-    const { code, stdout, stderr } = await swap('--to', 'supervised', '--json')
-    t.equal(code, 0, stderr)
-    const { outcome, saved } = JSON.parse(stdout)
-    t.match(outcome, {
-      kind: 'swapped',
-      before: { units: 3, processes: 3 },
-      after: { units: 1, processes: 1 },
-    })
-    t.equal(saved.pssBytes, outcome.before.pssBytes - outcome.after.pssBytes)
-    t.same(await up(), [GROUP])
-    t.equal(await enabled(GROUP), 'enabled')
-    t.equal(await systemd.property(SINGLE[0]!, 'LoadState'), 'masked')
-    t.equal(await openSwaps(), '')
-    t.not((await systemd.exec(['systemctl', 'start', SINGLE[0]!])).code, 0, 'a stray start')
-    t.same(await up(), [GROUP], 'stops nobody')
-    t.match((await swap('--to', 'supervised')).stdout, /that is what runs already/)
-  })
+  t.test(
+    'swap to the group: both sides are measured, the other side is masked, the group is enabled at boot',
+    async (t) => {
+      const { code, stdout, stderr } = await swap('--to', 'supervised', '--json')
+      t.equal(code, 0, stderr)
+      const { outcome, saved } = JSON.parse(stdout)
+      t.match(outcome, {
+        kind: 'swapped',
+        before: { units: 3, processes: 3 },
+        after: { units: 1, processes: 1 },
+      })
+      t.equal(saved.pssBytes, outcome.before.pssBytes - outcome.after.pssBytes)
+      t.same(await up(), [GROUP])
+      t.equal(await enabled(GROUP), 'enabled')
+      t.equal(await systemd.property(SINGLE[0]!, 'LoadState'), 'masked')
+      t.equal(await openSwaps(), '')
+      t.not((await systemd.exec(['systemctl', 'start', SINGLE[0]!])).code, 0, 'a stray start')
+      t.same(await up(), [GROUP], 'stops nobody')
+      t.match((await swap('--to', 'supervised')).stdout, /this side runs already/)
+    },
+  )
 
-  t.test('back to single units, which are as they were', async (t) => {
+  t.test('swap back to single units restores their previous state', async (t) => {
     const { code, stdout, stderr } = await swap('--to', 'individual')
     t.equal(code, 0, stderr)
     t.match(stdout, /^ +before +1 +1 /m)
@@ -96,14 +99,14 @@ t.test('a swap', { skip: systemdMissing() }, async (t) => {
   })
 })
 
-t.test('units that are not there are told', { skip: systemdMissing() }, async (t) => {
-  // a network of its own: the lock of a swap is a name in it
+t.test('missing units are reported by name', { skip: systemdMissing() }, async (t) => {
+  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t, ['-N'])
   const herd = await createUnitHerd(systemd)
   await herd.configure({ steady: {} })
   t.match(await herd.byre('swap', '--to', 'supervised'), {
     code: 4,
-    stderr: /byre-h-default.service.*is not found/,
+    stderr: /byre-h-default.service.*is not installed/,
   })
   t.match(await herd.byre('swap'), { code: 2 })
   t.match(await herd.byre('swap', '--resume'), { code: 0, stdout: 'no swap of h was interrupted' })

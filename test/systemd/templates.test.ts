@@ -1,4 +1,4 @@
-// The units the package ships for a config in /etc/byre, installed by hand as docs/systemd.md says, with nothing changed.
+// The units shipped for a config in /etc/byre, installed by hand as docs/systemd.md describes, without changes.
 import t from 'tap'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { startSystemd, systemdMissing, UNIT_ROOT } from '../helpers/systemd.ts'
@@ -23,7 +23,7 @@ t.test('the templates in units/', { skip: systemdMissing() }, async (t) => {
   }
   await sh(`echo 'export default ${JSON.stringify(config)}' >/etc/byre/byre.config.js`)
 
-  t.test('sysusers and tmpfiles make the user and the folder of journals', async (t) => {
+  t.test('sysusers and tmpfiles create the user and the journal folder', async (t) => {
     await systemd.must(['systemd-sysusers', `${UNITS}/byre.sysusers.conf`])
     t.match(
       await systemd.must(['getent', 'passwd', 'byre']),
@@ -36,7 +36,7 @@ t.test('the templates in units/', { skip: systemdMissing() }, async (t) => {
   await sh(`cp ${UNITS}/*.service ${UNITS}/*.socket ${UNITS}/byre.slice /etc/systemd/system`)
   await systemd.must(['systemctl', 'daemon-reload'])
 
-  t.test('a group runs as the user byre, and its stop is no failure', async (t) => {
+  t.test('a group runs as user byre, and its stop is not a failure', async (t) => {
     await systemd.must(['systemctl', 'start', GROUP])
     t.equal(await systemd.property(GROUP, 'StatusText'), '1 running')
     const main = await systemd.property(GROUP, 'MainPID')
@@ -46,7 +46,7 @@ t.test('the templates in units/', { skip: systemdMissing() }, async (t) => {
     t.equal(await systemd.property(GROUP, 'Result'), 'success')
   })
 
-  t.test('how the last process ended is known to the next', async (t) => {
+  t.test('the next process knows how the last one ended', async (t) => {
     await systemd.must(['systemctl', 'start', GROUP])
     await systemd.must(['systemctl', 'kill', '--kill-whom=main', '-s', 'KILL', GROUP])
     const lines = await systemd.journalWith(/^last run: /, '-t', 'byre', '-u', GROUP)
@@ -55,13 +55,13 @@ t.test('the templates in units/', { skip: systemdMissing() }, async (t) => {
     await systemd.must(['systemctl', 'stop', GROUP])
   })
 
-  t.test('a worker alone takes the socket of its socket unit', async (t) => {
+  t.test('a worker alone receives the socket of its socket unit', async (t) => {
     const [unit, socket] = ['byre@listener.service', 'byre@listener.socket']
     await systemd.must(['systemctl', 'start', socket])
     const ask =
       'require("net").connect("/run/byre-listener.sock").on("data", (d) => process.stdout.write(d)).on("error", (e) => { console.error(e); process.exit(1) })'
     t.match(await systemd.exec(['node', '-e', ask]), { code: 0, stdout: 'hello from listener fd 3' })
-    // it listens before systemd has heard of it
+    // The worker listens before systemd knows about it.
     await systemd.becomes(unit, 'ActiveState', 'active')
     await systemd.must(['systemctl', 'stop', socket, unit])
     t.equal(await systemd.property(unit, 'Result'), 'success')

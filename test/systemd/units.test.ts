@@ -1,5 +1,5 @@
-// The units byre ships and makes: what systemd itself thinks of them. The templates in units/ are made from the same text
-// as generated units; BYRE_UPDATE_UNITS=1 writes them.
+// The units byre ships and makes, checked by systemd. The templates in units/ are made from the same text as generated
+// units; BYRE_UPDATE_UNITS=1 writes them.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -18,7 +18,7 @@ leakGuard(t)
 
 /** Exposure by `systemd-analyze security`, in tenths: 0 is best, 100 worst. */
 const EXPOSURE_MAX = 20
-/** Where `npm install --global` puts the package on Debian. */
+/** The folder in which `npm install --global` installs the package on Debian. */
 const INSTALLED = '/usr/lib/node_modules/byre/units'
 const BIN = join(PROJECT_ROOT, 'build/src/bin.js')
 const install = { unitsFolder: INSTALLED, nodeFolder: '/usr/bin', user: 'byre' }
@@ -29,7 +29,7 @@ function template(
   const { label, ...rest } = more
   const text = hostingUnitText({
     ...rest,
-    stopped: [NO_HERD, label],
+    stoppedArguments: [NO_HERD, label],
     install: { ...install, folder: '/etc/byre' },
     grants: {
       network: 'full',
@@ -44,11 +44,11 @@ function template(
     startMs: 90_000,
     stopMs: 90_000,
     watchdogMs: 30_000,
-    hasProcesses: true,
-    limitsProcesses: false,
-    reads: [],
+    hasProcessWorkers: true,
+    limitsProcessMemory: false,
+    readPaths: [],
   })
-  return `# For a config in /etc/byre and byre installed in ${INSTALLED}; \`byre units\` makes units that fit yours.\n\n${text}`
+  return `# For a config in /etc/byre and byre installed in ${INSTALLED}; \`byre units\` makes units for other paths.\n\n${text}`
 }
 
 const TEMPLATES: readonly UnitFile[] = [
@@ -72,7 +72,7 @@ const TEMPLATES: readonly UnitFile[] = [
   },
 ]
 
-/** Needs of every kind, a process, limits, and a path that needs quoting. */
+/** Needs of every kind, a process worker, limits, and a path that needs quoting. */
 const RICH = herd(
   [
     worker('quiet', { network: 'none' }),
@@ -100,7 +100,7 @@ t.test('the templates in units/ are made from the text of generated units', asyn
   }
 })
 
-t.test('one unit for each group and for each worker alone, each the conflict of the other', async (t) => {
+t.test('one unit per group and one per worker alone, each in Conflicts= of the other', async (t) => {
   t.same(made.map(({ name }) => name).slice(0, 5), [
     'byre-shop-batch.service',
     'byre-shop-net.service',
@@ -116,7 +116,7 @@ t.test('one unit for each group and for each worker alone, each the conflict of 
   t.notOk(existing.some(({ name }) => name.includes('@quiet')))
 })
 
-t.test('limits and times come from the config', async (t) => {
+t.test('limits and timeouts come from the config', async (t) => {
   t.match(textOf('byre-shop-batch.service'), 'MemoryHigh=314572800\nMemoryMax=419430400\n')
   t.match(textOf('byre-shop@plain.service'), 'Restart=no\n')
   t.match(textOf('byre-shop@plain.service'), 'MemoryMax=52428800\n')
@@ -134,14 +134,14 @@ t.test('a unit allows what its workers need and no more', async (t) => {
   t.match(textOf('byre-shop@docker.service'), 'CapabilityBoundingSet=\n')
 })
 
-t.test('a group that limits a process may make cgroups, and no other', async (t) => {
+t.test('only a group that limits a process worker may create cgroups', async (t) => {
   t.match(textOf('byre-shop-held.service'), /^Delegate=memory$/m)
   t.notMatch(textOf('byre-shop-held.service'), 'ProtectControlGroups')
   t.match(textOf('byre-shop-wide.service'), /^ProtectControlGroups=yes$/m)
   t.notMatch(textOf('byre-shop-wide.service'), 'Delegate')
 })
 
-t.test('byre units writes what it made and nothing that is not its own', async (t) => {
+t.test('byre units writes its own files and overwrites no others', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'byre-t-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   writeFileSync(join(folder, 'a.mjs'), 'export const run = () => {}')
@@ -170,14 +170,17 @@ t.test('byre units writes what it made and nothing that is not its own', async (
   t.match(await units('--out', out), { code: 1, stderr: /'byre-h@a.service' does not/ })
   t.notOk(readdirSync(out).includes('byre-h-default.service'), 'nothing is written then')
   t.match(await units('--individual', 'x.service'), { code: 2, stderr: /%w/ })
-  t.match(await units('--explain'), { code: 0, stdout: /network full +because of a \(declares nothing\)/ })
+  t.match(await units('--explain'), {
+    code: 0,
+    stdout: /network full +because of a \(network not declared\)/,
+  })
   t.match(JSON.parse((await units('--json')).stdout), {
     version: 1,
     units: [{ name: 'byre-h-default.service' }],
   })
 })
 
-t.test('of a path nothing but the path is meant; one that systemd cannot read is refused', async (t) => {
+t.test('special characters in a path are escaped; a path that systemd cannot read is refused', async (t) => {
   const odd = (file: string, paths: string[]) =>
     herdUnits(herd([worker('w', { network: 'none', paths })], { name: 'odd', file, folder: dirname(file) }), {
       install: { ...install, nodeFolder: '/opt/$node' },
@@ -190,7 +193,7 @@ t.test('of a path nothing but the path is meant; one that systemd cannot read is
     t.throws(() => odd(file, []), { code: 'BYRE_UNITS_TEXT' }, JSON.stringify(file))
 })
 
-t.test('systemd reads the units', { skip: systemdMissing() }, async (t) => {
+t.test('systemd accepts the units', { skip: systemdMissing() }, async (t) => {
   const systemd = await startSystemd(t)
   await systemd.must(['mkdir', '-p', '/usr/lib/node_modules'])
   await systemd.must(['ln', '-s', PROJECT_ROOT, '/usr/lib/node_modules/byre'])
@@ -239,7 +242,7 @@ t.test('systemd reads the units', { skip: systemdMissing() }, async (t) => {
     for (const { name, text } of herdUnits(odd, { install, watchdogMs: 30_000 }))
       await systemd.must(['sh', '-c', `cat >'${folder}/${name}'`], text)
     await systemd.must(['systemctl', 'daemon-reload'])
-    // $$ and %% are undone when it is run: ask for that
+    // systemd resolves $$ and %% when it runs the command, so the test reads that.
     const shown = await systemd.property('byre-odd-batch.service', 'ExecStart')
     t.match(
       shown,

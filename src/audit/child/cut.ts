@@ -1,12 +1,13 @@
-// Leave-one-out: the import edges named are answered by a stub, everything else loads as ever. A stub is callable,
-// constructible and extensible, carries the real export names (also for ownKeys), and everything read from it is a stub.
+// Leave-one-out runs: the given import edges resolve to a stub, everything else loads normally. A stub is callable,
+// constructible and extensible, has the real export names (also for ownKeys), and every property read from it is a
+// stub.
 
 import { urlOfFile, resolveArguments } from './probe.ts'
 import type { Internals } from './internals.ts'
 import type { CutEdge } from './job.ts'
 
-/** Replaces the edges for good; what the run met is added to `met` as `from\nto`. */
-export function installCuts(internals: Internals, cuts: readonly CutEdge[], met: Set<string>): void {
+/** Replaces the edges permanently; every edge that the run reaches is added to `applied` as `from\nto`. */
+export function installCuts(internals: Internals, cuts: readonly CutEdge[], applied: Set<string>): void {
   if (cuts.length === 0) return
   const byParent = new Map<string, Map<string, CutEdge>>()
   for (const cut of cuts) {
@@ -15,7 +16,7 @@ export function installCuts(internals: Internals, cuts: readonly CutEdge[], met:
   }
   const find = (from: string, to: string): CutEdge | undefined => {
     const cut = byParent.get(from)?.get(to)
-    if (cut !== undefined) met.add(`${from}\n${to}`)
+    if (cut !== undefined) applied.add(`${from}\n${to}`)
     return cut
   }
   Object.defineProperty(globalThis, '__byreStub', { value: stubOf, enumerable: false })
@@ -73,7 +74,7 @@ function cutImports(
   cutRequiredEsm(loader, byParent)
 }
 
-/** See hookRequiredEsm in probe.ts: Node 20 only. */
+/** Node 20 only, see hookRequiredEsm in probe.ts. */
 function cutRequiredEsm(loader: Internals['loader'], byParent: ReadonlyMap<string, unknown>): void {
   const original = loader['getModuleJobForRequire']
   const resolveSync = loader['resolveSync']
@@ -82,7 +83,7 @@ function cutRequiredEsm(loader: Internals['loader'], byParent: ReadonlyMap<strin
     const { parent } = resolveArguments(args)
     if (parent === undefined || !byParent.has(parent)) return original.apply(this, args)
     const { url } = resolveSync.apply(this, args) as { url: string }
-    // resolveSync above is the hooked one: a cut edge already comes back as the stub's URL.
+    // `resolveSync` is already hooked: a cut edge resolves to the stub's URL.
     return original.apply(this, url.startsWith('data:') ? [url, ...args.slice(1)] : args)
   }
 }
@@ -95,8 +96,8 @@ function stubModuleUrl(names: readonly string[]): string {
 
 let shared: unknown
 
-/** A value that stands for any module or anything read from one. What is read from a stub is one shared stub: a barrel
- *  reads hundreds of names, and a stub that costs memory would hide part of the saving. */
+/** A value that can replace any module or any value read from one. All values read from a stub are one shared stub:
+ *  a barrel reads hundreds of names, and stubs that use memory would hide part of the saving. */
 function stubOf(names: readonly string[]): unknown {
   if (names.length > 0) return createStub(new Set(names))
   shared ??= createStub(new Set())
@@ -131,7 +132,8 @@ function createStub(own: ReadonlySet<PropertyKey>): unknown {
     },
     defineProperty: (_t, key, descriptor) => {
       if (own.size > 0 && 'value' in descriptor) written.set(key, descriptor.value)
-      // A proxy may not claim to have defined a fixed property its target lacks; the definer sees success either way.
+      // A proxy must not report success for a non-configurable property that its target lacks; for all others the
+      // caller sees success.
       return descriptor.configurable !== false || Reflect.has(target, key)
     },
     apply: () => stub,

@@ -1,9 +1,9 @@
-// The Node internals the instruments hook, in one place. They are reached with --expose-internals and were checked on
-// Node 20.20.2, 22.23.3, 24.21.0 and 26.10.0; the self-test decides whether another version is understood.
+// The Node internals that the instruments hook. They are reached with --expose-internals and were checked on Node
+// 20.20.2, 22.23.3, 24.21.0 and 26.10.0; the self-test decides whether another version is supported.
 
 import { createRequire, Module } from 'node:module'
 
-/** node:module as CommonJS sees it. */
+/** The CommonJS internals of node:module. */
 export interface ModuleInternals {
   _load: (this: unknown, request: string, parent: CjsModule | undefined, isMain: boolean) => unknown
   _resolveFilename: (request: string, parent: CjsModule | undefined, isMain: boolean) => string
@@ -24,15 +24,15 @@ export interface Internals {
   readonly major: number
   readonly cjs: ModuleInternals
   readonly translators: Map<string, AnyFunction>
-  /** The loader of this thread; methods are replaced on the instance. */
+  /** The ES module loader of this thread; hooks replace methods on this instance. */
   readonly loader: Record<string, AnyFunction | undefined>
   readonly moduleWrap: Record<string, AnyFunction | undefined>
   readonly v8: V8Binding
-  /** Shared by all of Node's own modules. */
+  /** The prototype of all builtin modules of Node. */
   readonly builtins: BuiltinPrototype
 }
 
-/** One of Node's own modules. `compileForInternalLoader` is every require() between two of them. */
+/** The prototype of builtin modules; `compileForInternalLoader` runs on every require() between two of them. */
 export interface BuiltinPrototype {
   compileForInternalLoader: (this: OwnModule) => unknown
 }
@@ -50,7 +50,7 @@ export interface V8Binding {
   readonly kExternalMemoryIndex?: number
 }
 
-/** Reaches for the internals; throws what Node throws when they are not exposed or have moved. */
+/** Loads the internals; throws Node's error when they are not exposed or have moved. */
 export function loadInternals(): Internals {
   const require = createRequire(import.meta.url)
   const { translators } = require('internal/modules/esm/translators') as {

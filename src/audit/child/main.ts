@@ -1,5 +1,6 @@
-// The main module of every audited child: look, load the entries, look again, answer on fd 3. It runs in a clean
-// process of its own (env -i, fixed flags) and keeps as little as possible, so that the difference is the program's.
+// The main module of every audited child: take a snapshot, load the entries, take another one, write the result to fd
+// 3. The child has a clean environment (env -i, fixed flags) and keeps as little memory as possible, so that the
+// difference is the program's.
 
 import { readFileSync, writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -9,9 +10,9 @@ import { ownFile } from '../../base/own-files.ts'
 import { installCuts } from './cut.ts'
 import { loadInternals, type Internals } from './internals.ts'
 import { CHILD_PROTOCOL, type ChildJob, type ChildResult, type EntryJob, type Snapshot } from './job.ts'
-import { installProbe, noteTree } from './probe.ts'
+import { installProbe, recordRequireTree } from './probe.ts'
 import { createRecorder, type Recorder } from './recorder.ts'
-import { collectPlainly, monotonicMs, takeSettledSnapshot, takeSnapshot } from './snapshot.ts'
+import { runMajorGc, monotonicMs, takeCollectedSnapshot, takeSnapshot } from './snapshot.ts'
 
 const RESULT_FD = 3
 const own = ownFile('').href
@@ -21,20 +22,25 @@ await run(readJob())
 
 function readJob(): ChildJob {
   const path = process.argv[2]
-  if (path === undefined) throw new Error('this module is started by the auditor only')
+  if (path === undefined)
+    throw new Error(
+      'Cannot start: the path of a job file must be the first argument. Only byre audit starts this module.',
+    )
   const job = JSON.parse(readFileSync(path, 'utf8')) as ChildJob
   if (job.protocol !== CHILD_PROTOCOL)
-    throw new Error('a job of another protocol: auditor and child must be of one version')
+    throw new Error(
+      `Cannot run a job of protocol ${String(job.protocol)}: byre and its audit child must have the same version.`,
+    )
   return job
 }
 
 async function run(job: ChildJob): Promise<void> {
-  // Bare and probed children differ in the hooks alone, so both reach for the internals.
+  // Bare and probed children must differ only in their hooks, so both load the internals.
   const witness =
     job.witness === undefined ? undefined : await (await import('./witness.ts')).installWitness(job.witness)
   const internals = job.collect ? loadInternals() : undefined
-  const met = new Set<string>()
-  if (internals !== undefined) installCuts(internals, job.cuts, met)
+  const applied = new Set<string>()
+  if (internals !== undefined) installCuts(internals, job.cuts, applied)
   const recorder =
     job.probe === undefined || internals === undefined ? undefined : createRecorder(job.probe, internals.v8)
   if (recorder !== undefined && internals !== undefined) installProbe(internals, recorder, ignore)
@@ -45,7 +51,7 @@ async function run(job: ChildJob): Promise<void> {
   recorder?.restart()
   await rehearse(job)
   recorder?.restart()
-  const before = job.collect ? takeSettledSnapshot() : takeSnapshot()
+  const before = job.collect ? takeCollectedSnapshot() : takeSnapshot()
   const startedAt = monotonicMs()
 
   let done = false
@@ -64,15 +70,15 @@ async function run(job: ChildJob): Promise<void> {
   let measured: ChildResult | undefined
   const measure = (): void => {
     if (measured !== undefined) return
-    measured = measureAfter(job, before, monotonicMs() - startedAt, recorder, met)
+    measured = measureAfter(job, before, monotonicMs() - startedAt, recorder, applied)
     if (witness !== undefined)
       measured = {
         ...measured,
         witness: { firstUse: Object.fromEntries(witness.firstUse), seen: [...witness.seen] },
       }
-    if (internals !== undefined && recorder !== undefined) noteTree(internals, recorder, ignore)
+    if (internals !== undefined && recorder !== undefined) recordRequireTree(internals, recorder, ignore)
   }
-  // process.exit() while loading ends the program: what it holds then is its floor.
+  // process.exit() while loading ends the program; its memory at that point is its floor.
   process.on('exit', (code) => {
     measure()
     finish({ exitedWith: code })
@@ -84,8 +90,8 @@ async function run(job: ChildJob): Promise<void> {
   finish(error === undefined ? {} : { error }, names)
 }
 
-/** Everything that happens around the entries, once, so that nothing of it is met for the first time while it counts.
- *  Without this a module of one line costs 167 KiB on Node 24. */
+/** Runs everything that surrounds the entries once, so that first-time costs are not charged to the program. Without
+ *  this a module of one line costs 167 KiB on Node 24. */
 async function rehearse(job: ChildJob): Promise<void> {
   if (!job.collect) {
     takeSnapshot()
@@ -93,8 +99,8 @@ async function rehearse(job: ChildJob): Promise<void> {
   }
   for (let i = 0; i < 2; i++) {
     await loadEntries([{ url: `data:text/javascript,export const rehearsal=${i}`, how: 'import' }])
-    collectPlainly()
-    takeSettledSnapshot()
+    runMajorGc()
+    takeCollectedSnapshot()
   }
 }
 
@@ -119,7 +125,7 @@ function measureAfter(
   before: Snapshot,
   importMs: number,
   recorder: Recorder | undefined,
-  met: ReadonlySet<string>,
+  applied: ReadonlySet<string>,
 ): ChildResult {
   recorder?.stop()
   const loaded = takeSnapshot()
@@ -130,20 +136,20 @@ function measureAfter(
     importMs,
     before,
     loaded,
-    cutsMet: [...met],
+    cutsApplied: [...applied],
     ...(process.env['NODE_OPTIONS'] === undefined ? {} : { nodeOptions: process.env['NODE_OPTIONS'] }),
     ...(recorder === undefined
       ? {}
       : { collections: recorder.collections, collectionsMs: recorder.collectionsMs }),
   } as const
   if (!job.collect) return result
-  collectPlainly()
-  collectPlainly()
-  const collected = takeSnapshot()
-  return { ...result, collected, settled: takeSettledSnapshot() }
+  runMajorGc()
+  runMajorGc()
+  const afterGc = takeSnapshot()
+  return { ...result, afterGc, afterFullGc: takeCollectedSnapshot() }
 }
 
-/** Own keys of every loaded module, without calling a getter. What a stub of it has to carry. */
+/** Own keys of every loaded module, read without calling a getter: the export names of its stub. */
 async function exportNamesOf(internals: Internals): Promise<Record<string, string[]>> {
   const names: Record<string, string[]> = {}
   for (const module of Object.values(internals.cjs._cache)) {
@@ -158,7 +164,7 @@ async function exportNamesOf(internals: Internals): Promise<Record<string, strin
     const namespace = (await import(url)) as object
     names[url] = [...new Set([...(names[url] ?? []), ...Object.keys(namespace)])]
   }
-  // A module whose top-level await never ends would keep us here.
+  // A module with a top-level await that never ends must not block the child.
   await Promise.race([Promise.allSettled(urls.map(read)), delay(2000, undefined, { ref: true })])
   return names
 }

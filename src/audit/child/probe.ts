@@ -1,8 +1,8 @@
-// Who allocates: events at every border between two modules, in both module systems. Between two events the bytes that
-// appear belong to one owner. CommonJS: enter and exit around Module.prototype.load, the first touch of a builtin.
-// ES modules: resolve (also the edges), load windows, and a call before and after the source of each module, which
-// brackets exactly its evaluation because imports are hoisted. No load hook is registered: Node would then keep the
-// source of every CommonJS and JSON file forever (+1.4 MB measured).
+// Records an event at every boundary between two modules, in both module systems; the bytes that appear between two
+// events belong to one owner. CommonJS: enter and exit around Module.prototype.load, and the first load of a builtin.
+// ES modules: resolve (which also gives the edges), the load, and a call before and after the source of each module,
+// which brackets exactly its evaluation because imports are hoisted. No load hook is registered: with one, Node keeps
+// the source of every CommonJS and JSON file (+1.4 MB measured).
 
 import { pathToFileURL } from 'node:url'
 import type { CjsModule, Internals } from './internals.ts'
@@ -14,7 +14,7 @@ interface Translated {
   source: unknown
 }
 
-/** Hooks the loaders of this process for good. `ignore` names URLs of the instrument itself. */
+/** Hooks the loaders of this process permanently. `ignore` selects URLs of the instrument itself. */
 export function installProbe(
   internals: Internals,
   recorder: Recorder,
@@ -34,7 +34,7 @@ export function urlOfFile(filename: string): string {
   return filename.startsWith('/') ? pathToFileURL(filename).href : filename
 }
 
-/** Ids of ES modules, and the pair of calls their source is wrapped in. */
+/** Returns a function that wraps the source of an ES module in an enter and an exit call with a new id. */
 function bracketEsm(recorder: Recorder): (url: string, source: unknown) => string {
   let lastId = 0
   const bracket = {
@@ -44,7 +44,7 @@ function bracketEsm(recorder: Recorder): (url: string, source: unknown) => strin
   Object.defineProperty(globalThis, '__byre', { value: bracket, enumerable: false })
   return (url, source) => {
     const id = ++lastId
-    recorder.note(EVENT.module, id, recorder.name(url), 0)
+    recorder.record(EVENT.module, id, recorder.name(url), 0)
     let text = typeof source === 'string' ? source : decode(source)
     if (text.startsWith('#!')) text = `//${text}`
     return `__byre.a(${id});${text}\n;__byre.b(${id});`
@@ -79,12 +79,12 @@ function hookCommonJs(
     const from = typeof parent?.filename === 'string' ? urlOfFile(parent.filename) : undefined
     if (from === undefined || ignore(from)) return loadRequest.call(this, request, parent, isMain)
     if (!cjs.isBuiltin(request)) {
-      noteRequire(cjs._resolveFilename.bind(cjs), recorder, from, request, parent)
+      recordRequire(cjs._resolveFilename.bind(cjs), recorder, from, request, parent)
       return loadRequest.call(this, request, parent, isMain)
     }
     const url = request.startsWith('node:') ? request : `node:${request}`
     const name = recorder.name(url)
-    recorder.note(EVENT.edgeBuiltin, recorder.name(from), name, recorder.name(request))
+    recorder.record(EVENT.edgeBuiltin, recorder.name(from), name, recorder.name(request))
     if (seenBuiltins.has(url)) return loadRequest.call(this, request, parent, isMain)
     seenBuiltins.add(url)
     recorder.mark(EVENT.enterCjs, name)
@@ -96,8 +96,9 @@ function hookCommonJs(
   }
 }
 
-/** The edge of a require() call, also one that the caches answer. A request that does not resolve is no edge. */
-function noteRequire(
+/** Records the edge of a require() call, also when a cache answers it. A request that does not resolve is not an
+ *  edge. */
+function recordRequire(
   resolve: (request: string, parent: CjsModule | undefined, isMain: boolean) => string,
   recorder: Recorder,
   from: string,
@@ -110,19 +111,20 @@ function noteRequire(
   } catch {
     return
   }
-  recorder.note(EVENT.edgeRequire, recorder.name(from), recorder.name(to), recorder.name(request))
+  recorder.record(EVENT.edgeRequire, recorder.name(from), recorder.name(to), recorder.name(request))
 }
 
-/** Node's own modules load each other, and the first who wants one would pay for all it shares with the next: http2, tls
- *  and WebSocket have a megabyte in common. Those of the warm-up are nobody's. */
+/** Builtin modules load each other, and without this hook the first importer is charged for everything it shares
+ *  with the next: http2, tls and WebSocket have a megabyte in common. Builtins loaded during warm-up are charged to
+ *  no module. */
 function hookBuiltins({ builtins }: Internals, recorder: Recorder): void {
   const late = new Set<string>()
   const load = builtins.compileForInternalLoader
   builtins.compileForInternalLoader = function () {
     const isFirst = !this.loaded && !this.loading
-    if (recorder.isQuiet || (!isFirst && !late.has(this.id))) return load.call(this)
+    if (recorder.isWarmingUp || (!isFirst && !late.has(this.id))) return load.call(this)
     const name = recorder.name(`node:${this.id}`)
-    recorder.note(EVENT.edgeInternal, -1, name, -1)
+    recorder.record(EVENT.edgeInternal, -1, name, -1)
     if (!isFirst) return load.call(this)
     late.add(this.id)
     recorder.mark(EVENT.enterCjs, name)
@@ -146,7 +148,7 @@ function hookTranslators(
       const url = String(args[0])
       if (ignore(url)) return translate.apply(this, args)
       const context = args[1] as Translated | undefined
-      // Since Node 22 the second argument is a record with the source in it; before, the source itself.
+      // Since Node 22 the second argument is a record that contains the source; on Node 20 it is the source.
       const inRecord = typeof context === 'object' && context !== null && !ArrayBuffer.isView(context)
       if (format === 'module' || format === 'module-typescript') {
         const name = recorder.name(url)
@@ -159,9 +161,9 @@ function hookTranslators(
         recorder.mark(EVENT.load, recorder.name(url))
       } else {
         const name = recorder.name(url)
-        recorder.note(EVENT.facade, name, 0, 0)
-        recorder.mark(EVENT.load, recorder.name(`facade:${url}`))
-        // A view of the file's bytes would keep the whole read buffer where the probe's absence keeps a string.
+        recorder.record(EVENT.wrapper, name, 0, 0)
+        recorder.mark(EVENT.load, recorder.name(`wrapper:${url}`))
+        // A view keeps the whole read buffer alive; without the probe only a string would stay.
         if (inRecord && ArrayBuffer.isView(context.source) && format !== 'wasm' && format !== 'addon')
           context.source = decode(context.source)
       }
@@ -173,10 +175,10 @@ function hookTranslators(
 }
 
 function hookResolve({ loader }: Internals, recorder: Recorder, ignore: (url: string) => boolean): void {
-  const noteEdge = (parent: string, specifier: string, resolved: unknown): void => {
+  const recordEdge = (parent: string, specifier: string, resolved: unknown): void => {
     const url = (resolved as { url?: unknown } | undefined)?.url
     if (typeof url !== 'string') return
-    recorder.note(EVENT.edgeImport, recorder.name(parent), recorder.name(url), recorder.name(specifier))
+    recorder.record(EVENT.edgeImport, recorder.name(parent), recorder.name(url), recorder.name(specifier))
   }
   for (const method of ['resolve', 'resolveSync']) {
     const original = loader[method]
@@ -188,22 +190,22 @@ function hookResolve({ loader }: Internals, recorder: Recorder, ignore: (url: st
       const result = original.apply(this, args)
       if (isPromise(result))
         return result.then((r) => {
-          noteEdge(parent, specifier, r)
+          recordEdge(parent, specifier, r)
           return r
         })
-      noteEdge(parent, specifier, result)
+      recordEdge(parent, specifier, result)
       return result
     }
   }
-  hookRequiredEsm(loader, recorder, ignore, noteEdge)
+  hookRequiredEsm(loader, recorder, ignore, recordEdge)
 }
 
-/** Inside an ES module that was loaded by require(), Node 20 resolves by itself; its job names what it found. */
+/** Node 20 resolves imports of an ES module loaded by require() without the resolve hook; its job has the URL. */
 function hookRequiredEsm(
   loader: Internals['loader'],
   recorder: Recorder,
   ignore: (url: string) => boolean,
-  noteEdge: (parent: string, specifier: string, resolved: unknown) => void,
+  recordEdge: (parent: string, specifier: string, resolved: unknown) => void,
 ): void {
   const original = loader['getModuleJobForRequire']
   if (typeof original !== 'function') return
@@ -212,12 +214,12 @@ function hookRequiredEsm(
     if (parent === undefined || specifier === undefined || ignore(parent)) return original.apply(this, args)
     recorder.mark(EVENT.resolve, recorder.name(parent))
     const job = original.apply(this, args)
-    noteEdge(parent, specifier, job)
+    recordEdge(parent, specifier, job)
     return job
   }
 }
 
-/** (specifier, parentURL, attributes) up to Node 22, (parentURL, {specifier, ...}) since Node 24. */
+/** Arguments are (specifier, parentURL, attributes) up to Node 22, (parentURL, {specifier, ...}) since Node 24. */
 export function resolveArguments(args: readonly unknown[]): {
   parent: string | undefined
   specifier: string | undefined
@@ -235,7 +237,7 @@ function isPromise(value: unknown): value is Promise<unknown> {
 
 function hookLoad({ loader, major }: Internals, recorder: Recorder, ignore: (url: string) => boolean): void {
   const original = loader['loadAndTranslate']
-  // Node 20 calls it outside the window in which the source is compiled: there the translators alone mark it.
+  // Node 20 calls it outside the time in which the source is compiled; there only the translators record loads.
   if (major < 22 || typeof original !== 'function') return
   loader['loadAndTranslate'] = function (this: unknown, ...args: unknown[]): unknown {
     const first = args[0] as string | { url: string; format?: unknown }
@@ -245,7 +247,7 @@ function hookLoad({ loader, major }: Internals, recorder: Recorder, ignore: (url
       (args[1] as { format?: unknown } | undefined)?.format
     if (ignore(url)) return original.apply(this, args)
     const own = url.startsWith('node:') || format === 'module' || format === 'module-typescript'
-    recorder.mark(EVENT.load, recorder.name(own ? url : `facade:${url}`))
+    recorder.mark(EVENT.load, recorder.name(own ? url : `wrapper:${url}`))
     const result = original.apply(this, args)
     if (!isPromise(result)) {
       recorder.mark(EVENT.loadEnd, -1)
@@ -258,7 +260,8 @@ function hookLoad({ loader, major }: Internals, recorder: Recorder, ignore: (url
   }
 }
 
-/** Linking allocates for all modules of the graph at once: a forced sample on both sides, shared out by the reader. */
+/** Linking allocates for all modules of the graph at once: a forced sample before and after; attribute.ts divides
+ *  it. */
 function hookLink({ moduleWrap }: Internals, recorder: Recorder): void {
   for (const method of ['instantiate', 'instantiateSync', 'async instantiate']) {
     const original: AnyFunction | undefined = moduleWrap[method]
@@ -272,8 +275,12 @@ function hookLink({ moduleWrap }: Internals, recorder: Recorder): void {
   }
 }
 
-/** Edges the require hook cannot see (a parent loaded from an ES module's own require), read from the module tree. */
-export function noteTree(internals: Internals, recorder: Recorder, ignore: (url: string) => boolean): void {
+/** Records edges that the require hook cannot see (createRequire in an ES module), from the module tree. */
+export function recordRequireTree(
+  internals: Internals,
+  recorder: Recorder,
+  ignore: (url: string) => boolean,
+): void {
   for (const module of Object.values(internals.cjs._cache)) {
     if (module?.filename == null) continue
     const from = urlOfFile(module.filename)
@@ -281,7 +288,7 @@ export function noteTree(internals: Internals, recorder: Recorder, ignore: (url:
     for (const child of module.children) {
       if (child.filename === null) continue
       const to = urlOfFile(child.filename)
-      if (!ignore(to)) recorder.note(EVENT.edgeRequire, recorder.name(from), recorder.name(to), -1)
+      if (!ignore(to)) recorder.record(EVENT.edgeRequire, recorder.name(from), recorder.name(to), -1)
     }
   }
 }

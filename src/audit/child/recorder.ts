@@ -1,30 +1,32 @@
-// The trace as it grows: fixed buffers outside the heap, flushed to two files, so that the instrument keeps nothing per
-// module. A name is written each time it occurs and its number is the number of the occurrence; the reader interns.
+// Writes the trace: fixed buffers outside the heap, flushed to two files, so that the instrument keeps no memory per
+// module. A name is written each time it occurs, and its number is the number of the occurrence; the reader removes
+// duplicates.
 
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import type { V8Binding } from './internals.ts'
 import { EVENT, type ProbeJob } from './job.ts'
-import { collectPlainly, collectStrongly, collectYoung, monotonicMs } from './snapshot.ts'
+import { runMajorGc, runLastResortGc, runMinorGc, monotonicMs } from './snapshot.ts'
 
 const RECORDS = 8192
 const NAME_BYTES = 1 << 18
 const NAME_SLACK = 1 << 15
 
 export interface Recorder {
-  /** Writes a name, gives its number. */
+  /** Writes a name and returns its number. */
   name(text: string): number
-  /** An event that ends the owner of the bytes allocated since the last one. `force` collects whatever moved. */
+  /** Records an event: the bytes allocated since the previous one belong to its owner. `force` collects
+   *  unconditionally. */
   mark(type: number, name: number, force?: boolean): void
-  /** A record that measures nothing. */
-  note(type: number, a: number, b: number, c: number): void
-  /** Forgets all that was recorded: what follows is the program. */
+  /** Writes a record without a measurement. */
+  record(type: number, a: number, b: number, c: number): void
+  /** Discards everything recorded so far: the program starts here. */
   restart(): void
-  /** A last forced sample; nothing is measured after it. */
+  /** Takes a last forced sample; nothing is measured after it. */
   stop(): void
   close(): void
-  /** Nothing is measured yet: the loader is being warmed up. */
-  readonly isQuiet: boolean
+  /** True while the loader is being warmed up; nothing is measured yet. */
+  readonly isWarmingUp: boolean
   readonly collections: number
   readonly collectionsMs: number
 }
@@ -36,16 +38,16 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
   const eventBytes = new Uint8Array(events.buffer)
   const names = Buffer.alloc(NAME_BYTES).fill(1)
   const bytesNow = heapReader(v8)
-  const collect = job.collection === 'strong' ? collectStrongly : collectPlainly
+  const collect = job.collection === 'last-resort' ? runLastResortGc : runMajorGc
   const counts = { collections: 0, collectionsMs: 0 }
   let used = 0
   let nameCount = 0
   let nameLength = 0
   let last = 0
-  let lastSettled = 0
+  let lastCollected = 0
   let stopped = false
-  // Warming the loader up is not sampled: hundreds of collections that nobody reads.
-  let quiet = true
+  // The warm-up is not sampled: that would make hundreds of collections without use.
+  let warmingUp = true
   let collecting = false
 
   const flushEvents = (): void => {
@@ -67,7 +69,7 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
   return {
     name(text) {
       if (nameLength > NAME_BYTES - NAME_SLACK) flushNames()
-      // Newlines end a name; a specifier that holds one (or is absurdly long, such as a data: URL) is cut.
+      // A newline ends a name. A very long specifier, such as a data: URL, is truncated.
       const length = Math.min(text.length, NAME_SLACK / 4)
       nameLength += names.write(length === text.length ? text : text.slice(0, length), nameLength)
       names[nameLength++] = 10
@@ -76,32 +78,33 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
     mark(type, name, force = false) {
       if (stopped || collecting) return
       let raw = bytesNow()
-      let settled = -1
-      if (!quiet && (force || Math.abs(raw - last) >= job.thresholdBytes)) {
+      let collected = -1
+      if (!warmingUp && (force || Math.abs(raw - last) >= job.thresholdBytes)) {
         collecting = true
         const startedAt = monotonicMs()
         if (!force) {
-          // Most of what moved is garbage of compiling: a whole collection only where what is left has moved.
-          collectYoung()
+          // Most of the change is garbage of compilation: a major collection runs only when the surviving bytes have
+          // changed enough.
+          runMinorGc()
           last = bytesNow()
-          put(EVENT.young, -1, raw, last)
+          put(EVENT.minorGc, -1, raw, last)
           raw = last
         }
-        if (force || Math.abs(raw - lastSettled) >= job.thresholdBytes) {
+        if (force || Math.abs(raw - lastCollected) >= job.thresholdBytes) {
           collect()
           counts.collections++
-          last = lastSettled = settled = bytesNow()
+          last = lastCollected = collected = bytesNow()
         }
         counts.collectionsMs += monotonicMs() - startedAt
         collecting = false
       }
-      put(type, name, raw, settled)
+      put(type, name, raw, collected)
     },
-    note(type, a, b, c) {
+    record(type, a, b, c) {
       if (!stopped) put(type, a, b, c)
     },
     restart() {
-      quiet = false
+      warmingUp = false
       counts.collections = counts.collectionsMs = 0
       put(0, 0, 0, 0)
       this.mark(EVENT.sample, -1, true)
@@ -117,8 +120,8 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
       closeSync(eventsFd)
       closeSync(namesFd)
     },
-    get isQuiet() {
-      return quiet
+    get isWarmingUp() {
+      return warmingUp
     },
     get collections() {
       return counts.collections
@@ -129,8 +132,8 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
   }
 }
 
-/** Used heap + external memory. getHeapStatistics() makes an object of 14 numbers each time, garbage that would count
- *  as the program's; V8's own buffer behind it makes none. */
+/** Used heap + external memory. getHeapStatistics() creates an object of 14 numbers per call, garbage that would be
+ *  charged to the program; reading V8's statistics buffer directly allocates nothing. */
 function heapReader(binding: V8Binding): () => number {
   const direct = directReader(binding)
   if (direct !== undefined) return direct

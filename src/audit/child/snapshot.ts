@@ -1,4 +1,4 @@
-// Reads the own process: kernel and V8 figures of one moment, without leaving anything behind on the heap.
+// Memory of the current process: kernel and V8 figures of one moment, read without leaving objects on the heap.
 
 import { closeSync, openSync, readSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
@@ -7,8 +7,9 @@ import type { Snapshot } from './job.ts'
 const SMAPS_BYTES = 1 << 20
 let buffer: Buffer | undefined
 
-/** One look. Call it once before it counts: the first call loads what it needs. The V8 figures come first, and the
- *  kernel's text is read as bytes: a string or a RegExp would be part of the next figure. */
+/** Takes a snapshot. Call it once before the first measurement, because the first call loads what it needs. The V8
+ *  figures are read first, and the kernel's text is read as bytes: a string or a RegExp would be part of the next
+ *  figure. */
 export function takeSnapshot(): Snapshot {
   const heap = getHeapStatistics()
   const rollup = readBytes('/proc/self/smaps_rollup')
@@ -30,12 +31,12 @@ export function takeSnapshot(): Snapshot {
   }
 }
 
-/** The smallest of several looks, each after a strong collection. On Node 20 one look in ten reads 128 KiB too much: the
- *  heap counts a linear allocation area that happens to be open. */
-export function takeSettledSnapshot(): Snapshot {
+/** The smallest of four snapshots, each after a last-resort collection. On Node 20 one snapshot in ten is 128 KiB
+ *  too high: the heap counts a linear allocation area that happens to be open. */
+export function takeCollectedSnapshot(): Snapshot {
   let best: Snapshot | undefined
   for (let i = 0; i < 4; i++) {
-    collectStrongly()
+    runLastResortGc()
     const now = takeSnapshot()
     if (best === undefined || sizeOf(now) < sizeOf(best)) best = now
   }
@@ -46,9 +47,9 @@ function sizeOf(snapshot: Snapshot): number {
   return snapshot.usedHeapBytes + snapshot.externalBytes
 }
 
-/** Collects all garbage: a last-resort collection where V8 offers it (Node 22 and later), which also returns V8's pool
- *  of empty pages; several plain ones on Node 20. Needs --expose-gc. */
-export function collectStrongly(): void {
+/** Collects all garbage: a last-resort collection on Node 22 and later, which also releases V8's pool of empty
+ *  pages; four plain ones on Node 20. Needs --expose-gc. */
+export function runLastResortGc(): void {
   const gc = globalThis.gc as undefined | ((options?: object) => void)
   if (gc === undefined) return
   if (Number.parseInt(process.versions.node, 10) >= 22)
@@ -56,20 +57,20 @@ export function collectStrongly(): void {
   else for (let i = 0; i < 4; i++) gc()
 }
 
-/** Monotonic milliseconds. The global 'performance' is loaded on its first use, which costs 160 KiB (Node 24). */
+/** Monotonic milliseconds. The global `performance` is loaded on first use, which costs 160 KiB (Node 24). */
 export function monotonicMs(): number {
   const [seconds, nanoseconds] = process.hrtime()
   return seconds * 1e3 + nanoseconds / 1e6
 }
 
-/** Collects what died young (1 ms where a whole collection takes 15 to 50). Needs --expose-gc. */
-export function collectYoung(): void {
+/** Collects the young generation (1 ms, where a full collection takes 15 to 50 ms). Needs --expose-gc. */
+export function runMinorGc(): void {
   const gc = globalThis.gc as undefined | ((options?: object) => void)
   gc?.(YOUNG)
 }
 const YOUNG = { type: 'minor' } as const
 
-export function collectPlainly(): void {
+export function runMajorGc(): void {
   const gc = globalThis.gc as undefined | (() => void)
   gc?.()
 }
@@ -78,7 +79,7 @@ function readBytes(path: string): Buffer {
   buffer ??= Buffer.alloc(SMAPS_BYTES).fill(1)
   const fd = openSync(path, 'r')
   let length = 0
-  // The kernel hands out procfs text a page at a time.
+  // One read() of a procfs file returns at most one page.
   for (;;) {
     const n = readSync(fd, buffer, length, SMAPS_BYTES - length, null)
     length += n
@@ -88,7 +89,7 @@ function readBytes(path: string): Buffer {
   return buffer.subarray(0, length)
 }
 
-/** Bytes of the first `<name>   <n> kB` after `from`; NaN when there is none. */
+/** Value of the first `<name>   <n> kB` after `from`, in bytes; NaN when there is none. */
 function field(text: Buffer, name: string, from: number): number {
   let at = text.indexOf(name, from)
   if (at === -1) return Number.NaN

@@ -1,14 +1,15 @@
-// Was it used? Watches named packages while the program loads: each export is wrapped, and the first one that is read
-// from, called or extended is noted. import-in-the-middle wraps what ES modules import, with a narrow include (its hooks
-// cost 3-18 MB, so this is no run that is measured); a require hook wraps what CommonJS code of other packages requires.
+// Detects whether a package is used: wraps the exports of named packages while the program loads and records the first
+// one that is read, called or extended. import-in-the-middle wraps the packages that ES modules import, with a narrow
+// include list (its hooks cost 3-18 MB, so a watched run is never measured); a require hook wraps what CommonJS code of
+// other packages requires.
 
 import { Module, register } from 'node:module'
 import type { CjsModule, ModuleInternals } from './internals.ts'
 
-/** The first use of each package: the name of the export. Packages that were wrapped but not used are absent. */
+/** The name of the first export used, by package. Packages that were wrapped but not used are absent. */
 export interface Witness {
   readonly firstUse: ReadonlyMap<string, string>
-  /** Packages that were imported where the witness could see it. */
+  /** Packages that were imported in a way the witness can see. */
   readonly seen: ReadonlySet<string>
 }
 
@@ -83,14 +84,20 @@ function isWrappable(value: unknown): value is object {
   return typeof value === 'function' || (typeof value === 'object' && value !== null)
 }
 
-/** `value`, telling of every use but its being passed on. What interop code reads (`__esModule`, `default`, `then`) is
- *  no use. */
+/** A proxy for `value` that reports every use except being passed on. Properties that interop code reads
+ *  (`__esModule`, `default`, `then`) do not count. */
 function watched<T extends object>(value: T, onUse: (name: string) => void): T {
-  const quiet = new Set<PropertyKey>(['__esModule', 'default', 'then', 'module.exports', Symbol.toStringTag])
+  const ignored = new Set<PropertyKey>([
+    '__esModule',
+    'default',
+    'then',
+    'module.exports',
+    Symbol.toStringTag,
+  ])
   return new Proxy(value, {
     get(target, key, receiver) {
-      if (!quiet.has(key)) onUse(String(key))
-      // Private fields and internal slots want the real receiver.
+      if (!ignored.has(key)) onUse(String(key))
+      // Private fields and internal slots need the real receiver.
       return Reflect.get(target, key, typeof target === 'function' ? receiver : target) as unknown
     },
     apply(target, self, args) {

@@ -134,12 +134,12 @@ function judgeAll(
   floor: ReturnType<typeof readFloorFile>,
   cwd: string,
 ): Verdict[] {
+  const exists = (packageName: string): boolean =>
+    packageName.startsWith('node:') || packageExists(packageName, cwd)
   return results.map((result, i) => {
     const { name } = entries[i]!
     const block = floor.entries[name]
-    const verdict = judgeFloor(result, name, block ?? emptyFloorEntry(), floor.heavyBytes, {
-      exists: (packageName) => packageName.startsWith('node:') || packageExists(packageName, cwd),
-    })
+    const verdict = judgeFloor(result, name, block ?? emptyFloorEntry(), floor.heavyBytes, exists)
     return block === undefined
       ? { ...verdict, notes: [`${name} is not recorded yet; record it with --update`, ...verdict.notes] }
       : verdict

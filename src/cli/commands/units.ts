@@ -22,7 +22,7 @@ import { explainUnits } from '../../report/units-explain.ts'
 import { grantsOf, proposeSplits } from '../../systemd/grants.ts'
 import { herdUnits, unitHeader } from '../../systemd/herd-units.ts'
 import type { UnitFile } from '../../systemd/herd-units.ts'
-import { groupUnit } from '../../systemd/names.ts'
+import { groupUnit } from '../../systemd/unit-names.ts'
 import { columns, print, printError } from '../io.ts'
 
 export interface UnitsFlags {

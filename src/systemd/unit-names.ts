@@ -1,16 +1,17 @@
-// How the units of a herd are called.
+// Names of the units of a herd.
 
-/** Hosts one group. */
+/** The unit that hosts a group. */
 export function groupUnit(herd: string, group: string): string {
   return `byre-${herd}-${group}.service`
 }
 
-/** Runs one worker alone. `pattern` for units that are there already: `%w` stands for the worker, `%h` for the herd. */
+/** The unit that runs one worker alone. `pattern` is for existing units: `%w` is replaced by the worker, `%h` by the
+ *  herd. */
 export function workerUnit(herd: string, worker: string, pattern = 'byre-%h@%w.service'): string {
   return pattern.replaceAll('%w', worker).replaceAll('%h', herd)
 }
 
-/** Ends at boot what a swap left half-done. */
+/** The unit that completes or rolls back an interrupted swap at boot. */
 export function resumeUnit(herd: string): string {
   return `byre-swap-resume@${herd}.service`
 }
