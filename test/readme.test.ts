@@ -2,6 +2,7 @@
 import {
   accessSync,
   constants,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -123,4 +124,12 @@ t.test('every link leads to a file of the package', async (t) => {
   const links = [...README.matchAll(/\]\(([^)#]+)\)/g)].map(([, link = '']) => link)
   t.ok(links.length > 5)
   for (const link of links) t.ok(packed.has(link), link)
+})
+
+t.test('every file that the architecture page names exists', (t) => {
+  const page = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8')
+  const files = [...page.matchAll(/`((?:[a-z]+\/)+[a-z0-9-]+\.ts|[a-z]+\.ts)`/g)].map(([, file = '']) => file)
+  t.ok(files.length > 40)
+  for (const file of files) t.ok(existsSync(join(ROOT, 'src', file)) || existsSync(join(ROOT, file)), file)
+  t.end()
 })
