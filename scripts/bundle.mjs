@@ -23,7 +23,6 @@ const PROGRAMS = {
   script: ['placement/child/script-preload', 'placement/child/script-child'],
   stall: ['watch/stall/thread-entry'],
   lease: ['bus/redis/lease/thread-entry'],
-  config: ['config/evaluate'],
   probe: ['systemd/projection-probe'],
   audited: ['audit/child/main', 'audit/child/witness-preload'],
   guard: ['audit/guard-thread'],
@@ -38,7 +37,9 @@ const LOADED = {
   measuring: ['measure'],
   tap: ['tap'],
 }
-const entries = ['bin', ...LIBRARY, ...Object.values(PROGRAMS).flat()]
+/** It evaluates a config at a reload and ends: it may load a herd's chunk. */
+const CONFIG_CHILD = 'config/evaluate'
+const entries = ['bin', CONFIG_CHILD, ...LIBRARY, ...Object.values(PROGRAMS).flat()]
 
 /** Maps the path of a module to the names in LOADED that load it at start. */
 function loadersOf(modules, importsOf) {
