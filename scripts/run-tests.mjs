@@ -1,49 +1,182 @@
-// Runs tap over the compiled tests, then a sample of Node's own tests as a gate (docs/conformance.md), which a call that
-// names tests leaves out. Shows failing assertions and one line per file, and ends its output with one line
-// `N passed, N failed`.
+// Compiles what changed and runs tests, several files at a time. Without a file or folder: every test.
+//   npm test -- test/herd/state.test.ts test/bus
+//   --jobs=N     files that run at the same time (default: two per CPU)
+//   --compiled   runs what is compiled already
+//   --gate       runs a sample of Node's own tests as well (docs/conformance.md); ignored when files are named
+// Prints one line per file and the failing assertions, and ends with the line `N passed, N failed`.
 import { spawn } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { compiledPath, findTests } from './test-lib/files.mjs'
+import { readTap } from './test-lib/tap-reader.mjs'
 
-const GATE = fileURLToPath(new URL('conformance.mjs', import.meta.url))
-const named = process.argv.slice(2)
-const counts = { passed: 0, failed: 0, skipped: 0 }
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const GATE = 'scripts/conformance.mjs'
+/** How long each file took last time, ms by path. The longest files start first, so that none runs alone at the end. */
+const DURATIONS = join(ROOT, 'build/durations.json')
+/** Largest duration of one test, then of one file, s. Far above what a test needs on a loaded machine. */
+const TEST_TIMEOUT_S = 300
+const FILE_TIMEOUT_S = 600
+/** How long a file that got SIGTERM may take to report what it waited for, s. */
+const KILL_AFTER_S = 10
 
-/** Counts leaf assertions: a subtest's own summary line carries `# time=` and is not one. */
-function count(failed, comment) {
-  if (/# (SKIP|TODO)/i.test(comment)) counts.skipped++
-  else if (/# time=/.test(comment)) return
-  else if (failed) counts.failed++
-  else counts.passed++
-}
+const running = new Set()
 
-let inFailure = false
-
-function show(line) {
-  const match = /^(\s*)(not ok|ok) \d+(.*)$/.exec(line)
-  if (match !== null) {
-    count(match[2] === 'not ok', match[3])
-    inFailure = match[2] === 'not ok'
-  } else if (/^\s*# Subtest/.test(line)) inFailure = false
-  if (inFailure || (match !== null && match[1] === '')) process.stdout.write(`${line}\n`)
-}
-
-/** Runs a command that prints TAP; resolves with its exit code. A failure it did not report as a test is one. */
-async function runTap(command, args) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const failedBefore = counts.failed
-  let rest = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk) => {
-    const lines = (rest + chunk).split('\n')
-    rest = lines.pop()
-    lines.forEach(show)
+/** Runs a command in a process group of its own; resolves with its exit code and output. */
+function run(command, args, { timeoutS, ...options } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      ...options,
+    })
+    const output = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'])
+      child[name].setEncoding('utf8').on('data', (chunk) => (output[name] += chunk))
+    const timers =
+      timeoutS === undefined
+        ? []
+        : [
+            setTimeout(() => child.kill('SIGTERM'), timeoutS * 1000),
+            setTimeout(() => killGroup(child, 'SIGKILL'), (timeoutS + KILL_AFTER_S) * 1000),
+          ]
+    running.add(child)
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      timers.forEach(clearTimeout)
+      running.delete(child)
+      resolve({ code, signal, ...output })
+    })
   })
-  const code = await new Promise((resolve) => child.once('close', resolve))
-  if (code !== 0 && counts.failed === failedBefore) counts.failed++
-  return code ?? 1
 }
 
-const codes = [await runTap('npx', ['tap', '--reporter=tap', '--jobs=2', ...named])]
-if (named.length === 0) codes.push(await runTap(process.execPath, [GATE, 'gate']))
-const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
-process.stdout.write(`${counts.passed} passed, ${counts.failed} failed${skipped}\n`)
-process.exitCode = codes.find((code) => code !== 0) ?? 0
+function killGroup(child, signal) {
+  try {
+    process.kill(-child.pid, signal)
+  } catch {
+    // The group has ended.
+  }
+}
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+])
+  process.once(signal, () => {
+    for (const child of running) killGroup(child, 'SIGKILL')
+    process.exit(code)
+  })
+
+/** Compiles the package into dist/ and the tests into build/, both incrementally. Returns the compilers' errors. */
+async function compile() {
+  const commands = [
+    ['npm', ['run', '--silent', 'build']],
+    [join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'test/tsconfig.json']],
+  ]
+  const results = await Promise.all(commands.map(([command, args]) => run(command, args)))
+  return results
+    .filter(({ code }) => code !== 0)
+    .map(({ stdout, stderr }) => stdout + stderr)
+    .join('')
+}
+
+function readDurations() {
+  try {
+    return JSON.parse(readFileSync(DURATIONS, 'utf8'))
+  } catch {
+    return {}
+  }
+}
+
+/** One line about a file, and its failures. */
+function report(name, { code, signal, stderr }, { failures, counts }, durationMs) {
+  const seconds = (durationMs / 1000).toFixed(1)
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
+  const ok = counts.failed === 0
+  process.stdout.write(
+    `${ok ? 'ok' : 'not ok'} - ${name} (${counts.passed} passed${skipped}, ${seconds} s)\n`,
+  )
+  if (ok) return
+  process.stdout.write(failures)
+  if (code !== 0) process.stdout.write(`${name}: ended with ${signal ?? `exit code ${code}`}\n`)
+  process.stdout.write(stderr)
+}
+
+/** Runs one command that prints TAP. A failure it did not print as a test counts as one, and so does no test at all. */
+async function runTap(name, command, args, options) {
+  const startedAt = performance.now()
+  const result = await run(command, args, options)
+  const tap = readTap(result.stdout)
+  const { counts } = tap
+  if (counts.failed === 0 && (result.code !== 0 || counts.passed + counts.skipped === 0)) {
+    counts.failed = 1
+    tap.failures += result.stdout.slice(-2000)
+  }
+  const durationMs = Math.round(performance.now() - startedAt)
+  report(name, result, tap, durationMs)
+  return { name, counts, durationMs }
+}
+
+const runFile = (file) =>
+  runTap(file, process.execPath, ['--enable-source-maps', compiledPath(file)], {
+    timeoutS: FILE_TIMEOUT_S,
+    env: { ...process.env, TAP: '1', TAP_TIMEOUT: String(TEST_TIMEOUT_S) },
+  })
+
+/** Runs all files, `jobs` at a time. */
+async function runFiles(files, jobs) {
+  const durations = readDurations()
+  const longest = (file) => durations[file] ?? Number.POSITIVE_INFINITY
+  const queue = files.toSorted((a, b) => (longest(a) === longest(b) ? 0 : longest(b) - longest(a)))
+  const results = []
+  const work = async () => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) results.push(await runFile(file))
+  }
+  await Promise.all(Array.from({ length: jobs }, work))
+  for (const { name, durationMs } of results) durations[name] = durationMs
+  writeFileSync(DURATIONS, `${JSON.stringify(durations, undefined, 2)}\n`)
+  return results
+}
+
+function readOptions(args) {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { jobs: { type: 'string' }, compiled: { type: 'boolean' }, gate: { type: 'boolean' } },
+  })
+  const jobs = Number(values.jobs ?? 2 * availableParallelism())
+  if (!Number.isInteger(jobs) || jobs < 1)
+    throw new Error(`invalid --jobs ${values.jobs}. Give an integer from 1, as in --jobs=2.`)
+  return { ...values, jobs, files: findTests(ROOT, positionals), all: positionals.length === 0 }
+}
+
+/** Returns the exit code: 0 all passed, 1 a test or the compiler failed, 2 wrong usage. */
+async function main(args) {
+  let options
+  try {
+    options = readOptions(args)
+  } catch (error) {
+    process.stderr.write(`Cannot run the tests: ${error.message}\n`)
+    return 2
+  }
+  if (!options.compiled) {
+    const errors = await compile()
+    if (errors !== '') {
+      process.stderr.write(errors)
+      return 1
+    }
+  }
+  const results = await runFiles(options.files, options.jobs)
+  if (options.gate && options.all)
+    results.push(await runTap('conformance gate', process.execPath, [GATE, 'gate']))
+  const sum = (key) => results.reduce((total, { counts }) => total + counts[key], 0)
+  const skipped = sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : ''
+  process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed${skipped}\n`)
+  return sum('failed') === 0 ? 0 : 1
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -1,8 +1,6 @@
-// Runs the compiled suite on every supported Node version: `npm run test:matrix [-- 24 26] [-- build/test/some.test.js]`.
-// Build first (`npm run build && npm run pretest`). Prints a table of the results at the end and exits 1 when a version
-// failed.
+// Runs the tests on every supported Node: `npm run test:matrix -- [24 26] [test/herd/state.test.ts]`. Compiles once, with
+// the running Node. A table of the results comes last; exit code 1 when a version failed.
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { dirname, delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MAJORS, runtime } from './runtimes.mjs'
@@ -10,11 +8,11 @@ import { MAJORS, runtime } from './runtimes.mjs'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RUN_TESTS = join(ROOT, 'scripts/run-tests.mjs')
 
-/** Runs the suite on a Node version. PATH begins with its folder, so that tap and all child processes use it too. */
-function runSuite(node, tests) {
+/** Runs the suite on a Node version. PATH begins with its folder, so that all child processes use it too. */
+function runSuite(node, args) {
   return new Promise((resolve) => {
     const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` }
-    const child = spawn(node, [RUN_TESTS, ...tests], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(node, [RUN_TESTS, ...args], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] })
     let last = 'no output'
     let rest = ''
     child.stdout.setEncoding('utf8').on('data', (chunk) => {
@@ -29,18 +27,13 @@ function runSuite(node, tests) {
 }
 
 async function main(argv) {
-  if (!existsSync(join(ROOT, 'build/test'))) {
-    process.stderr.write(
-      'Cannot run the matrix: build/test is missing. Run `npm run build && npm run pretest` first.\n',
-    )
-    return 1
-  }
   const majors = argv.filter((word) => MAJORS.includes(Number(word))).map(Number)
-  const tests = argv.filter((word) => !MAJORS.includes(Number(word)))
+  const rest = argv.filter((word) => !MAJORS.includes(Number(word)))
   const rows = []
   for (const major of majors.length > 0 ? majors : MAJORS) {
     process.stdout.write(`\n# node ${major}\n`)
-    rows.push({ major, ...(await runSuite(runtime(major), tests)) })
+    const compiled = rows.length > 0 ? ['--compiled'] : []
+    rows.push({ major, ...(await runSuite(runtime(major), [...compiled, ...rest])) })
   }
   for (const { major, ok, last } of rows)
     process.stdout.write(`node ${major}  ${ok ? 'passed' : 'FAILED'}  ${last}\n`)
