@@ -19,8 +19,8 @@ export class SourcesUnavailable extends Error {
   code = 'SOURCES_UNAVAILABLE'
 }
 
-/** The first Debian mirror, `{uri, signedBy}`, named by files of sources: `[{name, text}]`. undefined: there is none. */
-function findMirror(files) {
+/** The first Debian mirror, `{uri, signedBy}`, named by files of sources: `[{name, text}]`. undefined: there is none. @public (tests import it) */
+export function findMirror(files) {
   for (const { name, text } of files) {
     const entries = name.endsWith('.sources') ? parseStanzas(text) : parseLines(text)
     const entry = entries.find(({ uri }) => /^https?:\/\/.*\/debian\/?$/.test(uri))
@@ -60,8 +60,8 @@ function readSourcesFiles() {
     .map((path) => ({ name: path, text: readFileSync(path, 'utf8') }))
 }
 
-/** `[{uri, name, hash}]` of what `apt-get source --print-uris` printed. */
-function parseUris(text) {
+/** `[{uri, name, hash}]` of what `apt-get source --print-uris` printed. @public (tests import it) */
+export function parseUris(text) {
   return [...text.matchAll(/^'([^']+)' (\S+) \d+ (\S+)$/gm)].map(([, uri, name, hash]) => ({
     uri,
     name,

@@ -9,8 +9,8 @@ const PLAIN_RUNS = 2
 const SAVE_EVERY = 50
 const THREAD_BATCH = 20
 
-/** Both baselines in one; where both know a file, the entry with more runs wins, and of equal ones the second. Pure. */
-function mergeBaselines(first, second) {
+/** Both baselines in one; where both know a file, the entry with more runs wins, and of equal ones the second. Pure. @public (tests import it) */
+export function mergeBaselines(first, second) {
   const files = { ...first.files }
   for (const [file, entry] of Object.entries(second.files))
     if (runsOf(entry) >= runsOf(files[file])) files[file] = entry
@@ -20,16 +20,16 @@ function mergeBaselines(first, second) {
 const runsOf = (entry) =>
   entry === undefined ? -1 : entry.plain.length + (entry.thread === undefined ? 0 : 1)
 
-/** Whether a file passes on plain Node; undefined where more runs are needed to say. Pure. */
-function passesPlainly(entry, placement) {
+/** Whether a file passes on plain Node; undefined where more runs are needed to say. Pure. @public (tests import it) */
+export function passesPlainly(entry, placement) {
   const plain = entry?.plain ?? []
   if (plain.some(({ ok }) => !ok)) return false
   if (plain.length < PLAIN_RUNS) return undefined
   return placement === 'thread' ? entry.thread?.ok : true
 }
 
-/** What the slower of the plain runs took. Pure. */
-const plainMs = (entry) => Math.max(...entry.plain.map(({ ms }) => ms))
+/** What the slower of the plain runs took. Pure. @public (tests import it) */
+export const plainMs = (entry) => Math.max(...entry.plain.map(({ ms }) => ms))
 
 /** The baseline of one Node version for one version of the tests, in `cache`. */
 export function openBaseline({ cache, version, node, nodeVersion, root, jobs, note }) {

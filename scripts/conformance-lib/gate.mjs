@@ -34,14 +34,14 @@ export async function gateCommand(options, { print, note }) {
   return holds
 }
 
-/** The TAP line of a placement. Pure. */
-function gateLine(number, placement, { passed, of, rate, seconds }, floor = FLOORS[placement]) {
+/** The TAP line of a placement. Pure. @public (tests import it) */
+export function gateLine(number, placement, { passed, of, rate, seconds }, floor = FLOORS[placement]) {
   const ok = rate >= floor
   const percent = (part) => `${(part * 100).toFixed(1)} %`
   const title = `Node's own tests in ${placement}: ${passed} of ${of}, ${percent(rate)}, at least ${percent(floor)}`
   return { ok, line: `${ok ? 'ok' : 'not ok'} ${number} - ${title} (${seconds} s)` }
 }
 
-/** One line, whatever the reason. Pure. */
-const skippedLine = (why) =>
+/** One line, whatever the reason. Pure. @public (tests import it) */
+export const skippedLine = (why) =>
   `ok 1 - Node's own tests # SKIP their sources cannot be had: ${why.replace(/\s+/g, ' ').trim()}`

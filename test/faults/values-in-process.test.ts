@@ -1,0 +1,3 @@
+// The faults of values.test.ts in a worker in placement process: the same verdicts, and the other workers are not affected.
+process.env['BYRE_TEST_PLACEMENT'] = 'process'
+await import('./values.test.ts')
