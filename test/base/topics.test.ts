@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { checkPattern, checkTopic, MAX_TOPIC_LENGTH } from '../../src/base/topics.ts'
+import { cpuClock } from '../helpers/cpu.ts'
 
 // text, reason as a topic, reason as a pattern (undefined: accepted)
 const TABLE: readonly [string, RegExp | undefined, RegExp | undefined][] = [
@@ -60,7 +61,7 @@ t.test('every valid topic is a valid pattern, and a refusal always has a reason'
 
 t.test('a hostile text is refused in linear time', async (t) => {
   const text = `${'a.'.repeat(5_000_000)}*a`
-  const startedAt = performance.now()
+  const cpuMs = cpuClock()
   t.ok(checkPattern(text))
-  t.ok(performance.now() - startedAt < 10_000)
+  t.ok(cpuMs() < 10_000)
 })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { PatternTrie } from '../../src/bus/trie.ts'
 import { coversByRule, patterns, topics } from './arbitraries.ts'
+import { cpuClock } from '../helpers/cpu.ts'
 
 interface Entry {
   readonly pattern: string
@@ -104,7 +105,7 @@ t.test('the deepest pattern works, and so do 20,000 values on one pattern', asyn
 t.test('the time of a match depends on the topic, not on the number of patterns', async (t) => {
   const trie = new PatternTrie<Entry>()
   for (let i = 0; i < 100_000; i++) trie.add(`worker-${i}.*.done`, { pattern: 'x' })
-  const startedAt = performance.now()
+  const cpuMs = cpuClock()
   for (let i = 0; i < 10_000; i++) if (found(trie, `worker-${i}.job.done`).length !== 1) t.fail('lost')
-  t.ok(performance.now() - startedAt < 1000, 'ten thousand in a second among a hundred thousand')
+  t.ok(cpuMs() < 1000, 'ten thousand in a second among a hundred thousand')
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parseJsonText } from '../../src/config/json-text.ts'
+import { cpuClock } from '../helpers/cpu.ts'
 
 function parses(text: string): boolean {
   try {
@@ -108,7 +109,7 @@ t.test('edge cases of numbers, escapes and literals agree with JSON.parse', asyn
 })
 
 t.test('a string, a list or an object of 8 MiB is parsed in bounded time', async (t) => {
-  const startedAt = performance.now()
+  const cpuMs = cpuClock()
   for (const text of [
     `"${'x'.repeat(8e6)}"`,
     `[${'1,'.repeat(4e6)}1]`,
@@ -116,5 +117,5 @@ t.test('a string, a list or an object of 8 MiB is parsed in bounded time', async
   ]) {
     t.ok(parseJsonText(text).ok)
   }
-  t.ok(performance.now() - startedAt < 40_000, `${Math.round(performance.now() - startedAt)} ms`)
+  t.ok(cpuMs() < 40_000, `${Math.round(cpuMs())} ms`)
 })

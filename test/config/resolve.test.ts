@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { resolvedHerd, resolvedWorker } from '../helpers/resolved.ts'
 import { file, folder, herdOf, one, problemsOf } from './herd.ts'
+import { cpuClock } from '../helpers/cpu.ts'
 
 t.test('the smallest config gets every default', async (t) => {
   const path = join(folder, 'workers/a.js')
@@ -211,9 +212,9 @@ t.test('a chain of 10,000 workers is resolved; 10,001 workers are refused', asyn
         { module: 'workers/a.js', ...(i > 0 && { after: [`w${i - 1}`] }) },
       ]),
     )
-  const startedAt = performance.now()
+  const cpuMs = cpuClock()
   t.equal((await herdOf({ name: 'shop', workers: chain(10_000) })).workers.length, 10_000)
-  t.ok(performance.now() - startedAt < 30_000, `${Math.round(performance.now() - startedAt)} ms`)
+  t.ok(cpuMs() < 30_000, `${Math.round(cpuMs())} ms`)
   const [problem] = await problemsOf({ name: 'shop', workers: chain(10_001) })
   t.match(problem, { path: 'workers', message: /at most 10000 workers, got 10001/ })
 })
@@ -226,9 +227,9 @@ t.test('the problems of 10,000 invalid workers are bounded in number and time', 
       { modul: 1, module: `./nope-${i}.js`, after: [`workr-number-${i}`], cron: 1 },
     ]),
   )
-  const startedAt = performance.now()
+  const cpuMs = cpuClock()
   const problems = await problemsOf({ name: 'shop', workers })
   t.equal(problems.length, 1001)
   t.match(problems.at(-1)?.message, /^\d+ more problems are not shown$/)
-  t.ok(performance.now() - startedAt < 30_000, `${Math.round(performance.now() - startedAt)} ms`)
+  t.ok(cpuMs() < 30_000, `${Math.round(cpuMs())} ms`)
 })

@@ -1,5 +1,6 @@
-// Children that see nothing of the test runner: tap puts its own --import into NODE_OPTIONS of every child, also when
-// the test passes an explicit `env`, which adds 16 MB to each of them. `/usr/bin/env -i` (same pid after exec) undoes it.
+// Children that see nothing of the environment of the tests. A test runner with a loader hook, as tap's command line, puts
+// it into NODE_OPTIONS of every child, also of one with an explicit `env`, which adds 16 MB to each of them;
+// `/usr/bin/env -i` (same pid after exec) undoes that.
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { nextEvent, readLines, WAIT_MS, within } from './events.ts'

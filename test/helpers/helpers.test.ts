@@ -24,7 +24,8 @@ async function guarded(body: () => () => unknown): Promise<string | undefined> {
 }
 
 t.test('a clean node sees no NODE_OPTIONS and nothing but PATH and the given env', async (t) => {
-  t.ok(process.env['NODE_OPTIONS'] ?? process.execArgv.length, 'the runner itself is not clean')
+  process.env['NODE_OPTIONS'] = '--no-deprecation'
+  t.teardown(() => delete process.env['NODE_OPTIONS'])
   const script = 'process.stdout.write(JSON.stringify([process.env, process.execArgv]))'
   const result = await runCleanNode(['-e', script], { env: { BYRE_X: '1' } })
   const [env, execArgv] = JSON.parse(result.stdout) as [Record<string, string>, string[]]

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { MeasureResult } from '../../src/measure/result.ts'
-import { runCleanNode } from './clean-node.ts'
-import type { CleanResult } from './clean-node.ts'
+import { startCleanNode } from './clean-node.ts'
+import type { CleanResult, RunningNode } from './clean-node.ts'
+import { within } from './events.ts'
+import type { Lines } from './events.ts'
 
 export const BIN = join(dirname(fileURLToPath(import.meta.url)), '../../src/bin.js')
 
@@ -23,29 +25,47 @@ export function folderFor(t: Teardown): string {
   return folder
 }
 
+/** Every process of byre measure that this file started. */
+const started = new Set<number>()
+
+/** Starts `byre measure ...args` in `cwd`. */
+export function startMeasure(
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>> = {},
+): RunningNode {
+  const byre = startCleanNode([BIN, 'measure', ...args], { cwd, env: { HOME: cwd, ...env } })
+  started.add(byre.pid)
+  return byre
+}
+
 /** Runs `byre measure ...args` in `cwd`; throws when it printed no result. */
 export async function runMeasure(
   args: readonly string[],
   cwd: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<Measured> {
-  const done = await runCleanNode([BIN, 'measure', ...args], {
-    cwd,
-    env: { HOME: cwd, ...env },
-    timeoutMs: 60_000,
-  })
-  const result = parseResult(done.stdout)
-  if (result === undefined)
-    throw new Error(`no result line (exit ${done.code}): ${done.stdout}${done.stderr}`)
-  return { ...done, result }
+  const byre = startMeasure(args, cwd, env)
+  try {
+    const { code, signal } = await within(byre.exit, 'the end of byre measure', 60_000)
+    const [stdout, stderr] = [await textOf(byre.stdout), await textOf(byre.stderr)]
+    const result = parseResult(stdout)
+    if (result === undefined) throw new Error(`no result line (exit ${code}): ${stdout}${stderr}`)
+    return { code, signal, stdout, stderr, result }
+  } finally {
+    await byre.kill()
+  }
 }
+
+const textOf = async (lines: Lines): Promise<string> =>
+  (await lines.end()).map((line) => `${line}\n`).join('')
 
 export function parseResult(stdout: string): MeasureResult | undefined {
   const line = stdout.split('\n').find((one) => one.startsWith('[BYRE-MEASURE RESULT] '))
   return line === undefined ? undefined : (JSON.parse(line.slice(22)) as MeasureResult)
 }
 
-/** Names of cgroups whose byre has ended; one that still measures has a right to its own. */
+/** Names of cgroups that a byre of this file left: it has ended. Those of other tests and users do not count. */
 export function cgroupsLeft(): string[] {
   const own = readFileSync('/proc/self/cgroup', 'utf8')
     .split('\n')
@@ -62,7 +82,7 @@ export function cgroupsLeft(): string[] {
     try {
       return readdirSync(folder).filter((name) => {
         const pid = /^byre-measure-(\d+)-/.exec(name)?.[1]
-        return pid !== undefined && !existsSync(`/proc/${pid}`)
+        return pid !== undefined && started.has(Number(pid)) && !existsSync(`/proc/${pid}`)
       })
     } catch {
       return []

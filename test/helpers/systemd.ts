@@ -53,12 +53,9 @@ export interface Systemd {
   journalWith(message: RegExp, ...args: string[]): Promise<Entry[]>
 }
 
-/** Boots one (about half a second) and stops it at the teardown of `t`. `options` go to systemd-ns (-m, -N, ...). */
-export async function startSystemd(
-  t: { teardown(fn: () => unknown): void },
-  options: readonly string[] = [],
-): Promise<Systemd> {
-  const inside = OWN ? [] : await bootNamespace(t, options)
+/** Boots one (about half a second) and stops it at the teardown of `t`. */
+export async function startSystemd(t: { teardown(fn: () => unknown): void }): Promise<Systemd> {
+  const inside = OWN ? [] : await bootNamespace(t)
   const exec = (command: readonly string[], input = ''): Promise<Exec> => run([...inside, ...command], input)
   const must = async (command: readonly string[], input?: string): Promise<string> => {
     const result = await exec(command, input)
@@ -105,13 +102,11 @@ async function journalFromNow(must: Systemd['must']): Promise<readonly string[]>
 }
 
 /** Boots it; gives the words that make a command one of its inside. */
-async function bootNamespace(
-  t: { teardown(fn: () => unknown): void },
-  options: readonly string[],
-): Promise<readonly string[]> {
+async function bootNamespace(t: { teardown(fn: () => unknown): void }): Promise<readonly string[]> {
   const name = `test${process.pid}`
   // `cat` ends with its stdin: when this process dies, however, the namespace stops
-  const args = ['run', '-n', name, '-b', PROJECT_ROOT, ...options, '--', 'cat']
+  // -N: abstract sockets, which mark herds and lock a swap, belong to the network; other tests have the same herds
+  const args = ['run', '-n', name, '-N', '-b', PROJECT_ROOT, '--', 'cat']
   const host = spawn(SCRIPT, args, { stdio: ['pipe', 'ignore', 'pipe'] })
   const lines = readLines(host.stderr)
   t.teardown(async () => {

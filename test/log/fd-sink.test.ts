@@ -47,7 +47,7 @@ for (const [kind, prefix] of KINDS) {
       t.ok(written.grownBytes < 40e6, `grew by ${written.grownBytes}`)
       const flushed = JSON.parse(await said.next('flushed')) as Said
       t.equal(flushed.flushed, false)
-      t.ok(flushed.ms! >= 299 && flushed.ms! < 1000, `the flush gave up after ${flushed.ms} ms`)
+      t.ok(flushed.ms! >= 299, `the flush gave up after ${flushed.ms} ms`)
 
       const lines = readLines(child.stdout!)
       await lines.next(/^dropped/)
@@ -168,7 +168,7 @@ t.test('a final record waits for a slow reader until its deadline', async (t) =>
   const said = readLines(child.stderr!)
   const first = JSON.parse(await said.next('{')) as { out: boolean; ms: number }
   t.equal(first.out, false)
-  t.ok(first.ms >= 200 && first.ms < 1000, `${first.ms} ms`)
+  t.ok(first.ms >= 200, `${first.ms} ms`)
   const lines = readLines(child.stdout!)
   child.stdin!.write('go\n')
   t.match(JSON.parse(await said.next('{')), { out: true })

@@ -3,10 +3,16 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
-import { startCleanNode } from '../helpers/clean-node.ts'
 import { eventually, nextEvent } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
-import { BIN, cgroupsLeft, folderFor, noCgroup, parseResult, runMeasure } from '../helpers/measure.ts'
+import {
+  cgroupsLeft,
+  folderFor,
+  noCgroup,
+  parseResult,
+  runMeasure,
+  startMeasure,
+} from '../helpers/measure.ts'
 
 leakGuard(t)
 
@@ -127,7 +133,7 @@ t.test('moves itself to another cgroup: named, since its memory is not in the pe
 t.test('traps SIGINT: Ctrl-C reaches it, and the report is written', async (t) => {
   const cwd = folderFor(t)
   const line = `trap 'echo trapped > said; exit 4' INT; echo up > up; while :; do sleep 0.1; done`
-  const byre = startCleanNode([BIN, 'measure', '--quiet', '--label', 'int', line], { cwd })
+  const byre = startMeasure(['--quiet', '--label', 'int', line], cwd)
   t.teardown(() => byre.kill())
   await eventually('the command to run', () => existsSync(join(cwd, 'up')))
   process.kill(byre.pid, 'SIGINT')
@@ -141,7 +147,7 @@ t.test('traps SIGINT: Ctrl-C reaches it, and the report is written', async (t) =
 t.test('ignores SIGINT: the second Ctrl-C kills its whole tree, and the report is written', async (t) => {
   const cwd = folderFor(t)
   const line = `trap '' INT; sleep 600 & echo $! > child; while :; do sleep 600; done`
-  const byre = startCleanNode([BIN, 'measure', '--quiet', line], { cwd })
+  const byre = startMeasure(['--quiet', line], cwd)
   t.teardown(() => byre.kill())
   const child = await eventually(
     'its child',
@@ -159,7 +165,7 @@ t.test('ignores SIGINT: the second Ctrl-C kills its whole tree, and the report i
 
 t.test('byre is killed: the command ends too, and the next byre removes the cgroup', async (t) => {
   const cwd = folderFor(t)
-  const byre = startCleanNode([BIN, 'measure', '--quiet', 'echo $$ > pid; sleep 600'], { cwd })
+  const byre = startMeasure(['--quiet', 'echo $$ > pid; sleep 600'], cwd)
   t.teardown(() => byre.kill())
   const pid = await eventually(
     'the command',

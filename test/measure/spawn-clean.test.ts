@@ -6,7 +6,8 @@ import { leakGuard } from '../helpers/leak-guard.ts'
 leakGuard(t)
 
 t.test('the child has the given environment, this cwd, and the pid of its spawn', async (t) => {
-  t.ok(process.env['NODE_OPTIONS'] ?? process.execArgv.length, 'the runner itself is not clean')
+  process.env['NODE_OPTIONS'] = '--no-deprecation'
+  t.teardown(() => delete process.env['NODE_OPTIONS'])
   const script = 'console.log(JSON.stringify([process.env, process.execArgv, process.cwd(), process.pid]))'
   const child = spawnClean([process.execPath, '-e', script], {
     env: { A: 'x=y z' },

@@ -99,9 +99,9 @@ t.test(
     const { step } = await notifier(t, { NOTIFY_SOCKET: where }, ['/usr/bin/perl', WRAPPER])
     // more than net.unix.max_dgram_qlen of any kernel
     const ms = (await step(
-      `const t = performance.now(); for (let i = 0; i < 20000; i++) notify.send({ status: 'n' + i, watchdog: true }); notify.send({ ready: true }); return performance.now() - t`,
+      `const before = process.cpuUsage(); for (let i = 0; i < 20000; i++) notify.send({ status: 'n' + i, watchdog: true }); notify.send({ ready: true }); const { user, system } = process.cpuUsage(before); return (user + system) / 1000`,
     )) as number
-    t.ok(ms < 2000, `${ms} ms for 20001 messages`)
+    t.ok(ms < 2000, `${ms} ms of CPU for 20001 messages`)
     t.equal(await step('return notify.flush(100)'), false)
     child.stdin!.write('go\n')
     t.equal(await step('return notify.flush(5000)'), true)

@@ -14,7 +14,7 @@ const JOURNALS = '/var/lib/byre-swap'
 
 t.test('a swap under adverse conditions', { skip: systemdMissing() }, async (t) => {
   // A separate network namespace: the lock of a swap is a name in it.
-  const systemd = await startSystemd(t, ['-N'])
+  const systemd = await startSystemd(t)
   const herd = await createSwapHerd(systemd)
   const { swap, up, openSwaps, killedSwap } = herd
   const sh = async (script: string): Promise<string> => systemd.must(['sh', '-c', script])

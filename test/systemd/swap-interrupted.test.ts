@@ -9,7 +9,7 @@ leakGuard(t)
 
 t.test('an interrupted swap', { skip: systemdMissing() }, async (t) => {
   // A separate network namespace: the lock of a swap is a name in it.
-  const systemd = await startSystemd(t, ['-N'])
+  const systemd = await startSystemd(t)
   const { swap, killedSwap, up, openSwaps } = await createSwapHerd(systemd)
   t.test('the resume unit ends a swap interrupted by a reboot at the next boot', async (t) => {
     const [RESUME, BOOT] = ['byre-swap-resume@h.service', 'boot-again.target']

@@ -19,7 +19,7 @@ while [ ! -e ${HERD_FOLDER}/enough ]; do
 done`
 
 t.test('jobs across a swap', { skip: systemdMissing() || noRedis }, async (t) => {
-  const systemd = await startSystemd(t, ['-N'])
+  const systemd = await startSystemd(t)
   const redis = ['redis-server', '--port', PORT, '--save', '']
   await systemd.must(['systemd-run', '--unit=jobs-server.service', ...redis])
   await eventually('redis', async () => (await systemd.exec(['redis-cli', 'ping'])).stdout === 'PONG')

@@ -9,7 +9,7 @@ leakGuard(t)
 
 t.test('a swap', { skip: systemdMissing() }, async (t) => {
   // A separate network namespace: the lock of a swap is a name in it.
-  const systemd = await startSystemd(t, ['-N'])
+  const systemd = await startSystemd(t)
   const herd = await createSwapHerd(systemd)
   const { swap, up, openSwaps } = herd
   const enabled = async (unit: string): Promise<string> =>
@@ -101,7 +101,7 @@ t.test('a swap', { skip: systemdMissing() }, async (t) => {
 
 t.test('missing units are reported by name', { skip: systemdMissing() }, async (t) => {
   // A separate network namespace: the lock of a swap is a name in it.
-  const systemd = await startSystemd(t, ['-N'])
+  const systemd = await startSystemd(t)
   const herd = await createUnitHerd(systemd)
   await herd.configure({ steady: {} })
   t.match(await herd.byre('swap', '--to', 'supervised'), {
