@@ -71,17 +71,16 @@ for (const [signal, code] of [
     process.exit(code)
   })
 
-/** Compiles the package into dist/ and the tests into build/, both incrementally. Returns the compilers' errors. */
+/** The tests and sources into build/, the package into dist/, which has declarations of build/. */
+const COMPILERS = [['node_modules/.bin/tsc', '-p', 'test/tsconfig.json'], ['scripts/bundle.mjs']]
+
+/** Compiles what changed. Returns the errors of the compiler that failed. */
 async function compile() {
-  const commands = [
-    ['npm', ['run', '--silent', 'build']],
-    [join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'test/tsconfig.json']],
-  ]
-  const results = await Promise.all(commands.map(([command, args]) => run(command, args)))
-  return results
-    .filter(({ code }) => code !== 0)
-    .map(({ stdout, stderr }) => stdout + stderr)
-    .join('')
+  for (const args of COMPILERS) {
+    const { code, stdout, stderr } = await run(process.execPath, args)
+    if (code !== 0) return stdout + stderr
+  }
+  return ''
 }
 
 function readDurations() {
