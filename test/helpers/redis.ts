@@ -11,6 +11,8 @@ import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 
 const BINARY = '/usr/bin/redis-server'
+/** Ports that are tried when another process got the free one first. */
+const PORT_TRIES = 5
 
 /** Why tests on a real server cannot run here, or false: what tap's `skip` takes. */
 export const noRedis: string | false = existsSync(BINARY)
@@ -32,7 +34,7 @@ export interface TestRedis {
   stop(): Promise<void>
 }
 
-/** `args` are added to the command line. It listens when this resolves, unless `absent`. */
+/** `args` are added to the command line. It listens when this resolves, unless `absent`. Without `port` it takes a free one. */
 export async function startRedis(
   options: {
     args?: string[]
@@ -44,11 +46,15 @@ export async function startRedis(
   } = {},
 ): Promise<TestRedis> {
   const folder = mkdtempSync(join(tmpdir(), 'byre-redis-'))
-  const port = options.port ?? (await freePort())
+  let port = options.port ?? (await freePort())
   let child: ChildProcess | undefined
   const server: TestRedis = {
-    port,
-    url: `redis://127.0.0.1:${port}`,
+    get port() {
+      return port
+    },
+    get url() {
+      return `redis://127.0.0.1:${port}`
+    },
     get pid() {
       return child!.pid!
     },
@@ -102,11 +108,20 @@ export async function startRedis(
       rmSync(folder, { recursive: true, force: true })
     },
   }
-  if (options.absent !== true) await server.start()
+  for (let tries = 1; options.absent !== true; tries++) {
+    try {
+      await server.start()
+      break
+    } catch (error) {
+      const retry = options.port === undefined && tries < PORT_TRIES && /already in use/.test(String(error))
+      if (!retry) throw error
+      port = await freePort()
+    }
+  }
   return server
 }
 
-/** Free now; nobody else asks for one of the ephemeral range in between but by bad luck. */
+/** A port that is free now. Another process may get it before it is used. */
 export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')

@@ -111,7 +111,8 @@ t.test('the same module with the same ctx in every placement', async (t) => {
     seen.push(answer)
     await herd.line({ worker: name, msg: `from the console of ${name}`, stream: 'stdout' })
     await herd.line({ worker: name, part: 'x', n: 1, msg: 'logged', level: 30 })
-    const status = await herd.worker(name)
+    // a thread reports its id after its first messages
+    const status = await herd.untilWorker(name, (w) => placement !== 'thread' || w.tid !== undefined)
     t.match(status, { placement, state: 'running' })
     for (const figure of ['ms', 'rssBytes'] as const)
       t.not(status.load?.[figure] ?? status.load?.unavailable?.[figure], undefined, 'a figure or its reason')
