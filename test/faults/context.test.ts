@@ -141,7 +141,7 @@ const CONTEXT: readonly Fault[] = [
     name: 'bad-period',
     law: 'a period outside its range is refused with the range',
     fault: `ctx.every('1ms', () => {})`,
-    expect: refused('BYRE_ARGUMENT_INVALID', { evidence: { message: /10ms to 365d/ } }),
+    expect: refused('BYRE_ARGUMENT_INVALID', { evidence: { message: /between 10ms and 365d/ } }),
   },
   {
     name: 'no-credential',
