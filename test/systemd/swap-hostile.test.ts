@@ -13,7 +13,6 @@ const UNITS = '/etc/systemd/system'
 const JOURNALS = '/var/lib/byre-swap'
 
 t.test('a swap under adverse conditions', { skip: systemdMissing() }, async (t) => {
-  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t)
   const herd = await createSwapHerd(systemd)
   const { swap, up, openSwaps, killedSwap } = herd

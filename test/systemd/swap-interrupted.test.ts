@@ -8,7 +8,6 @@ import { CONFIG } from '../helpers/unit-herd.ts'
 leakGuard(t)
 
 t.test('an interrupted swap', { skip: systemdMissing() }, async (t) => {
-  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t)
   const { swap, killedSwap, up, openSwaps } = await createSwapHerd(systemd)
   t.test('the resume unit ends a swap interrupted by a reboot at the next boot', async (t) => {

@@ -7,7 +7,6 @@ import { startSystemd, systemdMissing } from '../helpers/systemd.ts'
 leakGuard(t)
 
 t.test('a killed swap', { skip: systemdMissing() }, async (t) => {
-  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t)
   const { swap, killedSwap, up, openSwaps } = await createSwapHerd(systemd)
   t.test('a swap killed at any step ends on one of its two sides after --resume', async (t) => {

@@ -8,7 +8,6 @@ import { CONFIG, createUnitHerd } from '../helpers/unit-herd.ts'
 leakGuard(t)
 
 t.test('a swap', { skip: systemdMissing() }, async (t) => {
-  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t)
   const herd = await createSwapHerd(systemd)
   const { swap, up, openSwaps } = herd
@@ -100,7 +99,6 @@ t.test('a swap', { skip: systemdMissing() }, async (t) => {
 })
 
 t.test('missing units are reported by name', { skip: systemdMissing() }, async (t) => {
-  // A separate network namespace: the lock of a swap is a name in it.
   const systemd = await startSystemd(t)
   const herd = await createUnitHerd(systemd)
   await herd.configure({ steady: {} })
