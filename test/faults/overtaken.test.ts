@@ -106,6 +106,7 @@ t.test('commands to a worker whose entry is being changed are for the new entry'
     t.match(await herd.act('slow', action), { status: 202 })
     letGo(herd)
     await herd.untilWorker('slow', (worker) => worker.state === after)
+    if (after === 'running') await herd.line({ event: 'up', worker: 'slow', config: 2 })
     const runs = herd.matching({ event: 'up', worker: 'slow' }).map((line) => line['config'])
     t.same(runs, after === 'running' ? [1, 2] : [1], action)
     t.same(await herd.stop(), { code: 0, signal: null })
