@@ -16,6 +16,9 @@ export interface LongTurn {
   readonly at: number
   /** The turn has ended, or its note is no longer wanted. */
   readonly over: () => boolean
+  /** The loop has been asked to pause. On Node 20.20 a loop that pauses inside a question, while another message waits,
+   *  may spin for ever in the inspector (WaitForFrontendEvent), so no question is sent any more. */
+  readonly pausing: () => boolean
 }
 
 /** The worker in whose context the main thread runs, once it runs JavaScript; undefined outside every worker's context, or
@@ -50,13 +53,14 @@ const RETRY_MS = 20
 
 /** Resolves to true once the note is written, to false when the turn ends before. Throws what opening or writing the file
  *  throws. */
-export async function noteLongTurn({ breadcrumb, at, over }: LongTurn): Promise<boolean> {
-  let worker = await askContext()
-  while (worker === undefined && !over()) {
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+export async function noteLongTurn({ breadcrumb, at, over, pausing }: LongTurn): Promise<boolean> {
+  let worker: string | undefined
+  while (worker === undefined) {
+    if (over() || pausing()) return false
     worker = await askContext()
+    if (worker === undefined) await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
   }
-  if (worker === undefined || over()) return false
+  if (over()) return false
   const { path, startedAt } = breadcrumb
   const fd = openSync(path, 'r+')
   try {

@@ -21,6 +21,8 @@ const budget = new LineBudget()
 let herd: HerdView = settings.herd
 let detector = detectorFor(herd)
 let log: Logger | undefined
+/** A stall is being investigated, which pauses the loop. */
+let investigating = false
 
 for (const link of settings.links) noteLoaded(link)
 parentPort?.on('message', (next: ToThread) => {
@@ -50,7 +52,11 @@ function check(): void {
   const answered = Atomics.load(shared, SHARED.answered)
   const decision = detector.decide({ nowMs: performance.now(), idle, answered })
   if (decision.kind === 'stalled') {
-    void investigate(decision.number, performance.now() - decision.blockedMs).finally(scheduleCheck)
+    investigating = true
+    void investigate(decision.number, performance.now() - decision.blockedMs).finally(() => {
+      investigating = false
+      scheduleCheck()
+    })
     return
   }
   if (decision.kind === 'long') void noteTurn(decision.number, decision.blockedMs)
@@ -75,7 +81,8 @@ async function noteTurn(number: number, blockedMs: number): Promise<void> {
       Atomics.load(shared, SHARED.answered) >= number ||
       Atomics.load(shared, SHARED.loading) > 0 ||
       Atomics.load(shared, SHARED.closed) > 0
-    if (await noteLongTurn({ breadcrumb, at, over })) parentPort?.postMessage('noted')
+    if (await noteLongTurn({ breadcrumb, at, over, pausing: () => investigating }))
+      parentPort?.postMessage('noted')
   } catch {
     // A full disk, or a missing folder: the loop reports what it cannot write itself.
   } finally {
