@@ -34,7 +34,7 @@ export async function run(ctx) {
       changed = true
     })
 
-  const save = async () => {
+  const saveChanges = async () => {
     if (!changed) return
     changed = false
     const newest = Number((await db.rows('stock_move').maximum('id')) ?? 0)
@@ -43,6 +43,9 @@ export async function run(ctx) {
     )
     await db.save()
   }
+  // One at a time: the last save of a stop waits for that of a tick.
+  let saving = Promise.resolve()
+  const save = () => (saving = saving.then(saveChanges))
   ctx.every('1s', save)
   try {
     await forEachItem(ctx, client, 'mutations', apply)

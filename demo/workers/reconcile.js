@@ -30,13 +30,16 @@ export async function run(ctx) {
     changed = true
   }
 
-  const save = async () => {
+  const saveChanges = async () => {
     if (!changed) return
     changed = false
     const newest = Number((await db.rows('payment').maximum('id')) ?? 0)
     await db.transaction((rows) => rows('payment').delete({ id: LessThanOrEqual(newest - ctx.config.kept) }))
     await db.save()
   }
+  // One at a time: the last save of a stop waits for that of a tick.
+  let saving = Promise.resolve()
+  const save = () => (saving = saving.then(saveChanges))
   ctx.every('1s', save)
   try {
     await forEachItem(ctx, client, 'payments', reconcile)
