@@ -1,4 +1,5 @@
-// A `byre supervise` with the programs under test, dormant until asked for, and a neighbour in the shared loop.
+// A `byre supervise` with the programs under test, dormant until asked for, and in the shared loop a neighbour and the judge of
+// what runs there.
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
@@ -10,6 +11,7 @@ import { followLog } from './herd-log.mjs'
 import { endsRun, newRecord } from './verdict.mjs'
 
 const NEIGHBOUR = fileURLToPath(new URL('workers/neighbour.mjs', import.meta.url))
+const JUDGE = fileURLToPath(new URL('workers/judge.mjs', import.meta.url))
 const HERD = 'conformance'
 const READY_LIMIT_MS = 15_000
 const STOP_LIMIT_MS = 8000
@@ -22,7 +24,10 @@ export async function startHerd({ launcher, node, cwd, workers, longestGapMs, en
   const folder = mkdtempSync(join(tmpdir(), 'byre-conformance-'))
   const complaints = openComplaints(join(folder, 'neighbour.jsonl'))
   const config = join(folder, 'byre.config.json')
-  const entries = { neighbour: { module: NEIGHBOUR, config: { file: complaints.file, longestGapMs } } }
+  const entries = {
+    neighbour: { module: NEIGHBOUR, config: { file: complaints.file, longestGapMs } },
+    judge: { module: JUDGE },
+  }
   for (const [name, entry] of Object.entries(workers)) entries[name] = { ...DORMANT(name), ...entry }
   writeFileSync(config, JSON.stringify({ name: HERD, workers: entries }))
   const { child, release } = start(launcher, ['supervise', '--config', config, '--log-format', 'json'], {

@@ -5,7 +5,8 @@ import { constants } from 'node:os'
 import { ByreError, describeThrown } from '../base/errors.ts'
 import { exitCodeOfSignal } from '../base/exit-codes.ts'
 import { override } from './override.ts'
-import { currentScope } from './run-scope.ts'
+import { deliverSignal, hasListener } from './process-events.ts'
+import { currentScope, runInScope } from './run-scope.ts'
 import type { ExitCall, RunScope } from './run-scope.ts'
 
 /** Thrown by the guarded process.exit; not meant to be caught. */
@@ -136,14 +137,26 @@ function signalNumber(name: string): number | undefined {
   return constants.signals[name as NodeJS.Signals]
 }
 
+function signalName(number: number | undefined): NodeJS.Signals | undefined {
+  const found = Object.entries(constants.signals).find(([, each]) => each === number)
+  return found?.[0] as NodeJS.Signals | undefined
+}
+
 /** Many programs end themselves with `process.kill(process.pid, 'SIGTERM')`. What Node refuses is refused here too. */
 function trapKill(options: ExitGuardOptions): () => void {
   const original = process.kill.bind(process)
   return override('kill', (pid: number, signal: NodeJS.Signals | number = 'SIGTERM') => {
     const number = typeof signal === 'number' ? signal : signalNumber(signal || 'SIGTERM') // as Node reads it
     const ownProcess = [process.pid, 0, -process.pid].includes(Number(pid))
+    const scope = currentScope()
+    const name = signalName(number)
+    if (ownProcess && scope !== undefined && name !== undefined && hasListener(scope, name)) {
+      // Like Node in a later turn: process.exit in a listener throws, and must not throw into the sending code.
+      runInScope(undefined, () => setImmediate(() => deliverSignal(scope, name)))
+      return true
+    }
     const ends = number !== undefined && number > 0 && number <= SIGNAL_MAX && !HARMLESS.has(number)
-    if (!ownProcess || !ends || currentScope() === undefined) return original(pid, signal)
+    if (!ownProcess || !ends || scope === undefined) return original(pid, signal)
     leave(exitCodeOfSignal(number), `process.kill(${pid}, ${String(signal)})`, options)
     return true
   })

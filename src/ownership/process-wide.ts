@@ -2,6 +2,7 @@
 
 import { captureOutput } from './capture-output.ts'
 import type { ExitGuardOptions } from './guard-exit.ts'
+import { guardHooks } from './guard-hooks.ts'
 import { guardProcess } from './guard-process.ts'
 import { override } from './override.ts'
 import { eachTurn, noteEntry, watchEntries } from './run-scope.ts'
@@ -32,8 +33,8 @@ export interface ProcessWideOptions {
   readonly onInternal: (error: unknown, via: string) => void
   /** The worker that has the process to itself (`byre run`): its handlers receive its errors first, and nothing is wrapped. */
   readonly only: string | undefined
-  /** A handler of that worker handled an error. */
-  readonly onHandled: (error: unknown, via: string) => void
+  /** A handler of a worker handled an error. */
+  readonly onHandled: StrayOptions['onHandled']
 }
 
 /** Installs attribution and guards; returns their undo. Call once per process. */
@@ -41,13 +42,11 @@ export function installProcessWide(options: ProcessWideOptions): () => void {
   const { only } = options
   const alone = only !== undefined
   const undos = [
-    ...(alone ? [rememberListeners()] : [wrapEvents(), wrapMicrotasks()]),
+    ...(alone ? [rememberListeners()] : [wrapEvents(), wrapMicrotasks(), guardHooks()]),
     rememberTimers(),
     guardProcess(exitGuard(options), alone),
     captureOutput(),
-    only === undefined
-      ? catchStrays(strays(options))
-      : catchUnhandled({ ...strays(options), only }, options.onHandled),
+    only === undefined ? catchStrays(strays(options)) : catchUnhandled({ ...strays(options), only }),
     recordTurnsWithAddons(options.breadcrumb),
     reportFatalErrors(options),
   ]
@@ -58,8 +57,8 @@ export function installProcessWide(options: ProcessWideOptions): () => void {
   }
 }
 
-function strays({ owners, runOf, onUnattributed, onInternal }: ProcessWideOptions): StrayOptions {
-  return { owners, runOf, onUnattributed, onInternal }
+function strays({ owners, runOf, onUnattributed, onInternal, onHandled }: ProcessWideOptions): StrayOptions {
+  return { owners, runOf, onUnattributed, onInternal, onHandled }
 }
 
 function exitGuard(options: ProcessWideOptions): ExitGuardOptions {

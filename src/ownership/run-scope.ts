@@ -157,7 +157,7 @@ export function noteLoading(scope: RunScope): { done(): void } | undefined {
 }
 
 /** Charges an uncaught error, which surfaced in `scope`, to a worker. */
-export type StrayHandler = (error: unknown, via: string, scope?: RunScope) => void
+export type StrayHandler = (error: unknown, via: string, scope?: RunScope, promise?: Promise<unknown>) => void
 let strayHandler: StrayHandler | undefined
 
 export function setStrayHandler(next: StrayHandler | undefined): void {

@@ -5,7 +5,8 @@ import { describeThrown } from '../base/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { asExitTrap } from './guard-exit.ts'
 import { override } from './override.ts'
-import { currentScope, setStrayHandler } from './run-scope.ts'
+import { emitTo } from './process-events.ts'
+import { currentScope, enter, setStrayHandler } from './run-scope.ts'
 import type { RunScope, StrayHandler } from './run-scope.ts'
 import { ownerOfStack } from './stack.ts'
 import type { StackOwners } from './stack.ts'
@@ -20,6 +21,8 @@ export interface StrayOptions {
   readonly onUnattributed: (error: unknown, via: string) => void
   /** An error of byre's own code: the herd drains and exits with 70. */
   readonly onInternal: (error: unknown, via: string) => void
+  /** A listener of the worker on `process` handled an error, as on plain Node. */
+  readonly onHandled: (error: unknown, via: string, worker: string | undefined) => void
 }
 
 export type Charge =
@@ -58,17 +61,27 @@ function stackOf(error: unknown): string | undefined {
 export function catchStrays(options: StrayOptions): () => void {
   const handle = strayHandler(options)
   const onException = (error: unknown, origin: string): void => {
-    if (origin !== 'unhandledRejection' && !capture(error, handle)) handle(error, 'uncaughtException')
+    if (origin !== 'unhandledRejection') handle(error, 'uncaughtException')
     runDeferredTicks(handle)
   }
-  const onRejection = (reason: unknown): void => handle(reason, 'unhandledRejection')
+  const onRejection = (reason: unknown, promise: Promise<unknown>): void => {
+    const scope = currentScope()
+    if (scope !== undefined) rejectedIn.set(promise, scope)
+    handle(reason, 'unhandledRejection', scope, promise)
+  }
+  const onRejectionHandled = (promise: Promise<unknown>): void => {
+    const scope = rejectedIn.get(promise)
+    if (scope !== undefined) emitTo(scope, 'rejectionHandled', promise)
+  }
   setStrayHandler(handle)
   process.on('uncaughtException', onException)
   process.on('unhandledRejection', onRejection)
+  process.on('rejectionHandled', onRejectionHandled)
   return () => {
     setStrayHandler(undefined)
     process.removeListener('uncaughtException', onException)
     process.removeListener('unhandledRejection', onRejection)
+    process.removeListener('rejectionHandled', onRejectionHandled)
   }
 }
 
@@ -76,16 +89,13 @@ export function catchStrays(options: StrayOptions): () => void {
  * Like `catchStrays`, for a process or thread that hosts one worker: the handlers of the program come first. An error that a
  * domain, a capture callback or a listener of 'uncaughtException' or 'unhandledRejection' takes is handled, as on plain Node.
  */
-export function catchUnhandled(
-  options: StrayOptions,
-  onHandled: (error: unknown, via: string) => void,
-): () => void {
+export function catchUnhandled(options: StrayOptions): () => void {
   const handle = strayHandler(options)
   const onException = (error: unknown, origin: string): void => {
     const hasHandler = process
       .listeners('uncaughtException')
       .some((listener) => isOfProgram(listener, onException))
-    if (hasHandler && asExitTrap(error) === undefined) onHandled(error, origin)
+    if (hasHandler && asExitTrap(error) === undefined) options.onHandled(error, origin, options.only)
     else handle(error, origin)
   }
   const undoEmit = hideExitTraps()
@@ -123,7 +133,12 @@ function isOfProgram(listener: { readonly name: string }, own: unknown): boolean
 }
 
 function strayHandler(options: StrayOptions): StrayHandler {
-  const attribute = (error: unknown, via: string, context = currentScope()): void => {
+  const attribute = (
+    error: unknown,
+    via: string,
+    context = currentScope(),
+    promise?: Promise<unknown>,
+  ): void => {
     const trap = asExitTrap(error)
     if (trap !== undefined) {
       trap.call.surfaced = true // reported when it was called
@@ -132,7 +147,7 @@ function strayHandler(options: StrayOptions): StrayHandler {
     const found = charge(error, context, options)
     switch (found.kind) {
       case 'worker':
-        found.scope.sink.stray(error, via)
+        if (!callHandlers(found.scope, error, via, promise, options)) found.scope.sink.stray(error, via)
         return
       case 'byre':
         options.onInternal(error, via)
@@ -142,25 +157,68 @@ function strayHandler(options: StrayOptions): StrayHandler {
     }
   }
   // Reporting the error may itself fail; an error thrown from here would end the process without a log line.
-  return (error, via, context) => {
+  return (error, via, context, promise) => {
     try {
-      attribute(error, via, context)
+      attribute(error, via, context, promise)
     } catch (ownError) {
       options.onInternal(ownError, via)
     }
   }
 }
 
-/** Calls the worker's capture callback, as Node does before any listener. What the callback throws is another stray error. */
-function capture(error: unknown, handle: StrayHandler): boolean {
-  const scope = currentScope()
-  if (scope?.capture === undefined || asExitTrap(error) !== undefined) return false
+/** The run in which a promise was rejected without a handler. */
+const rejectedIn = new WeakMap<Promise<unknown>, RunScope>()
+/** Runs whose handlers are being called: an error that such a handler throws is not handled again. */
+const inHandler = new Set<RunScope>()
+
+/** Calls the worker's own handlers in Node's order: its listeners, its capture callback. True if one handles the error. */
+function callHandlers(
+  scope: RunScope,
+  error: unknown,
+  via: string,
+  promise: Promise<unknown> | undefined,
+  { onHandled }: StrayOptions,
+): boolean {
+  if (inHandler.has(scope)) return false
+  inHandler.add(scope)
+  const rejected = via === 'unhandledRejection'
+  const origin = rejected ? via : 'uncaughtException'
   try {
-    scope.capture(error)
+    if (rejected && emitTo(scope, 'unhandledRejection', error, promise)) {
+      onHandled(error, via, scope.worker)
+      return true
+    }
+    const uncaught = rejected ? asUncaught(error) : error
+    emitTo(scope, 'uncaughtExceptionMonitor', uncaught, origin)
+    const { capture } = scope
+    if (capture !== undefined) {
+      enter(scope, () => capture(uncaught))
+      return true
+    }
+    const handled = emitTo(scope, 'uncaughtException', uncaught, origin)
+    if (handled) onHandled(error, via, scope.worker)
+    return handled
   } catch (thrown) {
-    handle(thrown, 'uncaughtException', scope)
+    const trap = asExitTrap(thrown)
+    if (trap === undefined) scope.sink.stray(thrown, `listener of '${origin}'`)
+    else trap.call.surfaced = true // process.exit in a handler: reported when it was called
+    return true
+  } finally {
+    inHandler.delete(scope)
   }
-  return true
+}
+
+/** Node passes a rejection that is no Error to 'uncaughtException' as one (lib/internal/process/promises.js). */
+function asUncaught(reason: unknown): unknown {
+  if (reason instanceof Error) return reason
+  const { message } = describeThrown(reason)
+  return Object.assign(
+    new Error(
+      'This error originated either by throwing inside of an async function without a catch block, or by rejecting a ' +
+        `promise which was not handled with .catch(). The promise rejected with the reason "${message}".`,
+    ),
+    { code: 'ERR_UNHANDLED_REJECTION' },
+  )
 }
 
 /** Each deferred tick may throw as well; beyond this number the rest is left to Node. */
@@ -177,7 +235,7 @@ function runDeferredTicks(handle: StrayHandler): void {
       runTicks?.()
       return
     } catch (error) {
-      if (!capture(error, handle)) handle(error, 'uncaughtException')
+      handle(error, 'uncaughtException')
     }
   }
 }

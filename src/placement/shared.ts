@@ -15,6 +15,7 @@ import { asExitTrap } from '../ownership/guard-exit.ts'
 import { closeLeakedServers, isAttached } from '../ownership/wrap-events.ts'
 import { clearLeakedTimers } from '../ownership/wrap-timers.ts'
 import { GlobalReports } from '../ownership/global-changes.ts'
+import { deliverSignal } from '../ownership/process-events.ts'
 import { closeSetUp, keepSetUp } from '../ownership/set-up.ts'
 import { reportClosedSetUp } from '../herd/leftovers.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
@@ -157,6 +158,12 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   // What an abort listener throws reaches 'uncaughtException' with the context of this call, which is the worker's.
   abort(reason: StopReason): void {
     if (this.signal.aborted) return
+    this.#abortSignal(reason)
+    deliverSignal(this.#scope, 'SIGTERM')
+  }
+
+  #abortSignal(reason: StopReason): void {
+    if (this.signal.aborted) return
     enter(this.#scope, () => this.#abort.abort(reason))
     // Loops over messages end with the signal even when they were not passed it.
     this.#bus?.closeSubscriptions()
@@ -167,7 +174,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     const scope = this.#scope
     this.#host.globals?.codeRan(scope, 'while it ran')
     if (scope.loading && cause !== undefined) this.#host.loader.giveUp(this.#request.spec)
-    this.abort(new StopReason('stop', 'supervisor', 'The run has ended'))
+    this.#abortSignal(new StopReason('stop', 'supervisor', 'The run has ended'))
     for (const release of this.#releases?.reverse() ?? []) release()
     this.#bus?.closeAll()
     this.#loaded()

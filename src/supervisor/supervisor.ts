@@ -196,7 +196,8 @@ class Herd implements Supervisor, ControlTarget {
       onUnattributed: (error, via) => this.#unattributedError(error, via),
       onInternal: (error, via) => this.#internalError(error, via),
       only: this.#options.mode === 'run' ? this.#parts.workers.names[0] : undefined,
-      onHandled: (error, via) => reportHandled(log.root, error, via),
+      onHandled: (error, via, worker) =>
+        reportHandled(worker === undefined ? log.root : log.about(worker), error, via),
     })
     isolateCulprit(crumb, {
       stateFolder,

@@ -1,6 +1,5 @@
-// Where a worker has the process or thread to itself, its own handlers receive uncaught errors first, as in plain Node: a
-// handler that continues, and an error reporter that sends and exits. In the shared loop handlers are not attached, which
-// is logged.
+// A worker's own handlers receive its uncaught errors first, as in plain Node, in every placement: a handler that continues,
+// and an error reporter that sends and exits. In the shared loop they receive no error of another worker.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
@@ -8,16 +7,7 @@ import type { Test } from 'tap'
 import { eventually } from '../helpers/events.ts'
 import { startHerd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
-import {
-  host,
-  OWN_PLACES,
-  plainTranscript,
-  program,
-  siblingRuns,
-  SUBJECT,
-  transcript,
-  UNTOUCHED,
-} from './places.ts'
+import { host, PLACES, plainTranscript, program, SUBJECT, transcript, UNTOUCHED } from './places.ts'
 
 leakGuard(t)
 
@@ -77,7 +67,7 @@ for (const [law, listen] of LISTENERS)
     const source = eachKind(listen)
     const plain = await plainTranscript(t, source)
     t.ok(plain.length >= Object.keys(KINDS).length, 'in plain Node the handler receives each error')
-    for (const place of OWN_PLACES)
+    for (const place of PLACES)
       await t.test(place, async (t) => {
         const herd = await host(t, place, source)
         t.same(await transcript(herd), plain)
@@ -86,16 +76,41 @@ for (const [law, listen] of LISTENERS)
       })
   })
 
-void t.test('a handler of a worker in the shared loop is not attached, which is logged', async (t) => {
-  const herd = await host(
-    t,
-    'shared',
-    program('', `process.on('uncaughtException', () => say('mine')); await wait(5); say('on')`),
-  )
-  t.same(await transcript(herd), ['on'])
-  const said = { worker: SUBJECT, event: 'process-touched', kind: 'on:uncaughtException' }
-  t.match(await herd.line({ ...said, msg: /placement 'process'/ }), { level: 40 })
-  t.same(await siblingRuns(herd), UNTOUCHED)
+void t.test('a handler of SIGTERM is called when its worker is stopped, after its signal', async (t) => {
+  for (const place of PLACES)
+    await t.test(place, async (t) => {
+      const source = program(
+        '',
+        `
+  process.on('SIGTERM', (name) => say(name + ' ' + ctx.signal.aborted))
+  say('on')`,
+      )
+      const herd = await host(t, place, source)
+      t.same(await transcript(herd), ['on'])
+      t.same(await herd.stop(), { code: 0, signal: null })
+      t.match(herd.matching({ worker: SUBJECT, event: 'said' }).at(-1), { msg: 'SIGTERM true' })
+    })
+})
+
+void t.test('a handler of a module stays over restarts, and one of a run ends with the run', async (t) => {
+  const source = `
+let runs = 0
+process.on('SIGUSR2', () => heard.push('module'))
+const heard = []
+export async function run(ctx) {
+  runs++
+  process.on('SIGUSR2', () => heard.push('run ' + runs))
+  if (runs < 3) throw new Error('again')
+  process.kill(process.pid, 'SIGUSR2')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  ctx.log.info({ event: 'heard', heard }, 'heard')
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`
+  const herd = await host(t, 'shared', source, {
+    restart: 'on-failure',
+    backoff: { first: '0s', base: '1ms', factor: 1 },
+  })
+  t.match(await herd.line({ worker: SUBJECT, event: 'heard' }), { heard: ['module', 'run 3'] })
 })
 
 /** Represents the client of an error tracker: sends uncaught errors, then exits as Node would. */
@@ -154,7 +169,7 @@ void t.test('an error reporter receives the uncaught errors of its own worker', 
   const workers = Object.fromEntries(kinds.map((kind) => [kind, reporting(kind)]))
   const ends = kinds.filter((kind) => reportOf(kind).startsWith('uncaught'))
   const expected = Object.fromEntries(kinds.map((kind) => [kind, [reportOf(kind)]]))
-  for (const placement of ['thread', 'process'] as const)
+  for (const placement of ['shared', 'thread', 'process'] as const)
     await t.test(placement, async (t) => {
       const { port, reports } = await tracker(t)
       const entry = { placement, restart: 'never' as const, config: { port } }
@@ -189,34 +204,3 @@ void t.test('an error reporter receives the uncaught errors of its own worker', 
     }
   })
 })
-
-void t.test(
-  'error reporters in the shared loop are reported, and an error ends only its own worker',
-  async (t) => {
-    const { port, reports } = await tracker(t)
-    const names = ['timer', 'tick']
-    const herd = await startHerd(t, {
-      workers: {
-        ...Object.fromEntries(names.map((name) => [name, reporting(name)])),
-        other: reporting('promise'),
-      },
-      files: { 'reporter.mjs': REPORTER },
-      config: {
-        workers: {
-          ...Object.fromEntries(names.map((name) => [name, { restart: 'never' as const, config: { port } }])),
-          other: { activation: { topics: ['never'] } },
-        },
-      },
-    })
-    for (const name of names) {
-      const said = { worker: name, event: 'process-touched', msg: /placement 'process'/ }
-      await herd.line({ ...said, kind: 'on:uncaughtException' })
-      await herd.line({ ...said, kind: 'on:unhandledRejection' })
-      const { lastExit } = await herd.untilWorker(name, (worker) => worker.lastExit !== undefined)
-      t.match(lastExit, { verdict: 'threw-stray', evidence: { message: name } })
-    }
-    t.match(await herd.worker('other'), { state: 'dormant', failures: 0 })
-    t.same([...reports], [])
-    t.same(await herd.stop(), { code: 0, signal: null })
-  },
-)

@@ -18,6 +18,7 @@ import type { ResourcePool } from '../../worker/resources.ts'
 import { StopReason } from '../../worker/stop-reason.ts'
 import type { StopKind } from '../../worker/stop-reason.ts'
 import { guardExit } from '../../ownership/guard-exit.ts'
+import { guardListeners } from '../../ownership/guard-listeners.ts'
 import { runInScope } from '../../ownership/run-scope.ts'
 import { stackOwners } from '../../ownership/stack.ts'
 import { catchUnhandled, reportHandled } from '../../ownership/strays.ts'
@@ -159,21 +160,22 @@ export class Child {
     rememberListeners()
     rememberTimers()
     process.argv = [process.execPath, init.spec.source.path]
+    guardListeners(true)
     guardExit({
       ownerByStack: () => placement.runOf(name),
       onUnattributedExit: (call) => this.#ended(exitCalled(call)),
       beforeAbort: () => {},
     })
-    catchUnhandled(
-      {
-        owners: () => owners,
-        only: name,
-        runOf: (worker) => placement.runOf(worker),
-        onUnattributed: stray,
-        onInternal: (error) => this.#fault(error),
+    catchUnhandled({
+      owners: () => owners,
+      only: name,
+      runOf: (worker) => placement.runOf(worker),
+      onUnattributed: stray,
+      onInternal: (error) => this.#fault(error),
+      onHandled: (error, via) => {
+        if (this.#log !== undefined) reportHandled(this.#log.logger, error, via)
       },
-      (error, via) => this.#log !== undefined && reportHandled(this.#log.logger, error, via),
-    )
+    })
   }
 
   #ended(exit: Exit): void {

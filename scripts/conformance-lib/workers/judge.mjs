@@ -1,0 +1,56 @@
+// Waits for the test files that hosted.mjs evaluates, in a worker of its own: until a file would have ended plainly, each of its
+// `mustCall` is satisfied and all that it opened is closed. Then it calls the listeners the file left for the end of a process.
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** What the start of node itself takes, about: part of the plain time and not of the hosted one. */
+const NODE_START_MS = 45
+const POLL_MS = 10
+
+// Kept as they are now: a file may replace them.
+const wait = sleep
+const now = Date.now
+const listenersOf = (event) => process.rawListeners(event)
+const openHandles = process._getActiveHandles.bind(process)
+const queue = (globalThis[Symbol.for('byre.conformance.hosted')] = [])
+
+export async function run({ signal }) {
+  while (!signal.aborted) {
+    const hosted = queue.shift()
+    if (hosted === undefined) await wait(5)
+    else void judge(hosted).then(hosted.end, hosted.end)
+  }
+}
+
+async function judge({ ms, patient, listenersBefore, handlesBefore, checks, ...hosted }) {
+  const added = (event) => listenersOf(event).filter((listener) => !listenersBefore[event].has(listener))
+  const done = () =>
+    checks().every((check) => check.actual >= (check.minimum ?? check.exact)) &&
+    // A standard stream is opened by its first use and stays.
+    openHandles().every((handle) => handlesBefore.has(handle) || handle.fd <= 2)
+  const settle = async (leastMs, mostMs) => {
+    const begin = now()
+    while (now() - begin < leastMs) await wait(Math.max(1, Math.min(20, leastMs - (now() - begin))))
+    while (!done() && now() - begin < mostMs) await wait(POLL_MS)
+  }
+  await settle(
+    leastWait({ ms, patient, checksAtExit: added('exit').length > 1 }),
+    ms * 3 + (patient ? 3000 : 1200),
+  )
+
+  const last = added('beforeExit')
+  for (const listener of last) process.removeListener('beforeExit', listener)
+  for (const listener of last) listener.call(process, 0)
+  if (last.length > 0) await settle(30, 2000)
+
+  const atExit = added('exit')
+  for (const listener of atExit) process.removeListener('exit', listener)
+  process.exitCode = undefined
+  for (const listener of atExit) listener.call(process, 0)
+}
+
+/** As long as the file takes plainly; longer when it is run again alone, and when it checks something at the end that
+ *  nobody can see before (a listener for `exit` beside that of the helper). */
+function leastWait({ ms, patient, checksAtExit }) {
+  const plain = Math.max(ms - NODE_START_MS, 20)
+  return (patient ? (plain + 250) * 1.5 : plain) * (checksAtExit ? 1.5 : 1)
+}

@@ -1,0 +1,57 @@
+// A worker's listeners on `process` for its own errors and for signals. In a process that several workers share each worker has
+// its own list: byre calls it with the errors that belong to the worker, and with SIGTERM when the worker is stopped, as
+// Node does for a program that is alone. The list belongs to the worker and not to a run, since its module is evaluated once;
+// what a run adds is removed with the run, like its other listeners on objects that are not its own.
+
+import { EventEmitter } from 'node:events'
+import { constants } from 'node:os'
+import { enter, runInScope, strayIn } from './run-scope.ts'
+import type { RunScope } from './run-scope.ts'
+
+/** Errors of one worker, which no other worker's handler may receive. */
+const ERRORS = new Set([
+  'uncaughtException',
+  'uncaughtExceptionMonitor',
+  'unhandledRejection',
+  'rejectionHandled',
+])
+const SIGNAL = /^SIG[A-Z0-9]+$/
+
+const emitters = new Map<string, EventEmitter>()
+
+/** Whether listeners for `event` are kept per worker. `alone`: one worker has the process to itself and Node calls its
+ *  handlers of errors; signals remain byre's. */
+export function isKept(event: unknown, alone: boolean): event is string {
+  return typeof event === 'string' && (SIGNAL.test(event) || (!alone && ERRORS.has(event)))
+}
+
+/** The list of the worker of `scope`. */
+export function processEvents({ worker }: RunScope): EventEmitter {
+  let emitter = emitters.get(worker)
+  if (emitter === undefined) {
+    emitter = runInScope(undefined, () => new EventEmitter())
+    emitters.set(worker, emitter)
+  }
+  return emitter
+}
+
+export function hasListener({ worker }: RunScope, event: string): boolean {
+  return (emitters.get(worker)?.listenerCount(event) ?? 0) > 0
+}
+
+/** Calls the worker's listeners in its context. False if it has none. Throws what a listener throws, unless the listener ran
+ *  in the context of another run, whose stray error it then is. */
+export function emitTo(scope: RunScope, event: string, ...args: readonly unknown[]): boolean {
+  const emitter = emitters.get(scope.worker)
+  if (emitter === undefined || emitter.listenerCount(event) === 0) return false
+  return enter(scope, () => emitter.emit(event, ...args))
+}
+
+/** Calls the worker's own listeners of a signal. What one throws is a stray error of the worker. */
+export function deliverSignal(scope: RunScope, name: NodeJS.Signals): void {
+  try {
+    emitTo(scope, name, name, constants.signals[name])
+  } catch (error) {
+    strayIn(scope, error, `listener of '${name}'`)
+  }
+}
