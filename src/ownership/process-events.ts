@@ -17,6 +17,8 @@ const ERRORS = new Set([
 ])
 const SIGNAL = /^SIG[A-Z0-9]+$/
 
+/** Named in log lines by its class. */
+const OwnList = { process: class extends EventEmitter {} }.process
 const emitters = new Map<string, EventEmitter>()
 
 /** Whether listeners for `event` are kept per worker. `alone`: one worker has the process to itself and Node calls its
@@ -29,7 +31,7 @@ export function isKept(event: unknown, alone: boolean): event is string {
 export function processEvents({ worker }: RunScope): EventEmitter {
   let emitter = emitters.get(worker)
   if (emitter === undefined) {
-    emitter = runInScope(undefined, () => new EventEmitter())
+    emitter = runInScope(undefined, () => new OwnList())
     emitters.set(worker, emitter)
   }
   return emitter

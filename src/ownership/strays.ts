@@ -62,7 +62,6 @@ export function catchStrays(options: StrayOptions): () => void {
   const handle = strayHandler(options)
   const onException = (error: unknown, origin: string): void => {
     if (origin !== 'unhandledRejection') handle(error, 'uncaughtException')
-    runDeferredTicks(handle)
   }
   const onRejection = (reason: unknown, promise: Promise<unknown>): void => {
     const scope = currentScope()
@@ -219,23 +218,4 @@ function asUncaught(reason: unknown): unknown {
     ),
     { code: 'ERR_UNHANDLED_REJECTION' },
   )
-}
-
-/** Each deferred tick may throw as well; beyond this number the rest is left to Node. */
-const DEFERRED_MAX = 1000
-
-/**
- * After an uncaught error Node leaves the rest of its nextTick queue to the next turn, where immediates of other workers would
- * run before these ticks. `_tickCallback` is internal; without it only the order differs (tested on Node 20 to 26).
- */
-function runDeferredTicks(handle: StrayHandler): void {
-  const { _tickCallback: runTicks } = process as unknown as { readonly _tickCallback?: () => void }
-  for (let i = 0; i < DEFERRED_MAX; i++) {
-    try {
-      runTicks?.()
-      return
-    } catch (error) {
-      handle(error, 'uncaughtException')
-    }
-  }
 }

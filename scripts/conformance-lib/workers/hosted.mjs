@@ -25,7 +25,9 @@ export function run(ctx) {
     begun: false,
     end: () => {},
   }
-  const ended = new Promise((resolve, reject) => (hosted.end = (error) => (error ? reject(error) : resolve())))
+  const ended = new Promise(
+    (resolve, reject) => (hosted.end = (error) => (error ? reject(error) : resolve())),
+  )
   globalThis[Symbol.for('byre.conformance.hosted')].push(hosted)
   evaluate(file, root, hosted)
   return ended
