@@ -30,41 +30,49 @@ export function guardHooks(): () => void {
 
 /**
  * `callbacks` that are called for resources of the worker of `scope`. A resource is created and entered in its worker's
- * context, which decides; `destroy` is called outside of it, so with that callback the ids are kept until then.
+ * context, which decides. Where there is none, as for the handle of an incoming connection and for `destroy`, the resource
+ * belongs to the worker if the one that triggered it does: so the ids are kept until `destroy`.
  */
 function onlyOf({ worker }: RunScope, callbacks: HookCallbacks): HookCallbacks {
-  const isOwn = (): boolean => currentScope()?.worker === worker
+  const own = new Set<number>()
+  const belongs = (id: number): boolean => {
+    const scope = currentScope()
+    return scope === undefined ? own.has(id) : scope.worker === worker
+  }
   const { init, before, after, destroy, promiseResolve } = callbacks
-  const own = destroy === undefined ? undefined : new Set<number>()
-  const needsInit = init !== undefined || own !== undefined
+  // What is no function is left to Node, which refuses it.
   return {
     ...callbacks,
-    ...(needsInit && {
+    ...(isOptional(init) && {
       init(id: number, type: string, triggerId: number, resource: object) {
-        if (!isOwn()) return
-        own?.add(id)
+        if (!belongs(triggerId)) return
+        own.add(id)
         init?.call(this, id, type, triggerId, resource)
       },
     }),
-    ...(before && {
+    ...(typeof before === 'function' && {
       before(id: number) {
-        if (isOwn()) before.call(this, id)
+        if (belongs(id)) before.call(this, id)
       },
     }),
-    ...(after && {
+    ...(typeof after === 'function' && {
       after(id: number) {
-        if (isOwn()) after.call(this, id)
+        if (belongs(id)) after.call(this, id)
       },
     }),
-    ...(destroy && {
+    ...(isOptional(destroy) && {
       destroy(id: number) {
-        if (own?.delete(id) === true) destroy.call(this, id)
+        if (own.delete(id)) destroy?.call(this, id)
       },
     }),
-    ...(promiseResolve && {
+    ...(typeof promiseResolve === 'function' && {
       promiseResolve(id: number) {
-        if (isOwn()) promiseResolve.call(this, id)
+        if (belongs(id)) promiseResolve.call(this, id)
       },
     }),
   }
+}
+
+function isOptional<T>(callback: T | undefined): boolean {
+  return callback === undefined || typeof callback === 'function'
 }

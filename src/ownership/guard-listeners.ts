@@ -3,7 +3,7 @@
 
 import type { EventEmitter } from 'node:events'
 import { override, touch } from './override.ts'
-import { isKept, processEvents } from './process-events.ts'
+import { isKept, listenForSignal, processEvents } from './process-events.ts'
 import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
@@ -23,6 +23,14 @@ const OF_AN_EVENT = [
   'listenerCount',
 ] as const
 
+const ADDS: ReadonlySet<string> = new Set([
+  'on',
+  'addListener',
+  'prependListener',
+  'once',
+  'prependOnceListener',
+])
+
 /**
  * Installs the guards on `process`; returns their undo. `alone`: the worker has the process to itself and may handle its own
  * errors; signals remain byre's.
@@ -35,6 +43,11 @@ export function guardListeners(alone: boolean): () => void {
       const scope = currentScope()
       if (scope === undefined || !isKept(event, alone)) return original.call(process, event, ...rest)
       const own = processEvents(scope)
+      if (ADDS.has(method)) {
+        // node:domain waits for it on `process`.
+        ;(process as EventEmitter).emit('newListener', event, rest[0])
+        listenForSignal(scope, event)
+      }
       const result = (own[method] as Method).call(own, event, ...rest)
       return result === own ? process : result
     })

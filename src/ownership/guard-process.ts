@@ -88,8 +88,10 @@ function keepCaptureCallback(): () => void {
   const undos = [
     override('setUncaughtExceptionCaptureCallback', (callback: unknown) => {
       const scope = currentScope()
-      if (scope === undefined || (callback !== null && (typeof callback !== 'function' || scope.capture)))
+      // Node's own error for what is no function.
+      if (scope === undefined || (callback !== null && typeof callback !== 'function'))
         return set(callback as Parameters<typeof set>[0])
+      if (callback !== null && scope.capture !== undefined) throw captureIsSet()
       scope.capture = callback === null ? undefined : (callback as NonNullable<RunScope['capture']>)
       return undefined
     }),
@@ -101,6 +103,13 @@ function keepCaptureCallback(): () => void {
   return () => {
     for (const undo of undos) undo()
   }
+}
+
+/** As Node words it (lib/internal/process/execution.js). */
+function captureIsSet(): Error {
+  const message =
+    '`process.setupUncaughtExceptionCapture()` was called while a capture callback was already active'
+  return Object.assign(new Error(message), { code: 'ERR_UNCAUGHT_EXCEPTION_CAPTURE_ALREADY_SET' })
 }
 
 /** A worker's process.argv is that of `node <its module>`. */

@@ -37,6 +37,26 @@ export function processEvents({ worker }: RunScope): EventEmitter {
   return emitter
 }
 
+/** Signals that the supervisor acts on, or that Node does not deliver. */
+const BYRES = new Set(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL', 'SIGSTOP'])
+/** By signal that the process listens to for workers: one run of each worker that has asked for it. */
+const listening = new Map<string, Map<string, RunScope>>()
+
+/** From now on a signal that is sent to the process from outside reaches the worker's list, unless the supervisor acts on it.
+ *  Without a listener of the process the signal would end it. */
+export function listenForSignal(scope: RunScope, name: string): void {
+  if (!SIGNAL.test(name) || BYRES.has(name) || !(name in constants.signals)) return
+  const scopes = listening.get(name)
+  if (scopes !== undefined) return void scopes.set(scope.worker, scope)
+  const first = new Map([[scope.worker, scope]])
+  listening.set(name, first)
+  runInScope(undefined, () =>
+    process.on(name as NodeJS.Signals, () => {
+      for (const each of first.values()) deliverSignal(each, name as NodeJS.Signals)
+    }),
+  )
+}
+
 export function hasListener({ worker }: RunScope, event: string): boolean {
   return (emitters.get(worker)?.listenerCount(event) ?? 0) > 0
 }

@@ -216,6 +216,6 @@ function asUncaught(reason: unknown): unknown {
       'This error originated either by throwing inside of an async function without a catch block, or by rejecting a ' +
         `promise which was not handled with .catch(). The promise rejected with the reason "${message}".`,
     ),
-    { code: 'ERR_UNHANDLED_REJECTION' },
+    { name: 'UnhandledPromiseRejection', code: 'ERR_UNHANDLED_REJECTION' },
   )
 }

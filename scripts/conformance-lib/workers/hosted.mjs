@@ -29,6 +29,8 @@ export function run(ctx) {
     (resolve, reject) => (hosted.end = (error) => (error ? reject(error) : resolve())),
   )
   globalThis[Symbol.for('byre.conformance.hosted')].push(hosted)
+  // It called process.exit, or failed: nothing is left to wait for.
+  ctx.signal.addEventListener('abort', () => hosted.end())
   evaluate(file, root, hosted)
   return ended
 }
