@@ -8,6 +8,16 @@ import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
 type CreateHook = (callbacks: HookCallbacks) => AsyncHook
+type OfResource = ((this: unknown, id: number) => void) | undefined
+interface Callbacks {
+  readonly init:
+    | ((this: unknown, id: number, type: string, triggerId: number, resource: object) => void)
+    | undefined
+  readonly before: OfResource
+  readonly after: OfResource
+  readonly destroy: OfResource
+  readonly promiseResolve: OfResource
+}
 
 /** Replaces async_hooks.createHook for workers; returns its undo. */
 export function guardHooks(): () => void {
@@ -39,7 +49,7 @@ function onlyOf({ worker }: RunScope, callbacks: HookCallbacks): HookCallbacks {
     const scope = currentScope()
     return scope === undefined ? own.has(id) : scope.worker === worker
   }
-  const { init, before, after, destroy, promiseResolve } = callbacks
+  const { init, before, after, destroy, promiseResolve } = callbacks as Callbacks
   // What is no function is left to Node, which refuses it.
   return {
     ...callbacks,

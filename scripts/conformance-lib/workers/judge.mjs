@@ -21,7 +21,7 @@ export async function run({ signal }) {
   }
 }
 
-async function judge({ ms, patient, listenersBefore, handlesBefore, checks, ...hosted }) {
+async function judge({ ms, patient, listenersBefore, handlesBefore, checks }) {
   const added = (event) => listenersOf(event).filter((listener) => !listenersBefore[event].has(listener))
   const done = () =>
     checks().every((check) => check.actual >= (check.minimum ?? check.exact)) &&
