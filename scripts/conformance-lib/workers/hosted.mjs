@@ -22,7 +22,6 @@ export function run(ctx) {
     listenersBefore: { exit: new Set(listenersOf('exit')), beforeExit: new Set(listenersOf('beforeExit')) },
     handlesBefore: new Set(openHandles()),
     checks: () => [],
-    begun: false,
     end: () => {},
   }
   const ended = new Promise(
@@ -43,7 +42,6 @@ function evaluate(file, root, hosted) {
     return
   }
   hosted.checks = () => require.cache[common]?.mustCallChecks ?? []
-  hosted.begun = true
   try {
     require(file)
   } catch (error) {
@@ -59,5 +57,4 @@ async function importFile(file, root, hosted) {
   mustCallChecks.length = 0
   hosted.checks = () => mustCallChecks
   await import(`${pathToFileURL(file).href}?hosted=${Date.now()}`)
-  hosted.begun = true
 }
