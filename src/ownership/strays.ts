@@ -5,7 +5,7 @@ import { describeThrown } from '../base/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { asExitTrap } from './guard-exit.ts'
 import { override } from './override.ts'
-import { emitTo } from './process-events.ts'
+import { emitTo, hasListener } from './process-events.ts'
 import { currentScope, enter, setStrayHandler } from './run-scope.ts'
 import type { RunScope, StrayHandler } from './run-scope.ts'
 import { ownerOfStack } from './stack.ts'
@@ -187,9 +187,11 @@ function callHandlers(
       onHandled(error, via, scope.worker)
       return true
     }
+    const { capture } = scope
+    const hasHandler = capture !== undefined || hasListener(scope, 'uncaughtException')
+    if (!hasHandler && !hasListener(scope, 'uncaughtExceptionMonitor')) return false
     const uncaught = rejected ? asUncaught(error) : error
     emitTo(scope, 'uncaughtExceptionMonitor', uncaught, origin)
-    const { capture } = scope
     if (capture !== undefined) {
       enter(scope, () => capture(uncaught))
       return true
@@ -207,9 +209,18 @@ function callHandlers(
   }
 }
 
+/** Never throws: a rejected Proxy may trap `instanceof`. */
+function isError(value: unknown): boolean {
+  try {
+    return value instanceof Error
+  } catch {
+    return false
+  }
+}
+
 /** Node passes a rejection that is no Error to 'uncaughtException' as one (lib/internal/process/promises.js). */
 function asUncaught(reason: unknown): unknown {
-  if (reason instanceof Error) return reason
+  if (isError(reason)) return reason
   const { message } = describeThrown(reason)
   return Object.assign(
     new Error(
