@@ -147,7 +147,10 @@ function wrapRawListeners(): () => void {
 }
 
 // Taken before it is replaced.
-const { rawListeners } = EventEmitter.prototype as unknown as { rawListeners: Method }
+const { rawListeners, removeListener } = EventEmitter.prototype as unknown as Record<
+  'rawListeners' | 'removeListener',
+  Method
+>
 
 function rawOf(emitter: EventEmitter, event: string | symbol): Listener[] {
   return rawListeners.call(emitter, event) as Listener[]
@@ -187,7 +190,11 @@ function rememberForeign(
     name,
     event,
     listener,
-    remove: () => reference.deref()?.removeListener(event, listener),
+    // Node lets any object be an emitter: `EventEmitter.prototype.on.call(object, ...)`.
+    remove: () => {
+      const object = reference.deref()
+      if (object !== undefined) (object.removeListener ?? removeListener).call(object, event, listener)
+    },
   }
   list.push(entry)
   if (scope.loading) setUpHere(scope)?.addListener(() => removeAttached(entry))

@@ -113,6 +113,15 @@ const ROWS: readonly Fault[] = [
     expect: { log: [{ event: 'seen', seen: [2, 2], left: false }] },
   },
   {
+    name: 'listener-object',
+    law: 'a listener on a plain object that was made an emitter by a call ends with the run',
+    imports: `import { EventEmitter } from 'node:events'\nconst object = {}`,
+    fault: `
+  EventEmitter.prototype.on.call(object, 'ping', () => {})
+  setImmediate(() => { throw new Error('on purpose') })`,
+    expect: stray('on purpose', { log: [{ event: 'leftovers', listeners: ["Object.on('ping')"] }] }),
+  },
+  {
     name: 'callback-socket',
     law: `a throw in a callback that a sibling's client calls from its socket is charged to the callback's worker`,
     imports: client,
