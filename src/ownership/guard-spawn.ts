@@ -6,7 +6,8 @@ import { currentScope } from './run-scope.ts'
 interface SpawnOptions {
   readonly envPairs?: readonly string[]
 }
-type Spawn = (this: object, options: SpawnOptions) => unknown
+/** Without options, or with other values in them, Node throws its own error. */
+type Spawn = (this: object, options: SpawnOptions | null | undefined) => unknown
 
 const guarded = new WeakSet<object>()
 
@@ -30,6 +31,7 @@ export function guardSpawn(child: object): void {
 }
 
 /** cluster.fork() numbers its children in their environment (lib/internal/cluster/primary.js). */
-function isClusterWorker({ envPairs = [] }: SpawnOptions): boolean {
-  return envPairs.some((pair) => pair.startsWith('NODE_UNIQUE_ID='))
+function isClusterWorker(options: SpawnOptions | null | undefined): boolean {
+  const envPairs: unknown = options?.envPairs
+  return Array.isArray(envPairs) && envPairs.some((pair) => String(pair).startsWith('NODE_UNIQUE_ID='))
 }

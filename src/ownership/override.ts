@@ -20,8 +20,9 @@ export function refusal(scope: RunScope, kind: string, what: string, remedy: str
   )
 }
 
-/** Replaces `process[name]`; returns the undo. */
+/** Replaces `process[name]`; returns the undo. A function gets that name, as stacks and warnings of Node show it. */
 export function override(name: string, value: unknown): () => void {
+  if (typeof value === 'function') Object.defineProperty(value, 'name', { value: name, configurable: true })
   return redefine(name, { value, configurable: true, writable: true, enumerable: true })
 }
 
