@@ -193,7 +193,9 @@ function rememberForeign(
     // Node lets any object be an emitter: `EventEmitter.prototype.on.call(object, ...)`.
     remove: () => {
       const object = reference.deref()
-      if (object !== undefined) (object.removeListener ?? removeListener).call(object, event, listener)
+      if (object === undefined) return
+      if (typeof object.removeListener === 'function') object.removeListener(event, listener)
+      else removeListener.call(object, event, listener)
     },
   }
   list.push(entry)
