@@ -155,7 +155,7 @@ async function runRow(t: Test, herd: Herd, clerk: Clerk, row: Fault): Promise<vo
 
   const found = await herd.untilWorker(row.name, (worker) => isSettled(worker, expect))
   if (expect.verdict !== undefined) checkExit(t, row, found)
-  for (const match of expect.log ?? []) await herd.line({ worker: row.name, ...match }, from, 5000)
+  for (const match of expect.log ?? []) await herd.line({ worker: row.name, ...match }, from)
   await checkOthers(t, herd, clerk, before, row)
   await row.also?.(t, { herd, clerk, row, from })
   if (PLACEMENT === 'shared') return

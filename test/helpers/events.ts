@@ -6,8 +6,8 @@ import type { Readable } from 'node:stream'
 /** How much slower than a usual machine this one is: 1 unless $BYRE_TEST_SLOWNESS says more (an emulated one). */
 export const SLOWNESS: number = Number(process.env['BYRE_TEST_SLOWNESS'] ?? 1)
 
-/** Default deadline of every wait, ms: far above what a loaded machine needs, below tap's own timeout. */
-export const WAIT_MS: number = 20_000 * SLOWNESS
+/** Default deadline of every wait, ms: a swap of units took 20 s at a load of 15. Below the runner's own timeout. */
+export const WAIT_MS: number = 60_000 * SLOWNESS
 
 /** Rejects with `what` (and what `seen` tells) when `promise` has not settled after `timeoutMs`. */
 export async function within<T>(
