@@ -4,7 +4,7 @@
 import asyncHooks from 'node:async_hooks'
 import type { AsyncHook, HookCallbacks } from 'node:async_hooks'
 import { syncBuiltinESMExports } from 'node:module'
-import { currentScope } from './run-scope.ts'
+import { callAs, currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
 type CreateHook = (callbacks: HookCallbacks) => AsyncHook
@@ -19,16 +19,27 @@ interface Callbacks {
   readonly promiseResolve: OfResource
 }
 
+/** Hooks of one run that are disabled when it ends. */
+const HOOKS_MAX = 1000
+const CALLER_LINE = 2
+
+function isNodes(stack: string | undefined): boolean {
+  return stack?.split('\n')[CALLER_LINE]?.includes('node:') === true
+}
+
 /** Replaces async_hooks.createHook for workers; returns its undo. */
 export function guardHooks(): () => void {
   const module = asyncHooks as { createHook: CreateHook }
   const original = module.createHook
   const replacement: CreateHook = (callbacks) => {
     const scope = currentScope()
-    // What is not an object Node refuses itself.
-    return original(
-      scope === undefined || Object(callbacks) !== callbacks ? callbacks : onlyOf(scope, callbacks),
-    )
+    // Node itself refuses what is no object. A module that is evaluated once for all workers, as node:domain, serves all.
+    if (scope === undefined || scope.loading || Object(callbacks) !== callbacks || isNodes(new Error().stack))
+      return original(callbacks)
+    const hook = original(onlyOf(scope, callbacks))
+    const hooks = (scope.hooks ??= [])
+    if (hooks.length < HOOKS_MAX) hooks.push(hook)
+    return hook
   }
   module.createHook = replacement
   syncBuiltinESMExports()
@@ -43,11 +54,17 @@ export function guardHooks(): () => void {
  * context, which decides. Where there is none, as for the handle of an incoming connection and for `destroy`, the resource
  * belongs to the worker if the one that triggered it does: so the ids are kept until `destroy`.
  */
-function onlyOf({ worker }: RunScope, callbacks: HookCallbacks): HookCallbacks {
+function onlyOf(scope: RunScope, callbacks: HookCallbacks): HookCallbacks {
+  const { worker } = scope
+  /** Outside every context nothing would tell whose hook has thrown, and Node would end the process. */
+  const call = (fn: () => void): void => {
+    if (currentScope() === undefined) callAs(scope, 'async hook', fn)
+    else fn()
+  }
   const own = new Set<number>()
   const belongs = (id: number): boolean => {
-    const scope = currentScope()
-    return scope === undefined ? own.has(id) : scope.worker === worker
+    const current = currentScope()
+    return current === undefined ? own.has(id) : current.worker === worker
   }
   const { init, before, after, destroy, promiseResolve } = callbacks as Callbacks
   // What is no function is left to Node, which refuses it.
@@ -57,27 +74,27 @@ function onlyOf({ worker }: RunScope, callbacks: HookCallbacks): HookCallbacks {
       init(id: number, type: string, triggerId: number, resource: object) {
         if (!belongs(triggerId)) return
         own.add(id)
-        init?.call(this, id, type, triggerId, resource)
+        call(() => init?.call(this, id, type, triggerId, resource))
       },
     }),
     ...(typeof before === 'function' && {
       before(id: number) {
-        if (belongs(id)) before.call(this, id)
+        if (belongs(id)) call(() => before.call(this, id))
       },
     }),
     ...(typeof after === 'function' && {
       after(id: number) {
-        if (belongs(id)) after.call(this, id)
+        if (belongs(id)) call(() => after.call(this, id))
       },
     }),
     ...(isOptional(destroy) && {
       destroy(id: number) {
-        if (own.delete(id)) destroy?.call(this, id)
+        if (own.delete(id)) call(() => destroy?.call(this, id))
       },
     }),
     ...(typeof promiseResolve === 'function' && {
       promiseResolve(id: number) {
-        if (belongs(id)) promiseResolve.call(this, id)
+        if (belongs(id)) call(() => promiseResolve.call(this, id))
       },
     }),
   }

@@ -3,7 +3,7 @@
 
 import type { EventEmitter } from 'node:events'
 import { override, touch } from './override.ts'
-import { isKept, listenForSignal, processEvents } from './process-events.ts'
+import { isKept, listenForSignal, noteListener, processEvents } from './process-events.ts'
 import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
@@ -43,12 +43,14 @@ export function guardListeners(alone: boolean): () => void {
       const scope = currentScope()
       if (scope === undefined || !isKept(event, alone)) return original.call(process, event, ...rest)
       const own = processEvents(scope)
+      if (ADDS.has(method) && scope.ended) return process // nobody would remove it, and it would take errors of later runs
       if (ADDS.has(method)) {
         // node:domain waits for it on `process`.
         ;(process as EventEmitter).emit('newListener', event, rest[0])
         listenForSignal(scope, event)
       }
       const result = (own[method] as Method).call(own, event, ...rest)
+      if (ADDS.has(method)) noteListener(scope, event, rest[0] as (...args: unknown[]) => void)
       return result === own ? process : result
     })
   })

@@ -7,6 +7,8 @@ import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
 import { enter, runInScope, strayIn } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
+import { setUpHere } from './set-up.ts'
+import { stamp } from './stamp.ts'
 
 /** Errors of one worker, which no other worker's handler may receive. */
 const ERRORS = new Set([
@@ -32,20 +34,21 @@ export function processEvents({ worker }: RunScope): EventEmitter {
   let emitter = emitters.get(worker)
   if (emitter === undefined) {
     emitter = runInScope(undefined, () => new OwnList())
+    stamp(emitter, { worker }) // its listeners run in the context of the run that the event belongs to
     emitters.set(worker, emitter)
   }
   return emitter
 }
 
-/** Signals that the supervisor acts on, or that Node does not deliver. */
-const BYRES = new Set(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL', 'SIGSTOP'])
+/** Signals that mean nothing to the supervisor or to its unit: programs use them for what they like. */
+const FREE = new Set(['SIGUSR2', 'SIGWINCH', 'SIGCONT'])
 /** By signal that the process listens to for workers: one run of each worker that has asked for it. */
 const listening = new Map<string, Map<string, RunScope>>()
 
-/** From now on a signal that is sent to the process from outside reaches the worker's list, unless the supervisor acts on it.
- *  Without a listener of the process the signal would end it. */
+/** From now on a free signal that is sent to the process from outside reaches the worker's list; without a listener of the
+ *  process it would end it. */
 export function listenForSignal(scope: RunScope, name: string): void {
-  if (!SIGNAL.test(name) || BYRES.has(name) || !(name in constants.signals)) return
+  if (!FREE.has(name)) return
   const scopes = listening.get(name)
   if (scopes !== undefined) return void scopes.set(scope.worker, scope)
   const first = new Map([[scope.worker, scope]])
@@ -76,4 +79,29 @@ export function deliverSignal(scope: RunScope, name: NodeJS.Signals): void {
   } catch (error) {
     strayIn(scope, error, `listener of '${name}'`)
   }
+}
+
+const LISTENERS_MAX = 1000
+
+/** Notes a listener that `scope` has added: it ends with the run, or with a load that fails. */
+export function noteListener(scope: RunScope, event: string, listener: (...args: unknown[]) => void): void {
+  const emitter = processEvents(scope)
+  const remove = (): boolean => {
+    const before = emitter.listenerCount(event)
+    emitter.removeListener(event, listener)
+    return emitter.listenerCount(event) < before
+  }
+  const name = `process.on('${event}')`
+  if (scope.loading) {
+    setUpHere(scope)?.addListener(() => (remove() ? name : undefined))
+    return
+  }
+  const listeners = (scope.processListeners ??= [])
+  if (listeners.length < LISTENERS_MAX) listeners.push({ name, remove })
+}
+
+/** Ends what the run has added to `process` and to async_hooks; the names of the listeners that were there still. */
+export function endProcessUse(scope: RunScope): string[] {
+  for (const hook of scope.hooks ?? []) hook.disable()
+  return (scope.processListeners ?? []).filter(({ remove }) => remove()).map(({ name }) => name)
 }

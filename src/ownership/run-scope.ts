@@ -3,6 +3,7 @@
 
 import { AsyncLocalStorage, createHook, executionAsyncResource } from 'node:async_hooks'
 import type { HookCallbacks } from 'node:async_hooks'
+import type { AsyncHook } from 'node:async_hooks'
 import type { Writable } from 'node:stream'
 
 /** What a scope reports to its run. Called from any callback; must not throw. */
@@ -89,6 +90,10 @@ export interface RunScope extends Maker {
   argv: string[] | undefined
   /** Its callback of process.setUncaughtExceptionCaptureCallback, which domains are built on. */
   capture: ((error: unknown) => unknown) | undefined
+  /** Its async hooks. */
+  hooks: AsyncHook[] | undefined
+  /** Its listeners on its list of process events. */
+  processListeners: { readonly name: string; readonly remove: () => boolean }[] | undefined
   /** Its process.stdout and process.stderr; undefined until it reads one. */
   streams: { stdout?: Writable; stderr?: Writable } | undefined
 }
@@ -118,6 +123,8 @@ export function createRunScope(
     env: undefined,
     argv: undefined,
     capture: undefined,
+    hooks: undefined,
+    processListeners: undefined,
     streams: undefined,
   }
 }

@@ -180,33 +180,55 @@ function callHandlers(
 ): boolean {
   if (inHandler.has(scope)) return false
   inHandler.add(scope)
-  const rejected = via === 'unhandledRejection'
-  const origin = rejected ? via : 'uncaughtException'
   try {
-    if (rejected && emitTo(scope, 'unhandledRejection', error, promise)) {
-      onHandled(error, via, scope.worker)
-      return true
+    if (via !== 'unhandledRejection') return takesUncaught(scope, error, via, 'uncaughtException', onHandled)
+    try {
+      if (emitTo(scope, 'unhandledRejection', error, promise)) {
+        onHandled(error, via, scope.worker)
+        return true
+      }
+    } catch (thrown) {
+      return (
+        takesUncaught(scope, thrown, via, 'uncaughtException', onHandled) || chargeHandler(scope, thrown, via)
+      )
     }
-    const { capture } = scope
-    const hasHandler = capture !== undefined || hasListener(scope, 'uncaughtException')
-    if (!hasHandler && !hasListener(scope, 'uncaughtExceptionMonitor')) return false
-    const uncaught = rejected ? asUncaught(error) : error
-    emitTo(scope, 'uncaughtExceptionMonitor', uncaught, origin)
-    if (capture !== undefined) {
-      enter(scope, () => capture(uncaught))
-      return true
-    }
-    const handled = emitTo(scope, 'uncaughtException', uncaught, origin)
-    if (handled) onHandled(error, via, scope.worker)
-    return handled
+    return takesUncaught(scope, error, via, 'unhandledRejection', onHandled)
   } catch (thrown) {
-    const trap = asExitTrap(thrown)
-    if (trap === undefined) scope.sink.stray(thrown, `listener of '${origin}'`)
-    else trap.call.surfaced = true // process.exit in a handler: reported when it was called
-    return true
+    return chargeHandler(scope, thrown, 'uncaughtException')
   } finally {
     inHandler.delete(scope)
   }
+}
+
+/** The monitor, then the capture callback or the listeners of 'uncaughtException'. Throws what they throw. */
+function takesUncaught(
+  scope: RunScope,
+  error: unknown,
+  via: string,
+  origin: string,
+  onHandled: StrayOptions['onHandled'],
+): boolean {
+  const { capture } = scope
+  const hasHandler = capture !== undefined || hasListener(scope, 'uncaughtException')
+  if (!hasHandler && !hasListener(scope, 'uncaughtExceptionMonitor')) return false
+  if (asExitTrap(error) !== undefined) return false
+  const uncaught = origin === 'unhandledRejection' ? asUncaught(error) : error
+  emitTo(scope, 'uncaughtExceptionMonitor', uncaught, origin)
+  if (capture !== undefined) {
+    enter(scope, () => capture(uncaught))
+    return true
+  }
+  const handled = emitTo(scope, 'uncaughtException', uncaught, origin)
+  if (handled) onHandled(error, via, scope.worker)
+  return handled
+}
+
+/** A handler has thrown: that is the error of the worker now. Always true. */
+function chargeHandler(scope: RunScope, thrown: unknown, event: string): boolean {
+  const trap = asExitTrap(thrown)
+  if (trap === undefined) scope.sink.stray(thrown, `listener of '${event}'`)
+  else trap.call.surfaced = true // process.exit in a handler: reported when it was called
+  return true
 }
 
 /** Never throws: a rejected Proxy may trap `instanceof`. */

@@ -15,7 +15,7 @@ import { asExitTrap } from '../ownership/guard-exit.ts'
 import { closeLeakedServers, isAttached } from '../ownership/wrap-events.ts'
 import { clearLeakedTimers } from '../ownership/wrap-timers.ts'
 import { GlobalReports } from '../ownership/global-changes.ts'
-import { deliverSignal } from '../ownership/process-events.ts'
+import { deliverSignal, endProcessUse } from '../ownership/process-events.ts'
 import { closeSetUp, keepSetUp } from '../ownership/set-up.ts'
 import { reportClosedSetUp } from '../herd/leftovers.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
@@ -159,7 +159,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   abort(reason: StopReason): void {
     if (this.signal.aborted) return
     this.#abortSignal(reason)
-    deliverSignal(this.#scope, 'SIGTERM')
+    if (!OWN_ENDS.has(reason.kind)) deliverSignal(this.#scope, 'SIGTERM')
   }
 
   #abortSignal(reason: StopReason): void {
@@ -295,6 +295,9 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   }
 }
 
+/** Ends that the worker itself has caused: nobody sends a signal to a program that has failed. */
+const OWN_ENDS: ReadonlySet<string> = new Set(['failed', 'process-exit', 'start-timeout'])
+
 type Environment = ReadonlyMap<string, string | undefined>
 
 function copyOf(env: Environment | undefined): Map<string, string | undefined> | undefined {
@@ -332,7 +335,7 @@ const NOTHING_LEFT: Leftovers = { timers: [], listeners: [], servers: [] }
 
 function collectLeftovers(scope: RunScope): Leftovers {
   const timers = clearLeakedTimers(scope)
-  const listeners: string[] = []
+  const listeners: string[] = endProcessUse(scope)
   for (const entry of scope.foreignListeners ?? []) {
     if (!isAttached(entry)) continue
     listeners.push(`${entry.name}.on('${String(entry.event)}')`)

@@ -7,7 +7,16 @@ import type { Test } from 'tap'
 import { eventually } from '../helpers/events.ts'
 import { startHerd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
-import { host, PLACES, plainTranscript, program, SUBJECT, transcript, UNTOUCHED } from './places.ts'
+import {
+  host,
+  PLACES,
+  plainTranscript,
+  program,
+  siblingRuns,
+  SUBJECT,
+  transcript,
+  UNTOUCHED,
+} from './places.ts'
 
 leakGuard(t)
 
@@ -111,6 +120,86 @@ export async function run(ctx) {
     backoff: { first: '0s', base: '1ms', factor: 1 },
   })
   t.match(await herd.line({ worker: SUBJECT, event: 'heard' }), { heard: ['module', 'run 3'] })
+})
+
+void t.test('a handler of a module that throws fails every run, not only the first', async (t) => {
+  const source = `
+process.on('unhandledRejection', (error) => { throw error })
+export async function run(ctx) {
+  void Promise.reject(new Error('rejected'))
+  await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
+}`
+  const herd = await host(t, 'shared', source, {
+    restart: 'on-failure',
+    backoff: { first: '0s', base: '1ms', factor: 1 },
+    limit: { failures: 3, within: '1m' },
+  })
+  const worker = await herd.untilWorker(SUBJECT, ({ state }) => state === 'quarantined')
+  t.match(worker, { failures: 3, lastExit: { verdict: 'threw-stray', evidence: { message: 'rejected' } } })
+  t.same(herd.matching({ worker: SUBJECT, event: 'error-handled' }), [])
+})
+
+void t.test(
+  'an error that a listener of unhandledRejection throws reaches that of uncaughtException',
+  async (t) => {
+    const source = program(
+      '',
+      `
+  process.on('uncaughtException', (error, origin) => say(error.message + ' ' + origin))
+  process.on('unhandledRejection', (error) => { throw new Error('from ' + error.message) })
+  void Promise.reject(new Error('promise'))
+  await wait(20)`,
+    )
+    const plain = await plainTranscript(t, source)
+    t.same(plain, ['from promise uncaughtException'])
+    for (const place of PLACES) t.same(await transcript(await host(t, place, source)), plain, place)
+  },
+)
+
+void t.test('a handler of SIGTERM is not called for a run that fails', async (t) => {
+  const source = `
+process.on('SIGTERM', () => console.log('terminated'))
+export async function run() { setImmediate(() => { throw new Error('on purpose') }); await new Promise(() => {}) }`
+  const herd = await host(t, 'shared', source)
+  await herd.line({ worker: SUBJECT, event: 'exit', verdict: 'threw-stray' })
+  await herd.line({ worker: SUBJECT, event: 'transition', to: 'stopped' })
+  t.same(herd.matching({ worker: SUBJECT, msg: 'terminated' }), [])
+})
+
+void t.test('an async hook of a run that throws outside of every context ends its own worker', async (t) => {
+  const source = `
+import { createHook } from 'node:async_hooks'
+export async function run() {
+  const hook = createHook({ destroy() { hook.disable(); throw new Error('in destroy') } }).enable()
+  setTimeout(() => {}, 1)
+  await new Promise(() => {})
+}`
+  const herd = await host(t, 'shared', source)
+  t.match(await herd.line({ worker: SUBJECT, event: 'exit' }), {
+    verdict: 'threw-stray',
+    evidence: { message: 'in destroy' },
+  })
+  t.same(await siblingRuns(herd), UNTOUCHED)
+})
+
+void t.test('async hooks of a run end with the run', async (t) => {
+  const source = `
+import { createHook } from 'node:async_hooks'
+let runs = 0
+const seen = []
+export async function run(ctx) {
+  const mine = ++runs
+  createHook({ init() { seen.push(mine) } }).enable()
+  if (mine < 3) throw new Error('again')
+  seen.length = 0
+  setTimeout(() => {}, 1)
+  ctx.log.info({ event: 'seen', seen: [...new Set(seen)] }, 'seen')
+}`
+  const herd = await host(t, 'shared', source, {
+    restart: 'on-failure',
+    backoff: { first: '0s', base: '1ms', factor: 1 },
+  })
+  t.match(await herd.line({ worker: SUBJECT, event: 'seen' }), { seen: [3] })
 })
 
 /** Represents the client of an error tracker: sends uncaught errors, then exits as Node would. */
