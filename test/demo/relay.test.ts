@@ -75,7 +75,7 @@ t.test(
   async (t) => {
     const { client } = await start(t)
     const [asker, server] = [client(), client()]
-    await t.rejects(asker.ask('double', 1), /nobody serves 'double'/)
+    await t.rejects(asker.ask('double', 1), /no worker serves 'double'/)
     const release = server.serve('double', (n: number) => n * 2)
     server.serve('throws', () => {
       throw new Error('out of stock')
@@ -86,7 +86,7 @@ t.test(
     await t.rejects(asker.ask('throws', 1), /out of stock/)
     await t.rejects(asker.ask('silent', 1, { timeoutMs: 20 }), /no answer from 'silent' in 20 ms/)
     release()
-    await t.rejects(asker.ask('double', 1), /not served here/)
+    await t.rejects(asker.ask('double', 1), /does not serve it/)
   },
 )
 
