@@ -153,16 +153,16 @@ files for each placement as its gate.
   \`test/async-hooks\`, without those that have a \`// Flags:\` line.
 - **Counted** are those that pass plainly twice within 10 s on the same Node, with an empty standard input and pipes as output,
   and do not skip themselves. For \`thread\` they also have to pass in a plain \`new Worker(file)\`.
-- **\`process\` and \`thread\`**: the file is the \`script:\` of a worker of its own. It passes when the run ends with the verdict
+- **\`process\` and \`thread\`**: the file is the \`script:\` of a separate worker. It passes when the run ends with the verdict
   \`done\`.
 - **\`shared\`**: a worker loads the file in \`run()\` with fresh copies of Node's test helpers, waits as long as it takes plainly,
   then until each \`mustCall\` is satisfied and all that it opened is closed, calls the listeners it has left for \`beforeExit\`
   and \`exit\`, and returns. It passes when nothing was thrown or charged to it.
 - **In every placement** a file also fails when byre warns about the worker (except for what its documents promise: that a
   process-wide setting was touched, that something was left over, that the loop was held), when the supervisor ends, or when a
-  healthy neighbour in the shared loop misses anything: each 100 ms it uses a timer, an emitter, a request to its own server
+  healthy neighbour in the shared loop misses anything: every 100 ms it uses a timer, an emitter, a request to its own server
   and now and then a child process.
-- **A failure** is run again alone in a supervisor of its own, and counts when it fails again. A file that then fails plainly
+- **A failure** is run again alone in a separate supervisor, and counts when it fails again. A file that then fails plainly
   too, or skips itself, is left out.
 - Four lines of Node's test helpers are changed, or nearly every file would fail for the same line: tmpdir does not leave its
   folder, the umask is set only when it is another one, a default of \`net\` is raised once and not at each load, and globals
@@ -174,7 +174,7 @@ patched in a builtin module stays (hence the run alone); many files start a chil
 ## Node's own tests
 `
 
-const PACKAGES = `Each test file of a package runs in a worker of its own in the shared loop, beside the neighbour, and the test runner (mocha
+const PACKAGES = `Each test file of a package runs in a separate worker in the shared loop, beside the neighbour, and the test runner (mocha
 or \`node:test\`) runs inside \`run()\`. The same code runs the file under plain Node, twice; tests that fail there are left out of
 the hosted run of mocha, since an error that nobody catches ends a run. Counted are the tests that pass plainly in every run.
 What differs is run again alone; "only alone" are those that passed only then. A test passes hosted when its runner says so;

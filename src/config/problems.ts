@@ -4,7 +4,7 @@ import type { Problem } from '../base/errors.ts'
 
 export type Path = readonly (string | number)[]
 
-/** The most problems that are listed. The number of further ones is in the last line. */
+/** The maximum number of problems that are listed. The number of further ones is in the last line. */
 const MAX_PROBLEMS = 1000
 
 export interface Problems {

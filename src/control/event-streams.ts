@@ -16,7 +16,7 @@ export interface EventStreams {
 }
 
 export const MAX_EVENT_STREAMS = 16
-/** Most bytes buffered for a slow client, in addition to the kernel's socket buffer. */
+/** Maximum number of bytes buffered for a slow client, in addition to the kernel's socket buffer. */
 export const MAX_BEHIND_BYTES: number = 256 * 1024
 
 export function eventStreams(

@@ -30,7 +30,7 @@ export interface Sibling {
 }
 
 const ANSWER_MS = 1000
-/** Most siblings queried, and most characters of an answer. */
+/** Maximum number of siblings queried, and of characters in an answer. */
 const MAX_SIBLINGS = 64
 const MAX_ANSWER = 1024
 

@@ -39,7 +39,7 @@ interface Refused {
 const identity = (name: string): Refused => ({
   name,
   what: () => `change the identity of the process (${name})`,
-  remedy: `Set it in the unit, or give the worker a unit of its own.`,
+  remedy: `Set it in the unit, or give the worker a separate unit.`,
 })
 
 /** Node refuses these in worker threads too: they change the process for every worker in it. Not process.exitCode: Node 20

@@ -121,7 +121,7 @@ class ChildRun implements Instance {
       link: this.#link,
       bus: this.#services.busOf(name),
       reply: this.#services.reply,
-      // Work of a process could end the supervisor or fill its heap, so a process has a pool of its own.
+      // Work of a process could end the supervisor or fill its heap, so a process has a separate pool.
       ...(this.#kind === 'thread' ? { offload: this.#services.offload } : {}),
       giveBack: (deliveries) => this.#services.giveBack(name, deliveries),
     })

@@ -27,7 +27,7 @@ export interface RelayOptions {
   readonly bus: ScopedBus
   /** Replies to a request whose message was relayed: HostBus.publishSystem. */
   readonly reply: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
-  /** Runs work on the supervisor's thread pool; absent for a process, which has a pool of its own. */
+  /** Runs work on the supervisor's thread pool; absent for a process, which has a separate pool. */
   readonly offload?: Offloader['run']
   /** Takes unread messages back, in order, to the front of the mailbox. */
   readonly giveBack: (deliveries: readonly RawDelivery[]) => void

@@ -6,7 +6,7 @@ import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { relativeImports } from '../base/relative-imports.ts'
 import type { Placement } from '../config/types.ts'
 
-/** Most files checked for one worker. */
+/** Maximum number of files checked for one worker. */
 const FILES_MAX = 200
 /** The imports of a larger file are not read. */
 const SOURCE_MAX_BYTES = 1_000_000

@@ -270,7 +270,7 @@ interface CountedOffloader extends Offloader {
   readonly busy: boolean
 }
 
-/** ctx.offload in a process: a pool of its own, so that a module that crashes, or returns more than memory holds, ends no
+/** ctx.offload in a process: a separate pool, so that a module that crashes, or returns more than memory holds, ends no
  *  other worker. */
 function countRunning(pool: Offloader): CountedOffloader {
   let running = 0

@@ -33,7 +33,7 @@ export interface MemoryWatchDeps {
   readonly profileSource: () => ProfileSource
 }
 
-/** A process of its own costs about this much: for less growth the group would use more after the move than before. */
+/** A separate process costs about this much: for less growth the group would use more after the move than before. */
 export const EJECT_MIN_BYTES = 16_777_216
 
 /** The watch on whose behalf the report is made. */

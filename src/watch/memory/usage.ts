@@ -20,7 +20,7 @@ export interface GroupLimits {
 const HIGH_SHARE = 0.9
 
 /**
- * Several groups in one process have the sum of their limits, since their shares of the shared loop cannot be told apart.
+ * Several groups in one process have the sum of their limits, since their shares of the shared loop cannot be distinguished.
  * Undefined: no group has a limit. A text: the reason why the limits cannot be applied.
  */
 export function limitsOf(

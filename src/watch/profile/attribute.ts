@@ -118,7 +118,7 @@ export interface Member {
   readonly modulePath: string
 }
 
-/** Most files read for one worker; files beyond that have no owner. */
+/** Maximum number of files read for one worker; files beyond that have no owner. */
 const FILES_MAX = 2000
 const SOURCE_MAX_BYTES = 1_000_000
 const SPECIFIER = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*['"]([^'"\n]{1,512})['"]/g

@@ -15,7 +15,7 @@ import { keepProfile } from './files.ts'
 
 const WINDOW_MS: readonly [min: number, max: number] = [100, 60_000]
 const CPU_INTERVAL_US = 1000
-/** Most time that one sample stands for: beyond this the process waited for a core, which is no worker's CPU time. */
+/** Longest time that one sample can stand for: beyond this the process waited for a core, which is no worker's CPU time. */
 const SAMPLE_MAX_US = 5 * CPU_INTERVAL_US
 const HEAP_INTERVAL_BYTES = 32_768
 

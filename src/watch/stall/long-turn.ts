@@ -1,5 +1,5 @@
 // Notes a long turn of the loop in the breadcrumb: the watching thread asks the blocked loop through the inspector in which
-// worker's async context it runs. A file apart because the thread loads it with the first such turn.
+// worker's async context it runs. A separate file because the thread loads it with the first such turn.
 //
 // Runtime.evaluate is enough: V8 runs it in an interrupt of the JavaScript that blocks the loop, within 1 ms (11 ms for the
 // first one on Node 20). Native code cannot be interrupted: the answer comes when it returns, which is too late.
