@@ -166,7 +166,7 @@ function report(options, { faults, warmUp, count, ending, memory, workers, censu
 }
 
 const CLAIM =
-  'growth of the private memory of the supervisor over the run (least squares, after a collection every 30 s)'
+  'growth of the private memory of the supervisor over the run (least squares, after a collection each 30 s)'
 
 function leftFigure(phase, readings) {
   const values = readings.map(({ anonBytes }) => anonBytes)

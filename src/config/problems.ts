@@ -67,7 +67,7 @@ export function kindOf(value: unknown): string {
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
-/** Hides the possible user and password of a URL: everything between the first `://` and the last `@`. */
+/** Hides the user and password of a URL: everything between the first `://` and the last `@`. */
 export function redact(text: string): string {
   const start = text.indexOf('://')
   const end = text.lastIndexOf('@')

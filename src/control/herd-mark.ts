@@ -80,7 +80,7 @@ function resolvedPath(path: string): string {
   }
 }
 
-/** False when another process has the name. */
+/** Returns false when another process has the name. */
 function listen(name: string, answer: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => {
@@ -106,7 +106,7 @@ function namesInUse(): string[] {
   }
 }
 
-/** Undefined when the process has ended. */
+/** Returns undefined when the process has ended. */
 async function query(name: string, sameState: boolean): Promise<Sibling | undefined> {
   const answer = await answerOf(name)
   if (answer === undefined) return undefined

@@ -99,8 +99,8 @@ export class Relay {
     }
   }
 
-  /** The child has ended. Unacknowledged messages are given back when it ended in order; otherwise it may have taken them, and
-   *  they are lost. Returns the number of lost messages. */
+  /** Called when the child has ended. Unacknowledged messages are returned if it ended in order; otherwise it may have taken
+   *  them, and they are lost. Returns the number of lost messages. */
   close(inOrder: boolean): number {
     const lost = inOrder ? 0 : this.inFlight
     for (const [id, { inFlight }] of this.#relayed) {

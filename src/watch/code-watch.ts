@@ -77,7 +77,7 @@ export class CodeWatch {
     if (!this.#shared.has(path)) record(path, file, this.#shared)
   }
 
-  /** True when a file differs from what was loaded, or the entry is missing; false before the first load. */
+  /** Returns true when a file differs from what was loaded, or the entry is missing; false before the first load. */
   changed({ record: { loadedAt }, spec: { name, source } }: Loaded): boolean {
     if (loadedAt === undefined) return false
     const now = this.#monotonic()

@@ -110,7 +110,7 @@ function bySelf(sums: ReadonlyMap<string, number>): [string, number][] {
   return [...sums].sort((a, b) => b[1] - a[1])
 }
 
-/** The worker that owns the code at `url`, or the joined names of workers that share one module; undefined: no single owner. */
+/** The worker that owns the code at `url`, or the joined names of workers that share one module; undefined without an owner. */
 export type OwnerOf = (url: string) => string | undefined
 
 export interface Member {

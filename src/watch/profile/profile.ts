@@ -153,7 +153,7 @@ function elapsed(ms: number, clock: Clock): Promise<void> {
 function cpuTree(profile: Profiler.Profile): CallNode {
   const self = new Map<number, number>()
   const deltas = profile.timeDeltas ?? []
-  // A delta is the time before its sample; the sampled function has run until the next sample.
+  // A delta is the time before its sample; a sampled function is assumed to run until the next sample.
   const charged = (deltaUs = 0): number => Math.min(SAMPLE_MAX_US, Math.max(0, deltaUs))
   profile.samples?.forEach((id, i) => self.set(id, (self.get(id) ?? 0) + charged(deltas[i + 1])))
   const byId = new Map(profile.nodes.map((node) => [node.id, node]))

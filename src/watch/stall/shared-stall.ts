@@ -1,4 +1,4 @@
-// A stall of the shared loop, investigated in the thread that watches it: the worker must be found out, nothing inside the
+// A stall of the shared loop, investigated in the thread that watches it: the worker must be identified, nothing inside the
 // process can end its code, and the loop that owns the log is blocked. A separate file because the thread loads it with the
 // first stall.
 
