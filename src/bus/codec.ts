@@ -152,7 +152,7 @@ function stringEnd(json: string, from: number): number {
 }
 
 function assertSize(body: string, limitBytes: number, topic: string): void {
-  // a UTF-16 code unit is 1 to 3 bytes of UTF-8: a text with more units than the limit needs no count
+  // a UTF-16 code unit is 1 to 3 bytes of UTF-8: a longer text than the limit need not be measured
   const bytes = body.length > limitBytes ? body.length : Buffer.byteLength(body)
   if (bytes <= limitBytes) return
   throw new ByreError(

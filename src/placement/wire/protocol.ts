@@ -86,7 +86,7 @@ export function unpackError(value: unknown): Error {
 
 const TEXT_MAX = 16_384
 
-/** Shortens a text so that it fits into a line: a worker may throw an error with a message of any size. */
+/** Shortens `text` so that it fits into a line: a worker may throw an error with a message of any size. */
 export function clip(text: string): string {
   return text.length <= TEXT_MAX ? text : `${text.slice(0, TEXT_MAX)}… (${text.length} characters)`
 }

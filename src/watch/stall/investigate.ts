@@ -260,7 +260,7 @@ function killAfterMs(worker: WatchedWorker): number {
   return Math.max(10_000, 10 * worker.afterMs)
 }
 
-/** A thread without a core for longer than this is taken to be in native code all the same. */
+/** A thread without a core for longer than this is still assumed to be in native code. */
 const STARVED_MAX_MS = 3000
 
 /** Waits until `done`, or until the main thread has been running or asleep for NATIVE_AFTER_MS: without a core it cannot stop. */
