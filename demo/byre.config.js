@@ -1,6 +1,6 @@
-// The herd of the demo: 18 workers in group `main`, three in `reports` that share one heavy import, and two that stay
-// out of both, for the reasons below. scripts/demo runs it; by hand: `node demo/world.mjs` beside
-// `byre supervise --config demo/byre.config.js --group main`.
+// The herd of the demo: 18 workers in group `main`, three in group `reports` that share one heavy import, and two in groups
+// of their own, for the reasons given below. scripts/demo runs it. To run it by hand, start `node demo/world.mjs` and
+// `byre supervise --config demo/byre.config.js --group main` in parallel.
 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,16 +11,16 @@ const url = process.env.DEMO_RECEIVER ?? 'http://127.0.0.1:8088/hook'
 const relay = join(dir, 'relay.sock')
 /** @param {string} name */
 const file = (name) => join(dir, name)
-// An SQLite file has one writer: each worker that keeps rows has its own.
+// An SQLite file has one writer, so each worker that stores rows has its own file.
 /** @param {string} name */
 const database = (name) => join(dir, 'db', `${name}.sqlite`)
 
 /** Why a worker of this config is not in `main`; scripts/demo prints it. @type {Record<string, string>} */
 export const outside = {
   broker:
-    'holds the connections of others: each restart of its process would drop them all, so it restarts for nobody else',
+    'holds the connections of its clients, and a restart of its process would drop all of them, so no other worker shares that process',
   crunch:
-    'burns tens of milliseconds of CPU per answer: in a shared loop every sibling would wait for each of them',
+    'uses tens of milliseconds of CPU per answer, which would delay every other worker of a shared loop',
 }
 
 export default defineHerd({
@@ -28,7 +28,7 @@ export default defineHerd({
   defaults: { group: 'main', restart: 'on-failure' },
   groups: { main: {}, reports: {}, broker: {}, crunch: {} },
   workers: {
-    // Always there: they hold a connection, a watch or a place in a queue.
+    // Always running: they hold a connection, watch a file or wait on a queue.
     webhook: {
       module: './workers/webhook.js',
       config: { relay, url, retries: 4, backoffMs: 20, timeoutMs: 1000 },
@@ -64,7 +64,7 @@ export default defineHerd({
     },
     dedupe: { module: './workers/dedupe.js', config: { relay, to: file('lines.log'), window: 10_000 } },
 
-    // Dormant until their queue's doorbell rings; the slow poll serves senders in other processes.
+    // Dormant until a doorbell of their queue arrives. The slow poll finds items from senders in other processes.
     thumbnail: {
       module: './workers/thumbnail.js',
       config: { relay, inbox: file('inbox'), thumbs: file('thumbs'), done: file('done') },
@@ -117,10 +117,11 @@ export default defineHerd({
           { path: file('thumbs'), keepMs: 600_000 },
         ],
       },
-      activation: { cron: '*/2 * * * * *' }, // six fields: the first is seconds
+      activation: { cron: '*/2 * * * * *' }, // six fields, seconds first
     },
 
-    // One heavy import (a mathematics library) shared by three: a group of its own, because `main` would carry it too.
+    // Three workers that share one heavy import, a mathematics library. They have a separate group, because otherwise the
+    // process of `main` would load it too.
     margin: {
       module: './workers/margin.js',
       group: 'reports',
@@ -137,7 +138,7 @@ export default defineHerd({
       config: { relay, window: 50, report: file('reports/forecast.json') },
     },
 
-    // Not in the herd, each a failure domain of its own; the reasons are in `outside` above.
+    // Separate failure domains; the reasons are in `outside` above.
     broker: {
       module: './workers/broker.js',
       group: 'broker',

@@ -1,16 +1,16 @@
-// The relay: what a message broker is to a real product, in one Unix socket. The workers of the demo reach each other
-// through it in both phases, as 18 processes and as one, because byre's embedded bus ends at its own process.
+// The relay is a small message broker on a Unix socket. The workers of the demo communicate through it in both phases (18
+// processes, then one), because byre's embedded bus does not reach other processes.
 //
-//   queues    put and take, in order, bounded; a take may wait
-//   services  ask and answer: one worker serves a name, any other asks it
-//   counts    each worker says how much work it has done; scripts/demo prints the sums
+//   queues    put and take, in order, bounded; a take can wait for items
+//   services  ask and answer: one worker serves a name, all others can send it requests
+//   counts    each worker reports how much work it has done; scripts/demo prints the sums
 
 import { rmSync } from 'node:fs'
 import net from 'node:net'
 import { readFrames, writeFrame } from './lib/lines.js'
 
 export const MAX_QUEUE_ITEMS = 1000
-/** In characters of JSON; a hundred of them, the most one take gives, fit into one line. */
+/** In characters of JSON. A take returns at most 100 items, which fit into one line. */
 export const MAX_ITEM_LENGTH = 8 * 1024
 export const MAX_WAITING = 1000
 const MAX_NAMES = 200
@@ -108,7 +108,7 @@ function makeQueues() {
     if (!writeFrame(socket, { op: 'reply', id, value: items })) queue.items.unshift(...items)
   }
   return {
-    /** Appends up to the limit; what does not fit is refused, and counted. @param {string} name @param {unknown[]} items */
+    /** Appends items up to the limit; further items are refused and counted. @param {string} name @param {unknown[]} items */
     put(name, items) {
       const queue = queueOf(name)
       const fitting = items.filter((item) => (JSON.stringify(item)?.length ?? Infinity) <= MAX_ITEM_LENGTH)
@@ -133,7 +133,7 @@ function makeQueues() {
       if (queue.items.length > 0 || waitMs === 0 || queue.waiting.length >= MAX_WAITING) hand(queue, waiting)
       else queue.waiting.push(waiting)
     },
-    /** A take that need not wait any longer: answered with nothing. @param {net.Socket} socket @param {number} id */
+    /** Ends a waiting take with an empty list. @param {net.Socket} socket @param {number} id */
     cancel(socket, id) {
       for (const queue of queues.values()) {
         const waiting = queue.waiting.find((one) => one.socket === socket && one.id === id)
@@ -168,7 +168,7 @@ function makeServices() {
   const asked = new Map()
   let nextCall = 1
   return {
-    /** The last to serve a name has it. @param {net.Socket} socket @param {string} service */
+    /** The last worker that registers a name serves it. @param {net.Socket} socket @param {string} service */
     serve(socket, service) {
       if (servers.size < MAX_NAMES || servers.has(service)) servers.set(service, socket)
     },
@@ -181,7 +181,7 @@ function makeServices() {
         asked.size >= MAX_WAITING ||
         !writeFrame(server, { op: 'call', id: call, service, payload })
       ) {
-        writeFrame(socket, { op: 'reply', id, error: `nobody serves '${service}'` })
+        writeFrame(socket, { op: 'reply', id, error: `no worker serves '${service}'` })
         return
       }
       asked.set(call, { socket, id, server })
@@ -197,7 +197,11 @@ function makeServices() {
       for (const [name, server] of servers) if (server === socket) servers.delete(name)
       for (const [call, asker] of asked) {
         if (asker.server === socket)
-          writeFrame(asker.socket, { op: 'reply', id: asker.id, error: 'the service went away' })
+          writeFrame(asker.socket, {
+            op: 'reply',
+            id: asker.id,
+            error: 'the worker that serves it has disconnected',
+          })
         if (asker.server === socket || asker.socket === socket) asked.delete(call)
       }
     },

@@ -1,6 +1,6 @@
-// The world around the herd: the relay, a webhook receiver that sometimes fails, and the people and machines that place
-// orders, pay, write logs, send lines and drop pictures. It is no part of what is measured.
-// By hand: `DEMO_DIR=/tmp/byre-demo node demo/world.mjs` beside `byre supervise`, with the same DEMO_DIR.
+// Simulates the environment of the herd: the relay, a webhook receiver that sometimes fails, and the users and machines
+// that place orders, pay, write logs, send lines and upload pictures. It is not included in the measured memory.
+// To run it by hand, start `DEMO_DIR=/tmp/byre-demo node demo/world.mjs` and `byre supervise` with the same DEMO_DIR.
 
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
@@ -16,12 +16,12 @@ const ROTATE_EVERY = 50 // log lines
 /**
  * @typedef {Object} World
  * @property {import('./relay.mjs').Relay} relay
- * @property {string} url  Where webhooks go.
- * @property {() => Facts} facts  What the world has seen, whatever the workers say.
- * @property {(group: string) => string[]} unfinished  What is still to be done, in words; empty when all is.
- * @property {(count?: number, perSecond?: number) => void} feed  Gives work for so many orders (without end by default),
- *   1 to 10 of them per second.
- * @property {() => boolean} fed  All of it has been given.
+ * @property {string} url  The URL to which webhooks are sent.
+ * @property {() => Facts} facts  The results as counted from outside, independently of the workers.
+ * @property {(group: string) => string[]} unfinished  Describes the remaining work; empty when all work is done.
+ * @property {(count?: number, perSecond?: number) => void} feed  Generates the work of `count` orders (default: without
+ *   end), 1 to 10 per second.
+ * @property {() => boolean} fed  Whether all work has been generated.
  * @property {() => Promise<void>} close
  */
 
@@ -29,8 +29,8 @@ const ROTATE_EVERY = 50 // log lines
  * @typedef {Object} Facts
  * @property {number} ordersPlaced  Each becomes one webhook.
  * @property {number} hooksReceived  Distinct webhooks accepted by the receiver.
- * @property {number} hooksRefused  Attempts it answered with 503 or cut off.
- * @property {number} linesLogged  Lines written to the log, through rotations.
+ * @property {number} hooksRefused  Attempts that it answered with 503 or disconnected.
+ * @property {number} linesLogged  Lines written to the log, across rotations.
  * @property {number} linesForwarded  Lines `logtail` has written.
  * @property {number} linesDistinct  Distinct lines sent over TCP.
  * @property {number} linesLetThrough  Lines `dedupe` has let through.
@@ -39,7 +39,8 @@ const ROTATE_EVERY = 50 // log lines
  */
 
 /**
- * Starts everything in `dir`, giving no work yet; the receiver listens on a loopback port (`port`, or one the kernel chooses).
+ * Starts everything in `dir` without generating work. The receiver listens on the loopback port `port`; 0 selects a free
+ * one.
  * @param {{ dir: string, port?: number, feeds?: readonly ('main' | 'reports')[] }} options
  * @returns {Promise<World>}
  */
@@ -131,8 +132,8 @@ function differences(facts) {
 }
 
 /**
- * A receiver with the faults of a real one, the same in every run: each fourth webhook is answered 503 at first, each
- * eleventh is cut off at first, and each twentieth is refused long enough to become a dead letter.
+ * Starts a receiver with realistic faults that are the same in every run: every fourth webhook is first answered with 503,
+ * every eleventh is first disconnected, and every twentieth fails often enough to become a dead letter.
  * @param {number} port
  */
 async function startReceiver(port) {
@@ -171,7 +172,7 @@ async function startReceiver(port) {
   }
 }
 
-/** A log that is rotated by rename, as logrotate does. @param {string} file */
+/** Writes a log that is rotated by renaming, as logrotate does. @param {string} file */
 function makeLog(file) {
   let written = 0
   return {
@@ -184,7 +185,7 @@ function makeLog(file) {
   }
 }
 
-/** Sends lines to the port found in `portFile`, once there is one. @param {string} portFile */
+/** Sends lines to the port in `portFile`, as soon as that file exists. @param {string} portFile */
 function makeLineSender(portFile) {
   /** @type {Set<string>} */
   const sent = new Set()
@@ -251,6 +252,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const dir = process.env['DEMO_DIR'] ?? join(tmpdir(), 'byre-demo')
   const world = await startWorld({ dir, port: 8088 })
   world.feed()
-  process.stdout.write(`The world turns in ${dir}; webhooks go to ${world.url}. Ctrl-C ends it.\n`)
+  process.stdout.write(
+    `The demo's environment is running in ${dir}; webhooks go to ${world.url}. Press Ctrl-C to stop.\n`,
+  )
   process.once('SIGINT', () => void world.close())
 }

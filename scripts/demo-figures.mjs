@@ -15,7 +15,7 @@ const READING_GAP_MS = 100
  * @property {number} readyMs  From the first start until the last worker was ready.
  * @property {number} measuredAfterReadyMs
  * @property {number} relayConnections
- * @property {Record<string, number>} work  The amount of work that each worker has reported.
+ * @property {Record<string, number>} work  The amount of work that each worker reported.
  * @property {import('../demo/world.mjs').Facts} facts
  */
 

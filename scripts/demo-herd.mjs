@@ -1,4 +1,5 @@
-// The child processes of scripts/demo.mjs: starts byre like a user, queries it over its control socket and stops it by pid.
+// Manages the child processes of scripts/demo.mjs: starts byre as a user would, queries its control socket and stops it by
+// pid.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -41,7 +41,7 @@ const say = (/** @type {string} */ text) =>
   void process[options.json ? 'stderr' : 'stdout'].write(`${text}\n`)
 
 const leaving = new AbortController()
-setMaxListeners(0, leaving.signal) // Every wait listens to it.
+setMaxListeners(0, leaving.signal) // Every wait adds a listener.
 for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.on(name, () => leaving.abort(new Error(`stopped by ${name}`)))
 }

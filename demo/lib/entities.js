@@ -1,5 +1,5 @@
-// The 26 tables of the demo's shop, as TypeORM entities. Few workers touch more than two of them; all of them pay for
-// the lot, as it goes in most products.
+// The 26 tables of the demo's shop, as TypeORM entities. Few workers use more than two of them, but every worker loads
+// all 26, as in many real products.
 
 import { EntitySchema } from 'typeorm'
 
@@ -15,7 +15,7 @@ const kinds = {
 }
 
 /**
- * A table with an integer key; `columns` is a list of `name:kind`.
+ * Defines a table with an integer key; `columns` is a list of `name:kind`.
  * @param {string} name
  * @param {string} columns
  */
@@ -23,7 +23,7 @@ function table(name, columns) {
   const entries = columns.split(' ').map((column) => {
     const [key = '', kind = 'text'] = column.split(':')
     const options = kinds[kind]
-    if (options === undefined) throw new Error(`${name}.${key} is of no known kind: ${kind}`)
+    if (options === undefined) throw new Error(`${name}.${key} has an unknown kind: ${kind}`)
     return /** @type {const} */ ([key, options])
   })
   return new EntitySchema({

@@ -1,10 +1,10 @@
-// Small file habits the workers share.
+// File helpers that the workers share.
 
 import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /**
- * Replaces `file` as a whole; a reader sees the old or the new content, never half of one.
+ * Replaces `file` atomically: a reader sees either the old or the new content.
  * @param {string} file
  * @param {unknown} value
  */

@@ -1,4 +1,4 @@
-// The heavy import of the `reports` group: a full mathematics library, for formulas that users may write themselves.
+// The heavy import of group `reports`: a complete mathematics library, for formulas written by users.
 
 import { all, create } from 'mathjs'
 
@@ -7,7 +7,8 @@ export const math = create(/** @type {any} */ (all))
 
 const { parse } = math
 
-// What a formula must not reach (the library's own advice on untrusted expressions); `parse` above is ours.
+// Functions that a formula must not call, as the library recommends for untrusted expressions. This file keeps `parse` for
+// its own use.
 const refused = () => {
   throw new Error('not available in a formula')
 }
@@ -30,7 +31,7 @@ math.import(
 )
 
 /**
- * Evaluates a user's formula over named values.
+ * Evaluates a user's formula with named values.
  * @param {string} formula
  * @param {Record<string, unknown>} values
  */

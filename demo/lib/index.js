@@ -1,6 +1,6 @@
-// The convenient door to everything the demo's workers share. Whoever comes through it for the relay alone pays for the
-// ORM as well: this is how one product came to import its 26 tables 18 times. Kept on purpose; four lean workers
-// (logtail, tcp-lines, metrics, heartbeat) import the files they need instead.
+// A barrel of everything that the demo's workers share. A worker that imports only the relay from here loads the ORM as
+// well: in this way a real product came to import its 26 tables 18 times. This is on purpose; four lean workers (logtail,
+// tcp-lines, metrics, heartbeat) import only the files they need.
 
 export { database } from './orm.js'
 export { appendJson, writeJson } from './files.js'

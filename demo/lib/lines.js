@@ -1,14 +1,14 @@
-// Newline-delimited JSON over a socket, with a limit: what both ends of the relay share.
+// Newline-delimited JSON over a socket, with size limits. Both ends of the relay use it.
 
-/** Longest line either end accepts, in bytes of UTF-8. */
+/** The longest line that an end accepts, in bytes of UTF-8. */
 export const MAX_LINE_BYTES = 1024 * 1024
 
-/** Bytes the other end may leave unread before the connection is given up. */
+/** The connection is closed when the other end has more unread bytes than this. */
 export const MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 
 /**
- * Calls `onFrame` with each line's value. A line that is too long or not JSON destroys the socket: after that nothing
- * the other end says can be trusted to start where we think it does.
+ * Calls `onFrame` with the value of each line. A line that is too long or not JSON destroys the socket, because the start
+ * of the next line is then uncertain.
  * @param {import('node:net').Socket} socket
  * @param {(frame: any) => void} onFrame
  */
@@ -21,15 +21,17 @@ export function readFrames(socket, onFrame) {
     for (const line of lines) {
       if (line === '') continue
       const frame = parse(line)
-      if (frame === undefined) return void socket.destroy(new Error('a line that is no JSON object'))
+      if (frame === undefined)
+        return void socket.destroy(new Error('received a line that is not a JSON object'))
       onFrame(frame)
     }
-    if (rest.length > MAX_LINE_BYTES) socket.destroy(new Error(`a line over ${MAX_LINE_BYTES} bytes`))
+    if (rest.length > MAX_LINE_BYTES)
+      socket.destroy(new Error(`received a line over ${MAX_LINE_BYTES} bytes`))
   })
 }
 
 /**
- * Sends one frame; a peer that does not read is cut off rather than buffered for without end.
+ * Sends one frame. A peer that does not read is disconnected, so that its buffer stays bounded.
  * @param {import('node:net').Socket} socket
  * @param {object} frame
  * @returns {boolean} false when the frame was not accepted
@@ -39,7 +41,7 @@ export function writeFrame(socket, frame) {
   const line = `${JSON.stringify(frame)}\n`
   if (Buffer.byteLength(line) > MAX_LINE_BYTES) return false
   socket.write(line)
-  if (socket.writableLength > MAX_BACKLOG_BYTES) socket.destroy(new Error('it reads too slowly'))
+  if (socket.writableLength > MAX_BACKLOG_BYTES) socket.destroy(new Error('the other end reads too slowly'))
   return true
 }
 

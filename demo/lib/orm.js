@@ -1,5 +1,5 @@
-// The heavy import of the herd: a real ORM over an SQLite that npm alone can install (sql.js, WebAssembly). The database
-// lives in memory and is written to its file by `save`.
+// The heavy import of the herd: a real ORM on an SQLite that npm can install without a compiler (sql.js, WebAssembly). The
+// database is held in memory; `save` writes it to its file.
 
 import 'reflect-metadata'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
@@ -12,13 +12,13 @@ import { entities } from './entities.js'
  * @property {DataSource} source
  * @property {(name: string) => import('typeorm').Repository<any>} rows  The repository of a table.
  * @property {<T>(work: (rows: (name: string) => import('typeorm').Repository<any>) => Promise<T>) => Promise<T>} transaction
- *   All of `work` or nothing of it; transactions and saves wait for each other.
- * @property {() => Promise<void>} save  Writes the file: whole, or as it was before.
+ *   Applies all of `work` or none of it. Transactions and saves run one after the other.
+ * @property {() => Promise<void>} save  Writes the file atomically.
  */
 
 /**
- * The shared resource behind `ctx.use(database(file))`. What a worker wants kept it saves before its run returns; the
- * release only closes. One process at a time may have a file open: each worker has its own.
+ * The shared resource of `ctx.use(database(file))`. A worker calls `save` before its run returns; the release only closes
+ * the database. Only one process at a time may have a file open, so each worker has its own file.
  * @param {string} file
  * @returns {import('byre/worker').Resource<Database>}
  */
@@ -40,7 +40,7 @@ async function open(file) {
   })
   await source.initialize()
   let last = Promise.resolve()
-  /** One after the other: SQLite has one connection here, and an export in mid-transaction would end it. */
+  /** Runs work serially: there is one SQLite connection, and an export during a transaction would end the transaction. */
   const inTurn = (/** @type {() => Promise<any>} */ work) => {
     const turn = last.then(work)
     last = turn.catch(() => {})

@@ -1,4 +1,4 @@
-// How a worker of the demo works through a queue of the relay, and how one sends to the next.
+// Functions with which a worker of the demo processes a queue of the relay and sends items to the next worker.
 
 /**
  * @typedef {import('byre/worker').WorkerContext<any>} Context
@@ -6,11 +6,11 @@
  */
 
 /**
- * For an eager worker: waits for items until it must stop. The items taken are worked through before it returns.
+ * For an eager worker: waits for items until the worker must stop. Items that were taken are processed before it returns.
  * @param {Context} ctx
  * @param {RelayClient} client
  * @param {string} queue
- * @param {(item: any) => unknown} work  A throw fails the worker.
+ * @param {(item: any) => unknown} work  If it throws, the worker fails.
  */
 export async function forEachItem(ctx, client, queue, work) {
   while (!ctx.signal.aborted) {
@@ -23,9 +23,9 @@ export async function forEachItem(ctx, client, queue, work) {
 }
 
 /**
- * For a dormant worker: works until the queue is empty and returns how many items that was. It was woken by the
- * doorbell message beside each `send`, or by its slow poll (`every`), which also serves senders in other processes,
- * whose doorbell the embedded bus does not carry.
+ * For a dormant worker: processes items until the queue is empty, and returns the number of items. The worker was woken by
+ * the doorbell message of a `send`, or by its slow poll (`every`). The poll finds the items of senders in other processes,
+ * because the embedded bus does not carry their doorbells.
  * @param {Context} ctx
  * @param {RelayClient} client
  * @param {string} queue
@@ -41,7 +41,7 @@ export async function drainQueue(ctx, client, queue, work) {
       for (const item of items) await work(item)
       if (items.length > 0) client.count(ctx.name, items.length)
       done += items.length
-      // a bell that rang meanwhile means there is more; one that rings from now on starts the next run
+      // A doorbell that has arrived meanwhile means that there are more items; a later one starts the next run.
       if (items.length === 0 && (bell.queued === 0 || ctx.signal.aborted)) return done
     }
   } finally {
@@ -50,7 +50,7 @@ export async function drainQueue(ctx, client, queue, work) {
 }
 
 /**
- * Puts items into a queue and rings its doorbell on the bus. What a full queue refused is logged, not retried.
+ * Puts items into a queue and sends its doorbell over the bus. Items that a full queue refused are logged, not retried.
  * @param {Context} ctx
  * @param {RelayClient} client
  * @param {string} queue

@@ -1,11 +1,11 @@
-// The workers' side of the relay (../relay.mjs). One connection per process however many workers use it: `ctx.use`
-// counts the references, so 18 workers alone hold 18 connections and the same 18 in one process hold one.
+// The workers' end of the relay (../relay.mjs). A process has one connection, however many workers use it: `ctx.use` counts
+// the references. 18 workers in 18 processes hold 18 connections; the same 18 in one process hold one.
 
 import { AsyncResource } from 'node:async_hooks'
 import net from 'node:net'
 import { readFrames, writeFrame } from './lines.js'
 
-/** Frames that wait for the connection to come (back); beyond that a call is refused at once. */
+/** The maximum number of frames that wait for a connection; further calls are refused at once. */
 const MAX_PENDING = 1000
 const RECONNECT_MS = { first: 50, max: 2000 }
 
@@ -13,17 +13,17 @@ const RECONNECT_MS = { first: 50, max: 2000 }
  * @typedef {(payload: any) => unknown} Handler
  * @typedef {{ frame: any, resend: boolean, resolve: (value: any) => void, reject: (error: Error) => void }} Pending
  * @typedef {Object} RelayClient
- * @property {(queue: string, items: unknown[]) => Promise<number>} put  Resolves with how many were accepted.
+ * @property {(queue: string, items: unknown[]) => Promise<number>} put  Resolves with the number of accepted items.
  * @property {(queue: string, options?: { max?: number, waitMs?: number, signal?: AbortSignal }) => Promise<any[]>} take
- *   Up to `max` items; waits up to `waitMs` for the first. An abort ends the wait with what there is; nothing is lost.
+ *   Resolves with up to `max` items; waits up to `waitMs` for the first. An abort ends the wait; no item is lost.
  * @property {(service: string, payload: unknown, options?: { timeoutMs?: number }) => Promise<any>} ask
- * @property {(service: string, handler: Handler) => () => void} serve  Returns its release.
- * @property {(worker: string, by?: number) => void} count  Adds to the work this worker has done.
+ * @property {(service: string, handler: Handler) => () => void} serve  Returns a function that stops serving.
+ * @property {(worker: string, by?: number) => void} count  Adds to the amount of work that this worker has done.
  * @property {() => void} close
  */
 
 /**
- * The shared resource behind `ctx.use(relay(path))`.
+ * The shared resource of `ctx.use(relay(path))`.
  * @param {string} path the relay's Unix socket
  * @returns {import('byre/worker').Resource<RelayClient>}
  */
@@ -32,7 +32,7 @@ export function relay(path) {
 }
 
 /**
- * Never waits for the relay: calls made before it is there are sent when it is.
+ * Does not wait for the relay: calls made before the relay listens are sent once it does.
  * @param {string} path
  * @returns {RelayClient}
  */
@@ -60,7 +60,9 @@ export function connect(path) {
     if (to === undefined) return
     Promise.resolve()
       .then(() =>
-        handler === undefined ? Promise.reject(new Error('not served here')) : handler(frame.payload),
+        handler === undefined
+          ? Promise.reject(new Error('this process does not serve it'))
+          : handler(frame.payload),
       )
       .then(
         (value) => writeFrame(to, { op: 'answer', id: frame.id, value }),
@@ -109,7 +111,7 @@ export function connect(path) {
       if (closed || pending.size >= MAX_PENDING) {
         reject(
           new Error(
-            `Cannot ask the relay '${path}': ${closed ? 'it is closed' : `${MAX_PENDING} calls wait already`}`,
+            `Cannot call the relay '${path}': ${closed ? 'the client is closed' : `${MAX_PENDING} calls are already waiting`}`,
           ),
         )
         return
@@ -119,7 +121,7 @@ export function connect(path) {
         pending.delete(id)
         reject(
           new Error(
-            `Cannot send to the relay '${path}': the message is too large or the connection is going down`,
+            `Cannot send to the relay '${path}': the message is too large or the connection is closing`,
           ),
         )
       }
@@ -134,7 +136,7 @@ export function connect(path) {
       if (signal?.aborted === true) return []
       const { id, reply } = send({ op: 'take', queue, max, waitMs }, true)
       const cancel = () => {
-        // a relay that is away holds nothing for us
+        // Without a connection the relay holds no items for this client.
         if (socket === undefined) receive({ id, value: [] })
         else writeFrame(socket, { op: 'cancel', id })
       }
@@ -148,13 +150,13 @@ export function connect(path) {
     async ask(service, payload, { timeoutMs = 5000 } = {}) {
       const { id, reply } = send({ op: 'ask', service, payload }, false)
       const timer = setTimeout(
-        () => receive({ id, error: `no answer from '${service}' in ${timeoutMs} ms` }),
+        () => receive({ id, error: `no answer from '${service}' within ${timeoutMs} ms` }),
         timeoutMs,
       )
       return reply.finally(() => clearTimeout(timer))
     },
     serve(service, handler) {
-      // the socket belongs to whichever worker came first; the handler must run as the worker that gave it
+      // The socket was created in the context of the first worker. The handler must run in the context of its own worker.
       const bound = AsyncResource.bind(handler)
       services.set(service, bound)
       if (socket !== undefined) writeFrame(socket, { op: 'serve', service })

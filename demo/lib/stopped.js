@@ -1,7 +1,7 @@
-// Waiting for the end.
+// Waits for the stop of a worker.
 
 /**
- * Resolves when the signal aborts: the last line of a worker that lives by its callbacks.
+ * Resolves when the signal aborts. A worker that works only in callbacks awaits it at the end of `run`.
  * @param {AbortSignal} signal
  * @returns {Promise<void>}
  */

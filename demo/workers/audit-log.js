@@ -1,5 +1,5 @@
-// Writes what happened into a log in which each record carries the hash of the one before: a record that is changed or
-// taken out breaks the chain. Dormant until something is to be written.
+// Appends events to a log in which each record contains the hash of the record before it, so that a changed or removed
+// record breaks the chain. Dormant until there is an event.
 
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-// A line broker over TCP: `SUB topic` or `PUB topic text`. It stays out of the herd (../byre.config.js says why).
+// A line broker over TCP: `SUB topic` or `PUB topic text`. It is not part of the herd; ../byre.config.js gives the reason.
 
 import { once } from 'node:events'
 import net from 'node:net'

@@ -1,4 +1,5 @@
-// Asks other workers what a customer would ask and keeps the round-trip times, so that slowness is seen before it is felt.
+// Sends the requests of a customer to other workers and records the round-trip times, so that a slowdown is detected before
+// customers notice it.
 
 import { relay, stopped, writeJson } from '../lib/index.js'
 

@@ -1,4 +1,4 @@
-// Removes files past their keeping time. A cron job: loaded at its first tick, dormant in between.
+// Removes files that are older than their retention time. A cron job: loaded at its first tick, dormant between ticks.
 
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Stretches keys: tens of milliseconds of CPU for each answer, without a pause. It stays out of the herd
-// (../byre.config.js says why).
+// Derives keys from passwords: tens of milliseconds of uninterrupted CPU for each answer. It is not part of the herd;
+// ../byre.config.js gives the reason.
 
 import { scryptSync } from 'node:crypto'
 import { relay } from '../lib/relay.js'

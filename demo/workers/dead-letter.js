@@ -1,5 +1,5 @@
-// Keeps the webhooks that could not be delivered and sends them round again later; after some rounds they are parked in
-// a file for a human. Dormant until there is one.
+// Stores webhooks that could not be delivered and queues them again later. After some rounds they are written to a file for
+// a human to handle. Dormant until there is a dead letter.
 
 import { appendJson, database, drainQueue, relay, send } from '../lib/index.js'
 

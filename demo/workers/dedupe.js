@@ -1,4 +1,4 @@
-// Lets each distinct line through once within a window of the latest distinct lines.
+// Passes on each distinct line once within a window of the most recent distinct lines.
 
 import { createHash } from 'node:crypto'
 import { appendFile, mkdir } from 'node:fs/promises'
@@ -12,7 +12,7 @@ export async function run(ctx) {
   const { to, window } = ctx.config
   const client = await ctx.use(relay(ctx.config.relay))
   await mkdir(dirname(to), { recursive: true })
-  /** Oldest first: a Set keeps the order of insertion. @type {Set<string>} */
+  /** Oldest first, because a Set keeps the order of insertion. @type {Set<string>} */
   const seen = new Set()
 
   await forEachItem(ctx, client, 'lines', async (line) => {

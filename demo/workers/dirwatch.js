@@ -1,5 +1,5 @@
-// Watches a directory and announces each new file once. Writers are expected to rename a finished file into place;
-// names ending in `.part` are left alone.
+// Watches a directory and announces each new file once. Writers are expected to rename a finished file into place; names
+// that end in `.part` are ignored.
 
 import { watch } from 'node:fs'
 import { mkdir, readdir, stat } from 'node:fs/promises'
@@ -19,10 +19,10 @@ export async function run(ctx) {
   const scan = async () => {
     const names = (await readdir(inbox)).filter((name) => !name.endsWith('.part'))
     const fresh = names.filter((name) => !known.has(name))
-    known = new Set(names) // forgets what has left, so it never grows beyond the directory
+    known = new Set(names) // drops removed files, so that it never grows beyond the directory
     for (const name of fresh) {
       const bytes = (await stat(join(inbox, name)).catch(() => undefined))?.size
-      if (bytes === undefined) continue // gone again
+      if (bytes === undefined) continue // already removed
       await send(ctx, client, 'files', [{ name, bytes }])
       client.count(ctx.name)
     }
@@ -31,7 +31,7 @@ export async function run(ctx) {
   let changed = true
   const watcher = watch(inbox, () => void (changed = true))
   ctx.signal.addEventListener('abort', () => watcher.close(), { once: true })
-  // many events of one burst are one scan
+  // All events of a burst cause one scan.
   ctx.every('200ms', async () => {
     if (!changed) return
     changed = false

@@ -1,4 +1,4 @@
-// The energy report: meter readings in whatever unit the meter speaks, summed in one.
+// The energy report: converts meter readings of any energy unit to one unit and sums them.
 
 import { writeJson } from '../lib/files.js'
 import { math } from '../lib/formulas.js'

@@ -1,4 +1,4 @@
-// Enriches raw orders with the customer and a price (asked of `quotes`), and tells everyone who must know.
+// Adds the customer and a price (requested from `quotes`) to raw orders, and sends the result to the next workers.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { database, forEachItem, relay, send } from '../lib/index.js'
@@ -18,7 +18,7 @@ export async function run(ctx) {
   const customerOf = async (id) =>
     (await db.rows('customer').findOneBy({ id })) ?? { id, name: 'unknown', tier: 'standard' }
 
-  /** Asks until there is an answer: `quotes` may be restarting. @param {object} question */
+  /** Repeats the request until there is an answer, because `quotes` may be restarting. @param {object} question */
   const priceOf = async (question) => {
     while (!ctx.signal.aborted) {
       const answer = await client.ask('price.quote', question, { timeoutMs: 2000 }).catch((error) => {
@@ -36,7 +36,7 @@ export async function run(ctx) {
     const { productId, quantity } = order
     const cents = await priceOf({ productId, quantity, tier: customer.tier })
     if (cents === undefined) {
-      await client.put('orders', [order]) // stopping: the next run has it
+      await client.put('orders', [order]) // The worker is stopping; the next run processes the order.
       return
     }
     const event = { order: order.id, customer: customer.name, tier: customer.tier, quantity, cents }

@@ -1,4 +1,4 @@
-// Takes in sessions with a time to live, and deletes those whose time is over. Dormant between its periods.
+// Stores sessions with a time to live and deletes expired sessions. Dormant between ticks.
 
 import { LessThanOrEqual } from 'typeorm'
 import { database, relay } from '../lib/index.js'

@@ -1,4 +1,4 @@
-// The forecast: a straight line through the latest points by least squares, read off one step ahead.
+// The forecast: fits a straight line to the latest points by least squares and extrapolates one step.
 
 import { writeJson } from '../lib/files.js'
 import { math } from '../lib/formulas.js'

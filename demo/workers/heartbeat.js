@@ -1,12 +1,11 @@
-// Leaves a sign of life for whoever watches from outside: the time, and how often it has beaten. Dormant between its
-// periods, and lean.
+// Writes the current time and the number of heartbeats to a file for external monitoring. Dormant between ticks, and lean.
 
 import { writeJson } from '../lib/files.js'
 import { relay } from '../lib/relay.js'
 
 /** @typedef {{ relay: string, file: string }} Config */
 
-// Module state lives as long as the process: a worker that went dormant is the same module when it wakes.
+// Module state lives as long as the process: a dormant worker that wakes uses the same module instance.
 let beats = 0
 
 /** @param {import('byre/worker').WorkerContext<Config>} ctx */

@@ -1,4 +1,4 @@
-// Tails a log file and forwards its lines to another, through rotation by rename and by truncation.
+// Follows a log file and forwards its lines to another file, also across rotation by renaming or truncation.
 
 import { appendFile, mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -25,7 +25,7 @@ export async function run(ctx) {
       const { bytesRead } = (await file?.read(buffer, 0, CHUNK_BYTES, offset)) ?? { bytesRead: 0 }
       if (bytesRead === 0) return
       const bytes = buffer.subarray(0, bytesRead)
-      await appendFile(to, bytes) // as they are, whatever the end of a chunk cuts through
+      await appendFile(to, bytes) // unchanged, even if a chunk ends within a character
       offset += bytesRead
       client.count(ctx.name, bytes.filter((byte) => byte === NEWLINE).length)
     }
@@ -36,7 +36,7 @@ export async function run(ctx) {
     await readOn()
     const named = await stat(from).catch(() => undefined)
     if (named === undefined || named.ino === held?.ino) return
-    // rotated: what was written to the old file before the rename has just been read
+    // Rotated: everything that was written to the old file before the rename has been read by now.
     await readOn()
     await file?.close()
     file = await open(from)

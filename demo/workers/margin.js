@@ -1,4 +1,4 @@
-// The margin report: a user-written formula over each order, and the mean of all.
+// The margin report: evaluates a user's formula for each order and averages the results.
 
 import { evaluate, math } from '../lib/formulas.js'
 import { writeJson } from '../lib/files.js'

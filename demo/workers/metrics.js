@@ -1,5 +1,5 @@
-// Samples the sizes of a folder's files into a bounded metrics file. Dormant between its periods, and lean: it imports no
-// ORM.
+// Records the file sizes of a folder in a metrics file of bounded size. Dormant between ticks, and lean: it does not import
+// the ORM.
 
 import { readdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Applies stock changes: in one transaction the product's new stock under an optimistic version, and the movement that
-// explains it.
+// Applies stock changes. One transaction writes the new stock of the product (with optimistic locking by version) and the
+// stock movement that explains it.
 
 import { LessThanOrEqual } from 'typeorm'
 import { database, forEachItem, relay } from '../lib/index.js'
@@ -25,7 +25,10 @@ export async function run(ctx) {
       if (await rows('stock_move').existsBy({ id })) return
       const product = await rows('product').findOneBy({ id: productId })
       if (product === null || product['stock'] + delta < 0) {
-        ctx.log.info({ mutation: id, productId, delta }, 'refused: no such product, or not enough stock')
+        ctx.log.info(
+          { mutation: id, productId, delta },
+          'refused: the product does not exist or has not enough stock',
+        )
         return
       }
       const { stock, version } = product

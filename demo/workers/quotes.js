@@ -1,4 +1,4 @@
-// Answers "what does this cost": the serving half of the stream of requests between workers.
+// Answers price requests from other workers.
 
 import { database, relay, stopped } from '../lib/index.js'
 

@@ -1,4 +1,4 @@
-// Reconciles payments with invoices, row by row through the ORM; the database survives a restart.
+// Matches payments with invoices, row by row through the ORM. The database persists across restarts.
 
 import { LessThanOrEqual } from 'typeorm'
 import { database, forEachItem, relay } from '../lib/index.js'

@@ -1,4 +1,4 @@
-// Adds the enriched orders up, per day, and writes the digest. Dormant between its periods.
+// Sums the enriched orders per day and writes a summary. Dormant between ticks.
 
 import { database, drainQueue, relay, writeJson } from '../lib/index.js'
 

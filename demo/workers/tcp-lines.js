@@ -1,5 +1,5 @@
-// Accepts lines over TCP on a loopback port the kernel chooses, and passes them on. A sender that is faster than the
-// relay is slowed down, not buffered.
+// Accepts lines over TCP on a free loopback port and passes them on. Backpressure slows a sender that is faster than the
+// relay; its lines are not buffered.
 
 import net from 'node:net'
 import { once } from 'node:events'
@@ -25,7 +25,7 @@ export async function run(ctx) {
     for await (const chunk of socket.setEncoding('utf8')) {
       const lines = (rest + chunk).split('\n')
       rest = lines.pop() ?? ''
-      if (rest.length > MAX_LINE) throw new Error(`a line over ${MAX_LINE} characters`)
+      if (rest.length > MAX_LINE) throw new Error(`received a line over ${MAX_LINE} characters`)
       for (let i = 0; i < lines.length; i += 100) await send(ctx, client, 'lines', lines.slice(i, i + 100))
       client.count(ctx.name, lines.length)
     }

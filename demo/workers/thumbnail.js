@@ -1,5 +1,5 @@
-// Makes thumbnails of the pictures `dirwatch` announces: a quarter of the width and height, each pixel the mean of 16.
-// It reads PGM, the one picture format that needs no library. Dormant until a file comes.
+// Makes thumbnails of the pictures that `dirwatch` announces, with a quarter of the width and height; each pixel is the mean
+// of 16. It reads PGM, a picture format that needs no library. Dormant until a file arrives.
 
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ export async function run(ctx) {
   await drainQueue(ctx, client, 'files', async ({ name, bytes }) => {
     if (bytes > MAX_BYTES) return ctx.log.warn({ name, bytes }, 'too large')
     const picture = parsePgm(await readFile(join(inbox, name)).catch(() => Buffer.alloc(0)))
-    if (picture === undefined) ctx.log.warn({ name }, 'not a PGM picture, or gone')
+    if (picture === undefined) ctx.log.warn({ name }, 'not a PGM picture, or already removed')
     else {
       await writeFile(join(thumbs, `${name}.part`), formatPgm(shrink(picture)))
       await rename(join(thumbs, `${name}.part`), join(thumbs, name))

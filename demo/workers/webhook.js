@@ -1,4 +1,4 @@
-// Delivers webhooks over HTTP: retries with backoff, keeps the order, hands what cannot be delivered to dead-letter.
+// Delivers webhooks over HTTP in order, with retries and backoff. Webhooks that cannot be delivered go to `dead-letter`.
 
 import http from 'node:http' // not fetch, whose first use loads 8 MB of undici
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -24,14 +24,14 @@ export async function run(ctx) {
       )
       if (typeof status === 'number' && status < 300) return
       why = `${status}`
-      if (typeof status === 'number' && status < 500 && status !== 429) break // it will never like it
+      if (typeof status === 'number' && status < 500 && status !== 429) break // a retry would fail as well
       ctx.log.debug({ hook: hook.id, attempt, why }, 'not delivered')
       await sleep(backoffMs * 2 ** (attempt - 1) * (0.5 + Math.random()), undefined, {
         signal: ctx.signal,
       }).catch(() => {})
     }
     if (ctx.signal.aborted) return client.put('webhooks', [hook])
-    ctx.log.warn({ hook: hook.id, attempts: retries, why }, 'given up for now')
+    ctx.log.warn({ hook: hook.id, attempts: retries, why }, 'not delivered; moved to the dead letters')
     return send(ctx, client, 'dead-letters', [hook])
   }
 

@@ -1,5 +1,5 @@
 // The embedded bus: deliveries of 100-byte payloads per second (each subscriber its own copy), requests, and what a tap,
-// a subscription and a scope cost in heap. Every run is a process of its own, bound to one core where taskset exists.
+// a subscription and a scope cost in heap. Every run is a separate process, bound to one core where taskset exists.
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { spawnClean } from '../../build/src/measure/spawn-clean.js'

@@ -1,6 +1,6 @@
 // Chaos: 100 workers, 80 shared and 20 processes, one fault a second in a random one for --duration (10 min). Faults:
 // a throw or a held loop in a shared worker; SIGKILL, SIGSTOP for 2 s, a throw or a full heap in a process. Every worker
-// is fed a numbered message each 100 ms. What must hold: nobody restarts but by a fault of its own, no run misses a
+// is fed a numbered message every 100 ms. What must hold: nobody restarts but by a fault of its own, no run misses a
 // number, and the supervisor's private memory stays flat.
 //
 // Before the run come three times as many faults of the same kinds, and everything five times as fast: V8 compiles what gets

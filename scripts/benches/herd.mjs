@@ -9,7 +9,7 @@ import { buildResult, claim, differenceOf, figuresOf, ratioOf, tableOf } from '.
 
 const WORKERS = 18
 const DELAY_WINDOW_MS = 10_000
-// After the collection V8 makes some 8 s after a load.
+// After the collection V8 makes about 8 s after a load.
 const QUIET_BEFORE_DELAY_MS = 12_000
 // A start takes half a second and a busy machine moves it by as much: the median of 20 pairs moved by 0.1 between series.
 const STARTS_PER_RUN = 12

@@ -7,7 +7,7 @@ import { sleep, withHost } from './lib/lanes.mjs'
 import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
 
 const WINDOW_MS = 30_000
-// V8 collects once more some 8 s after a load, in either host (40 ms of CPU, 40 switches): idle begins after it.
+// V8 collects once more about 8 s after a load, in either host (40 ms of CPU, 40 switches): idle begins after it.
 const SETTLE_MS = 25_000
 
 export const describe = '18 idle workers over 30 s: context switches and CPU time'

@@ -1,4 +1,4 @@
-// What `lean: true` takes off a process of its own, and what `inside: true` puts on: private memory of a module and of a
+// What `lean: true` takes off a separate process, and what `inside: true` puts on: private memory of a module and of a
 // script that do nothing, and of a script with an ORM, all in one herd.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,7 @@ import { buildResult, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
 const BYRE = fileURLToPath(new URL('../../dist/bin.js', import.meta.url))
 const FLOOR = new URL('./herd/floor.mjs', import.meta.url).href
 
-export const describe = 'a process of its own: what lean: true saves and inside: true costs'
+export const describe = 'a separate process: what lean: true saves and inside: true costs'
 export const table = tableOf
 
 const SOURCES = {

@@ -1,4 +1,4 @@
-// What a process of its own costs a worker: deliveries per second across the wire, and a live move beside the same worker's
+// What a separate process costs a worker: deliveries per second across the wire, and a live move beside the same worker's
 // cold `byre run`. During the move a sibling goes on publishing numbered messages to it; none may be missing.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,8 +16,7 @@ const BYRE = fileURLToPath(new URL('../../dist/bin.js', import.meta.url))
 const FLOOR = new URL('./herd/floor.mjs', import.meta.url).href
 const MESSAGES = 300_000
 
-export const describe =
-  'a worker in a process of its own: deliveries per second, live move beside a cold start'
+export const describe = 'a worker in a separate process: deliveries per second, live move beside a cold start'
 export const table = tableOf
 
 /** 100 bytes of JSON. */

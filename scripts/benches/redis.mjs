@@ -1,5 +1,5 @@
 // The Redis bus beside hand-written ioredis, lane by lane in turn on the same server: messages to a handler, jobs from a
-// stream, a round trip. Publishers and consumers are processes of their own.
+// stream, a round trip. Publishers and consumers are separate processes.
 import { fileURLToPath } from 'node:url'
 import { spawnClean } from '../../build/src/measure/spawn-clean.js'
 import { interleave } from './lib/lanes.mjs'

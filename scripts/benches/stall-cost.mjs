@@ -9,7 +9,7 @@ import { memoryOf } from './lib/memory.mjs'
 import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
 
 /** Within two minutes of ready V8 has collected what the start left and compiled what got hot, with all its threads, in each
- *  herd at moments of its own: some 200 wake-ups, once. What comes later is counted. */
+ *  herd at moments of its own: about 200 wake-ups, once. What comes later is counted. */
 const REST_MS = 150_000
 const WINDOW_MS = 120_000
 

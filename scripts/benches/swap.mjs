@@ -1,6 +1,6 @@
 // The swap in a real systemd (scripts/systemd-ns, needs root): the 18 demo units become one and 18 again while orders go
 // on, then 20 swaps whose swapper is killed, one call of systemctl later each time, and resumed; and the time from the
-// start of the unit to READY, beside the hand-written host in a unit of its own; and jobs of a Redis stream over a swap and
+// start of the unit to READY, beside the hand-written host in a separate unit; and jobs of a Redis stream over a swap and
 // back. What byre projected before each swap is told beside what was measured after it.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

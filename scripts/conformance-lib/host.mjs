@@ -16,7 +16,7 @@ const LONGEST_GAP_MS = { process: 2500, thread: 2500, shared: 5000 }
 const HOSTED_LIMIT_MS = { process: LIMIT_MS + 2000, thread: LIMIT_MS + 2000, shared: LIMIT_MS * 2 }
 const QUIET_MS = { process: 0, thread: 0, shared: 15 }
 
-/** Results of the files, a map file -> result. What fails is run again alone in a supervisor of its own and counts as
+/** Results of the files, a map file -> result. What fails is run again alone in a separate supervisor and counts as
  *  failed only if it fails again; what then fails plainly as well, or skips itself, is `dropped`. `job` has launcher, node,
  *  root, placement, jobs, msOf(file). `onFailure(file, result)` is called for each failure that counts. */
 export async function hostFiles(files, job, onFailure) {

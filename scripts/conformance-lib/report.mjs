@@ -71,7 +71,7 @@ function nodeSection({ placements }) {
 }
 
 function failureSection(failures, kinds) {
-  const lines = ['## What passes plainly and not hosted', '']
+  const lines = ['## Tests that pass plainly but not hosted', '']
   if (failures.length === 0) lines.push('Nothing.', '')
   for (const kind of [...kinds, UNEXPLAINED]) {
     const rows = failures.filter((failure) => failure.kind === kind)
@@ -128,54 +128,56 @@ const percent = ({ rate }) => `${(rate * 100).toFixed(1)} %`
 const escape = (text) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')
 const capitalize = (text) => text[0].toUpperCase() + text.slice(1)
 
-const HEAD = `# Hosted equals plain, measured by other people's tests
+const HEAD = `# Hosted equals plain, measured by third-party tests
 
 Written by \`scripts/conformance report\`; the reasons come from scripts/conformance-lib/reasons.json.
 
-What a program does under plain Node it should do hosted. byre's own tests cannot say whether that holds, so tests decide
-that others wrote for others: those of Node itself, and those of packages that people use in workers.
+A hosted program should behave as it does under plain Node. byre's own tests cannot decide whether it does, so this page uses
+tests that were written for other purposes: those of Node itself, and those of packages that people use in workers.
 
 ## How to run it
 
     scripts/conformance                            # Node's own tests, all placements; an hour or two on 2 cores
     scripts/conformance --placement shared --sample 60 --verbose
     scripts/conformance packages ws express        # the suites of packages; \`--help\` lists them
-    scripts/conformance report                     # writes this page from what \`--save\` recorded
+    scripts/conformance report                     # writes this page from the results that \`--save\` recorded
 
-The tests come from Debian's source packages and from npm tarballs that ship them. They are kept in
+The tests come from Debian's source packages and from npm tarballs that contain them. They are kept in
 \`$XDG_CACHE_HOME/byre-conformance\` (default \`~/.cache/byre-conformance\`) and never in this repository. Setting up needs a
-Debian machine with a mirror of Debian and of npm; running needs no network but loopback. \`scripts/test\` runs a sample of 60
+Debian machine with a mirror of Debian and of npm; running needs only the loopback network. \`scripts/test\` runs a sample of 60
 files for each placement as its gate.
 
-## How the number comes about
+## How the rate is determined
 
-- **Candidates** are files of \`test/parallel\` whose names belong to the families that hosting touches, and all of
-  \`test/async-hooks\`, without those that have a \`// Flags:\` line.
-- **Counted** are those that pass plainly twice within 10 s on the same Node, with an empty standard input and pipes as output,
-  and do not skip themselves. For \`thread\` they also have to pass in a plain \`new Worker(file)\`.
-- **\`process\` and \`thread\`**: the file is the \`script:\` of a worker of its own. It passes when the run ends with the verdict
+- **Candidates** are the files of \`test/parallel\` whose names belong to the families that hosting affects, and all files of
+  \`test/async-hooks\`, except those with a \`// Flags:\` line.
+- **Counted** are the candidates that pass twice under plain Node of the same version within 10 s, with an empty standard input
+  and pipes as output, and do not skip themselves. For \`thread\` they must also pass in a plain \`new Worker(file)\`.
+- **\`process\` and \`thread\`**: the file is the \`script:\` of a separate worker. It passes when the run ends with the verdict
   \`done\`.
-- **\`shared\`**: a worker loads the file in \`run()\` with fresh copies of Node's test helpers, waits as long as it takes plainly,
-  then until each \`mustCall\` is satisfied and all that it opened is closed, calls the listeners it has left for \`beforeExit\`
-  and \`exit\`, and returns. It passes when nothing was thrown or charged to it.
-- **In every placement** a file also fails when byre warns about the worker (except for what its documents promise: that a
-  process-wide setting was touched, that something was left over, that the loop was held), when the supervisor ends, or when a
-  healthy neighbour in the shared loop misses anything: each 100 ms it uses a timer, an emitter, a request to its own server
-  and now and then a child process.
-- **A failure** is run again alone in a supervisor of its own, and counts when it fails again. A file that then fails plainly
-  too, or skips itself, is left out.
-- Four lines of Node's test helpers are changed, or nearly every file would fail for the same line: tmpdir does not leave its
-  folder, the umask is set only when it is another one, a default of \`net\` is raised once and not at each load, and globals
-  that a newer Node has are no leak.
+- **\`shared\`**: a worker loads the file in \`run()\` with fresh copies of Node's test helpers. It waits as long as the file takes
+  under plain Node, then until each \`mustCall\` is satisfied and everything that the file opened is closed. Then it calls the
+  file's remaining listeners for \`beforeExit\` and \`exit\`, and returns. The file passes when nothing was thrown or charged to
+  the worker.
+- **In every placement** a file also fails when byre warns about the worker (except for the documented cases: the file touched
+  a process-wide setting, left something open, or blocked the loop), when the supervisor ends, or when a healthy neighbour in
+  the shared loop misses anything: every 100 ms the neighbour uses a timer, an emitter, a request to its own server and
+  sometimes a child process.
+- **A failure** is repeated alone in a separate supervisor, and counts only if the file fails again. A file that then also
+  fails under plain Node, or skips itself, is left out.
+- Four lines of Node's test helpers are changed, because otherwise nearly every file would fail at the same line: tmpdir does
+  not leave its folder, the umask is set only when it differs, a default of \`net\` is raised once and not at each load, and
+  globals of newer versions of Node do not count as leaks.
 
-What is hard on \`shared\`: a file that checks only at its exit gets no longer than its plain time; what the one before it has
-patched in a builtin module stays (hence the run alone); many files start a child of themselves, so that one cause costs many.
+Three facts make \`shared\` harder: a file that checks only at its exit has no more than its plain time; a builtin module that
+the previous file has patched stays patched (therefore failures are repeated alone); and many files start a child process of
+themselves, so that one cause leads to many failures.
 
 ## Node's own tests
 `
 
-const PACKAGES = `Each test file of a package runs in a worker of its own in the shared loop, beside the neighbour, and the test runner (mocha
-or \`node:test\`) runs inside \`run()\`. The same code runs the file under plain Node, twice; tests that fail there are left out of
-the hosted run of mocha, since an error that nobody catches ends a run. Counted are the tests that pass plainly in every run.
-What differs is run again alone; "only alone" are those that passed only then. A test passes hosted when its runner says so;
-what byre says of the run itself, or the neighbour, is listed as \`(the run)\`.`
+const PACKAGES = `Each test file of a package runs in a separate worker in the shared loop, next to the neighbour, and the test runner (mocha
+or \`node:test\`) runs inside \`run()\`. The same code runs the file twice under plain Node. With mocha, tests that fail there are
+left out of the hosted run, because an uncaught error ends a run. Tests that pass in every plain run are counted. Tests with a
+different result are repeated alone; "only alone" counts those that passed only then. A test passes hosted when its runner
+reports that it passed. Warnings of byre about the run itself, and failures of the neighbour, are listed as \`(the run)\`.`

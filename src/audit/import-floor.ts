@@ -6,7 +6,7 @@ import { chainText } from './chain.ts'
 import type { AuditResult } from './result.ts'
 
 export interface ImportFloorOptions {
-  /** Most the entry may add to an empty program, calibrated: '12MiB' or a number of bytes. @default unlimited */
+  /** Maximum that the entry may add to an empty program, calibrated: '12MiB' or a number of bytes. @default unlimited */
   readonly max?: string | number
   /** Packages that must not be loaded. @default [] */
   readonly deny?: readonly string[]

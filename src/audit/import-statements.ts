@@ -40,7 +40,7 @@ interface Token {
   readonly line: number
 }
 
-/** Most tokens between `import` and `from`; barrels list hundreds of names. */
+/** Maximum number of tokens between `import` and `from`; barrels list hundreds of names. */
 const MAX_CLAUSE = 8000
 
 function readImport(tokens: readonly Token[], at: number): ImportStatement | undefined {

@@ -9,13 +9,13 @@ export interface Lazy<T> {
   (): Promise<T>
   /** The module once it is loaded, else undefined; for code that must stay synchronous. */
   readonly loaded: T | undefined
-  /** Duration of the load in milliseconds; undefined before. */
+  /** Duration of the load in milliseconds; undefined before the load. */
   readonly loadMs: number | undefined
-  /** Origin of the first call, as the line of a stack trace; undefined before. */
+  /** Origin of the first call, as the line of a stack trace; undefined before that call. */
   readonly firstUse: string | undefined
 }
 
-/** import => Returns a function that loads a module: `const orm = lazy(() => import('typeorm'))`, then `const {
+/** Returns a function that loads a module: `const orm = lazy(() => import('typeorm'))`, then `const {
  *  DataSource } = await orm()`. With BYRE_EAGER=1 in the environment it loads immediately, so that CI finds missing
  *  modules; a failure is then an unhandled rejection. */
 export function lazy<T>(importer: () => Promise<T>): Lazy<T> {

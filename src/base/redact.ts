@@ -1,9 +1,9 @@
 // Keeps secrets out of byre's output. Every text about a server with a password passes through one function.
 
-/** Replaces its secrets and the userinfo of any URL with '***'. */
+/** Replaces secrets and the userinfo of any URL in `text` with '***'. */
 export type Redact = (text: string) => string
 
-/** The result replaces `secrets` as written, percent-encoded and as JSON text. Empty ones are ignored. */
+/** Returns a function that replaces `secrets` as written, percent-encoded and as JSON text. Empty secrets are ignored. */
 export function createRedactor(secrets: readonly (string | undefined)[]): Redact {
   const forms = new Set<string>()
   for (const secret of secrets) {

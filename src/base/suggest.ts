@@ -38,7 +38,7 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
   return near === undefined ? '' : `; did you mean '${near}'?`
 }
 
-/** The most unknown keys reported for one call. */
+/** The maximum number of unknown keys reported for one call. */
 const MAX_KEYS = 20
 
 /** Returns the problems of the options of a call: not an object, or at most 20 unknown keys. Absent options (undefined,

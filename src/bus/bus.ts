@@ -89,7 +89,7 @@ export interface EnqueueOptions {
 export interface StreamOptions {
   /** Each group receives every job; one reader of the group receives it. @default the worker's name */
   readonly group?: string
-  /** Most jobs in progress (yielded, neither acked nor nacked), 1 to 1000. As many again are read ahead. @default 1 */
+  /** Maximum number of jobs in progress (yielded, neither acked nor nacked), 1 to 1000. As many again are read ahead. @default 1 */
   readonly concurrency?: number
   /** Deliveries without an ack after which a job moves to the stream `<name>.dead`. @default 5 */
   readonly maxDeliveries?: number

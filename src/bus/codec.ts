@@ -15,7 +15,7 @@ import type { Envelope } from './bus.ts'
 export const MAX_DEPTH = 512
 /** Longest `id`, `type`, `headers.traceparent`, `replyTo` and `inReplyTo`, in characters. */
 export const MAX_FIELD_LENGTH = 256
-/** Most characters an envelope adds to its payload: five fields of MAX_FIELD_LENGTH, all escaped, and the keys. */
+/** Maximum number of characters an envelope adds to its payload: five fields of MAX_FIELD_LENGTH, all escaped, and the keys. */
 const ENVELOPE_OVERHEAD = 8192
 /** The envelope version that this version of byre writes and reads. */
 const ENVELOPE_VERSION = 1
@@ -152,7 +152,7 @@ function stringEnd(json: string, from: number): number {
 }
 
 function assertSize(body: string, limitBytes: number, topic: string): void {
-  // a UTF-16 code unit is 1 to 3 bytes of UTF-8: a text with more units than the limit needs no count
+  // a UTF-16 code unit is 1 to 3 bytes of UTF-8: a longer text than the limit need not be measured
   const bytes = body.length > limitBytes ? body.length : Buffer.byteLength(body)
   if (bytes <= limitBytes) return
   throw new ByreError(

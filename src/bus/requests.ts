@@ -8,7 +8,7 @@ import type { Json } from '../base/json.ts'
 import { INBOX } from '../base/topics.ts'
 import { onAbort } from './abort.ts'
 
-/** Most pending requests of one owner; more are refused with BYRE_BUS_OVERFLOW. */
+/** Maximum number of pending requests of one owner; more are refused with BYRE_BUS_OVERFLOW. */
 export const MAX_PENDING = 10_000
 
 export interface RequestPlan {

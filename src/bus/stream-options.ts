@@ -9,7 +9,7 @@ import type { EnqueueOptions, NackOptions, StreamOptions } from './bus.ts'
 import { checkText } from './codec.ts'
 import { checkSignal, keysOf, shown } from './options.ts'
 
-/** Most jobs in progress per reader. */
+/** Maximum number of jobs in progress per reader. */
 const MAX_CONCURRENCY = 1000
 /** Longest delay of a job, milliseconds: 365 days. */
 const MAX_DELAY_MS = 31_536_000_000

@@ -46,7 +46,7 @@ export class BufferedSubscription<I extends object>
   #lastWaiter: Waiter<I> | undefined = undefined
   #gapListeners: Set<(gap: Gap) => void> | undefined = undefined
 
-  /** With a signal that is already aborted it starts closed, and `ended` is not called.
+  /** If the signal is already aborted, the subscription starts closed and `ended` is not called.
    *  @param ready see Subscription; the caller makes sure that a rejection is handled */
   constructor(
     pattern: string,
@@ -114,7 +114,7 @@ export class BufferedSubscription<I extends object>
     this.#dropped += count
     if (this.overflow === 'fail' && this.#state === 'open') {
       this.#state = 'failed'
-      // calls without an item call next() again: the first of them rejects, the others are done
+      // calls without an item continue in next(): the first of them rejects, the others are done
       for (let waiter = this.#takeUnserved(); waiter !== undefined; waiter = waiter.next)
         waiter.resolve?.(this.next())
     }

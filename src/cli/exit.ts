@@ -23,8 +23,8 @@ const CODES: Partial<Record<ErrorCode, ExitCode>> = {
   BYRE_WORKER_UNKNOWN: EXIT.unreachable,
 }
 
-/** A ByreError has the exit code of its error code, by default 1. A system error (ENOSPC, EACCES) exits with 1. Any other
- *  error is a bug in byre: 70, with its stack. */
+/** The exit code of a ByreError is that of its error code, by default 1. A system error (ENOSPC, EACCES) exits with 1. Any
+ *  other error is a bug in byre: exit code 70, and the message has the stack. */
 export function describeExit(thrown: unknown): Exit {
   if (thrown instanceof ByreError) {
     const code = exitCodeOf(thrown.code)

@@ -11,7 +11,7 @@ import { reasonGroupName, reasonName } from './fields.ts'
 import { type Path, type Problems, show } from './problems.ts'
 import { type RawRecord, type RawWorker, asRecord, asText, asTexts, rawWorkers } from './raw.ts'
 
-/** Most suggestions of a kind in one config, since each suggestion compares all names. */
+/** Maximum number of suggestions of a kind in one config, since each suggestion compares all names. */
 const MAX_SUGGESTIONS = 20
 
 /** Adds all problems that concern more than one value. `folder` is the absolute path of the config file's folder. */

@@ -55,17 +55,17 @@ export const RANGES = {
   port: [0, 65_535],
 } as const
 
-/** The most workers in a herd. */
+/** The maximum number of workers in a herd. */
 export const MAX_WORKERS = 10_000
 /** The deepest nesting of a config; the root has depth 1. */
 export const MAX_DEPTH = 64
-/** The most values (numbers, strings, objects, ...) in a config. A shared object counts each time it occurs. */
+/** The maximum number of values (numbers, strings, objects, ...) in a config. A shared object counts each time it occurs. */
 export const MAX_VALUES = 2_000_000
 /** The most UTF-16 code units in all strings and keys together. */
 export const MAX_TEXT_LENGTH: number = 32 * 1024 * 1024
 /** The size limit of a config file, in bytes. */
 export const MAX_FILE_BYTES: number = 8 * 1024 * 1024
-/** The most entries in a list (topics, after, args, ...). */
+/** The maximum number of entries in a list (topics, after, args, ...). */
 export const MAX_LIST = 10_000
 /** The shortest control.secret, in characters. A shorter key weakens HMAC-SHA-256. */
 export const MIN_SECRET_LENGTH = 16

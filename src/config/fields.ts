@@ -15,7 +15,7 @@ export type Field<T> = v.GenericSchema<unknown, T>
 /** Returns the message for an invalid value, and undefined for a valid one. */
 export type Reason = (value: unknown) => string | undefined
 
-/** A value that `reason` alone checks. */
+/** A value that is checked only by `reason`. */
 export function leaf<T>(reason: Reason): Field<T> {
   return v.custom<T>(
     (value) => reason(value) === undefined,
@@ -23,7 +23,7 @@ export function leaf<T>(reason: Reason): Field<T> {
   ) as Field<T>
 }
 
-/** A string that `reason` checks. `wanted` describes the expected value when the input is not a string. */
+/** A string that is checked by `reason`. `wanted` describes the expected value when the input is not a string. */
 export function text(wanted: string, reason: (value: string) => string | undefined): Field<string> {
   return leaf((value) =>
     typeof value === 'string' ? reason(value) : `must be ${wanted}, got ${show(value)}`,

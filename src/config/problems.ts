@@ -4,7 +4,7 @@ import type { Problem } from '../base/errors.ts'
 
 export type Path = readonly (string | number)[]
 
-/** The most problems that are listed. The number of further ones is in the last line. */
+/** The maximum number of problems that are listed. The number of further ones is in the last line. */
 const MAX_PROBLEMS = 1000
 
 export interface Problems {
@@ -67,7 +67,7 @@ export function kindOf(value: unknown): string {
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
-/** Hides the possible user and password of a URL: everything between the first `://` and the last `@`. */
+/** Hides the user and password of a URL: everything between the first `://` and the last `@`. */
 export function redact(text: string): string {
   const start = text.indexOf('://')
   const end = text.lastIndexOf('@')

@@ -93,7 +93,7 @@ export function act(command: ControlCommand, deps: CommandDeps): ControlReply {
   }
 }
 
-/** Most commands logged one by one within LOG_WINDOW_MS. */
+/** Maximum number of commands logged one by one within LOG_WINDOW_MS. */
 const LOGGED_MAX = 100
 const LOG_WINDOW_MS = 10_000
 const windows = new WeakMap<SupervisorLog, { startMs: number; count: number }>()
@@ -147,7 +147,7 @@ function move(command: ControlCommand, runner: Runner, deps: CommandDeps): Contr
 function immovable(spec: ResolvedWorker, to: Placement): string | undefined {
   if (to === 'shared' && spec.source.kind === 'script')
     return 'a script has no run() to call in the shared loop'
-  if (to !== 'process' && spec.cwd !== undefined) return "its 'cwd' needs a process of its own"
+  if (to !== 'process' && spec.cwd !== undefined) return "its 'cwd' needs a separate process"
   return undefined
 }
 

@@ -111,7 +111,7 @@ async function listenTemporarily(server: Server, path: string): Promise<string> 
   }
 }
 
-/** False when the name is taken. bind() happens inside listen(), synchronously, so the umask holds for it alone. */
+/** Returns false when the name is taken. bind() happens inside listen(), synchronously, so the umask holds for it alone. */
 function tryListen(server: Server, path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => {
@@ -146,7 +146,7 @@ function makeFolder(folder: string): void {
   )
 }
 
-/** Undefined when the path does not exist. Throws when it is not a socket, which byre must not replace. */
+/** Returns undefined when the path does not exist. Throws when it is not a socket, which byre must not replace. */
 function socketInode(path: string): number | undefined {
   const stat = lstatSync(path, { ...BIGINT, throwIfNoEntry: false })
   if (stat === undefined) return undefined

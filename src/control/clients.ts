@@ -33,7 +33,7 @@ export interface Clients {
   close(): () => void
 }
 
-/** Most connections served at once; a further one is answered with 429 and closed. */
+/** Maximum number of connections served at once; a further one is answered with 429 and closed. */
 export const MAX_CONNECTIONS = 100
 /** Of those further ones, this many have a second to read their 429; any beyond that are closed without an answer. */
 const MAX_REJECTED = 100

@@ -8,7 +8,7 @@ import type { ControlTarget, TransitionEvent } from '../herd/status.ts'
 import type { Phase, Refusals } from './connection.ts'
 
 export interface EventStreams {
-  /** Makes `res` a stream of events. False when there are 16 already; nothing is sent then. */
+  /** Turns `res` into a stream of events. Returns false, and sends nothing, when there are already 16 streams. */
   open(res: ServerResponse): boolean
   readonly size: number
   /** Ends all streams. */
@@ -16,7 +16,7 @@ export interface EventStreams {
 }
 
 export const MAX_EVENT_STREAMS = 16
-/** Most bytes buffered for a slow client, in addition to the kernel's socket buffer. */
+/** Maximum number of bytes buffered for a slow client, in addition to the kernel's socket buffer. */
 export const MAX_BEHIND_BYTES: number = 256 * 1024
 
 export function eventStreams(

@@ -93,7 +93,7 @@ export function readReply(
 
 /** A message this much older or newer than the receiver's clock is refused, milliseconds. */
 export const WINDOW_MS = 30_000
-/** Most nonces remembered; when there are more commands within the window, further ones are refused. */
+/** Maximum number of nonces remembered; when there are more commands within the window, further ones are refused. */
 export const MAX_NONCES = 10_000
 
 export function sign(secret: string, parts: readonly unknown[]): string {

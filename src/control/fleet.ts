@@ -29,7 +29,7 @@ export interface FleetControlOptions {
   readonly herd: string
   readonly member: Member
   readonly target: ControlTarget
-  /** Secret with which messages must be signed; undefined: signatures are not required. */
+  /** Secret with which messages must be signed; undefined if signatures are not required. */
   readonly secret: string | undefined
   readonly log: Logger
   readonly clock: Clock
@@ -56,7 +56,7 @@ export function startFleetControl(options: FleetControlOptions): () => void {
     },
     (error: unknown) => {
       if (released) return
-      join() // announced all the same, so that its missing reply is noticed and reported
+      join() // still announced, so that its missing reply is noticed and reported
       log.error(
         { event: 'control-deaf', ...describeThrown(error) },
         'control over the bus is unavailable: the subscription failed',

@@ -30,7 +30,7 @@ export interface Sibling {
 }
 
 const ANSWER_MS = 1000
-/** Most siblings queried, and most characters of an answer. */
+/** Maximum number of siblings queried, and of characters in an answer. */
 const MAX_SIBLINGS = 64
 const MAX_ANSWER = 1024
 
@@ -80,7 +80,7 @@ function resolvedPath(path: string): string {
   }
 }
 
-/** False when another process has the name. */
+/** Returns false when another process has the name. */
 function listen(name: string, answer: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => {
@@ -106,7 +106,7 @@ function namesInUse(): string[] {
   }
 }
 
-/** Undefined when the process has ended. */
+/** Returns undefined when the process has ended. */
 async function query(name: string, sameState: boolean): Promise<Sibling | undefined> {
   const answer = await answerOf(name)
   if (answer === undefined) return undefined

@@ -1,4 +1,4 @@
-// The HTTP server of the control socket and of the HTTP listener: requests in, JSON out. A file apart because it needs node:http;
+// The HTTP server of the control socket and of the HTTP listener: requests in, JSON out. A separate file because it needs node:http;
 // clients.ts loads it with the first byte of the first request.
 
 import { createServer, STATUS_CODES } from 'node:http'

@@ -55,7 +55,7 @@ export async function armActivation(runner: Runner, deps: ActivationDeps): Promi
   }
 }
 
-/** The jobs stay in the stream: a wake only reports that there are some, once for the same jobs. */
+/** The jobs stay in the stream: a wake only reports that there are jobs, once for the same jobs. */
 function watchStream(runner: Runner, stream: string, deps: ActivationDeps): () => void {
   const watch = deps.bus.watchStream?.(stream, runner.name, () => {
     runInScope(undefined, () => {

@@ -123,7 +123,7 @@ class LoadQueue {
       return
     }
     this.loading--
-    // Weights are fractions: with no load in progress the weight is exactly 0, whatever rounding left.
+    // Weights are fractions: without a load in progress the weight is exactly 0, regardless of rounding errors.
     this.#weight = this.loading === 0 ? 0 : this.#weight - entry.weight
     this.#admit()
   }

@@ -137,7 +137,7 @@ function readMoves({ file, log }: AssignmentsOptions): Map<string, Move> {
   try {
     const state: unknown = JSON.parse(text)
     if (!isRecord(state) || state['version'] !== STATE_VERSION || !isRecord(state['moves']))
-      throw new Error(`not a state file of version ${STATE_VERSION}`)
+      throw new Error(`it is not a state file of version ${STATE_VERSION}`)
     return new Map(
       Object.entries(state['moves']).filter((entry): entry is [string, Move] => isMove(entry[1])),
     )

@@ -10,7 +10,7 @@ export function awaited(gate: readonly string[], bus: ScopedBus | undefined): re
 }
 
 /** Calls `ready` when the server has acknowledged or refused the subscriptions made so far; at once if none is pending. */
-export function whenHeard(bus: ScopedBus | undefined, ready: () => void): void {
+export function whenSubscribed(bus: ScopedBus | undefined, ready: () => void): void {
   const acknowledged = bus?.acknowledged
   if (acknowledged === undefined) ready()
   else void acknowledged.then(ready)

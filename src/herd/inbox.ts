@@ -18,7 +18,7 @@ export function wakers(
 
 export interface InboxHost {
   readonly logOf: (worker: string) => Logger
-  /** Most messages kept for a worker. */
+  /** Maximum number of messages kept for a worker. */
   readonly bufferCapacity: number
 }
 

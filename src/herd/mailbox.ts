@@ -16,9 +16,9 @@ interface Kept {
 export class Mailbox {
   #kept: Kept[] = []
   readonly #capacity: number
-  /** Of claimed messages, how often they were offered, in case they come back. */
+  /** How often each claimed message was offered, in case the message is returned. */
   readonly #offers = new WeakMap<RawDelivery, number>()
-  /** Messages that the current run claimed and has not given back. */
+  /** Number of messages that the current run claimed and has not returned. */
   #taken = 0
   /** Messages dropped because the mailbox was full (oldest first). */
   dropped = 0
@@ -50,7 +50,7 @@ export class Mailbox {
     return taken.map((kept) => kept.delivery)
   }
 
-  /** Puts back, in front and in order, the messages a subscription had not read when it closed. */
+  /** Returns to the front, in order, the messages that a subscription had not read when it closed. */
   giveBack(deliveries: readonly RawDelivery[]): void {
     const returned: Kept[] = []
     // Two overlapping subscriptions of one run return the same message twice.
@@ -80,7 +80,7 @@ export class Mailbox {
   endRun(failed = false): number {
     if (failed) return 0
     const before = this.#kept.length
-    if (this.#taken > 0) for (const kept of this.#kept) kept.offers = 0 // it does read, a few at a time
+    if (this.#taken > 0) for (const kept of this.#kept) kept.offers = 0 // the run does read messages, a few at a time
     this.#kept = this.#kept.filter((kept) => !kept.seen && kept.offers < OFFERS_MAX)
     const lost = before - this.#kept.length
     this.unclaimed += lost

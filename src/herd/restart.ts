@@ -20,7 +20,7 @@ export interface RestartPolicyInput {
   readonly limit: ResolvedLimit
 }
 
-/** The end of a run, as far as a restart depends on it. */
+/** The facts about the end of a run on which a restart depends. */
 export interface RunEnd {
   readonly failed: boolean
   /** Monotonic ms. */

@@ -12,7 +12,7 @@ export function openRunBus(bus: HostBus, owner: BusOwner, runOf: RunOf): ScopedB
   return bus.scoped(owner.name, new RunBusOptions(owner, runOf))
 }
 
-/** A class and not closures, because each loaded worker keeps one. */
+/** A class instead of closures, because each loaded worker keeps an instance. */
 class RunBusOptions implements ScopedBusOptions {
   readonly #owner: BusOwner
   readonly #runOf: RunOf

@@ -7,7 +7,7 @@ import type { RawDelivery, ScopedBus } from '../bus/bus.ts'
 import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
 import type { Wake } from '../worker/contract.ts'
-import { awaited, whenHeard } from './bus-acknowledged.ts'
+import { awaited, whenSubscribed } from './bus-acknowledged.ts'
 import { StopReason } from '../worker/stop-reason.ts'
 import type { StopKind } from '../worker/stop-reason.ts'
 import type { Ticket } from './admission.ts'
@@ -305,7 +305,7 @@ export class Runner implements RunListener {
   }
 
   runReady(run: number): void {
-    whenHeard(this.#bus, () => this.record.runs === run && this.#apply({ type: 'ready' }))
+    whenSubscribed(this.#bus, () => this.record.runs === run && this.#apply({ type: 'ready' }))
   }
 
   runIdle(run: number): void {

@@ -219,7 +219,7 @@ interface End {
 
 /** A run ended by itself: the restart policy decides. */
 function rest(current: Supervised, end: End, ctx: TransitionContext): Step {
-  // A lazy worker that is done becomes dormant whatever `restart` says: its next wake is its restart.
+  // A lazy worker that is done becomes dormant regardless of `restart`: its next wake is its restart.
   if (ctx.lazy && !end.failed) return to(clean(current), resting(ctx), [], end.text)
   const decision = decideRestart(
     ctx,

@@ -114,7 +114,7 @@ const BINDING_MEMBERS: readonly string[] = [
   'customLevels',
 ]
 
-/** `fields`, with `level` and `time`, `worker` when `tagged`, and `msg` when there is a text renamed to `field_level` and so on. */
+/** `fields`, with `level` and `time`, `worker` when `tagged`, and `msg` when there is a message, renamed to `field_level` and so on. */
 export function lineFields({ fields, text }: LogCall, tagged: boolean): object | undefined {
   if (fields === undefined) return undefined
   const members = tagged ? WORKER_MEMBERS : LINE_MEMBERS
@@ -142,7 +142,7 @@ function hasOwn(fields: object, key: string): boolean {
   }
 }
 
-/** A plain copy of `fields`; a member whose getter throws is replaced by a text with the error. */
+/** A plain copy of `fields`; a member whose getter throws is replaced by a string with the error. */
 export function readable(fields: object): Record<string, unknown> {
   const entries: [string, unknown][] = []
   try {
@@ -167,7 +167,7 @@ function unreadable(error: unknown): string {
 
 /**
  * JSON of one value; undefined when it has none. For values on which JSON.stringify throws: a BigInt becomes a string of its
- * digits, a circular reference '[Circular]', at most 10,000 members are kept, and a toJSON that throws becomes a text with
+ * digits, a circular reference '[Circular]', at most 10,000 members are kept, and a toJSON that throws becomes a string with
  * the error.
  */
 export function serialise(value: unknown): string | undefined {

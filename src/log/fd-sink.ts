@@ -16,7 +16,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 export interface FdSinkOptions {
   /** Never closed by the sink. */
   readonly fd: number
-  /** Most bytes queued while the reader is slow. @default 1 MiB */
+  /** Maximum number of bytes queued while the reader is slow. @default 1 MiB */
   readonly maxQueueBytes?: number
   readonly clock?: Clock
   /** Called when the queue is empty again, with the number of lines dropped since the last call. May write. */

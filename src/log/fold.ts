@@ -6,7 +6,7 @@ export interface FoldOptions {
   readonly lines?: number
   /** Length of a window, ms. A window starts with the first line of a kind. @default 10000 */
   readonly windowMs?: number
-  /** Most kinds remembered. Beyond that the least recently used kind is reported and evicted. @default 1000 */
+  /** Maximum number of kinds remembered. Beyond that the least recently used kind is reported and evicted. @default 1000 */
   readonly kinds?: number
 }
 

@@ -209,7 +209,7 @@ function resolveFormat(
   return isTerminal(fd) ? 'pretty' : 'json'
 }
 
-/** True when `value` ($JOURNAL_STREAM, `device:inode`, systemd.exec(5)) is the file behind `fd`. A process whose output was
+/** Returns true when `value` ($JOURNAL_STREAM, `device:inode`, systemd.exec(5)) is the file behind `fd`. A process whose output was
  *  redirected has the variable, but another file. */
 export function isJournalStream(fd: number, value: string | undefined): boolean {
   if (value === undefined) return false

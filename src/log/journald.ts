@@ -9,7 +9,7 @@ import type { Clock } from '../base/clock.ts'
 
 const JOURNAL_STDOUT_PATH = '/run/systemd/journal/stdout'
 
-/** Most bytes that one stream queues while journald is slow; beyond that lines are dropped and counted. */
+/** Maximum number of bytes that one stream queues while journald is slow; beyond that lines are dropped and counted. */
 const MAX_QUEUE_BYTES = 256 * 1024
 const RETRY_FIRST_MS = 1000
 const RETRY_MAX_MS = 30_000
@@ -25,7 +25,7 @@ export function streamHeader(identifier: string): string {
 export interface JournalOptions {
   /** @default JOURNAL_STDOUT_PATH */
   readonly path?: string
-  /** Most streams open at once. @default 1024 (journald accepts 4096 on the whole machine) */
+  /** Maximum number of streams open at once. @default 1024 (journald accepts 4096 on the whole machine) */
   readonly maxStreams?: number
   readonly clock?: Clock
   /** Called with a line that no stream can take, with its prefix and newline. */

@@ -26,7 +26,7 @@ export interface LineLoggerOptions {
 }
 
 /**
- * Logging calls never throw: a value that cannot be serialised is replaced by a text in the line. Setting an unknown level
+ * Logging calls never throw: a value that cannot be serialised is replaced by a note in the line. Setting an unknown level
  * throws. Children use the level of their parent until theirs is set.
  */
 export function createLineLogger(options: LineLoggerOptions): Logger {

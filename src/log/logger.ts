@@ -5,7 +5,7 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
 export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
 
-/** True for one of the six levels and for 'silent'. */
+/** Returns true for one of the six levels and for 'silent'. */
 export function isLevel(value: unknown): value is LogLevel | 'silent' {
   return value === 'silent' || LOG_LEVELS.includes(value as LogLevel)
 }

@@ -31,7 +31,7 @@ export interface Output {
   /** As write, but may delay the line to the end of this turn of the event loop. Lines keep their order. */
   writeBatched(line: string, source: Source | undefined): void
   writeSync(line: string, timeoutMs: number): void
-  /** True once the kernel has everything, false when `timeoutMs` passed first. */
+  /** Returns true once the kernel has everything, false when `timeoutMs` passed first. */
   flush(timeoutMs: number): Promise<boolean>
   close(): void
   counts(): { readonly dropped: number; readonly journalLostBytes: number; readonly journalStreams: number }
@@ -156,7 +156,7 @@ async function flushJournal(
 const BATCH_MAX_LENGTH = 4096
 
 /** Joins the lines of one turn of the event loop into one write(2). At the start of a herd most lines come in such groups,
- *  and a write that wakes its reader costs more than building the line (0.1 to 0.3 ms where measured). */
+ *  and a write that wakes its reader costs more than building the line (measured: 0.1 to 0.3 ms). */
 export interface Batch {
   /** Writes the line at the end of the turn at the latest. */
   add(line: string): void

@@ -58,7 +58,7 @@ function clockTime(ms: number | undefined): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}`
 }
 
-/** False when $NO_COLOR is not empty (no-color.org) or TERM is 'dumb'. */
+/** Returns false when $NO_COLOR is not empty (no-color.org) or TERM is 'dumb'. */
 export function wantsColour(env: Readonly<Record<string, string | undefined>>): boolean {
   return (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb'
 }

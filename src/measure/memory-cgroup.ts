@@ -49,7 +49,7 @@ export interface MemoryCgroup {
   members(): number[]
   /** Sets a memory limit that includes swap. False when the kernel refuses it. */
   limit(bytes: number): boolean
-  /** True when the cgroup is gone afterwards; one with living members cannot be removed. */
+  /** Returns true when the cgroup is gone afterwards; one with living members cannot be removed. */
   remove(): boolean
 }
 

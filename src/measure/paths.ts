@@ -13,7 +13,7 @@ export interface VerifyRules {
   readonly json: readonly string[]
 }
 
-/** Most files and folders that one glob or size visits; a larger size is marked as incomplete. */
+/** Maximum number of files and folders that one glob or size visits; a larger size is marked as incomplete. */
 const MAX_ENTRIES = 500_000
 
 export function verify(rules: VerifyRules, cwd: string): VerifyRow[] {

@@ -38,7 +38,7 @@ export interface SeriesResult {
   readonly timeline: Timeline
 }
 
-/** Most rows of a timeline. Beyond that, of each pair of rows only the higher one is kept. */
+/** Maximum number of rows of a timeline. Beyond that, of each pair of rows only the higher one is kept. */
 export const TIMELINE_LIMIT = 1000
 const ROW_PROCESSES = 8
 const TOP_PROCESSES = 10

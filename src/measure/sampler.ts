@@ -196,7 +196,7 @@ export class Sampler {
     this.#o.onSample?.(sample)
   }
 
-  /** True when so many processes have started or ended that the sum would not represent one moment. */
+  /** Returns true when so many processes have started or ended that the sum would not represent one moment. */
   #discards(members: readonly ProcStat[], processes: readonly SampledProcess[]): boolean {
     if (this.#discardedInARow >= MAX_DISCARDED_IN_A_ROW) return false
     const pss = processes.reduce((total, one) => total + one.pssBytes, 0)

@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events'
 import { describeThrown } from '../base/errors.ts'
 import type { Closed } from './set-up.ts'
 
-/** Properties of Node's handles that tell them apart and show whether they are open. */
+/** Properties of Node's handles that distinguish them and show whether they are open. */
 interface Handle {
   readonly _handle?: object | null
   readonly fd?: unknown
@@ -18,13 +18,13 @@ interface Handle {
 }
 type Ends = Record<string, unknown> & Handle
 
-/** Methods of Node that end a handle, the most thorough first. */
+/** The methods with which Node ends a handle, the most thorough first. */
 const ENDS = ['destroy', 'terminate', 'close', 'stop', 'kill'] as const
 
 /**
  * Closes `emitter` if it is an open handle of Node, and returns its name. Connections in the pool of an HTTP client are left
- * open: other workers send their requests over them. `late`: the code that made it must set up nothing more, so its listeners
- * are removed first; otherwise they could react to the end and begin again.
+ * open: other workers send their requests over them. `late`: the code that made the handle must not set up anything more, so
+ * its listeners are removed first; otherwise they could react to the end and start again.
  */
 export function closeHandle(emitter: object, late: boolean): Closed | undefined {
   const handle = emitter as Ends
@@ -74,7 +74,7 @@ function isBound(handle: Ends): boolean {
   }
 }
 
-/** Made at first use, by any worker, and shared by all. */
+/** Created at first use, by any worker, and shared by all. */
 function isStandardStream({ fd }: Handle): boolean {
   return fd === 0 || fd === 1 || fd === 2
 }

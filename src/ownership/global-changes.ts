@@ -107,7 +107,7 @@ function eachValue(
 
 /**
  * Reports the globals that workers replace, by comparison before and after their code. A change while several modules load is
- * reported once, with the names of all these workers: the turns of their evaluation cannot be told apart.
+ * reported once, with the names of all these workers: the turns of their evaluation cannot be distinguished.
  */
 export class GlobalReports {
   readonly #log: Pick<Logger, 'warn'>

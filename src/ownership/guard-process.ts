@@ -39,7 +39,7 @@ interface Refused {
 const identity = (name: string): Refused => ({
   name,
   what: () => `change the identity of the process (${name})`,
-  remedy: `Set it in the unit, or give the worker a unit of its own.`,
+  remedy: `Set it in the unit, or give the worker a separate unit.`,
 })
 
 /** Node refuses these in worker threads too: they change the process for every worker in it. Not process.exitCode: Node 20
@@ -60,7 +60,7 @@ const REFUSED: readonly Refused[] = [
   ...['setuid', 'setgid', 'seteuid', 'setegid', 'setgroups', 'initgroups'].map(identity),
 ]
 
-/** True for an invalid mask too: Node refuses it with its own error. */
+/** Returns true for an invalid mask too: Node refuses it with its own error. */
 function isCurrentUmask(mask: unknown): boolean {
   const number = typeof mask === 'string' && /^[0-7]+$/.test(mask) ? Number.parseInt(mask, 8) : mask
   return typeof number !== 'number' || (number & 0o777) === process.umask()

@@ -1,4 +1,4 @@
-// What every guard of the process does: replace a member of `process`, and report that a worker used it.
+// The common part of all guards of the process: replaces a member of `process`, and reports that a worker used it.
 
 import { ByreError } from '../base/errors.ts'
 import type { RunScope } from './run-scope.ts'

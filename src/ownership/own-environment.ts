@@ -138,7 +138,7 @@ class Environment {
   }
 }
 
-/** The checks of Node for its process.env (lib/internal/bootstrap/node.js, EnvDefiner of src/node_env_var.cc). */
+/** The checks that Node makes on its process.env (lib/internal/bootstrap/node.js, EnvDefiner of src/node_env_var.cc). */
 function checkDescriptor(descriptor: PropertyDescriptor): void {
   const problem =
     'get' in descriptor || 'set' in descriptor

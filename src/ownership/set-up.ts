@@ -61,14 +61,15 @@ function setUpOf(module: Maker): SetUp {
   return made
 }
 
-/** The load has succeeded: what it set up lives as long as the module. */
+/** Called when the load has succeeded: everything it set up lives as long as the module. */
 export function keepSetUp(module: Maker): void {
   if (!setUps.delete(module)) return
   inUse--
   if (inUse === 0) startedBy.disable()
 }
 
-/** The load has failed: closes what it set up, and from now on what this still makes. Undefined if there was nothing. */
+/** Called when the load has failed: closes everything it set up, and from now on everything its code still makes. Returns
+ *  undefined if there was nothing. */
 export function closeSetUp(module: Maker): ClosedSetUp | undefined {
   return setUps.get(module)?.close()
 }

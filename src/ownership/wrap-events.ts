@@ -1,5 +1,5 @@
 // Listeners on an emitter of another worker, of a shared module or of the process run in the context of the worker that
-// registered them, whichever code emits: their errors are charged to that worker and never reach the emitting code. Node
+// registered them, regardless of the emitting code: errors are charged to that worker and never reach that code. Node
 // carries the async context through timers and promises, not through emit(). A worker's listeners on its own emitters are
 // not wrapped and behave as in Node.
 

@@ -67,8 +67,8 @@ export interface ChildServices {
   readonly ownRoot: string
 }
 
-/** The run of a thread or process that could not even be requested (an argument that the kernel refuses, no memory for a
- *  thread): it ends like one that fails later. */
+/** The run of a thread or process whose start could not even be requested (an argument that the kernel refuses, no memory
+ *  for a thread). It ends like a run that fails later. */
 export function neverStarted(
   kind: 'thread' | 'process',
   events: Pick<InstanceEvents, 'ended'>,

@@ -19,20 +19,20 @@ export interface IdleWatchOptions {
   readonly onIdle: () => void
 }
 
-/** Even when memory is short, a worker that was active within this time is not asked. */
+/** Even when memory is short, a worker that was active within this time is not queried. */
 const QUIET_MS = 1000
 
 export interface IdleWatch {
   /** Takes the child's answer. */
   answered(idle: boolean): void
-  /** Memory is short: asks at once, unless the worker was active within the last second. */
+  /** Called when memory is short: queries the child at once, unless the worker was active within the last second. */
   askNow(): void
   close(): void
 }
 
 /**
- * Puts a worker in a thread or process to sleep: when no message has crossed the wire for `afterMs`, the child is asked. It
- * answers yes only if every consumer waits for its next message.
+ * Puts a worker in a thread or process to sleep: when no message has crossed the wire for `afterMs`, the child is queried.
+ * It reports itself idle only if every consumer waits for its next message.
  */
 export function startIdleWatch({ clock, afterMs, activeAt, ask, onIdle }: IdleWatchOptions): IdleWatch {
   let timer: Timer | undefined
@@ -70,11 +70,11 @@ export function startIdleWatch({ clock, afterMs, activeAt, ask, onIdle }: IdleWa
 /** Timeout of the answer beyond the profile's window; a blocked loop does not answer. */
 const ANSWER_MS = 10_000
 
-/** Profiles of one child, which takes them of its own loop and writes the file. One at a time: the control route ensures
- *  that. */
+/** Profiles of one child: the child profiles its own loop and writes the file. There is one at a time, which the control
+ *  route ensures. */
 export class ProfileRequests {
   #waiting: Deferred<ProfileReport> | undefined
-  /** Number of the pending request: a late answer to an earlier one is ignored. */
+  /** Number of the pending request, so that a late answer to an earlier one is ignored. */
   #number = 0
 
   async take(link: Link, worker: string, request: ChildProfileRequest, clock: Clock): Promise<ProfileReport> {

@@ -121,7 +121,7 @@ class ChildRun implements Instance {
       link: this.#link,
       bus: this.#services.busOf(name),
       reply: this.#services.reply,
-      // Work of a process could end the supervisor or fill its heap, so a process has a pool of its own.
+      // Work of a process could end the supervisor or fill its heap, so a process has a separate pool.
       ...(this.#kind === 'thread' ? { offload: this.#services.offload } : {}),
       giveBack: (deliveries) => this.#services.giveBack(name, deliveries),
     })
@@ -157,8 +157,8 @@ class ChildRun implements Instance {
     })
   }
 
-  /** Only a worker that a message or a tick wakes sleeps, and only when its config permits it: work that is not awaited
-   *  does not show on the wire. */
+  /** Only a worker that a message or a tick wakes can sleep, and only if its config permits it, because work that is not
+   *  awaited is not visible on the wire. */
   #watchIdle(relay: Relay): void {
     const { spec, events } = this.#request
     if (spec.sleepAfterMs === undefined) return
@@ -309,7 +309,7 @@ class ChildRun implements Instance {
     if (typeof tid === 'number') this.#where = { pid, tid }
     if (this.#where !== undefined && this.#kind === 'thread') this.#sample(this.#where)
     if (version !== WIRE_VERSION) this.#handle.kill()
-    // Not earlier: the first turn of a script, in which it loads, is no stall.
+    // Not earlier: the first turn of a script, in which it loads, does not count as a stall.
     else if (this.#script && !known && this.#link !== undefined) void this.#startHeartbeat(this.#link)
   }
 

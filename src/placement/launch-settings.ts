@@ -50,11 +50,11 @@ export function environment(spec: ResolvedWorker, note: StartNote | undefined): 
   }
 }
 
-/** A setting in the worker's environment is kept, as units/byre keeps one of the user. */
+/** A setting in the worker's environment takes precedence, as a setting of the user does in units/byre. */
 function mallocFor({ source }: ResolvedWorker, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   if (env['MALLOC_MMAP_THRESHOLD_'] !== undefined || env['GLIBC_TUNABLES'] !== undefined) return {}
   const { BYRE_MALLOC: mark, ...setting } = mallocSetting()
-  // With the mark, byre's code in the process of a module removes the setting; in a script nothing removes it.
+  // The mark makes byre's code remove the setting in the process of a module; in a script no code removes it.
   return source.kind === 'script' || mark === undefined ? setting : { ...setting, BYRE_MALLOC: mark }
 }
 

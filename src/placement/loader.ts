@@ -15,11 +15,11 @@ export interface LoadedWorker {
   readonly figures: LoadFigures | undefined
 }
 
-/** The outcome of a load, or of the earlier one that is reused. One of the two is called once, possibly after the run has
- *  ended. */
+/** Receives the outcome of a load, or of the earlier load that is reused. One of the two methods is called once, possibly
+ *  after the run has ended. */
 export interface LoadOutcome {
   moduleLoaded(): void
-  /** What the module has set up must be closed, and so must what it still sets up. */
+  /** Everything that the module has set up, and everything it sets up from now on, must be closed. */
   moduleFailed(): void
 }
 

@@ -1,8 +1,8 @@
 // A separate memory cgroup for a worker's process, where byre may create one: the kernel then limits the process and its
 // descendants to `memoryMax`, and counts the kills. Loaded with the first process.
 //
-// Root may write every cgroup, and systemd marks a delegated one for itself only, so root cannot see which cgroup is
-// delegated. Under root the unit must state it (Delegate=memory and Environment=BYRE_CGROUP=own); for any other user a
+// Root may write every cgroup, and systemd marks a delegated cgroup only for its own use, so root cannot detect which cgroup
+// is delegated. Under root the unit must declare it (Delegate=memory and Environment=BYRE_CGROUP=own). For any other user, a
 // writable cgroup is a delegated one.
 
 import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -36,7 +36,7 @@ export interface MemoryCgroup {
 }
 
 export interface MemoryCgroups {
-  /** Undefined where none can be created, which is logged once. */
+  /** Returns undefined where none can be created, which is logged once. */
   open(worker: string, limitBytes: number): MemoryCgroup | undefined
 }
 
@@ -109,7 +109,7 @@ function ownCgroup(): CgroupLocation | undefined {
   return has ? place.value : undefined
 }
 
-/** A process may enter the cgroup while its members are moved. */
+/** Passes over the members of the cgroup, since another process may enter it while they are moved. */
 const MOVES_MAX = 3
 
 /** cgroup v2 enables controllers for children only while the parent has no processes: the supervisor moves into a child

@@ -48,7 +48,7 @@ function late(load: () => Promise<Placement>): Placement {
   }
 }
 
-/** An instance that stands in until the code of its placement is loaded. */
+/** A placeholder for an instance until the code of its placement is loaded. */
 function launchLate(request: LaunchRequest, load: () => Promise<Placement>): Instance {
   let inner: Instance | undefined
   let released = false

@@ -21,7 +21,7 @@ export interface Death extends ProcessEnd {
   readonly tail: string
   readonly report?: FatalReport
   readonly oom: OomFinding | undefined
-  /** Of a process with a cgroup of its own. */
+  /** Counts of the process's separate cgroup, if it has one. */
   readonly cgroup?: CgroupMemory
 }
 

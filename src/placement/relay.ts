@@ -27,7 +27,7 @@ export interface RelayOptions {
   readonly bus: ScopedBus
   /** Replies to a request whose message was relayed: HostBus.publishSystem. */
   readonly reply: (replyTo: string, payload: Json, inReplyTo: string | undefined) => Promise<void>
-  /** Runs work on the supervisor's thread pool; absent for a process, which has a pool of its own. */
+  /** Runs work on the supervisor's thread pool; absent for a process, which has a separate pool. */
   readonly offload?: Offloader['run']
   /** Takes unread messages back, in order, to the front of the mailbox. */
   readonly giveBack: (deliveries: readonly RawDelivery[]) => void
@@ -99,8 +99,8 @@ export class Relay {
     }
   }
 
-  /** The child has ended. Unacknowledged messages are given back when it ended in order; otherwise it may have taken them, and
-   *  they are lost. Returns the number of lost messages. */
+  /** Called when the child has ended. Unacknowledged messages are returned if it ended in order; otherwise it may have taken
+   *  them, and they are lost. Returns the number of lost messages. */
   close(inOrder: boolean): number {
     const lost = inOrder ? 0 : this.inFlight
     for (const [id, { inFlight }] of this.#relayed) {

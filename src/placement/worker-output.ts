@@ -7,7 +7,7 @@ import type { Logger } from '../log/logger.ts'
 
 export interface Captures {
   write(worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void
-  /** Its run ended: logs the rest of an unfinished line and drops the splitter. */
+  /** Called when its run has ended: logs the rest of an unfinished line and drops the splitter. */
   end(worker: string): void
 }
 

@@ -13,7 +13,7 @@ export interface CgroupLine {
   readonly path: string
 }
 
-/** Undefined when a line is not `number:controllers:path`. The path may contain colons; the kernel escapes newlines. */
+/** Returns undefined when a line is not `number:controllers:path`. The path may contain colons; the kernel escapes newlines. */
 export function parseCgroup(text: string): CgroupLine[] | undefined {
   const lines: CgroupLine[] = []
   for (const line of text.split('\n')) {

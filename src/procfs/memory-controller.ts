@@ -66,12 +66,12 @@ export function belowMount(mount: Mount, path: string): string {
   return inside === '' ? '/' : inside
 }
 
-/** True when this v2 cgroup enables the memory controller for its children. */
+/** Returns true when this v2 cgroup enables the memory controller for its children. */
 export function delegatesMemory(folder: string): boolean {
   return (readText(`${folder}/cgroup.subtree_control`) ?? '').split(/\s+/).includes('memory')
 }
 
-/** Undefined when the cgroup is gone or this kernel has no such file; callers report which figure is absent. */
+/** Returns undefined when the cgroup is gone or this kernel has no such file; callers report which figure is absent. */
 export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
@@ -98,7 +98,7 @@ export function readFlatKeyed(path: string): Map<string, number> | undefined {
   return values
 }
 
-/** True when the cgroup is gone afterwards; one with living members cannot be removed. */
+/** Returns true when the cgroup is gone afterwards; one with living members cannot be removed. */
 export function removeCgroup(folder: string): boolean {
   try {
     rmdirSync(folder)

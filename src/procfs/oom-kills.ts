@@ -7,7 +7,7 @@ import { findMemoryCgroup } from './memory-controller.ts'
 import type { Pid, ProcResult } from './read.ts'
 import { PROC_ROOT } from './read.ts'
 
-/** Undefined without a line `oom_kill N`, as on kernels before 4.13. */
+/** Returns undefined without a line `oom_kill N`, as on kernels before 4.13. */
 export function parseOomKills(text: string): number | undefined {
   const match = /^oom_kill (\d+)$/m.exec(text)
   return match?.[1] === undefined ? undefined : parseInteger(match[1])

@@ -75,7 +75,7 @@ function attempt<T>(path: string, folder: string, read: () => T): ProcResult<T> 
   }
 }
 
-/** Undefined for errors that procfs does not return (EMFILE, ENOMEM, a bug): the caller throws those. */
+/** Returns undefined for errors that procfs does not return (EMFILE, ENOMEM, a bug): the caller throws those. */
 function reasonOf(code: string | undefined, folder: string): ProcReason | undefined {
   if (code === 'ESRCH') return 'gone'
   if (code === 'EACCES' || code === 'EPERM') return 'denied'

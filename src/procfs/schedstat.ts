@@ -10,7 +10,7 @@ export interface Schedstat {
   readonly waitMs: number
 }
 
-/** Undefined unless the text starts with two numbers. Rejects values above 2^53 ns (104 days). */
+/** Returns undefined unless the text starts with two numbers. Rejects values above 2^53 ns (104 days). */
 export function parseSchedstat(text: string): Schedstat | undefined {
   const [cpuNs, waitNs] = text.trim().split(/\s+/).map(parseInteger)
   if (cpuNs === undefined || waitNs === undefined) return undefined

@@ -15,7 +15,7 @@ export interface SmapsRollup {
   readonly anonBytes: number
 }
 
-/** Undefined unless Rss, Pss, Private_Clean, Private_Dirty and Anonymous are all present. */
+/** Returns undefined unless Rss, Pss, Private_Clean, Private_Dirty and Anonymous are all present. */
 export function parseSmapsRollup(text: string): SmapsRollup | undefined {
   const fields = parseFields(text)
   const [rss, pss, clean, dirty, anon] = [

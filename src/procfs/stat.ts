@@ -20,7 +20,7 @@ export interface ProcStat {
   readonly startTicks: number
 }
 
-/** Undefined when a field is missing or not a number. Field numbers are those of proc_pid_stat(5). */
+/** Returns undefined when a field is missing or not a number. Field numbers are those of proc_pid_stat(5). */
 export function parseStat(text: string): ProcStat | undefined {
   // comm may contain anything, even ") R 1". It ends at the last parenthesis, since no later field has one.
   const open = text.indexOf('(')

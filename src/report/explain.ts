@@ -14,7 +14,7 @@ export interface ExplainOptions {
   readonly width?: number
 }
 
-/** Most delays shown; the rest is given as a count. */
+/** Maximum number of delays shown; the rest is given as a count. */
 const MAX_DELAYS = 10
 
 /** The start and stop order, then one line per worker with activation and restarts. Ends with a newline. */

@@ -14,7 +14,7 @@ export interface Saved {
   readonly pssPercent?: number
 }
 
-/** Undefined when the memory of one side could not be read. */
+/** Returns undefined when the memory of one side could not be read. */
 export function savedBy(before: SideFigures, after: SideFigures): Saved | undefined {
   if (before.pssBytes === undefined || after.pssBytes === undefined) return undefined
   const pssBytes = before.pssBytes - after.pssBytes

@@ -7,7 +7,7 @@ import type { Grant } from '../systemd/grants.ts'
 import { groupUnit } from '../systemd/unit-names.ts'
 import { textTable } from './text-table.ts'
 
-/** Most names in one cell; the rest is given as a count. */
+/** Maximum number of names in one cell; the rest is given as a count. */
 const NAMES_MAX = 6
 
 export function explainUnits(herd: ResolvedHerd, options: { readonly width?: number } = {}): string {

@@ -44,11 +44,11 @@ export interface SupervisorOptions {
 export interface Supervisor {
   /** Starts eager workers in order, arms the activation of the others. Resolves once every eager worker is ready or has failed its first start. */
   start(): Promise<void>
-  /** Resolves with the exit code once the herd is down, for whatever reason. */
+  /** Resolves with the exit code once the herd is down, regardless of the reason. */
   readonly exited: Promise<ExitCode>
   /** Stops the herd: workers in reverse start order, each bounded by its stopTimeout. Logs the names of unstopped ones. */
   stop(by: string): Promise<void>
-  /** The process exits within this turn, on a second signal: the next start must not blame a worker. */
+  /** Called on a second signal, when the process exits within this turn: the next start must not name a worker as the cause. */
   abandon(): void
   /** Removes guards and error handlers from the process. To be called last, right before the process exits: until then an
    *  error of an unstopped worker must not end it. */

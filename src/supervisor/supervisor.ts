@@ -227,7 +227,7 @@ class Herd implements Supervisor, ControlTarget {
     }
     publishTransition(bus, log.root, event)
     for (const listener of this.#listeners) listener(event)
-    // After the runner has performed the effects: other workers may start because of them, the herd may be ready or done.
+    // Called after the runner has performed the effects: other workers may start because of them, the herd may be ready or done.
     process.nextTick(() => this.#afterTransition(event.worker))
   }
 

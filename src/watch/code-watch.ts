@@ -6,7 +6,7 @@ import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { relativeImports } from '../base/relative-imports.ts'
 import type { Placement } from '../config/types.ts'
 
-/** Most files checked for one worker. */
+/** Maximum number of files checked for one worker. */
 const FILES_MAX = 200
 /** The imports of a larger file are not read. */
 const SOURCE_MAX_BYTES = 1_000_000
@@ -77,7 +77,7 @@ export class CodeWatch {
     if (!this.#shared.has(path)) record(path, file, this.#shared)
   }
 
-  /** True when a file differs from what was loaded, or the entry is missing; false before the first load. */
+  /** Returns true when a file differs from what was loaded, or the entry is missing; false before the first load. */
   changed({ record: { loadedAt }, spec: { name, source } }: Loaded): boolean {
     if (loadedAt === undefined) return false
     const now = this.#monotonic()

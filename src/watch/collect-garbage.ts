@@ -14,7 +14,7 @@ const QUIET_MS = 1000
 const APART_MS = 60_000
 /** A process that used more of a core than this during the quiet time is not quiet, and is checked again. */
 const BUSY_RATIO = 0.5
-/** Most checks: a herd that is never quiet collects by itself. */
+/** Maximum number of checks: a herd that is never quiet collects by itself. */
 const CHECKS_MAX = 10
 
 export interface IdleCollector {

@@ -9,7 +9,8 @@ const KEYS_MAX = 10_000
 export class LineBudget {
   readonly #entries = new Map<string, { loggedAt: number[]; suppressed: number }>()
 
-  /** Undefined: do not log. Otherwise the number of lines suppressed since the last one. `nowMs` is monotonic. */
+  /** Returns undefined if the line must not be logged, else the number of lines suppressed since the last one. `nowMs` is
+   *  monotonic. */
   take(worker: string, kind: string, nowMs: number): number | undefined {
     const key = this.#entries.size < KEYS_MAX ? `${kind}\0${worker}` : kind
     const entry = this.#entries.get(key) ?? { loggedAt: [], suppressed: 0 }

@@ -62,7 +62,7 @@ export function placeOfSyntaxError(error: unknown): string | undefined {
   return path === undefined ? undefined : `${path}:${line}`
 }
 
-/** The most files searched for a syntax error, and the largest file read. */
+/** The maximum number of files searched for a syntax error, and the largest file read. */
 const FILES_MAX = 200
 const SOURCE_MAX_BYTES = 1_000_000
 /** Files that Node reads as ES modules without a transformation. */

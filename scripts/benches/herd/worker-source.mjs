@@ -1,5 +1,5 @@
 // The text of one benchmark worker: about 2.5 KB of ordinary code, one subscription and one 60 s timer. Every worker is
-// a module of its own, so that what a module costs is paid by each.
+// a separate module, so that what a module costs is paid by each.
 
 /** `floorUrl`: import the shared floor and open its data source before being ready; undefined for a lean worker. */
 export function workerSource(name, floorUrl) {

@@ -1,4 +1,4 @@
-// One measurement of the embedded bus in a process of its own: `node bus-child.mjs <scenario>` prints one JSON line.
+// One measurement of the embedded bus in a separate process: `node bus-child.mjs <scenario>` prints one JSON line.
 // Started by bus.mjs with an empty environment; works on dist/.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { systemClock } from '../../../build/src/base/clock.js'

@@ -1,4 +1,4 @@
-// One lane of the Redis bench; prints its figures as JSON. The publisher is a process of its own, started here.
+// One lane of the Redis bench; prints its figures as JSON. The publisher is a separate process, started here.
 import { fork } from 'node:child_process'
 import { on } from 'node:events'
 import { fileURLToPath } from 'node:url'

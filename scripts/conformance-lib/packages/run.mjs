@@ -1,4 +1,4 @@
-// Runs the tests of a package plainly and hosted: one file at a time, in a worker of its own in the shared loop.
+// Runs the tests of a package plainly and hosted: one file at a time, in a separate worker in the shared loop.
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, sep } from 'node:path'

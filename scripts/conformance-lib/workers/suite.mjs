@@ -66,7 +66,7 @@ function numbered(title, counts) {
   return n === 1 ? title : `${title} (${n})`
 }
 
-/** The package and its tests are evaluated afresh for each file, as in a process of its own; what it depends on is not. */
+/** The package and its tests are evaluated afresh for each file, as in a separate process; what it depends on is not. */
 function forgetOwnModules(folder, cache) {
   for (const path of Object.keys(cache))
     if (path.startsWith(folder + sep) && !path.slice(folder.length).includes(`${sep}node_modules${sep}`))

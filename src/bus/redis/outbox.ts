@@ -7,9 +7,9 @@ import type { Clock, Timer } from '../../base/clock.ts'
 import type { Redact } from '../../base/redact.ts'
 import { describeFailure, isRefusal, refused, unavailable } from './errors.ts'
 
-/** Most messages that are neither acknowledged nor rejected. */
+/** Maximum number of messages that are neither acknowledged nor rejected. */
 export const MAX_UNSENT = 10_000
-/** Most characters in all their envelopes; a single message is always accepted. */
+/** Maximum number of characters in all their envelopes; a single message is always accepted. */
 export const MAX_UNSENT_LENGTH: number = 16 * 1024 * 1024
 /** How long a message waits for a connection, milliseconds. A message that was written waits until the server answers or the
  *  connection is lost. */

@@ -11,7 +11,7 @@ import type { ChildProfileRequest, Init, WireLine } from '../wire/protocol.ts'
 /** Sends one line; `text` has no newline. */
 type Send = (text: string) => void
 
-/** Answers a line of the supervisor; returns false for a line that is no such request. `init` is the supervisor's first line. */
+/** Answers a line of the supervisor; returns false for any other line. `init` is the supervisor's first line. */
 export function answer([tag, ...values]: WireLine, send: Send, init: Init): boolean {
   if (tag === 'heartbeat') send(line('heartbeat', values[0]))
   else if (tag === 'heap') send(line('heap', heapFigures()))

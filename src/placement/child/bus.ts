@@ -87,7 +87,7 @@ export class ChildBus implements ScopedBus {
     return this.#dropped
   }
 
-  /** There are consumers, all of them wait for their next message, and no call is pending. */
+  /** Whether there are consumers, all of them wait for their next message, and no call is pending. */
   get idle(): boolean {
     if (this.#open.size === 0 || this.#calls.size > 0) return false
     for (const { subscription } of this.#open.values()) if (subscription?.waiting !== true) return false
@@ -313,7 +313,7 @@ class ChildSubscription implements SubscriptionOwner<Item> {
     this.#bus.ended(this)
   }
 
-  /** The supervisor still has unread messages and gives them back. */
+  /** The supervisor still has unread messages and returns them to the mailbox. */
   unread(): void {}
 
   handing(): void {

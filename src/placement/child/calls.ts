@@ -10,7 +10,7 @@ import { resolveNackOptions } from '../../bus/stream-options.ts'
 import type { Link } from '../wire/link.ts'
 import { unpackError } from '../wire/protocol.ts'
 
-/** Maximum of unanswered calls; awaited publishes stay far below it. */
+/** Maximum number of unanswered calls; awaited publishes stay far below it. */
 const CALLS_MAX = 100_000
 /** Maximum length of all unanswered calls, characters; a single call may be longer. */
 export const CALLS_LENGTH_MAX: number = 16 * 1024 * 1024

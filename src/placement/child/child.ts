@@ -180,7 +180,7 @@ export class Child {
 
   #ended(exit: Exit): void {
     const leftovers = this.#instance?.release() ?? { timers: [], listeners: [], servers: [] }
-    // Wait for what the last release disposes of: the end of the thread or process would cut it off.
+    // Wait until the last release has disposed of its resources: the end of the thread or process would interrupt it.
     void (this.#resources?.whenIdle() ?? Promise.resolve()).then(() =>
       this.#sendFinal(line('ended', { exit: clipExit(exit), leftovers }), 0),
     )
@@ -266,12 +266,12 @@ function offloadToSupervisor(bus: ChildBus): Offloader {
 }
 
 interface CountedOffloader extends Offloader {
-  /** Some of its work is not done, so its worker must not be put to sleep. */
+  /** Whether some of its work is not done, so that its worker must not be put to sleep. */
   readonly busy: boolean
 }
 
-/** ctx.offload in a process: a pool of its own, so that a module that crashes, or returns more than memory holds, ends no
- *  other worker. */
+/** ctx.offload in a process: a separate pool, so that a module that crashes, or returns more than memory holds, does not
+ *  end other workers. */
 function countRunning(pool: Offloader): CountedOffloader {
   let running = 0
   return {

@@ -16,9 +16,9 @@ export interface Transport {
 
 export interface LinkHandlers {
   readonly onLine: (line: WireLine) => void
-  /** Why a line is refused, if it is; for the end that does not trust the other. */
+  /** Returns why a line is refused, or undefined; used by the end that does not trust the other. */
   readonly whyInvalid?: (line: WireLine) => string | undefined
-  /** The other end sent a line that is no JSON array, is longer than the limit, or is invalid. Nothing more is read. */
+  /** The other end sent a line that is not a JSON array, is too long, or is invalid. Nothing more is read. */
   readonly onBroken: (error: ByreError) => void
   /** Called right before a batch is written, for lines that are sent once per turn. */
   readonly beforeFlush?: () => void
@@ -48,7 +48,7 @@ export class Link {
     this.#handlers = handlers
   }
 
-  /** False while the other end lags; lines sent meanwhile are buffered. */
+  /** Returns false while the other end lags; lines sent meanwhile are buffered. */
   get writable(): boolean {
     return this.#writable
   }

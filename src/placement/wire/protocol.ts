@@ -16,7 +16,7 @@ import type { Wake } from '../../worker/contract.ts'
 import type { Exit, Leftovers } from '../../herd/placement.ts'
 import type { ProfileRequest, ProfileSource } from '../../herd/status.ts'
 
-/** Both ends come from one installation; a child of another version (files replaced while the herd runs) is refused. */
+/** Both ends must come from the same installation: a child of another version (files replaced while the herd runs) is refused. */
 export const WIRE_VERSION = 1
 
 /** A line of the wire, parsed: its tag, then its values. */
@@ -38,7 +38,7 @@ export interface Init {
   readonly ownRoot: string
 }
 
-/** The request for a profile, with where the file is written. */
+/** The request for a profile, with the folder and label of its file. */
 export type ChildProfileRequest = ProfileRequest & Pick<ProfileSource, 'folder' | 'label'>
 
 /** The final record of a child. */
@@ -86,7 +86,7 @@ export function unpackError(value: unknown): Error {
 
 const TEXT_MAX = 16_384
 
-/** Shortens a text so that it fits into a line: a worker may throw an error with a message of any size. */
+/** Shortens `text` so that it fits into a line: a worker may throw an error with a message of any size. */
 export function clip(text: string): string {
   return text.length <= TEXT_MAX ? text : `${text.slice(0, TEXT_MAX)}… (${text.length} characters)`
 }

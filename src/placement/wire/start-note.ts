@@ -16,7 +16,7 @@ export function startNote(note: StartNote): Record<string, string> {
   return { [VARIABLE]: JSON.stringify(note) }
 }
 
-/** Call once, in the child: removes the variable from `env` and turns on V8's fatal report. Undefined where there is no note. */
+/** Removes the variable from `env` and turns on V8's fatal report. Returns undefined without a note. Call once, in the child. */
 export function takeStartNote(env: NodeJS.ProcessEnv): StartNote | undefined {
   const text = env[VARIABLE]
   if (text === undefined) return undefined

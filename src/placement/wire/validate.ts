@@ -9,7 +9,7 @@ import type { WireLine } from './protocol.ts'
 
 type Values = readonly unknown[]
 
-/** Why byre's own code in a child cannot have written the line; undefined for a valid line and for an unknown tag. */
+/** Returns why byre's code in a child cannot have written the line, or undefined for a valid line and for an unknown tag. */
 export function whyInvalid([tag, ...values]: WireLine): string | undefined {
   return CHECKS.get(tag)?.(values) === false ? `a line '${tag}' has invalid values` : undefined
 }

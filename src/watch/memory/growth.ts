@@ -36,7 +36,7 @@ export class Growth {
     this.#atMs = atMs
   }
 
-  /** Undefined: nothing has grown. */
+  /** Returns undefined when nothing has grown. */
   largest(): Grown | undefined {
     let found: Grown | undefined
     for (const { key, bytes } of this.#latest) {
@@ -66,9 +66,9 @@ export type Blame =
   | { readonly kind: 'none' }
   | { readonly kind: 'outside' }
 
-/** A worker with less than this share of the kept bytes, or of the growth of the process, is not blamed. */
+/** A worker with less than this share of the kept bytes, or of the growth of the process, is not named as the cause. */
 const BLAME_SHARE = 0.5
-/** Nor is one with less than this: the profiler takes one sample per 32 KiB, and a loop that does not grow keeps some too. */
+/** A worker below this size is not named either: the profiler takes one sample per 32 KiB, and every loop keeps some memory. */
 export const KEPT_MIN_BYTES = 524_288
 
 export function blame({ totalBytes, workers, grewBytes }: Kept): Blame {

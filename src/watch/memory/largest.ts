@@ -27,13 +27,13 @@ export interface MemoryWatchDeps {
   readonly workers: Pick<WorkerSet, 'runners' | 'get'>
   readonly assignments: Assignments
   readonly scheduler: Scheduler
-  /** As of the last reload. */
+  /** The herd as of the last reload. */
   readonly herd: () => ResolvedHerd
   /** What a heap profile of the shared loop needs. */
   readonly profileSource: () => ProfileSource
 }
 
-/** A process of its own costs about this much: for less growth the group would use more after the move than before. */
+/** A separate process costs about this much: for less growth the group would use more after the move than before. */
 export const EJECT_MIN_BYTES = 16_777_216
 
 /** The watch on whose behalf the report is made. */
@@ -134,7 +134,7 @@ function eject(
   if (growthBytes < EJECT_MIN_BYTES) return
   const { workers, assignments, bus, clock, scheduler } = deps
   const runner = workers.get(name)
-  // A restart would override a stop in progress, and start again what a shutdown or a reload waits for.
+  // A restart would override a stop in progress, and would restart a worker whose end a shutdown or a reload awaits.
   if (reporter.closed() || runner?.live !== true || runner.state.kind === 'stopping') return
   if (!assignments.eject(runner.spec, why)) return
   holdMessages(runner, bus, scheduler)

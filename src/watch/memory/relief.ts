@@ -28,7 +28,7 @@ export interface MemorySample {
 }
 
 export interface ReliefEvent {
-  /** `done`: the step in progress has had time to take effect. `sampled`: only time has passed. */
+  /** `done`: the step in progress has had time to take effect. `sampled`: a regular sample. */
   readonly type: 'sampled' | 'done'
   readonly sample: MemorySample
 }
@@ -44,8 +44,8 @@ export interface ReliefDecision {
   }
 }
 
-/** Pause between two rounds: each blocks the loop for some tens of milliseconds. Doubles with each consecutive failed round,
- *  because a limit that cannot be reached is not worth a collection a minute. */
+/** Pause between two rounds, since each round blocks the loop for some tens of milliseconds. The pause doubles with each
+ *  consecutive failed round, because a limit that cannot be reached is not worth a collection every minute. */
 export const COOL_DOWN_MS = 60_000
 export const URGENT_COOL_DOWN_MS = 10_000
 export const COOL_DOWN_MAX_MS = 3_600_000

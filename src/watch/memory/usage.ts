@@ -20,8 +20,8 @@ export interface GroupLimits {
 const HIGH_SHARE = 0.9
 
 /**
- * Several groups in one process have the sum of their limits, since their shares of the shared loop cannot be told apart.
- * Undefined: no group has a limit. A text: the reason why the limits cannot be applied.
+ * Several groups in one process have the sum of their limits, since their shares of the shared loop cannot be distinguished.
+ * Returns undefined if no group has a limit, and a string with the reason if the limits cannot be applied.
  */
 export function limitsOf(
   herd: Pick<ResolvedHerd, 'groups'>,
@@ -55,7 +55,7 @@ export interface Usage {
 
 export interface UsageReader {
   readonly source: 'cgroup-v1' | 'cgroup-v2' | 'pss'
-  /** A text: the reason why there is no reading. */
+  /** A string: the reason why there is no reading. */
   read(): Usage | string
 }
 

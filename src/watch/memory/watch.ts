@@ -35,7 +35,7 @@ const URGENT_SHARE = 0.95
 /** Key of the shared loop, which has no worker name. */
 const LOOP = ''
 
-/** Undefined: the groups hosted here have no limit, or limits that cannot be watched, which is logged. */
+/** Returns undefined if the hosted groups have no limit, or limits that cannot be watched; the latter is logged. */
 export function watchMemory(deps: MemoryWatchDeps): MemoryWatch | undefined {
   const limits = limitsOf(
     deps.herd(),

@@ -14,7 +14,7 @@ export interface Metric<S> {
   readonly type: 'gauge' | 'counter'
   /** Labels in addition to `herd`, `group` and, for a worker, `worker`. */
   readonly labels?: readonly string[]
-  /** Undefined: not measured now, so there is no series. */
+  /** Returns undefined if there is no value now; the series is then omitted. */
   readonly read: (source: S) => number | readonly Series[] | undefined
 }
 

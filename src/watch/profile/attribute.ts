@@ -110,7 +110,7 @@ function bySelf(sums: ReadonlyMap<string, number>): [string, number][] {
   return [...sums].sort((a, b) => b[1] - a[1])
 }
 
-/** The worker that owns the code at `url`, or the joined names of workers that share one module; undefined: no single owner. */
+/** The worker that owns the code at `url`, or the joined names of workers that share one module; undefined without an owner. */
 export type OwnerOf = (url: string) => string | undefined
 
 export interface Member {
@@ -118,7 +118,7 @@ export interface Member {
   readonly modulePath: string
 }
 
-/** Most files read for one worker; files beyond that have no owner. */
+/** Maximum number of files read for one worker; files beyond that have no owner. */
 const FILES_MAX = 2000
 const SOURCE_MAX_BYTES = 1_000_000
 const SPECIFIER = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*['"]([^'"\n]{1,512})['"]/g

@@ -15,7 +15,7 @@ import { keepProfile } from './files.ts'
 
 const WINDOW_MS: readonly [min: number, max: number] = [100, 60_000]
 const CPU_INTERVAL_US = 1000
-/** Most time that one sample stands for: beyond this the process waited for a core, which is no worker's CPU time. */
+/** Longest time that one sample can stand for: beyond this the process waited for a core, which is no worker's CPU time. */
 const SAMPLE_MAX_US = 5 * CPU_INTERVAL_US
 const HEAP_INTERVAL_BYTES = 32_768
 
@@ -153,7 +153,7 @@ function elapsed(ms: number, clock: Clock): Promise<void> {
 function cpuTree(profile: Profiler.Profile): CallNode {
   const self = new Map<number, number>()
   const deltas = profile.timeDeltas ?? []
-  // A delta is the time before its sample; the sampled function has run until the next sample.
+  // A delta is the time before its sample; a sampled function is assumed to run until the next sample.
   const charged = (deltaUs = 0): number => Math.min(SAMPLE_MAX_US, Math.max(0, deltaUs))
   profile.samples?.forEach((id, i) => self.set(id, (self.get(id) ?? 0) + charged(deltas[i + 1])))
   const byId = new Map(profile.nodes.map((node) => [node.id, node]))

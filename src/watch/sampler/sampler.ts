@@ -48,7 +48,7 @@ export function createSampler(options: SamplerOptions): Sampler {
   return {
     watch() {
       if (!logged)
-        options.log.info({ event: 'sampler-off', why }, `no figures of threads and processes: ${why}`)
+        options.log.info({ event: 'sampler-off', why }, `threads and processes are not sampled: ${why}`)
       logged = true
       return { read: () => undefined, last: () => undefined, heap: () => {}, close: () => {} }
     },

@@ -1,6 +1,6 @@
-// Stalls of workers in a thread or process of their own. The supervisor pings such a loop over the child's wire, only while
-// /proc shows that it is not idle, so that an idle child is never woken. Its stall is reported without a stack; the worker
-// is alone in its loop, so it needs none to be named. With onStall: 'eject' its run is ended with the verdict `stalled`.
+// Stalls of workers in separate threads or processes. The supervisor pings such a loop over the child's wire, only while
+// /proc shows that it is not idle, so that an idle child is never woken. A stall is reported without a stack: the worker is
+// alone in its loop, so its name is known. With onStall: 'eject' its run is ended with the verdict `stalled`.
 // Loaded with the first such worker that has stall.detect.
 
 import type { Clock, Timer } from '../../base/clock.ts'
@@ -27,7 +27,7 @@ export interface ChildStallOptions {
   readonly ping: (number: number) => void
   /** Called with each stall that is over. */
   readonly onStalled: (stall: Stall) => void
-  /** Assigns the worker to a process of its own from its next run on. */
+  /** Assigns the worker to a separate process from its next run on. */
   readonly eject: (why: string) => void
   readonly charge: (exit: Exit) => void
 }

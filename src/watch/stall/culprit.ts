@@ -55,7 +55,7 @@ export function nameCulprit(sighting: Sighting, owners: StackOwners): Culprit | 
   return { worker: sighting.entered, by: 'entered' }
 }
 
-/** Undefined when every frame is Node's or byre's. */
+/** Returns undefined when every frame is Node's or byre's. */
 export function placeOf(frames: readonly Frame[], ownRoot: string): Place | undefined {
   for (const [i, frame] of frames.entries()) {
     const file = modulePath(frame.url)

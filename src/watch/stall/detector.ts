@@ -162,7 +162,7 @@ export type ReadEpoll = () => string | undefined
 /** Nine numbers of at most 18 characters. */
 const LINE_BYTES = 256
 
-/** Undefined where the kernel does not show it (no /proc, a hardened kernel, an unknown architecture). */
+/** Returns undefined where the kernel does not show it (no /proc, a hardened kernel, an unknown architecture). */
 export function openEpollReader(pid: number | 'self', tid: number): ReadEpoll | undefined {
   const path = `/proc/${pid}/task/${tid}/syscall`
   if (EPOLL_CALLS[process.arch] === undefined) return undefined

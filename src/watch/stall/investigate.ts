@@ -22,12 +22,12 @@ export interface LoopInspector {
   /** Prefix of the paths of byre's own code. */
   readonly ownRoot: string
   readonly nameOf: (paused: Paused) => Culprit | undefined
-  /** Writes a profile to disk and returns its path; undefined: no worker has stall.profile. */
+  /** Writes a profile to disk and returns its path; undefined if no worker has stall.profile. */
   readonly keepProfile: ((profile: string) => string) | undefined
 }
 
 export interface BlockedLoop {
-  /** A text: the reason why its stack cannot be taken. */
+  /** A string: the reason why its stack cannot be taken. */
   readonly inspector: LoopInspector | string
   readonly workerOf: (name: string) => WatchedWorker | undefined
   /** The culprit without a stack: the worker the loop entered last, or the only one in it. */
@@ -220,7 +220,7 @@ function isReported(loop: BlockedLoop, culprit: Culprit | undefined): boolean {
   return culprit === undefined || loop.workerOf(culprit.worker)?.detect !== false
 }
 
-/** False when the budget of the worker is used up. */
+/** Returns false when the budget of the worker is used up. */
 function logStall(loop: BlockedLoop, stall: Stall, more: object): boolean {
   const leftOut = loop.budget.take(stall.worker ?? '', stall.kind ?? 'unseen', performance.now())
   if (leftOut === undefined) return false
@@ -260,7 +260,7 @@ function killAfterMs(worker: WatchedWorker): number {
   return Math.max(10_000, 10 * worker.afterMs)
 }
 
-/** A thread without a core for longer than this is taken to be in native code all the same. */
+/** A thread without a core for longer than this is still assumed to be in native code. */
 const STARVED_MAX_MS = 3000
 
 /** Waits until `done`, or until the main thread has been running or asleep for NATIVE_AFTER_MS: without a core it cannot stop. */

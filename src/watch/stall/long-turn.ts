@@ -1,5 +1,5 @@
 // Notes a long turn of the loop in the breadcrumb: the watching thread asks the blocked loop through the inspector in which
-// worker's async context it runs. A file apart because the thread loads it with the first such turn.
+// worker's async context it runs. A separate file because the thread loads it with the first such turn.
 //
 // Runtime.evaluate is enough: V8 runs it in an interrupt of the JavaScript that blocks the loop, within 1 ms (11 ms for the
 // first one on Node 20). Native code cannot be interrupted: the answer comes when it returns, which is too late.
@@ -14,7 +14,7 @@ export interface LongTurn {
   readonly breadcrumb: { readonly path: string; readonly startedAt: number }
   /** Milliseconds since the epoch by which the turn had begun. */
   readonly at: number
-  /** The turn has ended, or its note is no longer wanted. */
+  /** Whether the turn has ended or its note is no longer needed. */
   readonly over: () => boolean
   /** The loop has been asked to pause. On Node 20.20 a loop that pauses inside a question, while another message waits,
    *  may spin for ever in the inspector (WaitForFrontendEvent), so no question is sent any more. */
@@ -48,7 +48,7 @@ export const CONTEXT_QUERY: Runtime.EvaluateParameterType = {
   silent: true,
 }
 
-/** A turn that was in no worker's code may enter one later. */
+/** A turn that was outside every worker's code may enter a worker's code later. */
 const RETRY_MS = 20
 
 /** Resolves to true once the note is written, to false when the turn ends before. Throws what opening or writing the file

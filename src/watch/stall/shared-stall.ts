@@ -1,5 +1,5 @@
-// A stall of the shared loop, investigated in the thread that watches it: the worker must be found out, nothing inside the
-// process can end its code, and the loop that owns the log is blocked. A file apart because the thread loads it with the
+// A stall of the shared loop, investigated in the thread that watches it: the worker must be identified, nothing inside the
+// process can end its code, and the loop that owns the log is blocked. A separate file because the thread loads it with the
 // first stall.
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
@@ -67,7 +67,7 @@ function countSessions(shared: Int32Array): Pause {
   }
 }
 
-/** The next start puts the worker into a process of its own. */
+/** The next start puts the worker into a separate process. */
 function killProcess(stall: Stall, log: Logger): void {
   log.fatal(
     { event: 'stall-ended', ...stall },

@@ -202,7 +202,7 @@ function reportsTurns(): boolean {
 // Captured before a worker can replace them.
 const host = { queueMicrotask: globalThis.queueMicrotask, nextTick: process.nextTick.bind(process) }
 
-/** With onStall: 'eject', moves the worker that caused a stall into a process of its own. */
+/** With onStall: 'eject', moves the worker that caused a stall into a separate process. */
 function eject(deps: StallDeps, { worker, ...last }: Stall): void {
   const runner = worker === undefined ? undefined : deps.workers.get(worker)
   if (worker === undefined || runner === undefined) return

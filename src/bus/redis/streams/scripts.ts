@@ -210,7 +210,7 @@ return 0`)
 
 /**
  * Checks whether a reader of the group would find jobs. KEYS: jobs, delayed, retry. ARGV: group, idle time (ms). Returns 1
- * or 0, the group's position (a text that changes with each delivery and each ack), and ms until the next entry is due.
+ * or 0, the group's position (a string that changes with each delivery and each ack), and ms until the next entry is due.
  */
 export const PEEK: Script = script(`${NOW}
 local jobs, delayed, retry = unpack(KEYS)

@@ -13,11 +13,11 @@ import { streamKeys } from './keys.ts'
 import { sendDoorbell } from './release.ts'
 import { ENQUEUE, runScript } from './scripts.ts'
 
-/** Most jobs in a stream, including finished jobs that are not trimmed yet. */
+/** Maximum number of jobs in a stream, including finished jobs that are not trimmed yet. */
 const MAX_JOBS = 10_000_000
 /** How long a dedupeId is remembered, milliseconds. */
 const DEDUPE_MS = 3_600_000
-/** Most jobs and characters in one script, which then blocks the server for about a millisecond. */
+/** Maximum number of jobs and of characters in one script, which then blocks the server for about a millisecond. */
 const BATCH_JOBS = 200
 const BATCH_LENGTH = 1024 * 1024
 
