@@ -129,6 +129,8 @@ export function createRunScope(
   }
 }
 
+// Taken before guard-hooks.ts replaces it for workers.
+const nodesCreateHook = createHook
 const storage = new AsyncLocalStorage<RunScope | undefined>()
 
 /** The run whose code is executing; undefined outside every worker's context. */
@@ -206,6 +208,6 @@ export function eachTurn(note: (scope: RunScope | undefined) => void): () => voi
     // Makes Node 24 and later skip promises; unknown to Node 20 and 22.
     trackPromises: false,
   }
-  const hook = createHook(callbacks).enable()
+  const hook = nodesCreateHook(callbacks).enable()
   return () => hook.disable()
 }
