@@ -5,7 +5,7 @@ import { startBare, startByre } from './lib/hosts.mjs'
 import { interleave } from './lib/lanes.mjs'
 import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/result.mjs'
 
-export const describe = '18 dormant workers beside a bare node: the cost of the supervisor'
+export const describe = '18 dormant workers compared with a bare node: the cost of the supervisor'
 export const table = tableOf
 
 export async function run(options) {

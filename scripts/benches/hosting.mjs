@@ -43,7 +43,7 @@ const LANES = {
   bare: (node, folder, socket) => startPlain(node, socket, [], { malloc: {} }),
 }
 
-export const describe = 'the price of a turn in the shared loop, beside plain Node'
+export const describe = 'the price of a turn in the shared loop compared with plain Node'
 
 export async function run(options) {
   const results = new Map(WORKLOADS.map(([name]) => [name, []]))

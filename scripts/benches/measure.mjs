@@ -14,7 +14,8 @@ import { spawnClean } from '../../build/src/measure/spawn-clean.js'
 const BYRE = fileURLToPath(new URL('../../dist/bin.js', import.meta.url))
 const TIMEOUT_MS = 120_000
 
-export const describe = 'byre measure beside GNU time, cgmemtime, psrecord and mprof; overhead of measuring'
+export const describe =
+  'byre measure compared with GNU time, cgmemtime, psrecord and mprof; overhead of measuring'
 export const table = tableOf
 
 const hold = (bytes, then) => `perl -e 'vec($x, ${bytes}, 8) = 1; ${then}'`

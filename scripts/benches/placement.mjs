@@ -16,7 +16,8 @@ const BYRE = fileURLToPath(new URL('../../dist/bin.js', import.meta.url))
 const FLOOR = new URL('./herd/floor.mjs', import.meta.url).href
 const MESSAGES = 300_000
 
-export const describe = 'a worker in a separate process: deliveries per second, live move beside a cold start'
+export const describe =
+  'a worker in a separate process: deliveries per second, live move compared with a cold start'
 export const table = tableOf
 
 /** 100 bytes of JSON. */

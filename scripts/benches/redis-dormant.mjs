@@ -9,7 +9,7 @@ import { buildResult, claim, differenceOf, figuresOf, tableOf } from './lib/resu
 
 const LIMIT_BYTES = 3_000_000
 
-export const describe = '18 dormant workers on the Redis bus beside a host written by hand: memory'
+export const describe = '18 dormant workers on the Redis bus compared with a host written by hand: memory'
 export const table = tableOf
 
 export async function run(options) {

@@ -11,7 +11,8 @@ const COUNT = 100_000
 /** BullMQ is slower by an order: fewer, for both. */
 const THROUGH_COUNT = 10_000
 
-export const describe = 'the Redis bus beside ioredis by hand: messages, jobs and round trips per second'
+export const describe =
+  'the Redis bus compared with ioredis by hand: messages, jobs and round trips per second'
 export const table = tableOf
 
 export async function run(options) {

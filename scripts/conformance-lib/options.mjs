@@ -14,22 +14,22 @@ const LAUNCHER = fileURLToPath(new URL('../../units/byre', import.meta.url))
 export const USAGE = `Usage: scripts/conformance [COMMAND] [options]
 
 Commands
-  run                 hosts Node's own test files and prints the rate that passes (default)
+  run                 hosts Node's own test files and prints the pass rate (default)
   baseline            finds the files that pass plainly on this Node; 'run' does this for the files it needs
-  packages [NAME...]  hosts the test suites of packages in 'shared', and prints each test that passes plainly and not
+  packages [NAME...]  hosts the test suites of packages in 'shared', and prints each test that passes plainly but not
                       hosted; without a NAME all of ${NAMES.slice(0, 6).join(', ')},
                       ${NAMES.slice(6).join(', ')}
-  report              writes docs/conformance.md from what --save recorded; exits 1 when a failure has no reason in
+  report              writes docs/conformance.md from the saved results; exits 1 when a failure has no reason in
                       scripts/conformance-lib/reasons.json
-  gate                hosts a fixed sample in every placement and exits 1 when less passes than has to; prints TAP
+  gate                hosts a fixed sample in every placement and exits 1 when too few files pass; prints TAP
 
 Options of 'run' and 'baseline'
   --placement P   process, thread, shared or all (default all)
-  --list L        all, or a file with one test name a line, such as parallel/test-timers.js (default all)
+  --list L        all, or a file with one test name per line, such as parallel/test-timers.js (default all)
   --only TEXT     only the files whose name contains TEXT
   --sample N      N of the files, chosen by --seed
   --seed S        default 1
-  --jobs N        files at the same time, 1 to 64 (default 2)
+  --jobs N        number of files that run at the same time, 1 to 64 (default 2)
 
 Options of these and 'packages'
   --node PATH     the Node under test; its file name must be node (default the one that runs this)
@@ -40,7 +40,7 @@ Options of these and 'packages'
   --verbose       print each failure with its reason
   --help
 
-Exit codes: 0 done (whatever the rate), 1 failed, 2 wrong command line, 69 the test files cannot be had.
+Exit codes: 0 done (regardless of the rate), 1 failed, 2 invalid command line, 69 the test files are not available.
 `
 
 /** The command with its options; throws an Error whose message is for the user. */

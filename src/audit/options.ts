@@ -46,7 +46,7 @@ export interface AuditOptions {
   readonly childTimeoutMs?: number
   /** Number of calibrated children that run at the same time; their figures do not depend on the load. @default 2 */
   readonly parallel?: number
-  /** Where the run that detects unused packages ends. Past 'loaded' the program runs for real, with all its effects:
+  /** The point at which the run that detects unused packages ends. Past 'loaded' the program runs for real, with all its effects:
    *  a worker under `byre run`, any other file directly, which must call markReady(). No message is sent to it, so a
    *  package that is unused one second after ready counts as unused before the first message. @default 'loaded' */
   readonly until?: 'loaded' | 'ready' | 'first-message'

@@ -142,8 +142,8 @@ export type Answer =
 export interface UsageReport {
   readonly packages: readonly {
     readonly name: string
-    /** 'untouched': imported eagerly, but no export was used before `until`. 'unseen': not imported in a way the
-     *  witness can see. */
+    /** 'untouched': imported eagerly, but no export was used before `until`. 'unseen': not imported in a way
+     *  that the witness can detect. */
     readonly verdict: 'untouched' | 'touched' | 'unseen'
     /** The first export that was used, when known. */
     readonly firstUse?: string

@@ -24,7 +24,7 @@ const MAX_STDERR = 4096
 const STOP_MS = 5000
 
 /** The packages that were used until `options.until`. When the program cannot load under the witness the report is
- *  omitted; the audit does not fail. Rejects with BYRE_AUDIT_WITNESS when the program was to run for real and did
+ *  omitted; the audit does not fail. Rejects with BYRE_AUDIT_WITNESS when the program should run for real but did
  *  not become ready. */
 export async function witnessUsage(
   session: Session,

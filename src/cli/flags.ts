@@ -50,7 +50,7 @@ const CONFIG: Flag = {
 const SOCKET: Flag = {
   name: 'socket',
   value: 'PATH',
-  help: 'control socket (default: the one of the herd)',
+  help: 'control socket (default: the socket of the herd)',
 }
 const JSON_OUTPUT: Flag = { name: 'json', help: 'print JSON' }
 const HOSTING: readonly Flag[] = [
@@ -86,7 +86,7 @@ const MEASURE: CommandSpec = {
     { name: 'label', value: 'NAME', help: 'label in the file names (default: derived from the command)' },
     { name: 'out', value: 'DIR', help: 'folder of the output files (default: .byre/measure)' },
     { name: 'runs', value: 'N', help: 'number of interleaved runs per command and phase (default: 1)' },
-    { name: 'warmup', value: 'N', help: 'number of unrecorded runs before (default: 0)' },
+    { name: 'warmup', value: 'N', help: 'number of unrecorded warm-up runs (default: 0)' },
     { name: 'prepare', value: 'LINE', help: 'shell command before each cold run, not measured' },
     {
       name: 'phases',
@@ -152,7 +152,7 @@ const MEASURE: CommandSpec = {
     ],
     ["byre measure --runs 5 'npm run a' 'npm run b'", 'compare two commands in interleaved runs'],
     ['byre measure --ceiling anon=2GiB -- npm test', 'fail in CI above a ceiling'],
-    ['byre measure --matrix experiments.json', 'find the changes that help'],
+    ['byre measure --matrix experiments.json', 'find the changes that reduce memory'],
   ],
 }
 
@@ -184,7 +184,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [
       ['byre supervise', 'host all workers of ./byre.config.js'],
       ['byre supervise --group batch', 'host one group'],
-      ['byre supervise --explain', 'show what supervise would do'],
+      ['byre supervise --explain', 'show the start order and the restart delays'],
     ],
   },
   {
@@ -192,7 +192,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'run one worker alone in this process',
     arguments: [WORKER],
     flags: HOSTING,
-    examples: [['byre run webhook', 'run the worker with the same contract and bus as in the herd']],
+    examples: [['byre run webhook', 'run one worker with the same contract and bus as in the herd']],
   },
   {
     name: 'status',
@@ -227,7 +227,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [
       ...CONTROL,
       { name: 'cpu', value: 'TIME', help: 'length of the window, 100ms to 60s (default: 5s)' },
-      { name: 'heap', help: 'profile live allocations of the window instead of CPU' },
+      { name: 'heap', help: 'profile allocations that outlive the window instead of CPU' },
     ],
     examples: [
       ['byre profile webhook', 'profile the CPU of the loop of webhook by worker, for 5 s'],
@@ -236,7 +236,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'audit',
-    summary: 'show the cost of imports and the savings of cuts, and gate them',
+    summary: 'show the cost of imports and the savings of cuts, and check them in CI',
     arguments: [
       {
         name: 'entry',
@@ -318,7 +318,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'swap',
-    summary: 'replace the units of single workers by the unit of their group, or back',
+    summary: 'replace the units of single workers with the unit of their group, or back',
     arguments: [],
     flags: [
       {
@@ -377,6 +377,6 @@ function control(name: string, summary: string, example: string): CommandSpec {
     summary,
     arguments: [WORKER],
     flags: CONTROL,
-    examples: [[example, 'return at once, with the new state']],
+    examples: [[example, 'return at once and print the new state']],
   }
 }

@@ -15,7 +15,7 @@ export interface CommandDeps {
   readonly workers: () => readonly string[]
   readonly log: SupervisorLog
   readonly clock: Clock
-  /** The herd is shutting down. */
+  /** Whether the herd is shutting down. */
   readonly draining: () => boolean
   readonly assignments: Assignments
   readonly admission: Pick<Admission, 'fullAt'>

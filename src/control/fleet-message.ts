@@ -59,7 +59,7 @@ export function commandMessage(
   return { v: 1, id, action, by, args, ts, nonce, replyTo, sig } as unknown as Json
 }
 
-/** What the signature of a command covers. For a received message both last arguments are the message itself. */
+/** The text that the signature of a command covers. For a received message the last two arguments are both the message itself. */
 export function signedParts(
   herd: string,
   worker: string,

@@ -1,4 +1,4 @@
-// What the herd publishes on the bus, only when there are subscribers: `system.<worker>.event` for each transition, and
+// The messages that the herd publishes on the bus when there are subscribers: `system.<worker>.event` for each transition, and
 // `system.<worker>.health` every 10 s from a single timer.
 
 import type { Clock } from '../base/clock.ts'

@@ -33,7 +33,7 @@ const ARGUMENTS: Partial<
   move: { name: 'to', values: PLACEMENTS },
 }
 
-/** What the transport adds to a message. */
+/** The properties that the transport adds to a message. */
 export interface TransportInfo {
   /** The worker as named by the transport (the topic), instead of by the message. */
   readonly worker?: string

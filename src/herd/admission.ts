@@ -142,7 +142,7 @@ class LoadQueue {
     }
   }
 
-  /** An entry that is heavier than the limit loads alone. */
+  /** Whether a load of this weight may start now. An entry that is heavier than the limit loads alone. */
   #fits(weight: number): boolean {
     return this.loading === 0 || this.#weight + weight <= this.#limit + 1e-9
   }

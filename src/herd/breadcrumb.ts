@@ -18,7 +18,7 @@ import type { EntryWatch, RunScope } from '../ownership/run-scope.ts'
 
 const RECORD_BYTES = 512
 
-/** What the loop was doing when the record was written. */
+/** The activity of the loop when the record was written. */
 export type CrumbState =
   | 'idle' // in no worker's code, as far as is known
   | 'in' // in a worker's code
@@ -177,7 +177,7 @@ export function reportBreadcrumbFailed(log: Logger): (error: unknown) => void {
     )
 }
 
-// Taken before a worker can replace them.
+// Captured before a worker can replace them.
 const host = {
   now: Date.now,
   queueMicrotask: globalThis.queueMicrotask,

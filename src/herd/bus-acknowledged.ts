@@ -4,7 +4,7 @@
 
 import type { ScopedBus } from '../bus/bus.ts'
 
-/** For the status: what a run waits for, the workers of its gate and `'bus'`. */
+/** For the status: the conditions that a run waits for, which are the workers of its gate and `'bus'`. */
 export function awaited(gate: readonly string[], bus: ScopedBus | undefined): readonly string[] {
   return bus?.acknowledged === undefined ? gate : [...gate, 'bus']
 }

@@ -69,12 +69,12 @@ export class Inbox {
     if (kept.length > 0) this.#made().giveBack(kept)
   }
 
-  /** A run is about to begin: the messages kept so far are offered to it. */
+  /** Called when a run is about to begin: the messages kept so far are offered to it. */
   offer(): void {
     this.#mailbox?.offer()
   }
 
-  /** The run ended: messages that were offered and not claimed are dropped, counted and logged; after a failure all are kept. */
+  /** Called when the run has ended: messages that were offered and not claimed are dropped, counted and logged; after a failure all are kept. */
   endRun(failed: boolean): void {
     const count = this.#mailbox?.endRun(failed) ?? 0
     if (count > 0)

@@ -125,7 +125,7 @@ export function takeStallNote(file: string): StallNote | undefined {
   }
 }
 
-/** What the next start knows besides the breadcrumb. Times are ms since the epoch. */
+/** The evidence of the next start in addition to the breadcrumb. Times are ms since the epoch. */
 interface Circumstances {
   readonly now: number
   readonly bootedAt: number
@@ -226,7 +226,7 @@ function fromReport(worker: string, report: FatalReport, byStack: boolean, now: 
   return { worker, certain: true, exit: { verdict: oom ? 'oom-heap' : 'unknown', reason, evidence, at: now } }
 }
 
-/** The note belongs to the process that ended, and only the stall explains the end. */
+/** Whether the note belongs to the process that ended, and only the stall explains the end. */
 function isOf(stall: StallNote, crumb: Crumb, bootedAt: number): boolean {
   if (crumb.state === 'abort') return false
   return stall.pid === crumb.pid && stall.at >= crumb.startedAt && stall.at >= bootedAt

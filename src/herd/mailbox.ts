@@ -66,7 +66,7 @@ export class Mailbox {
     this.#trim()
   }
 
-  /** A run is about to begin: the messages kept so far are offered to it. */
+  /** Called when a run is about to begin: the messages kept so far are offered to it. */
   offer(): void {
     for (const kept of this.#kept) kept.seen = true
     this.#taken = 0

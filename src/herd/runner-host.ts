@@ -39,7 +39,7 @@ export interface RunnerHost {
   /** Workers whose start waits for their gate. */
   readonly waiting: Set<Waiting>
   readonly onTransition: (event: TransitionEvent) => void
-  /** A critical worker is lost: the herd stops. */
+  /** Called when a critical worker is lost: the herd stops. */
   readonly onEscalate: (worker: string, why: string) => void
   readonly assignments: Assignments
   /** Undefined without a Redis bus. */

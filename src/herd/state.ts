@@ -11,7 +11,7 @@ import { decideRestart, NO_FAILURES } from './restart.ts'
 import type { FailureHistory, RestartPolicyInput } from './restart.ts'
 import type { Verdict } from './status.ts'
 
-/** What follows once the run that is being stopped has ended. */
+/** The next step once the run that is being stopped has ended. */
 export type AfterStop =
   | { readonly kind: 'rest' }
   /** Rest; a lazy worker becomes dormant and can be woken. */

@@ -91,7 +91,7 @@ export interface WorkerSample {
   readonly cpuMs?: number
   readonly cpuRatio?: number
   readonly cpuWindowMs?: number
-  /** Of the process. */
+  /** Figures of the process. */
   readonly rssBytes?: number
   readonly pssBytes?: number
   readonly anonBytes?: number
@@ -118,7 +118,7 @@ export interface WorkerStatus {
   readonly readyAt?: number
   /** Time of the next start; in state backing-off. */
   readonly retryAt?: number
-  /** What the worker waits for (`after`, `requires`, bus, lease), if it does. */
+  /** The conditions that the worker waits for (`after`, `requires`, bus, lease), if any. */
   readonly waitingFor?: readonly string[]
   /** For a worker with a lease: whether it holds the lease or waits for it. Absent while it does neither. */
   readonly lease?: { readonly held: boolean }

@@ -28,7 +28,8 @@ export interface FdSink {
   write(line: string): void
   /** Resolves with true once the kernel has every line, with false after `timeoutMs`. */
   flush(timeoutMs: number): Promise<boolean>
-  /** For the final record: blocks the loop up to `timeoutMs` until the queue and this line are written. True on success. */
+  /** For the final record: blocks the loop until the queue and this line are written, for at most `timeoutMs`. Returns true on
+   *  success. */
   writeSync(line: string, timeoutMs: number): boolean
   /** Lines dropped since creation. */
   readonly dropped: number

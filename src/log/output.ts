@@ -28,7 +28,7 @@ export interface Source {
 export interface Output {
   /** Writes one JSON line, which ends in a newline. Never throws, never blocks. */
   write(line: string, source: Source | undefined): void
-  /** As write, but may delay the line to the end of this turn of the event loop. Lines keep their order. */
+  /** Like `write`, but may delay the line to the end of this turn of the event loop. Lines keep their order. */
   writeBatched(line: string, source: Source | undefined): void
   writeSync(line: string, timeoutMs: number): void
   /** Returns true once the kernel has everything, false when `timeoutMs` passed first. */
@@ -158,7 +158,7 @@ const BATCH_MAX_LENGTH = 4096
 /** Joins the lines of one turn of the event loop into one write(2). At the start of a herd most lines come in such groups,
  *  and a write that wakes its reader costs more than building the line (measured: 0.1 to 0.3 ms). */
 export interface Batch {
-  /** Writes the line at the end of the turn at the latest. */
+  /** Writes the line no later than the end of the turn. */
   add(line: string): void
   /** Writes the held lines. Call it before any other write, so that lines keep their order. */
   flush(): void

@@ -11,7 +11,7 @@ import { median } from './stats.ts'
 
 export interface Variant {
   readonly name: string
-  /** What it changes: `NODE_OPTIONS=...`, `+ --flag`, or its shell line. */
+  /** The change: `NODE_OPTIONS=...`, `+ --flag`, or its shell line. */
   readonly change: string
   readonly command: string
   readonly env: Readonly<Record<string, string>>

@@ -29,7 +29,7 @@ export class OutputLog {
       mkdirSync(dirname(path), { recursive: true })
       this.#fd = openSync(path, 'a')
     } catch (error) {
-      this.problem = `no log: ${(error as Error).message}`
+      this.problem = `the log cannot be written: ${(error as Error).message}`
     }
   }
 

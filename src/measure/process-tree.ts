@@ -8,7 +8,7 @@ import { PROC_ROOT, listProcNumbers } from '../procfs/read.ts'
 import type { ProcStat } from '../procfs/stat.ts'
 import { readStat } from '../procfs/stat.ts'
 
-/** By pid. */
+/** The processes by pid. */
 export type ProcessTable = ReadonlyMap<number, ProcStat>
 
 /** Identifies one process: the kernel reuses pids, but not with the same start time. */

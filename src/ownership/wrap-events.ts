@@ -17,7 +17,7 @@ type Method = (this: EventEmitter, ...args: unknown[]) => unknown
 /** A registered listener. `listener` is the function that the worker passed; `listeners()` and `off()` use it. */
 interface Wrapped extends Listener {
   listener: Listener
-  /** What rawListeners() returns for it; absent for a once-listener, whose raw form is a wrapper in Node too. */
+  /** The function that rawListeners() returns for it; absent for a once-listener, for which Node returns a wrapper as well. */
   raw?: Listener
 }
 
@@ -146,7 +146,7 @@ function wrapRawListeners(): () => void {
   )
 }
 
-// Taken before it is replaced.
+// Captured before it is replaced.
 const { rawListeners, removeListener } = EventEmitter.prototype as unknown as Record<
   'rawListeners' | 'removeListener',
   Method

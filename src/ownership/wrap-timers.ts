@@ -19,7 +19,7 @@ type Host = Record<string, AnyFunction>
 /** Durations and intervals are searched for finished ones only from this number on. */
 const CHECK_MIN = 256
 
-// Taken before they are replaced.
+// Captured before they are replaced.
 const { setTimeout: nodesSetTimeout, clearTimeout: nodesClearTimeout } = globalThis
 
 /** Wraps setTimeout and setInterval on globalThis and node:timers; returns the undo. */

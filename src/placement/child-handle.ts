@@ -1,5 +1,5 @@
-// The thread or process that hosts one worker, as its run sees it: a handle that ends it, the events that it reports, and
-// the exits that only the supervisor can explain. And what such a run uses of the supervisor.
+// The interface between a run and the thread or process that hosts its worker: a handle that ends it, the events that it
+// reports, the exits that only the supervisor can explain, and the services of the supervisor that such a run uses.
 
 import type { Clock } from '../base/clock.ts'
 import { describeThrown } from '../base/errors.ts'
@@ -15,19 +15,19 @@ import type { Exit, Instance, InstanceEvents, LaunchRequest, Whereabouts } from 
 import { evidenceOf } from './exits.ts'
 import type { Transport } from './wire/link.ts'
 
-/** What a thread or process reports to its run. */
+/** The reports of a thread or process to its run. */
 export interface ChildEvents {
-  /** It has started. */
+  /** Called when the child has started. */
   readonly up: (whereabouts: Whereabouts) => void
-  /** It wrote to stdout or stderr. */
+  /** Called when the child wrote to stdout or stderr. */
   readonly output: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void
-  /** Text arrived on the wire. */
+  /** Called when text arrived on the wire. */
   readonly text: (text: string) => void
-  /** A line arrived by structured clone; from a thread only. */
+  /** Called when a line arrived by structured clone; from a thread only. */
   readonly posted: (line: unknown) => void
-  /** The child has caught up with what was written to the wire. */
+  /** Called when the child has read everything that was written to the wire. */
   readonly drained: () => void
-  /** It has ended; called once. `explain` returns the exit for a child that reported none itself. */
+  /** Called once, when the child has ended. `explain` returns the exit for a child that reported none itself. */
   readonly gone: (explain: () => Exit) => void
 }
 
@@ -44,7 +44,7 @@ export interface ChildHandle {
 
 export type SpawnChild = (request: LaunchRequest, events: ChildEvents) => ChildHandle
 
-/** What a run in a thread or process uses of the supervisor. */
+/** The services of the supervisor that a run in a thread or process uses. */
 export interface ChildServices {
   readonly clock: Clock
   readonly logOf: (worker: string) => Logger

@@ -1,5 +1,5 @@
-// What a worker's thread or process is started with: command line, environment, heap limit, inherited sockets. A script is
-// started as `node script` and sees nothing of byre, unless its config has `inside`.
+// The settings with which a worker's thread or process is started: command line, environment, heap limit, inherited sockets. A
+// script is started as `node script` without any trace of byre, unless its config has `inside`.
 
 import { fileURLToPath } from 'node:url'
 import { ByreError } from '../base/errors.ts'

@@ -20,7 +20,7 @@ import {
 import type { CgroupLocation } from '../procfs/memory-controller.ts'
 import { readStat } from '../procfs/stat.ts'
 
-/** What the kernel counted for one run. */
+/** The kernel's figures for one run. */
 export interface CgroupMemory {
   readonly path: string
   readonly limitBytes: number
@@ -82,7 +82,7 @@ export function createMemoryCgroups(log: Logger): MemoryCgroups {
   }
 }
 
-/** Where workers' cgroups are created, or the reason why they cannot be. */
+/** The folder in which workers' cgroups are created, or the reason why none can be created. */
 function prepare(): CgroupLocation | string {
   const own = ownCgroup()
   if (own === undefined) return 'there is no memory controller'

@@ -120,7 +120,7 @@ export type OomFinding =
       /** OOM kills in its cgroup while it ran. */
       readonly oomKills: number
       readonly file: string
-      /** The supervisor is in the same cgroup: the kill may have been that of another process. */
+      /** Whether the supervisor is in the same cgroup, so that the kill may have been that of another process. */
       readonly shared: boolean
     }
   | { readonly unavailable: string }

@@ -33,7 +33,7 @@ export interface ReportFiles {
   readonly prefix: string
 }
 
-/** What all processes of the herd share. */
+/** The resources that all processes of the herd share. */
 interface ProcessHost {
   readonly clock: Clock
   readonly reports: ReportFiles

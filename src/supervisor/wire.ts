@@ -41,7 +41,7 @@ export interface Parts {
   readonly workers: WorkerSet
 }
 
-/** What the parts report to the supervisor. */
+/** The reports of the parts to the supervisor. */
 export type HerdEvents = Pick<RunnerHost, 'onTransition' | 'onEscalate'>
 
 export function wire(options: SupervisorOptions, events: HerdEvents): Parts {

@@ -22,7 +22,7 @@ const SWAP_FOLDER = '/var/lib/byre-swap'
 /** The state of a unit before the swap; a rollback restores it. */
 export interface UnitBefore {
   readonly unit: string
-  /** The unit was running or starting. */
+  /** Whether the unit was running or starting. */
   readonly active: boolean
   /** The unit was starting or between two restarts, so it may never become ready. */
   readonly arriving?: true

@@ -189,7 +189,7 @@ function network({ network }: Grants): Directive[] {
 
 const DEFAULT_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin']
 
-/** systemd's own PATH, with node's folder in front when it is not in it. */
+/** systemd's own PATH, preceded by node's folder if the PATH does not contain it. */
 function pathVariable(nodeFolder: string): string | undefined {
   if (DEFAULT_PATH.includes(nodeFolder)) return undefined
   return word(`PATH=${[nodeFolder, ...DEFAULT_PATH].join(':')}`)

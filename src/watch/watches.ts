@@ -86,7 +86,7 @@ export class Watches {
   }
 }
 
-/** What a profile of the shared loop needs: its workers, and a way to profile workers in other loops. */
+/** The input of a profile of the shared loop: its workers, and a way to profile workers in other loops. */
 export function profileSource(
   workers: Pick<WorkerSet, 'runners' | 'get'>,
   assignments: Assignments,

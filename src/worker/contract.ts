@@ -15,7 +15,7 @@ import type { Json } from '../base/json.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Logger } from '../log/logger.ts'
 
-/** What a worker module exports. `Config` is the JSON of the worker's `config` key. */
+/** The exports of a worker module. `Config` is the JSON of the worker's `config` key. */
 export interface WorkerModule<Config = Json> {
   run(ctx: WorkerContext<Config>): unknown
 }

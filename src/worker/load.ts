@@ -9,7 +9,7 @@ import { modulePath } from '../base/module-path.ts'
 import type { WorkerModule } from './contract.ts'
 import { findSyntaxError, isAboutAFile, isSyntaxOfAFile, placeOfSyntaxError } from './load-failure.ts'
 
-/** What another start needs to succeed: changed code, or a new process without the failed load. */
+/** The condition under which another start can succeed: changed code, or a new process without the failed load. */
 export type LoadNeeds = 'new-code' | 'new-process'
 
 /** The code is BYRE_WORKER_LOAD, with the thrown value as `cause`, or BYRE_WORKER_SHAPE. */

@@ -79,7 +79,7 @@ export interface ChildResult {
   readonly collectionsMs?: number
   /** Names exported per URL, of ESM and CommonJS modules. Only with a probe. */
   readonly exportNames?: Readonly<Record<string, readonly string[]>>
-  /** For the watched packages: the first use, and which of them were seen to be imported. */
+  /** For the watched packages: the first use, and those whose import was detected. */
   readonly witness?: { readonly firstUse: Readonly<Record<string, string>>; readonly seen: readonly string[] }
   /** Cut edges that the run reached, as `from\nto`. */
   readonly cutsApplied: readonly string[]

@@ -46,7 +46,7 @@ export function createRecorder(job: ProbeJob, v8: V8Binding): Recorder {
   let last = 0
   let lastCollected = 0
   let stopped = false
-  // The warm-up is not sampled: that would make hundreds of collections without use.
+  // The warm-up is not sampled: that would cause hundreds of useless collections.
   let warmingUp = true
   let collecting = false
 

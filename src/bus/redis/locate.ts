@@ -16,7 +16,7 @@ export interface ServerAddress {
   readonly account: Account
 }
 
-/** By address: the index of the endpoint to query first. */
+/** The index of the endpoint to query first, by address. */
 const firstIndex = new WeakMap<ServerAddress, number>()
 
 /**

@@ -5,7 +5,7 @@ import { connect as connectTcp } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Clock } from '../../base/clock.ts'
 
-/** Where a server listens. */
+/** The address of a server. */
 export type Endpoint = { readonly host: string; readonly port: number } | { readonly path: string }
 
 /** Credentials, database and TLS. */
@@ -28,7 +28,7 @@ export class ReplyError extends Error {
 export interface RespConnection {
   /** Rejects ReplyError for an error reply, Error when the connection breaks. */
   call(...command: (string | number)[]): Promise<Reply>
-  /** Resolves with the reason when the connection has ended, whichever side ended it. */
+  /** Resolves with the reason when the connection has ended, regardless of the side that ended it. */
   readonly closed: Promise<Error>
   close(): void
 }

@@ -1,4 +1,4 @@
-// `byre swap`: replaces the units of single workers by the unit of their group, or back. `--resume` ends interrupted swaps.
+// `byre swap`: replaces the units of single workers with the unit of their group, or back. `--resume` ends interrupted swaps.
 
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'

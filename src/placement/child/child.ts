@@ -211,7 +211,7 @@ function threadId(): number | undefined {
 
 interface ChildLog {
   readonly logger: Logger
-  /** The herd has set another level. */
+  /** Call when the herd has set another level. */
   setLevel(level: LogLevel | 'silent'): void
 }
 

@@ -10,7 +10,7 @@ import { Child } from './child.ts'
 
 const { fd } = takeStartNote(process.env) as StartNote
 takeMallocSetting(process.env)
-// Taken before the worker's guards are installed: the guarded process.exit ends only the run.
+// Captured before the worker's guards are installed: the guarded process.exit ends only the run.
 const exitNow = process.exit.bind(process)
 const { setTimeout: nodeSetTimeout } = globalThis
 

@@ -27,7 +27,7 @@ export interface LinkHandlers {
 /** A batch of this size is written at once instead of at the end of the turn. */
 const BATCH_LENGTH = 65_536
 
-// Taken at import: the supervisor wraps timers while it hosts workers.
+// Captured at import: the supervisor wraps timers while it hosts workers.
 const { setImmediate: nodeSetImmediate } = globalThis
 
 export class Link {

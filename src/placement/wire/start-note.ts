@@ -1,4 +1,4 @@
-// What byre's code in a worker's process must know before the first line of the wire. It is passed in an environment variable,
+// The data that byre's code in a worker's process needs before the first line of the wire. It is passed in an environment variable,
 // which is removed before the worker's code runs; Node flags would be inherited by the worker's own child processes. A
 // separate file because script-preload.ts loads nothing else at once.
 

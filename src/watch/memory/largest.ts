@@ -29,7 +29,7 @@ export interface MemoryWatchDeps {
   readonly scheduler: Scheduler
   /** The herd as of the last reload. */
   readonly herd: () => ResolvedHerd
-  /** What a heap profile of the shared loop needs. */
+  /** The input of a heap profile of the shared loop. */
   readonly profileSource: () => ProfileSource
 }
 
@@ -38,7 +38,7 @@ export const EJECT_MIN_BYTES = 16_777_216
 
 /** The watch on whose behalf the report is made. */
 export interface Reporter {
-  /** The watch is closed: no worker may be moved. */
+  /** Whether the watch is closed, so that no worker may be moved. */
   closed(): boolean
   /** Logs a warning within the line budget of `event` and `worker` ('' for no worker). */
   warn(event: string, worker: string, facts: object, text: string): void
@@ -104,7 +104,7 @@ const WHY_UNKNOWN = {
     'most of it is outside its V8 heap (Buffers, native code, threads) and cannot be charged to a worker',
 } as const
 
-/** What the loop keeps as reported by V8, and the growth of the process over the same time as reported by the kernel. */
+/** The memory that the loop keeps as reported by V8, and the growth of the process over the same time as reported by the kernel. */
 async function sampleGrowth(deps: MemoryWatchDeps): Promise<{ report: ProfileReport; grewBytes: number }> {
   const source = deps.profileSource()
   const { takeProfile } = await import('../profile/profile.ts')

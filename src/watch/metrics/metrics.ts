@@ -7,7 +7,7 @@ import { PROCESS_METRICS } from './process-metrics.ts'
 import type { Metric } from './process-metrics.ts'
 import { WORKER_METRICS } from './worker-metrics.ts'
 
-/** What a scrape reports in addition to the status. */
+/** The data of a scrape in addition to the status. */
 export interface ScrapeContext {
   /** Requests that the scraped socket or listener refused, by kind. */
   readonly refused: Readonly<Partial<Record<string, number>>>

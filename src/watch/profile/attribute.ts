@@ -34,7 +34,7 @@ export interface Attribution {
   /** Everything except idle time. */
   readonly total: number
   readonly idle: number
-  /** By self, largest first. */
+  /** Sorted by `self`, largest first. */
   readonly workers: readonly Share[]
   /** byre's own work outside every worker's context. */
   readonly byre: number

@@ -34,7 +34,7 @@ export interface ChildStallOptions {
 
 /** The heartbeat of one run of one worker. */
 export interface Heartbeat {
-  /** The child has answered ping `number`. */
+  /** Call when the child has answered ping `number`. */
   answered(number: number): void
   close(): void
 }
@@ -43,9 +43,9 @@ export interface Heartbeat {
 interface Block {
   /** The loop has been blocked for at least this long. */
   blockedMs(): number
-  /** The loop answers again, or is gone. */
+  /** Whether the loop answers again or no longer exists. */
   over(): boolean
-  /** The run ended during the stall. */
+  /** Whether the run ended during the stall. */
   gone(): boolean
 }
 

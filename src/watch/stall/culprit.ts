@@ -1,4 +1,4 @@
-// What blocks a loop: the worker, named from the stack of the paused loop, its async context and the worker entered last;
+// Identifies what blocks a loop: the worker, from the stack of the paused loop, its async context and the worker entered last;
 // the place in its code; and the log text for both. Pure.
 
 import { formatDurationMs } from '../../base/durations.ts'

@@ -32,9 +32,9 @@ export interface BlockedLoop {
   readonly workerOf: (name: string) => WatchedWorker | undefined
   /** The culprit without a stack: the worker the loop entered last, or the only one in it. */
   readonly guess: () => Culprit | undefined
-  /** The loop answers again, or is gone. */
+  /** Whether the loop answers again or no longer exists. */
   readonly over: () => boolean
-  /** The loop ended during the stall. */
+  /** Whether the loop ended during the stall. */
   readonly gone: () => boolean
   /** The loop has been blocked for at least this long. */
   readonly blockedMs: () => number

@@ -135,7 +135,7 @@ class Sampling {
     this.#timer = setTimeout(() => void this.end(), PROFILE_MAX_MS)
   }
 
-  /** Resolves to undefined when the session is closed as well. Never rejects: nothing awaits the call by the timer. */
+  /** Resolves to undefined when the session is closed as well. Never rejects, because the timer's call is not awaited. */
   end(): Promise<Profiler.Profile | undefined> {
     this.clearTimer()
     this.#profile ??= new Promise<Profiler.Profile | undefined>((resolve) =>

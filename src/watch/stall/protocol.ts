@@ -1,4 +1,4 @@
-// What the supervisor's loop and the thread that watches it exchange: the messages, the shared memory, and the note of a
+// The exchange between the supervisor's loop and the thread that watches it: the messages, the shared memory, and the note of a
 // stall in progress, which the next start reads if the process is killed during the stall (takeStallNote).
 
 import { rmSync, writeFileSync } from 'node:fs'

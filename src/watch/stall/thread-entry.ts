@@ -90,7 +90,7 @@ async function noteTurn(number: number, blockedMs: number): Promise<void> {
   }
 }
 
-/** What the investigation of a stall needs; most herds never load it. */
+/** The code that the investigation of a stall needs; most herds never load it. */
 async function loadTools(): Promise<[typeof Investigate, Logger]> {
   const { investigateShared, openStallLog } = await import('./shared-stall.ts')
   const { format, colour, fd } = settings

@@ -1,4 +1,4 @@
-// What the reader, the writer, the watch and the acknowledgements of durable streams share.
+// The data and services that the reader, the writer, the watch and the acknowledgements of durable streams share.
 
 import type { Redis } from 'ioredis'
 import type { Clock } from '../../../base/clock.ts'

@@ -42,7 +42,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
   readonly #context: StreamContext
   readonly #options: ReaderOptions
   readonly #acknowledgements: Acknowledgements
-  /** By entry: the jobs that are neither acked nor released. */
+  /** The jobs that are neither acked nor released, by entry. */
   readonly #held = new Map<string, HeldJob>()
   readonly #queue: HeldJob[] = []
   #working = 0
@@ -108,7 +108,7 @@ export class StreamReader implements JobIteration, AsyncIterator<Job, undefined>
     return Promise.resolve({ value: undefined, done: true })
   }
 
-  /** A doorbell was received: there are jobs, or (`delayed`) the time of the next due job may have changed. */
+  /** Called when a doorbell was received: there are jobs, or (`delayed`) the time of the next due job may have changed. */
   onDoorbell(delayed: boolean): void {
     this.#more = true
     if (delayed) this.#maintainDue = true
