@@ -157,8 +157,8 @@ t.test('what cannot live there is refused with the reason', async (t) => {
     },
   })
   for (const [name, to, why] of [
-    ['cwd', 'thread', /'cwd' needs a process/],
-    ['cwd', 'shared', /'cwd' needs a process/],
+    ['cwd', 'thread', /'cwd' needs a separate process/],
+    ['cwd', 'shared', /'cwd' needs a separate process/],
     ['script', 'shared', /no run\(\)/],
   ] as const)
     t.match(await herd.act(name, 'move', { args: { to } }), {
