@@ -4,7 +4,7 @@
 import asyncHooks from 'node:async_hooks'
 import type { AsyncHook, HookCallbacks } from 'node:async_hooks'
 import { syncBuiltinESMExports } from 'node:module'
-import { callAs, currentScope } from './run-scope.ts'
+import { currentScope, runInScope, strayIn } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
 type CreateHook = (callbacks: HookCallbacks) => AsyncHook
@@ -22,7 +22,7 @@ interface Callbacks {
 /** Hooks of one run that are disabled when it ends. */
 const HOOKS_MAX = 1000
 const CALLER_LINE = 2
-/** Ids that a hook remembers; without `destroy` nothing tells when a resource is gone. */
+/** Ids that a hook remembers; without `destroy` nothing shows when a resource is gone. */
 const IDS_MAX = 100_000
 
 function isNodes(stack: string | undefined): boolean {
@@ -35,7 +35,7 @@ export function guardHooks(): () => void {
   const original = module.createHook
   const replacement: CreateHook = (callbacks) => {
     const scope = currentScope()
-    // Node itself refuses what is no object. A module that is evaluated once for all workers, as node:domain, serves all.
+    // Node throws for callbacks that are not an object. A module that Node evaluates once for all, as node:domain, serves all.
     if (scope === undefined || scope.loading || Object(callbacks) !== callbacks || isNodes(new Error().stack))
       return original(callbacks)
     const hook = original(onlyOf(scope, callbacks))
@@ -59,10 +59,17 @@ export function guardHooks(): () => void {
  */
 function onlyOf(scope: RunScope, callbacks: HookCallbacks): HookCallbacks {
   const { worker } = scope
-  /** Outside every context nothing would tell whose hook has thrown, and Node would end the process. */
+  /**
+   * Outside every context nothing would show whose hook has thrown, and Node would end the process. The entry is not noted:
+   * a note schedules work, which creates resources, for which Node would call the hook again without end.
+   */
   const call = (fn: () => void): void => {
-    if (currentScope() === undefined) callAs(scope, 'async hook', fn)
-    else fn()
+    if (currentScope() !== undefined) return fn()
+    try {
+      runInScope(scope, fn)
+    } catch (error) {
+      strayIn(scope, error, 'async hook')
+    }
   }
   const { init, before, after, destroy, promiseResolve } = callbacks as Callbacks
   /** Oldest first. A promise always has a context, so its id is needed for `destroy` alone. */
@@ -76,7 +83,7 @@ function onlyOf(scope: RunScope, callbacks: HookCallbacks): HookCallbacks {
     const current = currentScope()
     return current === undefined ? own.has(id) : current.worker === worker
   }
-  // What is no function is left to Node, which refuses it.
+  // Node throws for a callback that is not a function.
   return {
     ...callbacks,
     ...(isOptional(init) && {

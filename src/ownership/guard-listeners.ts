@@ -9,27 +9,17 @@ import type { RunScope } from './run-scope.ts'
 
 type Method = (this: unknown, event: string | symbol, ...rest: unknown[]) => unknown
 
+const ADDING = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const
+const ADDS: ReadonlySet<string> = new Set(ADDING)
 /** Methods of an emitter whose first argument is the event. */
 const OF_AN_EVENT = [
-  'on',
-  'addListener',
-  'prependListener',
-  'once',
-  'prependOnceListener',
+  ...ADDING,
   'off',
   'removeListener',
   'listeners',
   'rawListeners',
   'listenerCount',
 ] as const
-
-const ADDS: ReadonlySet<string> = new Set([
-  'on',
-  'addListener',
-  'prependListener',
-  'once',
-  'prependOnceListener',
-])
 
 /**
  * Installs the guards on `process`; returns their undo. `alone`: the worker has the process to itself and may handle its own

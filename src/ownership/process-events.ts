@@ -1,7 +1,7 @@
 // A worker's listeners on `process` for its own errors and for signals. In a process that several workers share each worker has
 // its own list: byre calls it with the errors that belong to the worker, and with SIGTERM when the worker is stopped, as
 // Node does for a program that is alone. The list belongs to the worker and not to a run, since its module is evaluated once;
-// what a run adds is removed with the run, like its other listeners on objects that are not its own.
+// what a run adds is removed with the run.
 
 import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
@@ -42,7 +42,7 @@ export function processEvents({ worker }: RunScope): EventEmitter {
 
 /** Signals that mean nothing to the supervisor or to its unit: programs use them for what they like. */
 const FREE = new Set(['SIGUSR2', 'SIGWINCH', 'SIGCONT'])
-/** By signal that the process listens to for workers: one run of each worker that has asked for it. */
+/** The runs that listen for each free signal, by signal and by worker. */
 const listening = new Map<string, Map<string, RunScope>>()
 
 /** From now on a free signal that is sent to the process from outside reaches the worker's list; without a listener of the
@@ -64,8 +64,7 @@ export function hasListener({ worker }: RunScope, event: string): boolean {
   return (emitters.get(worker)?.listenerCount(event) ?? 0) > 0
 }
 
-/** Calls the worker's listeners in its context. False if it has none. Throws what a listener throws, unless the listener ran
- *  in the context of another run, whose stray error it then is. */
+/** Calls the worker's listeners in its context. False if it has none. Throws what a listener throws. */
 export function emitTo(scope: RunScope, event: string, ...args: readonly unknown[]): boolean {
   const emitter = emitters.get(scope.worker)
   if (emitter === undefined || emitter.listenerCount(event) === 0) return false

@@ -182,6 +182,29 @@ export async function run() {
   t.same(await siblingRuns(herd), UNTOUCHED)
 })
 
+void t.test('the callbacks of an async hook cause no work for which Node would call it again', async (t) => {
+  const source = `
+import { createHook } from 'node:async_hooks'
+import { connect, createServer } from 'node:net'
+import { once } from 'node:events'
+// Once a native addon is requested, each entry into the code of a worker is noted.
+try { process.dlopen({ exports: {} }, '/no/such/addon.node') } catch {}
+export async function run(ctx) {
+  let calls = 0
+  const count = () => { calls++ }
+  const hook = createHook({ init: count, before: count, after: count, destroy: count, promiseResolve: count }).enable()
+  const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  await once(connect(server.address().port, '127.0.0.1').resume(), 'close')
+  await new Promise((closed) => server.close(closed))
+  hook.disable()
+  ctx.log.info({ event: 'calls', calls }, 'calls')
+}`
+  const herd = await host(t, 'shared', source)
+  const { calls } = (await herd.line({ worker: SUBJECT, event: 'calls' })) as unknown as { calls: number }
+  t.ok(calls > 10 && calls < 1000, `${calls} calls`)
+})
+
 void t.test('async hooks of a run end with the run', async (t) => {
   const source = `
 import { createHook } from 'node:async_hooks'
