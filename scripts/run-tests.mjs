@@ -5,8 +5,8 @@
 //   --gate       runs a sample of Node's own tests as well (docs/conformance.md); ignored when files are named
 // Prints one line per file and the failing assertions, and ends with the line `N passed, N failed`.
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -20,23 +20,28 @@ const DURATIONS = join(ROOT, 'build/durations.json')
 /** Largest duration of one test, then of one file, s. Far above what a test needs on a loaded machine. */
 const TEST_TIMEOUT_S = 300
 const FILE_TIMEOUT_S = 600
+const GATE_TIMEOUT_S = 900
 /** How long a file that got SIGTERM may take to report what it waited for, s. */
 const KILL_AFTER_S = 10
 
 const running = new Set()
 
-/** Runs a command in a process group of its own; resolves with its exit code and output. */
+/**
+ * Runs a command in a process group of its own; resolves with its exit code and output when it has ended, and ends what it
+ * left in its group. The output goes to files: a pipe stays open for as long as any process that inherited it lives.
+ */
 function run(command, args, { timeoutS, ...options } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'byre-test-output-'))
+  const paths = { stdout: join(folder, 'stdout'), stderr: join(folder, 'stderr') }
+  const files = Object.values(paths).map((path) => openSync(path, 'a'))
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', ...files],
       detached: true,
       ...options,
     })
-    const output = { stdout: '', stderr: '' }
-    for (const name of ['stdout', 'stderr'])
-      child[name].setEncoding('utf8').on('data', (chunk) => (output[name] += chunk))
+    files.forEach((file) => closeSync(file))
     const timers =
       timeoutS === undefined
         ? []
@@ -46,12 +51,14 @@ function run(command, args, { timeoutS, ...options } = {}) {
           ]
     running.add(child)
     child.once('error', reject)
-    child.once('close', (code, signal) => {
+    child.once('exit', (code, signal) => {
       timers.forEach(clearTimeout)
       running.delete(child)
-      resolve({ code, signal, ...output })
+      killGroup(child, 'SIGKILL')
+      const [stdout, stderr] = Object.values(paths).map((path) => readFileSync(path, 'utf8'))
+      resolve({ code, signal, stdout, stderr })
     })
-  })
+  }).finally(() => rmSync(folder, { recursive: true, force: true }))
 }
 
 function killGroup(child, signal) {
@@ -171,7 +178,9 @@ async function main(args) {
   }
   const results = await runFiles(options.files, options.jobs)
   if (options.gate && options.all)
-    results.push(await runTap('conformance gate', process.execPath, [GATE, 'gate']))
+    results.push(
+      await runTap('conformance gate', process.execPath, [GATE, 'gate'], { timeoutS: GATE_TIMEOUT_S }),
+    )
   const sum = (key) => results.reduce((total, { counts }) => total + counts[key], 0)
   const skipped = sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : ''
   process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed${skipped}\n`)
