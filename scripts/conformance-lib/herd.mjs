@@ -17,6 +17,8 @@ const READY_LIMIT_MS = 15_000
 const STOP_LIMIT_MS = 8000
 const WORKER_STOP_LIMIT_MS = 4000
 const ACCEPTED = 202
+/** A file may hold the loop for some seconds plainly as well. */
+const ANSWER_LIMIT_MS = 30_000
 
 /** `workers`: name -> entry of the config; each gets what makes it start on `run` only and end for good. The neighbour
  *  complains of a turn that came later than `longestGapMs`. */
@@ -120,6 +122,9 @@ function post(socketPath, worker, action) {
       response.once('end', () => resolve(response.statusCode))
     })
     request.once('error', reject)
+    request.setTimeout(ANSWER_LIMIT_MS, () =>
+      request.destroy(new Error(`no answer within ${ANSWER_LIMIT_MS / 1000} s`)),
+    )
     request.end()
   })
 }
