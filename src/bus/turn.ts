@@ -3,6 +3,8 @@
 // Once the time slice of a turn is used up they are held until the next turn, so that timers, sockets, signals and other
 // workers run first.
 
+import { runOutside } from '../base/outside.ts'
+
 // Captured at import: the supervisor wraps timers while it hosts workers.
 const { setImmediate: hostSetImmediate } = globalThis
 
@@ -28,7 +30,7 @@ export function turnIsOver(): boolean {
     armed = true
     callsLeft = 1
     startedAt = readAt = performance.now()
-    hostSetImmediate(begin)
+    runOutside(() => hostSetImmediate(begin))
     return false
   }
   if (over || --callsLeft > 0) return over

@@ -39,13 +39,17 @@ export interface InstanceEvents {
   idle(): void
 }
 
-/** Resources that an ended run left open, by name. */
+/** Resources that an ended run left open, by name; closed. */
 export interface Leftovers {
   readonly timers: readonly string[]
   readonly listeners: readonly string[]
-  /** Listening servers; closed. */
+  /** Listening servers. */
   readonly servers: readonly string[]
+  /** Sockets, requests, threads, watchers, ports. */
+  readonly handles: readonly string[]
 }
+
+export const NOTHING_LEFT: Leftovers = { timers: [], listeners: [], servers: [], handles: [] }
 
 export interface Whereabouts {
   readonly pid: number
@@ -92,4 +96,6 @@ export interface LaunchRequest {
 export interface Placement {
   /** Starts loading immediately. */
   launch(request: LaunchRequest): Instance
+  /** The worker has stopped, or lives elsewhere from now on: closes what its module has set up in this loop. */
+  retire?(spec: ResolvedWorker): void
 }

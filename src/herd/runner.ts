@@ -13,7 +13,7 @@ import type { StopKind } from '../worker/stop-reason.ts'
 import type { Ticket } from './admission.ts'
 import { Inbox } from './inbox.ts'
 import { reportLeftovers } from './leftovers.ts'
-import type { Exit, Instance, LoadFigures } from './placement.ts'
+import type { Exit, Instance, LoadFigures, Placement } from './placement.ts'
 import { WorkerRecord } from './worker-record.ts'
 import { decide } from './decide.ts'
 import { RunEvents } from './run-events.ts'
@@ -38,6 +38,8 @@ export class Runner implements RunListener {
   readonly #host: RunnerHost
   #supervised: Supervised
   #instance: Instance | undefined
+  /** Where it was launched last. */
+  #placement: Placement | undefined
   #bus: ScopedBus | undefined
   #ticket: Ticket | undefined
   /** The timeout or backoff of the current state; no state has two. */
@@ -215,6 +217,8 @@ export class Runner implements RunListener {
   }
 
   #afterMove(from: WorkerState): void {
+    const { kind } = this.state
+    if (kind === 'stopped' || kind === 'quarantined') this.#placement?.retire?.(this.spec)
     if (isLive(from) && !this.live) {
       const waiting = this.#downWaiters ?? []
       this.#downWaiters = undefined
@@ -286,7 +290,10 @@ export class Runner implements RunListener {
       this.record.startedAt = this.#host.clock.now()
       // From its admission on: time spent waiting for slow siblings does not count.
       this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
-      this.#instance = this.#host.placementOf(this.spec).launch({
+      const placement = this.#host.placementOf(this.spec)
+      if (this.#placement !== placement) this.#placement?.retire?.(this.spec)
+      this.#placement = placement
+      this.#instance = placement.launch({
         spec: this.spec,
         index: this.index,
         run,

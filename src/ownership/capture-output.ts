@@ -105,9 +105,9 @@ class ConsoleOutput extends Writable {
 function ignored(): void {}
 
 function streamOf(scope: RunScope, name: Name): Writable {
-  scope.streams ??= {}
-  scope.streams[name] ??= new WorkerOutput(scope, name)
-  return scope.streams[name]
+  scope.own.streams ??= {}
+  scope.own.streams[name] ??= new WorkerOutput(scope, name)
+  return scope.own.streams[name]
 }
 
 /** Like Node's stream for a pipe: destroy() closes nothing (dummyDestroy in lib/internal/bootstrap/switches). */

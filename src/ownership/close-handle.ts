@@ -1,8 +1,8 @@
-// Closes servers, sockets, child processes, threads and watchers of code that must not continue.
+// Closes servers, sockets, requests, child processes, threads and watchers of code that must not continue.
 
 import { EventEmitter } from 'node:events'
 import { describeThrown } from '../base/errors.ts'
-import type { Closed } from './set-up.ts'
+import type { Closed } from './run-scope.ts'
 
 /** Properties of Node's handles that distinguish them and show whether they are open. */
 interface Handle {
@@ -15,6 +15,11 @@ interface Handle {
   readonly connecting?: boolean
   readonly remoteAddress?: string
   readonly remotePort?: number
+  /** Of a request. */
+  readonly host?: string
+  /** Of a watcher of chokidar. */
+  readonly _closers?: unknown
+  readonly closed?: boolean
 }
 type Ends = Record<string, unknown> & Handle
 
@@ -35,7 +40,8 @@ export function closeHandle(emitter: object, late: boolean): Closed | undefined 
     for (const end of ENDS) {
       const method = handle[end]
       if (typeof method !== 'function') continue
-      method.call(handle)
+      const result: unknown = method.call(handle)
+      if (result instanceof Promise) result.catch(() => {}) // the promise of terminate() or close(); nobody waits for it
       break
     }
     return closed
@@ -48,6 +54,8 @@ export function closeHandle(emitter: object, late: boolean): Closed | undefined 
 function isOpen(handle: Ends): boolean {
   if (isSocket(handle)) return handle.destroyed !== true && (handle.connecting === true || isHeld(handle))
   if (isDatagramSocket(handle)) return isBound(handle)
+  if (isRequest(handle)) return handle.destroyed !== true
+  if (isChokidar(handle)) return handle.closed !== true
   if (typeof handle['terminate'] === 'function') return Number(handle.threadId) > 0
   return Object.hasOwn(handle, '_handle') && isHeld(handle)
 }
@@ -64,6 +72,16 @@ function isSocket(handle: Ends): boolean {
 /** Does not read `_handle`: it is deprecated and prints a warning. */
 function isDatagramSocket(handle: Ends): boolean {
   return typeof handle['setMulticastTTL'] === 'function'
+}
+
+/** http.ClientRequest. */
+function isRequest(handle: Ends): boolean {
+  return typeof handle['onSocket'] === 'function'
+}
+
+/** chokidar keeps one fs.watch() for each path in a module variable: only its own close() takes it out of there. */
+function isChokidar(handle: Ends): boolean {
+  return handle._closers instanceof Map && typeof handle['getWatched'] === 'function'
 }
 
 function isBound(handle: Ends): boolean {
@@ -90,6 +108,7 @@ function nameOf(handle: Ends): string {
   const type = handle.constructor?.name
   if (handle.listening === true) return `${type} on ${JSON.stringify((handle['address'] as () => unknown)())}`
   if (handle.remoteAddress !== undefined) return `${type} to ${handle.remoteAddress}:${handle.remotePort}`
+  if (isRequest(handle)) return `${type} to ${handle.host}`
   return typeof handle.pid === 'number' ? `${type} ${handle.pid}` : type
 }
 

@@ -93,9 +93,7 @@ function leave(code: number, how: string, options: ExitGuardOptions): void {
 
 function report(call: ExitCall, scope: RunScope | undefined, options: ExitGuardOptions): void {
   if (scope === undefined) return options.onUnattributedExit(call)
-  const earlier = scope.exit
-  scope.exit ??= call
-  scope.sink.exitCalled(call, earlier)
+  scope.sink.exitCalled(call)
 }
 
 let leavingHook = false

@@ -4,6 +4,7 @@
 import asyncHooks from 'node:async_hooks'
 import type { AsyncHook, HookCallbacks } from 'node:async_hooks'
 import { syncBuiltinESMExports } from 'node:module'
+import { ownerOfRare } from './evaluation.ts'
 import { currentScope, runInScope, strayIn } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
@@ -34,9 +35,10 @@ export function guardHooks(): () => void {
   const module = asyncHooks as { createHook: CreateHook }
   const original = module.createHook
   const replacement: CreateHook = (callbacks) => {
-    const scope = currentScope()
+    const current = currentScope()
+    const scope = current === undefined ? undefined : ownerOfRare(current)
     // Node throws for callbacks that are not an object. A module that Node evaluates once for all, as node:domain, serves all.
-    if (scope === undefined || scope.loading || Object(callbacks) !== callbacks || isNodes(new Error().stack))
+    if (scope === undefined || Object(callbacks) !== callbacks || isNodes(new Error().stack))
       return original(callbacks)
     const hook = original(onlyOf(scope, callbacks))
     const hooks = (scope.hooks ??= [])

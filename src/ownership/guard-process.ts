@@ -8,7 +8,7 @@ import { guardListeners } from './guard-listeners.ts'
 import { override, redefine, refusal, touch } from './override.ts'
 import { ownEnvironment } from './own-environment.ts'
 import { currentScope } from './run-scope.ts'
-import type { RunScope } from './run-scope.ts'
+import type { OwnProcess, RunScope } from './run-scope.ts'
 
 type AnyFunction = (...args: unknown[]) => unknown
 
@@ -91,13 +91,13 @@ function keepCaptureCallback(): () => void {
       // Node's own error for what is no function.
       if (scope === undefined || (callback !== null && typeof callback !== 'function'))
         return set(callback as Parameters<typeof set>[0])
-      if (callback !== null && scope.capture !== undefined) throw captureIsSet()
-      scope.capture = callback === null ? undefined : (callback as NonNullable<RunScope['capture']>)
+      if (callback !== null && scope.own.capture !== undefined) throw captureIsSet()
+      scope.own.capture = callback === null ? undefined : (callback as NonNullable<OwnProcess['capture']>)
       return undefined
     }),
     override('hasUncaughtExceptionCaptureCallback', () => {
       const scope = currentScope()
-      return scope === undefined ? has() : scope.capture !== undefined
+      return scope === undefined ? has() : scope.own.capture !== undefined
     }),
   ]
   return () => {
@@ -121,13 +121,13 @@ function keepArguments(): () => void {
     get: () => {
       const scope = currentScope()
       if (scope === undefined || scope.entry === '') return own
-      scope.argv ??= [process.execPath, scope.entry]
-      return scope.argv
+      scope.own.argv ??= [process.execPath, scope.entry]
+      return scope.own.argv
     },
     set: (argv: string[]) => {
       const scope = currentScope()
       if (scope === undefined) own = argv
-      else scope.argv = argv
+      else scope.own.argv = argv
     },
   })
 }

@@ -58,7 +58,7 @@ class Environment {
   }
 
   #read(key: string): string | undefined {
-    const overlay = currentScope()?.env
+    const overlay = currentScope()?.own.env
     if (overlay?.has(key) === true) return overlay.get(key)
     return this.#base[key] ?? this.#loaded.get(key)
   }
@@ -82,7 +82,7 @@ class Environment {
 
   #keys(): string[] {
     const all = new Set([...Object.keys(this.#base), ...this.#loaded.keys()])
-    for (const [key, value] of currentScope()?.env ?? []) {
+    for (const [key, value] of currentScope()?.own.env ?? []) {
       if (value === undefined) all.delete(key)
       else all.add(key)
     }
@@ -158,8 +158,8 @@ function replaceAll(env: NodeJS.ProcessEnv, next: NodeJS.ProcessEnv): void {
 }
 
 function overlayOf(scope: RunScope): Map<string, string | undefined> {
-  scope.env ??= new Map()
-  return scope.env
+  scope.own.env ??= new Map()
+  return scope.own.env
 }
 
 /** Node gives a thread without `env` a copy of the real environment; here it gets a copy of what its worker sees. */

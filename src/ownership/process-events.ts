@@ -5,9 +5,9 @@
 
 import { EventEmitter } from 'node:events'
 import { constants } from 'node:os'
+import { ownerHere } from './evaluation.ts'
 import { enter, runInScope, strayIn } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
-import { setUpHere } from './set-up.ts'
 import { stamp } from './stamp.ts'
 
 /** Errors of one worker, which no other worker's handler may receive. */
@@ -82,21 +82,18 @@ export function deliverSignal(scope: RunScope, name: NodeJS.Signals): void {
 
 const LISTENERS_MAX = 1000
 
-/** Notes a listener that `scope` has added: it ends with the run, or with a load that fails. */
+/** Notes a listener that `scope` has added: it ends with what it belongs to. */
 export function noteListener(scope: RunScope, event: string, listener: (...args: unknown[]) => void): void {
+  const owner = ownerHere(scope)
+  if (owner === undefined) return
   const emitter = processEvents(scope)
   const remove = (): boolean => {
     const before = emitter.listenerCount(event)
     emitter.removeListener(event, listener)
     return emitter.listenerCount(event) < before
   }
-  const name = `process.on('${event}')`
-  if (scope.loading) {
-    setUpHere(scope)?.addListener(() => (remove() ? name : undefined))
-    return
-  }
-  const listeners = (scope.processListeners ??= [])
-  if (listeners.length < LISTENERS_MAX) listeners.push({ name, remove })
+  const listeners = (owner.processListeners ??= [])
+  if (listeners.length < LISTENERS_MAX) listeners.push({ name: `process.on('${event}')`, remove })
 }
 
 /** Ends what the run has added to `process` and to async_hooks; the names of the listeners that were there still. */

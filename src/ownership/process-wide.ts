@@ -2,6 +2,7 @@
 
 import { captureOutput } from './capture-output.ts'
 import type { ExitGuardOptions } from './guard-exit.ts'
+import { wrapRequire } from './evaluation.ts'
 import { guardHooks } from './guard-hooks.ts'
 import { guardProcess } from './guard-process.ts'
 import { override } from './override.ts'
@@ -12,6 +13,7 @@ import type { StackOwners } from './stack.ts'
 import { catchStrays, catchUnhandled } from './strays.ts'
 import type { StrayOptions } from './strays.ts'
 import { rememberListeners, wrapEvents } from './wrap-events.ts'
+import { wrapTargets } from './wrap-targets.ts'
 import { rememberTimers, wrapMicrotasks } from './wrap-timers.ts'
 
 /** Records which worker's code runs, for the next start to read (herd/breadcrumb.ts). */
@@ -44,6 +46,8 @@ export function installProcessWide(options: ProcessWideOptions): () => void {
   const undos = [
     ...(alone ? [rememberListeners()] : [wrapEvents(), wrapMicrotasks(), guardHooks()]),
     rememberTimers(),
+    wrapTargets(),
+    wrapRequire(),
     guardProcess(exitGuard(options), alone),
     captureOutput(),
     only === undefined ? catchStrays(strays(options)) : catchUnhandled({ ...strays(options), only }),

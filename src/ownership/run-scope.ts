@@ -10,8 +10,8 @@ import type { Writable } from 'node:stream'
 export interface ScopeSink {
   /** An uncaught error. `via` names where it surfaced: 'setTimeout', 'unhandledRejection', ... */
   stray(error: unknown, via: string): void
-  /** A guarded exit was called. `earlier`: the first such call, whose error the worker caught. */
-  exitCalled(call: ExitCall, earlier: ExitCall | undefined): void
+  /** A guarded exit was called. */
+  exitCalled(call: ExitCall): void
   /** It changed something that the process shares; reported once per kind and run. */
   touched(kind: string, what: string): void
   /** It wrote to stdout, stderr or console. */
@@ -29,12 +29,36 @@ export interface ExitCall {
   surfaced: boolean
 }
 
+/** The handles that a scope has opened, weakly: an open handle keeps its object alive. */
+export interface Opened {
+  list: { readonly reference: WeakRef<object>; readonly close: Close }[]
+  /** At this length the list is searched for closed and collected ones. */
+  checkAt: number
+}
+
+/** Closes `handle` if it is open and returns its name. `late`: its scope had ended when the handle was opened. */
+export type Close = (handle: object, late: boolean) => Closed | undefined
+
+export interface Closed {
+  readonly kind: 'timers' | 'listeners' | 'servers' | 'handles'
+  readonly name: string
+}
+
 export interface ForeignListener {
   readonly emitter: WeakRef<object>
   readonly name: string
   readonly event: string | symbol
   readonly listener: (...args: unknown[]) => unknown
   readonly remove: () => void
+}
+
+export interface TargetListener {
+  readonly target: WeakRef<EventTarget>
+  readonly type: string
+  readonly listener: WeakRef<object>
+  readonly capture: boolean
+  /** Another worker was the first to listen on the target. */
+  readonly foreign: boolean
 }
 
 /** Members of Node's Timeout that byre reads (lib/internal/timers.js). */
@@ -59,15 +83,42 @@ export interface StartedTimers {
   intervalsCheckAt: number
 }
 
-/** The stamp of an object: the run that made it, or the worker's module while it is evaluated. */
+/** The stamp of an object: the scope that owns it. */
 export interface Maker {
   readonly worker: string
 }
 
-/** One run of one worker. Mutable, owned by its run; `ended` once the run is released. */
+/** An object that more than one worker has used: it ends with no run. */
+export const SHARED: Maker = { worker: '' }
+
+/**
+ * The part of a worker's code that runs in a scope.
+ * - 'load': the evaluation of its entry module and the imports of that. Other workers may import them too, so what they set up
+ *   ends with no run.
+ * - 'module': what the entry module itself has set up. It outlives the runs and ends when the load fails or the worker stops.
+ * - 'run': one run.
+ */
+export type ScopePart = 'load' | 'module' | 'run'
+
+/** What the process keeps for a program that is alone. The scopes 'load' and 'module' of a worker have one together. */
+export interface OwnProcess {
+  /** Writes to process.env; undefined marks a deletion. */
+  env: Map<string, string | undefined> | undefined
+  /** process.argv; undefined until it is read or set. */
+  argv: string[] | undefined
+  /** The callback of process.setUncaughtExceptionCaptureCallback, which domains are built on. */
+  capture: ((error: unknown) => unknown) | undefined
+  /** process.stdout and process.stderr; undefined until one is read. */
+  streams: { stdout?: Writable; stderr?: Writable } | undefined
+}
+
+/** Mutable, owned by its run or load; `ended` once that is released. */
 export interface RunScope extends Maker {
-  /** Represents the worker's module, which outlives the run. */
-  readonly module: Maker
+  readonly part: ScopePart
+  /** The scope in which the worker's module was loaded; for that scope itself, and without a module, undefined. */
+  load: RunScope | undefined
+  /** Of a 'load': the scope of what its entry module has set up, if anything. */
+  module: RunScope | undefined
   /** Path of the worker's entry module; empty for code without one. */
   readonly entry: string
   /** Index of the worker in the herd, for the breadcrumb. */
@@ -75,27 +126,22 @@ export interface RunScope extends Maker {
   readonly run: number
   readonly sink: ScopeSink
   ended: boolean
-  /** Its module is being loaded: what it sets up during the load belongs to the module and outlives the run. */
+  /** Its module is being evaluated: the running code decides what belongs to the module (evaluation.ts). */
   loading: boolean
-  /** The first call of process.exit, which determines the exit. */
-  exit: ExitCall | undefined
+  /** What it has opened; see handles.ts. */
+  handles: Opened | undefined
   timers: StartedTimers | undefined
   /** Bounded, see wrap-events. */
   foreignListeners: ForeignListener[] | undefined
   foreignListenersCheckAt: number
+  /** Bounded, see wrap-targets. */
+  targetListeners: TargetListener[] | undefined
   touchedKinds: Set<string> | undefined
-  /** Its writes to process.env; undefined marks a deletion. */
-  env: Map<string, string | undefined> | undefined
-  /** Its process.argv; undefined until it reads or sets it. */
-  argv: string[] | undefined
-  /** Its callback of process.setUncaughtExceptionCaptureCallback, which domains are built on. */
-  capture: ((error: unknown) => unknown) | undefined
+  readonly own: OwnProcess
   /** Its async hooks. */
   hooks: AsyncHook[] | undefined
   /** Its listeners on its list of process events. */
   processListeners: { readonly name: string; readonly remove: () => boolean }[] | undefined
-  /** Its process.stdout and process.stderr; undefined until it reads one. */
-  streams: { stdout?: Writable; stderr?: Writable } | undefined
 }
 
 /** `entry`: path of the worker's module, or '' for code that belongs to no worker. */
@@ -105,37 +151,74 @@ export function createRunScope(
   run: number,
   sink: ScopeSink,
   entry = '',
+  part: ScopePart = 'run',
+  own: OwnProcess = { env: undefined, argv: undefined, capture: undefined, streams: undefined },
 ): RunScope {
   return {
     worker,
-    module: { worker },
+    part,
+    load: undefined,
+    module: undefined,
     entry,
     index,
     run,
     sink,
     ended: false,
-    loading: true,
-    exit: undefined,
+    loading: part !== 'run',
+    handles: undefined,
     timers: undefined,
     foreignListeners: undefined,
     foreignListenersCheckAt: 0,
+    targetListeners: undefined,
     touchedKinds: undefined,
-    env: undefined,
-    argv: undefined,
-    capture: undefined,
+    own,
     hooks: undefined,
     processListeners: undefined,
-    streams: undefined,
   }
 }
 
 // Taken before guard-hooks.ts replaces it for workers.
 const nodesCreateHook = createHook
+const nodesSetTimeout = setTimeout
 const storage = new AsyncLocalStorage<RunScope | undefined>()
 
 /** The run whose code is executing; undefined outside every worker's context. */
 export function currentScope(): RunScope | undefined {
   return storage.getStore()
+}
+
+/** Everything that the running code starts from now on belongs to `scope`. */
+export function enterScope(scope: RunScope): void {
+  storage.enterWith(scope)
+}
+
+/** Where Node keeps the async context of a timer or an immediate: on Node 20 and 22 under a symbol of the storage, later in
+ *  the frame that V8 carries (lib/internal/async_local_storage, lib/internal/timers.js; tested on 20 to 26). */
+const { kResourceStore } = storage as unknown as { readonly kResourceStore?: symbol }
+let frameKey: symbol | undefined
+
+/** The scope in which a timer or an immediate was started. */
+export function scopeOf(timer: object): RunScope | undefined {
+  const carried = timer as Readonly<Record<symbol, unknown>>
+  if (kResourceStore !== undefined) return carried[kResourceStore] as RunScope | undefined
+  frameKey ??= Object.getOwnPropertySymbols(timer).find(
+    ({ description }) => description === 'kAsyncContextFrame',
+  )
+  const frame = frameKey === undefined ? undefined : carried[frameKey]
+  return (frame as ReadonlyMap<unknown, RunScope> | undefined)?.get(storage)
+}
+
+/** From now on Node calls the callback of `timer` in `scope`. */
+export function moveTimer(timer: object, scope: RunScope): void {
+  const carried = timer as Record<symbol, unknown>
+  if (kResourceStore !== undefined) {
+    carried[kResourceStore] = scope
+    return
+  }
+  const sample = storage.run(scope, () => nodesSetTimeout(() => {}, 1))
+  if (scopeOf(sample) === scope && frameKey !== undefined)
+    carried[frameKey] = (sample as unknown as Record<symbol, unknown>)[frameKey]
+  clearTimeout(sample)
 }
 
 /** Runs `fn` in the context of `scope`; undefined: outside every worker's context. */

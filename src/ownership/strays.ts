@@ -208,7 +208,7 @@ function takesUncaught(
   origin: string,
   onHandled: StrayOptions['onHandled'],
 ): boolean {
-  const { capture } = scope
+  const { capture } = scope.own
   const hasHandler = capture !== undefined || hasListener(scope, 'uncaughtException')
   if (!hasHandler && !hasListener(scope, 'uncaughtExceptionMonitor')) return false
   if (asExitTrap(error) !== undefined) return false

@@ -4,11 +4,11 @@
 // not wrapped and behave as in Node.
 
 import { EventEmitter } from 'node:events'
+import { ownerHere, ownerOfRare } from './evaluation.ts'
 import { guardSpawn } from './guard-spawn.ts'
-import { closeHandle } from './close-handle.ts'
+import { classify, noteHandle, noteUse, watchWrites } from './handles.ts'
 import { callAs, currentScope } from './run-scope.ts'
 import type { ForeignListener, RunScope } from './run-scope.ts'
-import { setUpHere } from './set-up.ts'
 import { makerOf, stamp } from './stamp.ts'
 
 type Listener = (...args: unknown[]) => unknown
@@ -63,8 +63,11 @@ function wrapAdding(wrap: Wrap, ...names: readonly ('on' | 'addListener' | 'prep
         const scope = currentScope()
         if (scope === undefined || makerOf(this)?.worker === scope.worker || typeof listener !== 'function')
           return original.call(this, event, listener)
-        const wrapped = wrap(scope, this, event as string | symbol, listener as Listener)
-        rememberForeign(scope, this, event as string | symbol, wrapped)
+        const owner = ownerHere(scope)
+        if (owner === undefined) return original.call(this, event, listener)
+        noteUse(this)
+        const wrapped = wrap(owner, this, event as string | symbol, listener as Listener)
+        rememberForeign(owner, this, event as string | symbol, wrapped)
         return original.call(this, event, wrapped)
       },
   )
@@ -199,14 +202,6 @@ function rememberForeign(
     },
   }
   list.push(entry)
-  if (scope.loading) setUpHere(scope)?.addListener(() => removeAttached(entry))
-}
-
-/** Removes it and returns its name; undefined when it was no longer attached. */
-function removeAttached(entry: ForeignListener): string | undefined {
-  if (!isAttached(entry)) return undefined
-  entry.remove()
-  return `${entry.name}.on('${String(entry.event)}')`
 }
 
 /**
@@ -223,10 +218,7 @@ export function isAttached({ emitter, event, listener }: ForeignListener): boole
   return live !== undefined && rawOf(live, event).includes(listener)
 }
 
-/**
- * Stamps emitters with the run that made them. An emitter made during a load is stamped only if the worker's entry module made
- * it: an emitter that a dependency makes during its evaluation is shared by all workers that import the dependency.
- */
+/** Stamps emitters with the scope that made them, and records those that hold a resource of the process. */
 function stampEmitters(): () => void {
   const host = EventEmitter as unknown as { init: (this: object, options?: unknown) => void }
   const original = host.init
@@ -234,34 +226,16 @@ function stampEmitters(): () => void {
     original.call(this, options)
     const scope = currentScope()
     if (scope === undefined) return
-    const setUp = scope.loading ? setUpHere(scope) : undefined
-    if (!scope.loading) stamp(this, scope)
-    else if (setUp !== undefined) {
-      stamp(this, scope.module)
-      setUp.add(this, closeHandle)
+    const { holds, rare } = classify(this)
+    const owner = rare ? ownerOfRare(scope) : ownerHere(scope)
+    if (owner !== undefined) {
+      stamp(this, owner)
+      if (holds) noteHandle(owner, this)
     }
+    if (holds) watchWrites(this)
     if (this.constructor?.name === 'ChildProcess') guardSpawn(this)
   }
   return () => {
     host.init = original
   }
-}
-
-interface Listening {
-  readonly listening: boolean
-  address(): unknown
-  close(): void
-}
-
-/** Closes the servers that a run left listening, because its next run needs the port; returns their names. */
-export function closeLeakedServers(scope: RunScope): string[] {
-  // Undocumented, but the only list of open handles; the same from Node 20 to 26.
-  const handles = (process as unknown as { _getActiveHandles?: () => object[] })._getActiveHandles?.() ?? []
-  const names: string[] = []
-  for (const handle of handles as Partial<Listening>[]) {
-    if (makerOf(handle) !== scope || handle.listening !== true || typeof handle.close !== 'function') continue
-    names.push(`${handle.constructor.name} on ${JSON.stringify(handle.address?.())}`)
-    handle.close()
-  }
-  return names
 }

@@ -1,5 +1,5 @@
-// Marks a worker's timers with its run, so that timers that outlive the run can be reported and cleared. Callbacks are not
-// wrapped: Node carries the async context of setTimeout and setInterval to 'uncaughtException'.
+// Finds the timers of a run that outlive it, so that they can be reported and cleared. Callbacks are not wrapped: Node carries
+// the async context of a timer to its callback and to 'uncaughtException'.
 //
 // Timeouts are not kept in a set: that would cost 80 ns each and keep fired timers alive. Node keeps one linked list per
 // duration, which can be reached from any timer of that duration (`_idleNext`, lib/internal/timers.js; the same from Node 20
@@ -7,10 +7,11 @@
 
 import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers'
-import { currentScope, runInScope, strayIn } from './run-scope.ts'
+import timersPromises from 'node:timers/promises'
+import { ownerHere, ownerOfRare } from './evaluation.ts'
+import { sweep } from './handles.ts'
+import { currentScope, moveTimer, runInScope, scopeOf, SHARED, strayIn } from './run-scope.ts'
 import type { RunScope, StartedTimers, TimerHandle } from './run-scope.ts'
-import { setUpHere } from './set-up.ts'
-import type { Closed } from './set-up.ts'
 import { makerOf, stamp } from './stamp.ts'
 
 type AnyFunction = (...args: unknown[]) => unknown
@@ -20,14 +21,24 @@ type Host = Record<string, AnyFunction>
 const CHECK_MIN = 256
 
 // Captured before they are replaced.
-const { setTimeout: nodesSetTimeout, clearTimeout: nodesClearTimeout } = globalThis
+const {
+  setTimeout: nodesSetTimeout,
+  clearTimeout: nodesClearTimeout,
+  setImmediate: nodesSetImmediate,
+  clearImmediate: nodesClearImmediate,
+} = globalThis
 
-/** Wraps setTimeout and setInterval on globalThis and node:timers; returns the undo. */
+/** Wraps setTimeout and setInterval on globalThis, node:timers and node:timers/promises; returns the undo. */
 export function rememberTimers(): () => void {
   const hosts = [globalThis, timers] as unknown as Host[]
+  const promises = timersPromises as unknown as Host
   const undos = [
-    replace(hosts, 'setTimeout', (original) => starter(original, noteTimeout)),
-    replace(hosts, 'setInterval', (original) => starter(original, noteInterval)),
+    replace(hosts, 'setTimeout', (original) => starter(original, ownerHere, noteTimeout)),
+    replace(hosts, 'setInterval', (original) => starter(original, ownerOfRare, noteInterval)),
+    replace([promises], 'setTimeout', promiseStarter),
+    replace([promises], 'setInterval', promiseStarter),
+    replace([Object.getPrototypeOf(timersPromises.scheduler) as Host], 'wait', promiseStarter),
+    watchRefresh(),
   ]
   syncBuiltinESMExports()
   return () => {
@@ -61,17 +72,22 @@ function replace(
   }
 }
 
-function starter(original: AnyFunction, note: (scope: RunScope, handle: TimerHandle) => void): AnyFunction {
+type Owner = (scope: RunScope) => RunScope | undefined
+
+function starter(
+  original: AnyFunction,
+  ownerOf: Owner,
+  note: (scope: RunScope, handle: TimerHandle) => void,
+): AnyFunction {
   return function (this: unknown, callback: unknown, delayMs: unknown, ...rest: unknown[]) {
     const scope = currentScope()
     // Before the timer is started, because it captures the current async context.
-    const setUp = scope?.loading === true ? setUpHere(scope) : undefined
+    const owner = scope === undefined ? undefined : ownerOf(scope)
     const handle =
       rest.length === 0
         ? original.call(this, callback, delayMs)
         : original.call(this, callback, delayMs, ...rest)
-    if (setUp !== undefined) setUp.add(handle as object, closeTimer)
-    else if (scope?.loading === false) note(scope, handle as TimerHandle)
+    if (owner !== undefined) note(owner, handle as TimerHandle)
     return handle
   }
 }
@@ -88,10 +104,12 @@ function startedBy(scope: RunScope): StartedTimers {
 }
 
 function noteTimeout(scope: RunScope, handle: TimerHandle): void {
+  if (scope.ended) clearLate(scope, [handle])
+  else noteDuration(scope, Math.trunc(handle._idleTimeout)) // Node's lists are per whole millisecond
+}
+
+function noteDuration(scope: RunScope, ms: number): void {
   const started = startedBy(scope)
-  stamp(handle, scope)
-  // Node's lists are per whole millisecond.
-  const ms = Math.trunc(handle._idleTimeout)
   if (ms === started.lastDuration) return
   started.lastDuration = ms
   const { durations } = started
@@ -102,7 +120,31 @@ function noteTimeout(scope: RunScope, handle: TimerHandle): void {
   durations.add(ms)
 }
 
+/** The timer of a promise is in none of its properties; it is found in the list of its duration. */
+function promiseStarter(original: AnyFunction): AnyFunction {
+  return function (this: unknown, delayMs: unknown, ...rest: unknown[]) {
+    const scope = currentScope()
+    const owner = scope === undefined ? undefined : ownerHere(scope)
+    const result = original.call(this, delayMs, ...rest)
+    if (owner !== undefined) {
+      const ms = wholeMs(delayMs)
+      if (owner.ended) clearLate(owner, timeoutsOf(owner, ms))
+      else noteDuration(owner, ms)
+    }
+    return result
+  }
+}
+
+/** As Node reads a delay (the constructor of Timeout in lib/internal/timers.js). */
+function wholeMs(delayMs: unknown): number {
+  const ms = Number(delayMs)
+  return ms >= 1 && ms <= DELAY_MAX_MS ? Math.trunc(ms) : 1
+}
+
+const DELAY_MAX_MS = 2 ** 31 - 1
+
 function noteInterval(scope: RunScope, handle: TimerHandle): void {
+  if (scope.ended) return clearLate(scope, [handle])
   const started = startedBy(scope)
   if (started.intervals.length >= started.intervalsCheckAt) {
     started.intervals = started.intervals.filter(isPending)
@@ -115,13 +157,18 @@ function isPending(handle: TimerHandle): boolean {
   return !handle._destroyed
 }
 
+/** A timer that another worker has refreshed is shared and stays. */
+function isOf(scope: RunScope, timer: TimerHandle): boolean {
+  return scopeOf(timer) === scope && makerOf(timer) !== SHARED
+}
+
 /** The pending timeouts of `ms` that `scope` started. */
 function timeoutsOf(scope: RunScope, ms: number): TimerHandle[] {
   const found: TimerHandle[] = []
   const probe = runInScope(undefined, () => nodesSetTimeout(() => {}, ms)) as unknown as TimerHandle
   // The list is circular; its head is not a timer and ends the search.
   for (let next = probe._idleNext; next !== null && next._onTimeout !== undefined; next = next._idleNext)
-    if (makerOf(next) === scope) found.push(next)
+    if (isOf(scope, next)) found.push(next)
   clear(probe)
   return found
 }
@@ -130,26 +177,73 @@ function clear(handle: TimerHandle): void {
   nodesClearTimeout(handle as unknown as NodeJS.Timeout)
 }
 
-/** Clears the timers that are still pending, so that an ended run does not continue; returns their names. */
+/** Clears timers that code of an ended run has started. */
+function clearLate(scope: RunScope, handles: readonly TimerHandle[]): void {
+  for (const handle of handles) {
+    sweep(scope, nameOf(handle))
+    clear(handle)
+  }
+}
+
+/** A worker that refreshes a timer of another worker uses it. Returns the undo. */
+function watchRefresh(): () => void {
+  const sample = nodesSetTimeout(() => {}, 1)
+  const prototype = Object.getPrototypeOf(sample) as { refresh: (this: TimerHandle) => TimerHandle }
+  nodesClearTimeout(sample)
+  const original = prototype.refresh
+  const replacement = function refresh(this: TimerHandle): TimerHandle {
+    const user = currentScope()
+    if (user !== undefined) share(this, user)
+    return original.call(this)
+  }
+  prototype.refresh = replacement
+  return () => {
+    if (prototype.refresh === replacement) prototype.refresh = original
+  }
+}
+
+/** From now on Node calls the callback of a shared timer in the scope of the load, which does not end. */
+function share(timer: TimerHandle, user: RunScope): void {
+  const maker = scopeOf(timer)
+  if (maker === undefined || maker.worker === user.worker || maker.part === 'load') return
+  stamp(timer, SHARED)
+  if (maker.load !== undefined) moveTimer(timer, maker.load)
+}
+
+/** Clears the timers and immediates that are still pending, so that an ended run does not continue; returns their names. */
 export function clearLeakedTimers(scope: RunScope): string[] {
+  clearImmediates(scope)
   const { timers: started } = scope
   if (started === undefined) return []
-  const left = [
-    ...started.intervals.filter(isPending),
+  // An interval is in Node's lists as well, except while its callback runs.
+  const left = new Set([
+    ...started.intervals.filter((timer) => isPending(timer) && makerOf(timer) !== SHARED),
     ...[...started.durations].flatMap((ms) => timeoutsOf(scope, ms)),
-  ]
-  const names = left.map(nameOf) // before clearTimeout removes the callback
+  ])
+  const names = [...left].map(nameOf) // before clearTimeout removes the callback
   for (const handle of left) clear(handle)
   scope.timers = undefined
   return names
 }
 
-function closeTimer(timer: object): Closed | undefined {
-  const handle = timer as TimerHandle
-  if (!isPending(handle)) return undefined
-  const name = nameOf(handle)
-  clear(handle)
-  return { kind: 'timers', name }
+/** Looks again in the next turn for as long as the code of the run goes on starting some. */
+function clearImmediates(scope: RunScope): void {
+  let found = false
+  const probe = runInScope(undefined, () => nodesSetImmediate(() => found && clearImmediates(scope)))
+  let each = (probe as unknown as QueuedImmediate)._idlePrev
+  for (; each !== null; ) {
+    const before = each._idlePrev
+    if (scopeOf(each) === scope) {
+      found = true
+      nodesClearImmediate(each as unknown as NodeJS.Immediate)
+    }
+    each = before
+  }
+}
+
+/** Node's queue of immediates is a linked list (lib/internal/timers.js; tested on Node 20 to 26). */
+interface QueuedImmediate {
+  readonly _idlePrev: QueuedImmediate | null
 }
 
 function nameOf({ _repeat, _onTimeout }: TimerHandle): string {

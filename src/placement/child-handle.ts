@@ -11,6 +11,7 @@ import type { Logger } from '../log/logger.ts'
 import type { Offloader } from '../worker/offload.ts'
 import type { Sampler } from '../watch/sampler/sampler.ts'
 import type { Stall } from '../watch/stall/protocol.ts'
+import { NOTHING_LEFT } from '../herd/placement.ts'
 import type { Exit, Instance, InstanceEvents, LaunchRequest, Whereabouts } from '../herd/placement.ts'
 import { evidenceOf } from './exits.ts'
 import type { Transport } from './wire/link.ts'
@@ -79,7 +80,7 @@ export function neverStarted(
   process.nextTick(() =>
     events.ended({ verdict: 'launch-failed', text, evidence: { ...describeThrown(error) } }),
   )
-  return { run: () => {}, abort: () => {}, release: () => ({ timers: [], listeners: [], servers: [] }) }
+  return { run: () => {}, abort: () => {}, release: () => NOTHING_LEFT }
 }
 
 /** The child wrote a line that byre's own code does not write. */

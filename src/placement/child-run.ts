@@ -12,6 +12,7 @@ import { runInScope } from '../ownership/run-scope.ts'
 import type { Watch } from '../watch/sampler/sampler.ts'
 import type { Heartbeat } from '../watch/stall/child-stalls.ts'
 import type { HeapFigures } from '../herd/status.ts'
+import { NOTHING_LEFT } from '../herd/placement.ts'
 import type {
   Exit,
   Instance,
@@ -217,7 +218,7 @@ class ChildRun implements Instance {
       this.#handle.kill()
       this.#close(false)
     }
-    return this.#reported?.leftovers ?? { timers: [], listeners: [], servers: [] }
+    return this.#reported?.leftovers ?? NOTHING_LEFT
   }
 
   get #log(): Logger {

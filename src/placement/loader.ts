@@ -15,8 +15,7 @@ export interface LoadedWorker {
   readonly figures: LoadFigures | undefined
 }
 
-/** Receives the outcome of a load, or of the earlier load that is reused. One of the two methods is called once, possibly
- *  after the run has ended. */
+/** Receives the outcome of a load. One of the two methods is called once, possibly after the run has ended. */
 export interface LoadOutcome {
   moduleLoaded(): void
   /** Everything that the module has set up, and everything it sets up from now on, must be closed. */
@@ -33,7 +32,10 @@ interface PendingLoad {
 export class Loader {
   readonly #loaded = new Map<string, LoadedWorker>()
   readonly #pending = new Map<string, PendingLoad>()
-  readonly #failed = new Map<string, { readonly count: number; readonly cause: unknown }>()
+  /** Loads of each module before the next one; each has a URL of its own. */
+  readonly #attempts = new Map<string, number>()
+  /** What the last load failed with. */
+  readonly #failed = new Map<string, { readonly cause: unknown }>()
   /** Errors that failed loads threw in this process. */
   readonly #thrown = new WeakSet()
   /** Pending loads in which such an error surfaced again. */
@@ -51,23 +53,28 @@ export class Loader {
   }
 
   /**
-   * `done` resolves once `take` can return the module. `joined`: the load was already pending. `outcome` is called only for a
-   * load that this call begins, and for a module that is loaded already.
+   * Resolves once `take` can return the module. `outcome` is called only for a load that this call begins.
    */
-  load(
-    spec: ResolvedWorker,
-    outcome: LoadOutcome,
-  ): { readonly done: Promise<void>; readonly joined: boolean } {
+  async load(spec: ResolvedWorker, outcome: LoadOutcome): Promise<void> {
     const key = keyOf(spec)
-    if (this.#loaded.has(key)) {
-      outcome.moduleLoaded()
-      return { done: Promise.resolve(), joined: false }
-    }
+    if (this.#loaded.has(key)) return undefined
     const pending = this.#pending.get(key)
-    if (pending !== undefined) return { done: pending.done, joined: true }
+    if (pending !== undefined) return pending.done
     const done = this.#import(spec, key, () => this.#pending.get(key)?.done === done)
     this.#pending.set(key, { done, outcome })
-    return { done, joined: false }
+    return done
+  }
+
+  /** Whether `load` would begin a load: the module is neither loaded nor being loaded. */
+  begins(spec: ResolvedWorker): boolean {
+    const key = keyOf(spec)
+    return !this.#loaded.has(key) && !this.#pending.has(key)
+  }
+
+  /** The next load evaluates the entry module again: what it had set up is closed. */
+  renew(spec: ResolvedWorker): void {
+    const key = keyOf(spec)
+    if (this.#loaded.delete(key)) this.#attempts.set(key, (this.#attempts.get(key) ?? 0) + 1)
   }
 
   /** Returns the loaded module; with its figures for the first run only, since later runs do not load it. */
@@ -100,7 +107,7 @@ export class Loader {
     const before = this.#failed.get(key)
     this.#hollow.delete(key)
     try {
-      const loaded = await this.#loadNow(spec, before?.count ?? 0)
+      const loaded = await this.#loadNow(spec, this.#attempts.get(key) ?? 0)
       if (this.#failed.size > 0) await nextTurn() // by then unhandled rejections have surfaced
       if (!current()) return
       const cause = this.#hollow.get(key)
@@ -127,7 +134,8 @@ export class Loader {
   }
 
   #fail(key: string, cause: unknown): void {
-    this.#failed.set(key, { count: (this.#failed.get(key)?.count ?? 0) + 1, cause })
+    this.#failed.set(key, { cause })
+    this.#attempts.set(key, (this.#attempts.get(key) ?? 0) + 1)
     if (isObject(cause)) this.#thrown.add(cause)
     this.#end(key)?.moduleFailed()
   }

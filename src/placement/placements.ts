@@ -5,6 +5,7 @@ import { describeThrown } from '../base/errors.ts'
 import { lazyModule } from '../base/lazy.ts'
 import type { Placement as PlacementName } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
+import { NOTHING_LEFT } from '../herd/placement.ts'
 import type { Instance, LaunchRequest, Placement } from '../herd/placement.ts'
 import type { SamplerSettings } from '../watch/sampler/sampler.ts'
 import type { ChildServices } from './child-handle.ts'
@@ -77,7 +78,7 @@ function launchLate(request: LaunchRequest, load: () => Promise<Placement>): Ins
     },
     release() {
       released = true
-      return inner?.release() ?? { timers: [], listeners: [], servers: [] }
+      return inner?.release() ?? NOTHING_LEFT
     },
   }
 }

@@ -41,6 +41,5 @@ function createSharedScope(log: Logger): <R>(fn: () => R) => R {
       printed[stream].write(chunk)
     },
   })
-  scope.loading = false
   return (fn) => enter(scope, fn)
 }

@@ -11,13 +11,11 @@ import type { Wake } from '../worker/contract.ts'
 import { StopReason } from '../worker/stop-reason.ts'
 import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../ownership/run-scope.ts'
 import type { ExitCall, RunScope, ScopeSink } from '../ownership/run-scope.ts'
+import { endScope } from '../ownership/end-scope.ts'
 import { asExitTrap } from '../ownership/guard-exit.ts'
-import { closeLeakedServers, isAttached } from '../ownership/wrap-events.ts'
-import { clearLeakedTimers } from '../ownership/wrap-timers.ts'
 import { GlobalReports } from '../ownership/global-changes.ts'
-import { deliverSignal, endProcessUse } from '../ownership/process-events.ts'
-import { closeSetUp, keepSetUp } from '../ownership/set-up.ts'
-import { reportClosedSetUp } from '../herd/leftovers.ts'
+import { deliverSignal } from '../ownership/process-events.ts'
+import { LoadScopes } from './load-scopes.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
 import { Loader, LoadMeter } from './loader.ts'
 import type { LoadedWorker, LoadOutcome } from './loader.ts'
@@ -49,8 +47,6 @@ export interface SharedPlacement extends Placement {
   runOf(worker: string): RunScope | undefined
 }
 
-const LEFTOVERS_NAMED_MAX = 20
-
 export function createSharedPlacement(
   services: SharedServices,
   { memoryShared, onLoad, globalsLog }: SharedOptions,
@@ -60,9 +56,9 @@ export function createSharedPlacement(
   const host: SharedHost = {
     services,
     loader: new Loader(onLoad, (worker) => meter.begin(worker, current.keys())),
+    loads: new LoadScopes({ ...services, runOf: (worker) => current.get(worker) }),
     meter,
     current,
-    moduleEnvs: new Map(),
     globals: globalsLog === undefined ? undefined : new GlobalReports(globalsLog),
   }
   return {
@@ -72,6 +68,9 @@ export function createSharedPlacement(
       run.load()
       return run
     },
+    retire(spec) {
+      if (host.loads.end(spec.name)) host.loader.renew(spec)
+    },
   }
 }
 
@@ -79,16 +78,15 @@ export function createSharedPlacement(
 interface SharedHost {
   readonly services: SharedServices
   readonly loader: Loader
+  readonly loads: LoadScopes
   readonly meter: LoadMeter
   readonly current: Map<string, RunScope>
-  /** What each worker's module wrote to process.env while it was loaded. */
-  readonly moduleEnvs: Map<string, Environment>
   readonly globals: GlobalReports | undefined
 }
 
 /** One run of one worker: its instance, the sink of its scope and the owner of its ctx. One object with methods instead of a
  *  set of closures, because each of a thousand loaded workers has one. */
-class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
+class SharedRun implements Instance, ScopeSink, ContextOwner {
   readonly #request: LaunchRequest
   readonly #host: SharedHost
   readonly #scope: RunScope
@@ -97,6 +95,8 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   #bus: ScopedBus | undefined
   #module: LoadedWorker | undefined
   #loading: { done(): void } | undefined
+  /** The first call of process.exit, which determines the exit. */
+  #exit: ExitCall | undefined
   /** Set by release(). */
   #leftovers: Leftovers | undefined
 
@@ -105,37 +105,32 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     this.#request = request
     this.#host = host
     this.#scope = createRunScope(name, request.index, request.run, this, request.spec.source.path)
-    this.#scope.env = copyOf(host.moduleEnvs.get(name))
     host.current.set(name, this.#scope)
     host.meter.runs(name)
   }
 
   load(): void {
-    const { events, spec } = this.#request
-    const { loader, moduleEnvs } = this.#host
+    const { events, spec, index, run } = this.#request
+    const { loader, loads } = this.#host
     this.#host.globals?.loadBegins(this.#scope)
     this.#loading = noteLoading(this.#scope)
-    const { done, joined } = enter(this.#scope, () => loader.load(spec, this))
-    done.then(
+    const begins = loader.begins(spec)
+    const load = begins ? loads.begin(spec, index, run) : loads.of(spec, index, run)
+    this.#scope.load = load
+    const outcome: LoadOutcome = {
+      moduleLoaded: () => loads.loaded(load),
+      moduleFailed: () => loads.failed(load),
+    }
+    enter(load, () => loader.load(spec, outcome)).then(
       () =>
         this.#outside(() => {
           this.#loaded()
-          if (joined) inherit(this.#scope, moduleEnvs)
+          inherit(this.#scope, load)
           this.#module = loader.take(spec)
           events.loaded(this.#module.figures)
         }),
       (error: unknown) => this.#outside(() => events.ended(this.#exitOf(error) ?? loadExit(error))),
     )
-  }
-
-  /* LoadOutcome: the load that this run has begun. */
-
-  moduleLoaded(): void {
-    keepForModule(this.#scope, this.#host.moduleEnvs)
-  }
-
-  moduleFailed(): void {
-    runInScope(undefined, () => reportClosedSetUp(this.log, closeSetUp(this.#scope.module)))
   }
 
   run(): void {
@@ -173,14 +168,13 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     if (this.#leftovers !== undefined) return this.#leftovers
     const scope = this.#scope
     this.#host.globals?.codeRan(scope, 'while it ran')
-    if (scope.loading && cause !== undefined) this.#host.loader.giveUp(this.#request.spec)
+    if (this.#module === undefined && cause !== undefined) this.#host.loader.giveUp(this.#request.spec)
     this.#abortSignal(new StopReason('stop', 'supervisor', 'The run has ended'))
     for (const release of this.#releases?.reverse() ?? []) release()
     this.#bus?.closeAll()
     this.#loaded()
-    this.#leftovers = scope.loading ? NOTHING_LEFT : collectLeftovers(scope)
-    scope.ended = true
-    const { exit } = scope
+    this.#leftovers = endScope(scope)
+    const exit = this.#exit
     // Node reports the rejection of a promise chain only after the microtasks, so check one turn later.
     if (exit !== undefined) setImmediate(() => this.#warnSwallowed(exit))
     const { current } = this.#host
@@ -191,7 +185,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   /* ScopeSink: reports of its scope. */
 
   stray(error: unknown, via: string): void {
-    if (this.#scope.loading && this.#host.loader.surfaced(this.#request.spec, error)) return
+    if (this.#module === undefined && this.#host.loader.surfaced(this.#request.spec, error)) return
     if (this.#leftovers === undefined) {
       this.#outside(() => this.#request.events.charged(strayExit(error, via, this.#request.run)))
       return
@@ -202,7 +196,9 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
     )
   }
 
-  exitCalled(call: ExitCall, earlier: ExitCall | undefined): void {
+  exitCalled(call: ExitCall): void {
+    const earlier = this.#exit
+    this.#exit ??= call
     if (this.#leftovers !== undefined)
       this.log.warn({ event: 'late-exit', code: call.code }, 'process.exit of a run that has already ended')
     else if (earlier !== undefined) this.#warnSwallowed(earlier)
@@ -281,8 +277,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
   #exitOf(error: unknown): Exit | undefined {
     const trap = asExitTrap(error) ?? asExitTrap(causeOf(error))
     if (trap !== undefined) trap.call.surfaced = true
-    const { exit } = this.#scope
-    return exit === undefined ? undefined : exitCalled(exit)
+    return this.#exit === undefined ? undefined : exitCalled(this.#exit)
   }
 
   #warnSwallowed(call: ExitCall): void {
@@ -298,24 +293,13 @@ class SharedRun implements Instance, ScopeSink, ContextOwner, LoadOutcome {
 /** Ends that the worker itself has caused: nobody sends a signal to a program that has failed. */
 const OWN_ENDS: ReadonlySet<string> = new Set(['failed', 'process-exit', 'start-timeout'])
 
-type Environment = ReadonlyMap<string, string | undefined>
-
-function copyOf(env: Environment | undefined): Map<string, string | undefined> | undefined {
-  return env === undefined ? undefined : new Map(env)
-}
-
-/** The module is not evaluated again for the next run, so what it set up during its load does not end with this run. */
-function keepForModule(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
-  scope.loading = false
-  keepSetUp(scope.module)
-  scope.foreignListeners = undefined
-  if (scope.env !== undefined) moduleEnvs.set(scope.worker, new Map(scope.env))
-}
-
-/** For a run whose module was loaded in the scope of an earlier run. */
-function inherit(scope: RunScope, moduleEnvs: Map<string, Environment>): void {
-  scope.loading = false
-  scope.env = copyOf(moduleEnvs.get(scope.worker))
+/** A run finds the environment and the rest of its process as its module has left them. */
+function inherit({ own }: RunScope, load: RunScope): void {
+  const { env, argv, capture, streams } = load.own
+  own.env = env === undefined ? undefined : new Map(env)
+  own.argv = argv?.slice()
+  own.capture = capture
+  own.streams = streams
 }
 
 /** Calls `fn` in the scope. `threw`: it threw synchronously instead of returning a promise that rejects. */
@@ -329,19 +313,4 @@ function call(
   } catch (error) {
     return { promise: Promise.reject(error), threw: true }
   }
-}
-
-const NOTHING_LEFT: Leftovers = { timers: [], listeners: [], servers: [] }
-
-function collectLeftovers(scope: RunScope): Leftovers {
-  const timers = clearLeakedTimers(scope)
-  const listeners: string[] = endProcessUse(scope)
-  for (const entry of scope.foreignListeners ?? []) {
-    if (!isAttached(entry)) continue
-    listeners.push(`${entry.name}.on('${String(entry.event)}')`)
-    entry.remove()
-  }
-  scope.foreignListeners = undefined
-  const named = (names: string[]): string[] => names.slice(0, LEFTOVERS_NAMED_MAX)
-  return { timers: named(timers), listeners: named(listeners), servers: named(closeLeakedServers(scope)) }
 }

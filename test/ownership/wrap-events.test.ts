@@ -9,14 +9,12 @@ type Listener = (...args: unknown[]) => unknown
 
 const strays: { readonly worker: string; readonly error: unknown }[] = []
 function scopeOf(worker: string): RunScope {
-  const scope = createRunScope(worker, 0, 1, {
+  return createRunScope(worker, 0, 1, {
     stray: (error) => strays.push({ worker, error }),
     exitCalled: () => {},
     touched: () => {},
     output: () => {},
   })
-  scope.loading = false
-  return scope
 }
 const owner = scopeOf('owner')
 const other = scopeOf('other')

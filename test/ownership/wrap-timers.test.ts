@@ -7,14 +7,12 @@ import type { RunScope } from '../../src/ownership/run-scope.ts'
 import { clearLeakedTimers, rememberTimers } from '../../src/ownership/wrap-timers.ts'
 
 function scopeOf(worker: string): RunScope {
-  const scope = createRunScope(worker, 0, 1, {
+  return createRunScope(worker, 0, 1, {
     stray: () => {},
     exitCalled: () => {},
     touched: () => {},
     output: () => {},
   })
-  scope.loading = false
-  return scope
 }
 
 function law(title: string, body: (t: Test) => unknown): void {

@@ -5,7 +5,7 @@ import { parse } from '../../src/base/json.ts'
 import type { WireLine } from '../../src/placement/wire/protocol.ts'
 
 const EXIT = '{"verdict":"done","text":"","evidence":{}}'
-const LEFT = '{"timers":[],"listeners":["exit"],"servers":[]}'
+const LEFT = '{"timers":[],"listeners":["exit"],"servers":[],"handles":[]}'
 
 t.test('lines of byre are valid', async (t) => {
   for (const text of [
@@ -43,12 +43,12 @@ t.test('values of another type are invalid', async (t) => {
     '["loaded",12.5]',
     '["loaded",{"ms":"soon"}]',
     '["loaded",{"unavailable":{"ms":1}}]',
-    '["ended",{"exit":{"verdict":"done","text":"","evidence":{},"needs":1},"leftovers":{"timers":[],"listeners":[],"servers":[]}}]',
+    '["ended",{"exit":{"verdict":"done","text":"","evidence":{},"needs":1},"leftovers":{"timers":[],"listeners":[],"servers":[],"handles":[]}}]',
     '["ended",null]',
     '["ended",{}]',
     `["ended",{"exit":${EXIT}}]`,
     `["ended",{"exit":${EXIT},"leftovers":{"timers":[],"listeners":[]}}]`,
-    `["ended",{"exit":${EXIT},"leftovers":{"timers":[{}],"listeners":[],"servers":[]}}]`,
+    `["ended",{"exit":${EXIT},"leftovers":{"timers":[{}],"listeners":[],"servers":[],"handles":[]}}]`,
     '["charged"]',
     '["charged",{"verdict":"well","text":"","evidence":{}}]',
     '["charged",{"verdict":"constructor","text":"","evidence":{}}]',

@@ -3,6 +3,7 @@
 
 import { parse } from '../../base/json.ts'
 import { ByreError, describeThrown } from '../../base/errors.ts'
+import { runOutside } from '../../base/outside.ts'
 import type { WireLine } from './protocol.ts'
 
 /** Carries the text of one end. */
@@ -80,10 +81,12 @@ export class Link {
   touch(): void {
     if (this.#scheduled || this.#closed) return
     this.#scheduled = true
-    nodeSetImmediate(() => {
-      this.#scheduled = false
-      this.flush()
-    })
+    runOutside(() =>
+      nodeSetImmediate(() => {
+        this.#scheduled = false
+        this.flush()
+      }),
+    )
   }
 
   /** Writes the batch. */

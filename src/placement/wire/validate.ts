@@ -52,8 +52,8 @@ function isTexts(value: unknown): boolean {
 
 function isEnded(value: unknown): boolean {
   if (!isRecord(value) || !isExit(value['exit']) || !isRecord(value['leftovers'])) return false
-  const { timers, listeners, servers } = value['leftovers']
-  return [timers, listeners, servers].every(isTexts)
+  const { timers, listeners, servers, handles } = value['leftovers']
+  return [timers, listeners, servers, handles].every(isTexts)
 }
 
 function isLoad(value: unknown): boolean {
