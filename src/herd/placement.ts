@@ -96,6 +96,7 @@ export interface LaunchRequest {
 export interface Placement {
   /** Starts loading immediately. */
   launch(request: LaunchRequest): Instance
-  /** The worker has stopped, or lives elsewhere from now on: closes what its module has set up in this loop. */
+  /** The worker has stopped, or lives elsewhere from now on: closes what its module has set up. Absent where that ends with the
+   *  thread or process. */
   retire?(spec: ResolvedWorker): void
 }

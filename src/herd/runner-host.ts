@@ -31,6 +31,8 @@ export interface RunnerHost {
   readonly scheduler: Scheduler
   readonly admission: Admission
   readonly placementOf: (spec: ResolvedWorker) => Placement
+  /** The worker has stopped: closes what its module has set up in the shared loop. */
+  readonly retire: (spec: ResolvedWorker) => void
   readonly logOf: (worker: string) => Logger
   readonly bufferCapacity: number
   readonly openBus: (owner: BusOwner) => ScopedBus

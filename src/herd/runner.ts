@@ -13,7 +13,7 @@ import type { StopKind } from '../worker/stop-reason.ts'
 import type { Ticket } from './admission.ts'
 import { Inbox } from './inbox.ts'
 import { reportLeftovers } from './leftovers.ts'
-import type { Exit, Instance, LoadFigures, Placement } from './placement.ts'
+import type { Exit, Instance, LoadFigures } from './placement.ts'
 import { WorkerRecord } from './worker-record.ts'
 import { decide } from './decide.ts'
 import { RunEvents } from './run-events.ts'
@@ -21,7 +21,7 @@ import type { RunListener } from './run-events.ts'
 import type { RunnerHost } from './runner-host.ts'
 import { startTimeoutExit, unstoppedExit } from './timeout-exits.ts'
 import { NO_FAILURES } from './restart.ts'
-import { isLive } from './state.ts'
+import { isDown, isLive } from './state.ts'
 import type { AfterStop, Effect, Supervised, WorkerState } from './state.ts'
 import type { WorkerStatus } from './status.ts'
 
@@ -38,8 +38,6 @@ export class Runner implements RunListener {
   readonly #host: RunnerHost
   #supervised: Supervised
   #instance: Instance | undefined
-  /** Where it was launched last. */
-  #placement: Placement | undefined
   #bus: ScopedBus | undefined
   #ticket: Ticket | undefined
   /** The timeout or backoff of the current state; no state has two. */
@@ -125,14 +123,13 @@ export class Runner implements RunListener {
 
   /** A message on an activation topic: kept unless an open subscription of the run covers it. */
   deliver(delivery: RawDelivery): void {
-    const { kind } = this.state
-    if (!this.#held && (kind === 'stopped' || kind === 'quarantined')) {
+    if (!this.#held && isDown(this.state)) {
       this.record.refused++ // stopped by hand or quarantined: no message is accepted on its behalf
       return
     }
     if (this.#bus?.covers(delivery.topic) === true) return
     this.inbox.keep(delivery)
-    if (kind === 'dormant') this.start(this.#wake('topic'))
+    if (this.state.kind === 'dormant') this.start(this.#wake('topic'))
   }
 
   stop(reason: StopKind, after: AfterStop): void {
@@ -217,8 +214,7 @@ export class Runner implements RunListener {
   }
 
   #afterMove(from: WorkerState): void {
-    const { kind } = this.state
-    if (kind === 'stopped' || kind === 'quarantined') this.#placement?.retire?.(this.spec)
+    if (isDown(this.state)) this.#host.retire(this.spec)
     if (isLive(from) && !this.live) {
       const waiting = this.#downWaiters ?? []
       this.#downWaiters = undefined
@@ -290,10 +286,7 @@ export class Runner implements RunListener {
       this.record.startedAt = this.#host.clock.now()
       // From its admission on: time spent waiting for slow siblings does not count.
       this.#arm(this.spec.startTimeoutMs, () => this.#startTimedOut())
-      const placement = this.#host.placementOf(this.spec)
-      if (this.#placement !== placement) this.#placement?.retire?.(this.spec)
-      this.#placement = placement
-      this.#instance = placement.launch({
+      this.#instance = this.#host.placementOf(this.spec).launch({
         spec: this.spec,
         index: this.index,
         run,

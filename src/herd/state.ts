@@ -135,6 +135,11 @@ export function transition(current: Supervised, event: WorkerEvent, ctx: Transit
   }
 }
 
+/** Nothing of the worker runs, and only a command starts it again. */
+export function isDown({ kind }: WorkerState): boolean {
+  return kind === 'stopped' || kind === 'quarantined'
+}
+
 /** A run exists: the module is loading or run() has not settled. */
 export function isLive(state: WorkerState): boolean {
   return (

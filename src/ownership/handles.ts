@@ -21,7 +21,6 @@ const HOLDERS: readonly (readonly string[])[] = [
   ['terminate', 'postMessage'], // Worker
   ['spawn', 'kill'], // ChildProcess
   ['close', 'ref', 'start'], // FSWatcher
-  ['stop', 'ref', 'start'], // StatWatcher
   ['onSocket', 'abort'], // ClientRequest
   ['getWatched', 'unwatch'], // chokidar
 ]

@@ -1,7 +1,8 @@
-// What a run opens that is no EventEmitter: listeners on EventTargets, message ports, broadcast channels, and watchers of
-// fs/promises.
+// What a run opens that is no EventEmitter of its own: listeners on EventTargets, message ports, broadcast channels, watchers of
+// node:fs that have no object or that Node shares between callers.
 
 import { syncBuiltinESMExports } from 'node:module'
+import fs from 'node:fs'
 import fsPromises from 'node:fs/promises'
 import threads from 'node:worker_threads'
 import { ownerHere } from './evaluation.ts'
@@ -25,6 +26,7 @@ export function wrapTargets(): () => void {
     ]),
     rememberMade(threads as Host, 'BroadcastChannel', (channel: object) => [[channel, closeChannel]]),
     endWatchWithRun(),
+    endWatchFileWithRun(),
   ]
   syncBuiltinESMExports()
   return () => {
@@ -194,7 +196,7 @@ function endWatchWithRun(): () => void {
       end.abort()
       return state.open ? { kind: 'handles', name: `fsPromises.watch('${String(path)}')` } : undefined
     })
-    return iterate(original(path, { ...given, signal }), state)
+    return iterate(original(path, { ...given, signal }), end.signal, state)
   }
   host.watch = replacement
   return () => {
@@ -202,10 +204,50 @@ function endWatchWithRun(): () => void {
   }
 }
 
-async function* iterate(events: AsyncIterable<unknown>, state: { open: boolean }): AsyncIterable<unknown> {
+/** Once the run has ended, the iteration settles no more: an error would be one of a run that is over. */
+async function* iterate(
+  events: AsyncIterable<unknown>,
+  end: AbortSignal,
+  state: { open: boolean },
+): AsyncIterable<unknown> {
   try {
-    yield* events
+    for await (const event of events) {
+      if (end.aborted) await never() // Node has queued the event before
+      yield event
+    }
+  } catch (error) {
+    if (end.aborted) await never()
+    throw error
   } finally {
     state.open = false
+  }
+}
+
+async function never(): Promise<never> {
+  return new Promise(() => {})
+}
+
+type WatchFile = (path: string, ...rest: unknown[]) => fs.StatWatcher
+type StatListener = Parameters<typeof fs.unwatchFile>[1]
+
+/** Node keeps one StatWatcher for each path and all callers: only the listener is the run's. */
+function endWatchFileWithRun(): () => void {
+  const host = fs as unknown as { watchFile: WatchFile }
+  const original = host.watchFile
+  const replacement: WatchFile = function watchFile(path, ...rest) {
+    const owner = ownerNow()
+    const watcher = original(path, ...rest)
+    const listener = rest.at(-1) as NonNullable<StatListener>
+    if (owner === undefined) return watcher
+    noteHandle(owner, listener, () => {
+      const open = watcher.listeners('change').includes(listener)
+      fs.unwatchFile(path, listener)
+      return open ? { kind: 'handles', name: `fs.watchFile('${path}')` } : undefined
+    })
+    return watcher
+  }
+  host.watchFile = replacement
+  return () => {
+    if (host.watchFile === replacement) host.watchFile = original
   }
 }

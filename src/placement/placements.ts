@@ -15,7 +15,7 @@ export type PlacementOf = (name: PlacementName) => Placement
 
 /** `services`: what threads and processes use of the supervisor; `log` is that of the herd. */
 export function createPlacements(
-  shared: Placement,
+  shared: Placement & Required<Pick<Placement, 'retire'>>,
   services: Omit<ChildServices, 'sampler'>,
   samplerSettings: SamplerSettings,
   log: Logger,
@@ -36,7 +36,18 @@ export function createPlacements(
     const spawnProcess = createProcessSpawner(services.clock, log, reports)
     return createChildPlacement('process', spawnProcess, await children.load())
   })
-  const table: Readonly<Record<PlacementName, Placement>> = { shared, thread, process: separate }
+  /** A worker that is launched elsewhere has left the shared loop. */
+  const elsewhere = (placement: Placement): Placement => ({
+    launch(request) {
+      shared.retire(request.spec)
+      return placement.launch(request)
+    },
+  })
+  const table: Readonly<Record<PlacementName, Placement>> = {
+    shared,
+    thread: elsewhere(thread),
+    process: elsewhere(separate),
+  }
   return (name) => table[name]
 }
 

@@ -3,6 +3,7 @@
 
 import { describeThrown } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
+import type { ResolvedWorker } from '../config/types.ts'
 import type { ScopedBus } from '../bus/bus.ts'
 import type { Logger } from '../log/logger.ts'
 import { createContext } from '../worker/context.ts'
@@ -45,6 +46,7 @@ export interface SharedOptions {
 export interface SharedPlacement extends Placement {
   /** The current run of a worker, for attribution by stack. */
   runOf(worker: string): RunScope | undefined
+  retire(spec: ResolvedWorker): void
 }
 
 export function createSharedPlacement(

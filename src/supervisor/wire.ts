@@ -102,6 +102,7 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
     scheduler,
     admission,
     assignments,
+    retire: (spec: ResolvedWorker) => shared.retire(spec),
     placementOf: (spec: ResolvedWorker) => placementOf(codeWatch.launching(spec, assignments)),
     logOf,
     bufferCapacity: herd.limits.buffer,
