@@ -2,10 +2,11 @@
 
 import { closeHandles } from './handles.ts'
 import { endProcessUse } from './process-events.ts'
+import { runInScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 import { isAttached } from './wrap-events.ts'
 import { removeTargetListeners } from './wrap-targets.ts'
-import { clearLeakedTimers } from './wrap-timers.ts'
+import { clearTimers } from './wrap-timers.ts'
 
 /** Names of what was open; at most 20 of each kind. */
 export interface ClosedInScope {
@@ -18,7 +19,15 @@ export interface ClosedInScope {
 
 const NAMED_MAX = 20
 
-/** Closes what the code of `scope` has left open and returns its names. What that code opens later is closed at once. */
+/** Time for which closing may hold the loop in one turn, ms. */
+const SLICE_MS = 10
+/** So many are closed and named at once, however busy the machine is. */
+const STEPS_MIN = 100
+
+/**
+ * Closes what the code of `scope` has left open and returns its names. What that code opens later is closed at once. Where there
+ * is very much, the rest is closed, and not named, in the next turns of the loop.
+ */
 export function endScope(scope: RunScope): ClosedInScope {
   scope.ended = true
   // Listeners first: closing a handle must not call them.
@@ -27,12 +36,33 @@ export function endScope(scope: RunScope): ClosedInScope {
     ...removeForeignListeners(scope),
     ...removeTargetListeners(scope),
   ]
-  const timers = clearLeakedTimers(scope)
+  const timers: string[] = []
+  const handles = { servers: [], handles: [] }
+  const closing = closeHandles(scope, handles)
+  closing.next() // closes the servers
+  inSlices(chain(clearTimers(scope, timers), closing))
   return {
-    timers: timers.slice(0, NAMED_MAX),
+    timers: [...timers],
     listeners: listeners.slice(0, NAMED_MAX),
-    ...closeHandles(scope),
+    servers: [...handles.servers],
+    handles: [...handles.handles],
   }
+}
+
+function* chain(...all: readonly Generator<void>[]): Generator<void> {
+  for (const each of all) yield* each
+}
+
+function inSlices(steps: Generator<void>): void {
+  const slice = (): void => {
+    const until = performance.now() + SLICE_MS
+    for (let step = 0; steps.next().done !== true; step++) {
+      if (step < STEPS_MIN || performance.now() < until) continue
+      setImmediate(slice)
+      return
+    }
+  }
+  runInScope(undefined, slice)
 }
 
 function removeForeignListeners(scope: RunScope): string[] {

@@ -10,8 +10,6 @@ import { touch } from './override.ts'
 /** The list is searched for collected handles only from this length on. */
 const LIST_MIN = 64
 const NAMED_MAX = 20
-/** Time that closing may hold the loop without a pause, ms. */
-const SLICE_MS = 10
 
 /** Methods that identify a class of which an open instance holds a resource of the process. */
 const HOLDERS: readonly (readonly string[])[] = [
@@ -83,41 +81,35 @@ export function sweep(owner: RunScope, name: string): void {
   touch(owner, 'after-end', `${name} was opened by code of a run that has ended; byre closed it`)
 }
 
-export interface ClosedHandles {
-  readonly servers: readonly string[]
-  readonly handles: readonly string[]
-}
-
 /**
- * Closes the open handles of `scope` and returns the names of the first 20 of each kind. Servers are closed before it returns,
- * because the next run needs their ports; where there are many handles the rest is closed in later turns of the loop.
+ * Closes the open handles of `scope`, and adds the names of the first 20 of each kind to `names`: with the first step the servers,
+ * because the next run needs their ports, then one with each step.
  */
-export function closeHandles(scope: RunScope): ClosedHandles {
-  const entries = (scope.handles?.list ?? []).flatMap(({ reference, close }) => {
-    const handle = reference.deref()
-    return handle === undefined || makerOf(handle) === SHARED ? [] : [{ handle, close }]
-  })
+export function* closeHandles(
+  scope: RunScope,
+  names: { readonly servers: string[]; readonly handles: string[] },
+): Generator<void> {
+  const entries = scope.handles?.list ?? []
   scope.handles = undefined
-  const isServer = ({ handle }: { readonly handle: object }): boolean =>
-    (handle as { listening?: unknown }).listening === true
-  const queue = [...entries.filter(isServer), ...entries.filter((entry) => !isServer(entry))]
-  const servers = entries.filter(isServer).length
-  const names: { servers: string[]; handles: string[] } = { servers: [], handles: [] }
-  let next = 0
-  const slice = (): void => {
-    const until = performance.now() + SLICE_MS
-    for (; next < queue.length && (next < servers || performance.now() < until); next++) {
-      const { handle, close } = queue[next] as (typeof queue)[number]
-      const closed = runInScope(scope, () => close(handle, false))
-      if (closed === undefined) continue
-      const list = closed.kind === 'servers' ? names.servers : names.handles
-      if (list.length < NAMED_MAX) list.push(closed.name)
-      else if (list.length === NAMED_MAX) list.push('and more')
-    }
-    if (next < queue.length) runInScope(undefined, () => setImmediate(slice))
+  const end = ({ reference, close }: (typeof entries)[number]): void => {
+    const handle = reference.deref()
+    if (handle === undefined || makerOf(handle) === SHARED) return
+    const closed = runInScope(scope, () => close(handle, false))
+    if (closed === undefined) return
+    const list = closed.kind === 'servers' ? names.servers : names.handles
+    if (list.length < NAMED_MAX) list.push(closed.name)
   }
-  slice()
-  return names
+  const others: typeof entries = []
+  for (const entry of entries) {
+    const handle = entry.reference.deref() as { readonly listening?: unknown } | undefined
+    if (handle?.listening === true) end(entry)
+    else others.push(entry)
+  }
+  yield
+  for (const entry of others) {
+    end(entry)
+    yield
+  }
 }
 
 /** A worker uses `handle`: what another worker's run has made is shared from now on. */

@@ -19,6 +19,7 @@ type Host = Record<string, AnyFunction>
 
 /** Durations and intervals are searched for finished ones only from this number on. */
 const CHECK_MIN = 256
+const NAMED_MAX = 20
 
 // Captured before they are replaced.
 const {
@@ -164,14 +165,24 @@ function isOf(scope: RunScope, timer: TimerHandle): boolean {
 
 /** The pending timeouts of `ms` that `scope` started. */
 function timeoutsOf(scope: RunScope, ms: number): TimerHandle[] {
-  const found: TimerHandle[] = []
-  const probe = runInScope(undefined, () => nodesSetTimeout(() => {}, ms)) as unknown as TimerHandle
-  // The list is circular; its head is not a timer and ends the search.
-  for (let next = probe._idleNext; next !== null && next._onTimeout !== undefined; next = next._idleNext)
-    if (isOf(scope, next)) found.push(next)
-  clear(probe)
-  return found
+  return runInScope(undefined, () => [...pendingOf(scope, [ms])])
 }
+
+/** Call it outside every worker's context. */
+function* pendingOf(scope: RunScope, durations: Iterable<number>): Iterable<TimerHandle> {
+  for (const ms of durations) {
+    const probe = nodesSetTimeout(nothing, ms) as unknown as TimerHandle
+    // The list is circular; its head is not a timer and ends the search.
+    for (let next = probe._idleNext; next !== null && next._onTimeout !== undefined; ) {
+      const each = next
+      next = next._idleNext // before the caller clears it
+      if (isOf(scope, each)) yield each
+    }
+    clear(probe)
+  }
+}
+
+function nothing(): void {}
 
 function clear(handle: TimerHandle): void {
   nodesClearTimeout(handle as unknown as NodeJS.Timeout)
@@ -210,20 +221,21 @@ function share(timer: TimerHandle, user: RunScope): void {
   if (maker.load !== undefined) moveTimer(timer, maker.load)
 }
 
-/** Clears the timers and immediates that are still pending, so that an ended run does not continue; returns their names. */
-export function clearLeakedTimers(scope: RunScope): string[] {
+/** Clears the timers and immediates that are still pending, so that an ended run does not continue, one with each step. Adds the
+ *  names of the first 20 to `names`. */
+export function* clearTimers(scope: RunScope, names: string[]): Generator<void> {
   clearImmediates(scope)
   const { timers: started } = scope
-  if (started === undefined) return []
-  // An interval is in Node's lists as well, except while its callback runs.
-  const left = new Set([
-    ...started.intervals.filter((timer) => isPending(timer) && makerOf(timer) !== SHARED),
-    ...[...started.durations].flatMap((ms) => timeoutsOf(scope, ms)),
-  ])
-  const names = [...left].map(nameOf) // before clearTimeout removes the callback
-  for (const handle of left) clear(handle)
   scope.timers = undefined
-  return names
+  if (started === undefined) return
+  for (const timers of [started.intervals, pendingOf(scope, started.durations)])
+    for (const timer of timers) {
+      // An interval is in Node's lists as well, except while its callback runs.
+      if (!isPending(timer) || makerOf(timer) === SHARED) continue
+      if (names.length < NAMED_MAX) names.push(nameOf(timer)) // before clearTimeout removes the callback
+      clear(timer)
+      yield
+    }
 }
 
 /** Looks again in the next turn for as long as the code of the run goes on starting some. */

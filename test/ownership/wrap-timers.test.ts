@@ -4,7 +4,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createRunScope, runInScope } from '../../src/ownership/run-scope.ts'
 import type { RunScope } from '../../src/ownership/run-scope.ts'
-import { clearLeakedTimers, rememberTimers } from '../../src/ownership/wrap-timers.ts'
+import { clearTimers, rememberTimers } from '../../src/ownership/wrap-timers.ts'
 
 function scopeOf(worker: string): RunScope {
   return createRunScope(worker, 0, 1, {
@@ -13,6 +13,12 @@ function scopeOf(worker: string): RunScope {
     touched: () => {},
     output: () => {},
   })
+}
+
+function clearLeakedTimers(scope: RunScope): string[] {
+  const names: string[] = []
+  for (const _ of clearTimers(scope, names));
+  return names
 }
 
 function law(title: string, body: (t: Test) => unknown): void {
