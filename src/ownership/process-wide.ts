@@ -13,6 +13,7 @@ import type { StackOwners } from './stack.ts'
 import { catchStrays, catchUnhandled } from './strays.ts'
 import type { StrayOptions } from './strays.ts'
 import { rememberListeners, wrapEvents } from './wrap-events.ts'
+import { watchUndiciRequests } from './undici-requests.ts'
 import { wrapTargets } from './wrap-targets.ts'
 import { rememberTimers, wrapMicrotasks } from './wrap-timers.ts'
 
@@ -47,6 +48,7 @@ export function installProcessWide(options: ProcessWideOptions): () => void {
     ...(alone ? [rememberListeners()] : [wrapEvents(), wrapMicrotasks(), guardHooks()]),
     rememberTimers(),
     wrapTargets(),
+    watchUndiciRequests(),
     wrapRequire(),
     guardProcess(exitGuard(options), alone),
     captureOutput(),

@@ -23,6 +23,7 @@ const KINDS: Readonly<Record<string, string>> = {
   'socket that connects again when it is closed': `(function again() { net.connect(shared.port).on('data', beat).on('error', () => {}).on('close', again) })()`,
   'http server': `http.createServer((_, response) => { beat(); response.end() }).listen(folder + '/http.sock').on('error', say)`,
   'http request without an answer': `http.get({ port: shared.silentPort }).on('error', () => {}); beat()`,
+  'fetch without an answer': `fetch('http://127.0.0.1:' + shared.silentPort).catch(() => {}); beat()`,
   'datagram socket': `const socket = dgram.createSocket('udp4').on('message', beat).bind(0, '127.0.0.1', () => { (function send() { socket.send('x', socket.address().port, '127.0.0.1', () => setImmediate(send)) })() })`,
   'worker thread': `new Worker('setInterval(() => require("node:worker_threads").parentPort.postMessage(1), 20)', { eval: true }).on('message', beat)`,
   'message port': `const { port1, port2 } = new MessageChannel(); port1.on('message', () => { beat(); port2.postMessage(1) }); port2.postMessage(1)`,
