@@ -55,6 +55,7 @@ function isOpen(handle: Ends): boolean {
   if (isSocket(handle)) return handle.destroyed !== true && (handle.connecting === true || isHeld(handle))
   if (isDatagramSocket(handle)) return isBound(handle)
   if (isRequest(handle)) return handle.destroyed !== true
+  if (isAgent(handle)) return isOwnAgent(handle)
   if (isChokidar(handle)) return handle.closed !== true
   if (typeof handle['terminate'] === 'function') return Number(handle.threadId) > 0
   return Object.hasOwn(handle, '_handle') && isHeld(handle)
@@ -77,6 +78,20 @@ function isDatagramSocket(handle: Ends): boolean {
 /** http.ClientRequest. */
 function isRequest(handle: Ends): boolean {
   return typeof handle['onSocket'] === 'function'
+}
+
+/** http.Agent. */
+function isAgent(handle: Ends): boolean {
+  return typeof handle['reuseSocket'] === 'function'
+}
+
+/** Not one of the global agents: node:http makes them when it is loaded, in whatever run that is. */
+function isOwnAgent(handle: Ends): boolean {
+  const globals = ['node:http', 'node:https'].map(
+    (name) => (process.getBuiltinModule(name) as { globalAgent?: object }).globalAgent,
+  )
+  const sockets = [handle['sockets'], handle['freeSockets']].map((each) => Object.keys(each ?? {}).length)
+  return !globals.includes(handle) && sockets.some((count) => count > 0)
 }
 
 /** chokidar keeps one fs.watch() for each path in a module variable: only its own close() takes it out of there. */

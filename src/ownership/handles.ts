@@ -20,6 +20,7 @@ const HOLDERS: readonly (readonly string[])[] = [
   ['spawn', 'kill'], // ChildProcess
   ['close', 'ref', 'start'], // FSWatcher
   ['onSocket', 'abort'], // ClientRequest
+  ['addRequest', 'reuseSocket'], // http.Agent
   ['getWatched', 'unwatch'], // chokidar
 ]
 
@@ -135,25 +136,34 @@ function rehome(socket: object, scope: RunScope | undefined): void {
   runInScope(scope, () => handle.asyncReset?.({ handle }))
 }
 
-type Write = (this: object, ...args: unknown[]) => unknown
+/** Methods by which code uses a handle that it has not opened: it writes, sends, posts a task to a thread, makes a request. */
+const USES = ['_writeGeneric', 'send', 'postMessage', 'ref', 'addRequest'] as const
+
+type Method = (this: object, ...args: unknown[]) => unknown
 const watched = new WeakSet<object>()
 
-/** A worker that writes to a socket uses it. Patches net.Socket through its first instance, so that node:net is not loaded for
- *  it. */
-export function watchWrites(socket: object): void {
+/** Notes from now on who uses instances of the class of `handle`. A class is patched through its first instance, so that no
+ *  module of Node is loaded for it. */
+export function watchUse(handle: object): void {
   for (
-    let prototype = Object.getPrototypeOf(socket) as Record<string, Write> | null;
-    prototype !== null;
-    prototype = Object.getPrototypeOf(prototype) as Record<string, Write> | null
-  ) {
-    if (watched.has(prototype)) return
-    if (!Object.hasOwn(prototype, '_writeGeneric')) continue
-    watched.add(prototype)
-    const original = prototype['_writeGeneric'] as Write
-    prototype['_writeGeneric'] = function _writeGeneric(...args) {
+    let prototype = Object.getPrototypeOf(handle) as object | null;
+    prototype !== null && !watched.has(prototype);
+    prototype = Object.getPrototypeOf(prototype) as object | null
+  )
+    watchMethods(prototype)
+}
+
+export function watchMethods(prototype: object): void {
+  watched.add(prototype)
+  const methods = prototype as Record<string, Method>
+  for (const name of USES) {
+    const original = Object.getOwnPropertyDescriptor(prototype, name)?.value as Method | undefined
+    if (typeof original !== 'function') continue
+    const replacement: Method = function (...args) {
       noteUse(this)
       return original.apply(this, args)
     }
-    return
+    Object.defineProperties(replacement, Object.getOwnPropertyDescriptors(original))
+    methods[name] = replacement
   }
 }

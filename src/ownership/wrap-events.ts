@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events'
 import { ownerHere, ownerOfRare } from './evaluation.ts'
 import { guardSpawn } from './guard-spawn.ts'
-import { classify, noteHandle, noteUse, watchWrites } from './handles.ts'
+import { classify, noteHandle, noteUse, watchUse } from './handles.ts'
 import { callAs, currentScope } from './run-scope.ts'
 import type { ForeignListener, RunScope } from './run-scope.ts'
 import { makerOf, stamp } from './stamp.ts'
@@ -232,7 +232,7 @@ function stampEmitters(): () => void {
       stamp(this, owner)
       if (holds) noteHandle(owner, this)
     }
-    if (holds) watchWrites(this)
+    if (holds) watchUse(this)
     if (this.constructor?.name === 'ChildProcess') guardSpawn(this)
   }
   return () => {

@@ -6,7 +6,7 @@ import fs from 'node:fs'
 import fsPromises from 'node:fs/promises'
 import threads from 'node:worker_threads'
 import { ownerHere } from './evaluation.ts'
-import { noteHandle } from './handles.ts'
+import { noteHandle, watchMethods } from './handles.ts'
 import { currentScope } from './run-scope.ts'
 import type { Closed, RunScope, TargetListener } from './run-scope.ts'
 import { makerOf, stamp } from './stamp.ts'
@@ -18,6 +18,7 @@ const LISTENERS_MIN = 64
 
 /** Returns the undo. */
 export function wrapTargets(): () => void {
+  watchMethods(threads.MessagePort.prototype)
   const undos = [
     rememberTargetListeners(),
     rememberMade(threads as Host, 'MessageChannel', ({ port1, port2 }: Ports) => [
@@ -139,7 +140,11 @@ function rememberMade<T>(host: Host, name: string, partsOf: (made: T & object) =
     construct(target, args, newTarget) {
       const owner = ownerNow()
       const made = Reflect.construct(target, args, newTarget) as T & object
-      if (owner !== undefined) for (const [part, close] of partsOf(made)) noteHandle(owner, part, close)
+      if (owner !== undefined)
+        for (const [part, close] of partsOf(made)) {
+          stamp(part, owner)
+          noteHandle(owner, part, close)
+        }
       return made
     },
   })
