@@ -100,6 +100,10 @@ export async function run(ctx) {
       beats.set(kind, count)
       if (count <= 3 || run < runs || ctx.signal.aborted) console.log(JSON.stringify({ kind, run, runs, aborted: ctx.signal.aborted }))
     }).catch(say)
+  if (ctx.config.fails) {
+    await timers.setTimeout(200)
+    throw new Error('on purpose')
+  }
   await once(ctx.signal, 'abort')
 }`
 
@@ -155,4 +159,24 @@ t.test('after restarts each thing beats for the current run only, and after a st
     servers: /Server on/,
     handles: /Socket/,
   })
+})
+
+t.test('nothing of a quarantined worker beats', async (t) => {
+  const folder = herdFolder(t)
+  const herd = await startHerd(t, {
+    folder,
+    files: { 'shared.mjs': SHARED, 'watched/touched': '' },
+    workers: { sibling: sibling(folder), subject: subject(folder) },
+    config: {
+      workers: {
+        sibling: { ready: 'call' },
+        subject: { after: ['sibling'], config: { fails: true }, limit: { failures: 1, within: '5m' } },
+      },
+    },
+  })
+  await herd.line({ worker: 'subject', event: 'transition', to: 'quarantined' })
+  const from = herd.mark()
+  t.same(await aWhile(herd), { sockets: 0, silent: 0 }, 'its connections are closed')
+  t.same(beatsOf(herd, from), [])
+  t.ok(beatsOf(herd).length > Object.keys(KINDS).length, 'before, it did')
 })
