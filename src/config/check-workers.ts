@@ -82,6 +82,7 @@ function checkPlacement(worker: RawWorker, problems: Problems): void {
   for (const key of ['cwd', 'lean', 'inside'])
     if (own[key] !== undefined && placement.value !== 'process')
       problems.add(pathOf(worker, key), needsProcess(placement.value))
+  checkTimeZone(worker, placement.value, problems)
   if (own['inside'] !== undefined && own['script'] === undefined)
     problems.add(
       pathOf(worker, 'inside'),
@@ -93,6 +94,17 @@ function checkPlacement(worker: RawWorker, problems: Problems): void {
       "has no effect with placement 'shared': memory is freed only when a thread or process ends. Set placement: 'thread' or 'process', or remove sleepAfter",
     )
   }
+}
+
+/** A process has one time zone: its threads and the workers of its loop cannot have another. */
+function checkTimeZone(worker: RawWorker, placement: unknown, problems: Problems): void {
+  const { value, path } = worker.find('env.TZ')
+  const zone = asText(value)
+  if (zone === undefined || placement === 'process' || zone === process.env['TZ']) return
+  problems.add(
+    path,
+    `has no effect with placement ${show(placement)}: a process has one time zone. Set placement: 'process', or TZ=${zone} for the supervisor`,
+  )
 }
 
 function needsProcess(placement: unknown): string {

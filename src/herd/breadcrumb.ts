@@ -22,9 +22,7 @@ const RECORD_BYTES = 512
 export type CrumbState =
   | 'idle' // in no worker's code, as far as is known
   | 'in' // in a worker's code
-  | 'abort' // a worker called process.abort
   | 'clean' // the process ended normally
-  | 'fatal' // byre knew that the process was about to end, and the worker
 
 export interface Crumb {
   readonly v: 1
@@ -42,8 +40,6 @@ export interface Crumb {
 export interface Breadcrumb extends EntryWatch {
   readonly path: string
   readonly startedAt: number
-  /** Synchronous; for the record of an end. */
-  mark(state: CrumbState, worker?: string): void
   /** From here on each entry into another worker's code is written. */
   writeEntries(): void
   /** Writes the latest state again: the turn that the stall thread recorded is over. */
@@ -140,10 +136,6 @@ export function openBreadcrumb(
           if (current === undefined) rest()
         },
       }
-    },
-    mark(state, worker) {
-      current = worker
-      mark(state, worker)
     },
     writeEntries() {
       everyEntry = true

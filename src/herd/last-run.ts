@@ -161,18 +161,14 @@ export function explainLastRun(
     return fromStall(stall.worker, stall, crumb, unit)
   if (crumb.worker === undefined || crumb.state === 'idle') return undefined
   const evidence = { state: crumb.state, enteredAt: crumb.at, pid: crumb.pid }
-  if (crumb.state === 'abort') {
-    return last(crumb, 'killed', 'called process.abort(), which ended the whole process', evidence, true)
-  }
   if (crumb.at < bootedAt) return undefined // the machine went down
   const heldMs = (unit?.at ?? now) - crumb.at
   const enoughMs = unit?.result === 'watchdog' ? HELD_AT_WATCHDOG_MS : HELD_MS
   // without a unit note heldMs includes the pause before this start: no proof if a stall would have left a note
   const held = heldMs >= enoughMs && (unit !== undefined || crumb.watched !== true || !watched(crumb.worker))
-  const certain = crumb.state === 'fatal' || held
   if (unit !== undefined) {
     const text = `${describeUnit(unit)}; its loop had been inside this worker for ${heldMs} ms`
-    return last(crumb, verdictOfUnit(unit), text, { ...evidence, unit }, certain)
+    return last(crumb, verdictOfUnit(unit), text, { ...evidence, unit }, held)
   }
   const text = `the process died while its loop was inside this worker, entered ${heldMs} ms before this start`
   return last(
@@ -180,7 +176,7 @@ export function explainLastRun(
     'unknown',
     text,
     { ...evidence, unavailable: { signal: 'not known to the next process' } },
-    certain,
+    held,
   )
 }
 
@@ -228,7 +224,6 @@ function fromReport(worker: string, report: FatalReport, byStack: boolean, now: 
 
 /** Whether the note belongs to the process that ended, and only the stall explains the end. */
 function isOf(stall: StallNote, crumb: Crumb, bootedAt: number): boolean {
-  if (crumb.state === 'abort') return false
   return stall.pid === crumb.pid && stall.at >= crumb.startedAt && stall.at >= bootedAt
 }
 

@@ -1,5 +1,5 @@
-// Guards the ways to end the process: process.exit and a signal to the own process end only the worker that uses them;
-// process.abort cannot be prevented, so the worker that calls it is recorded.
+// Guards the ways to end the process: process.exit, process.abort and a signal to the own process end only the worker that uses
+// them.
 
 import { constants } from 'node:os'
 import { ByreError, describeThrown } from '../base/errors.ts'
@@ -33,8 +33,6 @@ export interface ExitGuardOptions {
   readonly ownerByStack: (error: Error) => RunScope | undefined
   /** A call of process.exit whose worker is unknown. */
   readonly onUnattributedExit: (call: ExitCall) => void
-  /** Called right before process.abort ends the process. */
-  readonly beforeAbort: (scope: RunScope | undefined) => void
 }
 
 /** Installs the guards; returns their undo. */
@@ -43,7 +41,7 @@ export function guardExit(options: ExitGuardOptions): () => void {
     trapExit('exit', options),
     trapExit('reallyExit', options),
     trapKill(options),
-    recordAbort(options),
+    trapAbort(options),
   ]
   return () => {
     for (const undo of undos) undo()
@@ -160,11 +158,9 @@ function trapKill(options: ExitGuardOptions): () => void {
   })
 }
 
-/** Cannot be prevented: it ends the process. The breadcrumb records the caller. */
-function recordAbort(options: ExitGuardOptions): () => void {
-  const original = process.abort.bind(process)
-  return override('abort', () => {
-    options.beforeAbort(options.ownerByStack(new Error('process.abort')) ?? currentScope())
-    original()
-  })
+/** Ends only the worker that calls it, like process.exit(134). In a thread Node refuses it. */
+function trapAbort(options: ExitGuardOptions): () => void {
+  if ((process.abort as { readonly disabled?: boolean }).disabled === true) return () => {}
+  const code = exitCodeOfSignal(constants.signals.SIGABRT)
+  return override('abort', () => leave(code, 'process.abort()', options))
 }

@@ -2,8 +2,17 @@
 // and a worker can see and remove only its own.
 
 import type { EventEmitter } from 'node:events'
+import { ownerHere } from './evaluation.ts'
 import { override, touch } from './override.ts'
-import { isKept, listenForSignal, noteListener, processEvents } from './process-events.ts'
+import {
+  emitTo,
+  isEmittedByByre,
+  isEnd,
+  isKept,
+  listenForSignal,
+  noteListener,
+  processEvents,
+} from './process-events.ts'
 import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
@@ -32,6 +41,8 @@ export function guardListeners(alone: boolean): () => void {
     return override(method, (event: string | symbol, ...rest: unknown[]) => {
       const scope = currentScope()
       if (scope === undefined || !isKept(event, alone)) return original.call(process, event, ...rest)
+      // An imported module cleans up for all workers: when the process ends.
+      if (isEnd(event) && ownerHere(scope) === undefined) return original.call(process, event, ...rest)
       const own = processEvents(scope)
       if (ADDS.has(method) && scope.ended) return process // nobody would remove it, and it would take errors of later runs
       if (ADDS.has(method)) {
@@ -50,13 +61,12 @@ export function guardListeners(alone: boolean): () => void {
   }
 }
 
-/** Not for errors: Node itself emits them in the worker's context, and byre's listener passes them to the worker's. */
 function guardEmit(): () => void {
   const emit = process.emit.bind(process) as (...args: unknown[]) => boolean
   return override('emit', (event: string | symbol, ...args: unknown[]) => {
     const scope = currentScope()
-    if (scope === undefined || !isKept(event, true)) return emit(event, ...args)
-    return processEvents(scope).emit(event, ...args)
+    if (scope === undefined || !isEmittedByByre(event)) return emit(event, ...args)
+    return emitTo(scope, event, ...args)
   })
 }
 

@@ -67,7 +67,13 @@ class Environment {
     overlayOf(scope).set(key, value)
     if (scope.loading && value !== undefined && this.#base[key] === undefined && !this.#loaded.has(key))
       this.#loaded.set(key, value)
-    touch(scope, 'env', `process.env.${key} applies to this worker only`)
+    if (key === 'TZ')
+      touch(
+        scope,
+        'env:TZ',
+        `process.env.TZ has no effect on Date: a process has one time zone. Use placement 'process'`,
+      )
+    else touch(scope, 'env', `process.env.${key} applies to this worker only`)
   }
 
   /** Changes the real environment: outside every worker, and for values that Node refuses with its own error. */

@@ -19,8 +19,6 @@ import { rememberTimers, wrapMicrotasks } from './wrap-timers.ts'
 
 /** Records which worker's code runs, for the next start to read (herd/breadcrumb.ts). */
 export interface BreadcrumbWriter extends EntryWatch {
-  /** Synchronous. */
-  mark(state: 'abort', worker: string | undefined): void
   /** From now on, writes each entry into another worker's code. */
   writeEntries(): void
 }
@@ -78,7 +76,6 @@ function exitGuard(options: ProcessWideOptions): ExitGuardOptions {
         Object.assign(new Error(how), stack === undefined ? {} : { stack: `Error: ${how}\n${stack}` }),
         'process.exit',
       ),
-    beforeAbort: (scope) => options.breadcrumb.mark('abort', scope?.worker),
   }
 }
 

@@ -141,7 +141,7 @@ export interface RunScope extends Maker {
   /** Its async hooks. */
   hooks: AsyncHook[] | undefined
   /** Its listeners on its list of process events. */
-  processListeners: { readonly name: string; readonly remove: () => boolean }[] | undefined
+  processListeners: { readonly event: string; readonly remove: () => boolean }[] | undefined
 }
 
 /** `entry`: path of the worker's module, or '' for code that belongs to no worker. */

@@ -72,15 +72,21 @@ export function catchStrays(options: StrayOptions): () => void {
     const scope = rejectedIn.get(promise)
     if (scope !== undefined) emitTo(scope, 'rejectionHandled', promise)
   }
+  const onWarning = (warning: Error): void => {
+    const scope = currentScope()
+    if (scope !== undefined) emitTo(scope, 'warning', warning)
+  }
   setStrayHandler(handle)
   process.on('uncaughtException', onException)
   process.on('unhandledRejection', onRejection)
   process.on('rejectionHandled', onRejectionHandled)
+  process.on('warning', onWarning)
   return () => {
     setStrayHandler(undefined)
     process.removeListener('uncaughtException', onException)
     process.removeListener('unhandledRejection', onRejection)
     process.removeListener('rejectionHandled', onRejectionHandled)
+    process.removeListener('warning', onWarning)
   }
 }
 

@@ -113,8 +113,11 @@ function describe(listener: Listener): string {
   return `${listener.name} ${Function.prototype.toString.call(listener)}`
 }
 
-function isNodesOnce(listener: Listener): listener is Wrapped {
-  return typeof (listener as Partial<Wrapped>).listener === 'function' && describe(listener) === NODES_ONCE
+export function isNodesOnce(listener: unknown): listener is Wrapped {
+  return (
+    typeof (listener as Partial<Wrapped>).listener === 'function' &&
+    describe(listener as Listener) === NODES_ONCE
+  )
 }
 
 let undoRemoving: (() => void) | undefined

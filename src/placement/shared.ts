@@ -15,7 +15,7 @@ import type { ExitCall, RunScope, ScopeSink } from '../ownership/run-scope.ts'
 import { endScope } from '../ownership/end-scope.ts'
 import { asExitTrap } from '../ownership/guard-exit.ts'
 import { GlobalReports } from '../ownership/global-changes.ts'
-import { deliverSignal } from '../ownership/process-events.ts'
+import { deliverSignal, emitEnd } from '../ownership/process-events.ts'
 import { LoadScopes } from './load-scopes.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
 import { Loader, LoadMeter } from './loader.ts'
@@ -99,6 +99,10 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   #loading: { done(): void } | undefined
   /** The first call of process.exit, which determines the exit. */
   #exit: ExitCall | undefined
+  /** How the run has ended so far, for its handlers of 'exit'. */
+  #end: 'resolved' | 'failed' | undefined
+  /** Its handlers of 'exit' are being called: nothing can end it any more. */
+  #ending = false
   /** Set by release(). */
   #leftovers: Leftovers | undefined
 
@@ -146,9 +150,16 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     globals?.codeRan(this.#scope, 'by its run()')
     if (spec.ready === 'start' && !result.threw) this.onReady()
     void result.promise.then(
-      () => this.#outside(() => events.ended(this.#exitOf(undefined) ?? DONE)),
+      () =>
+        this.#outside(() => {
+          this.#end ??= 'resolved'
+          events.ended(this.#exitOf(undefined) ?? DONE)
+        }),
       (error: unknown) =>
-        this.#outside(() => events.ended(this.#exitOf(error) ?? rejectedExit(error, this.signal))),
+        this.#outside(() => {
+          if (!this.signal.aborted) this.#end ??= 'failed'
+          events.ended(this.#exitOf(error) ?? rejectedExit(error, this.signal))
+        }),
     )
   }
 
@@ -171,10 +182,12 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     const scope = this.#scope
     this.#host.globals?.codeRan(scope, 'while it ran')
     if (this.#module === undefined && cause !== undefined) this.#host.loader.giveUp(this.#request.spec)
+    const natural = this.#end === 'resolved' && !this.signal.aborted && this.#exit === undefined
     this.#abortSignal(new StopReason('stop', 'supervisor', 'The run has ended'))
     for (const release of this.#releases?.reverse() ?? []) release()
     this.#bus?.closeAll()
     this.#loaded()
+    if (this.#module !== undefined) this.#callExitHandlers(natural)
     this.#leftovers = endScope(scope)
     const exit = this.#exit
     // Node reports the rejection of a promise chain only after the microtasks, so check one turn later.
@@ -189,6 +202,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   stray(error: unknown, via: string): void {
     if (this.#module === undefined && this.#host.loader.surfaced(this.#request.spec, error)) return
     if (this.#leftovers === undefined) {
+      this.#end = 'failed'
       this.#outside(() => this.#request.events.charged(strayExit(error, via, this.#request.run)))
       return
     }
@@ -199,12 +213,19 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   }
 
   exitCalled(call: ExitCall): void {
+    if (this.#ending) return
     const earlier = this.#exit
     this.#exit ??= call
     if (this.#leftovers !== undefined)
       this.log.warn({ event: 'late-exit', code: call.code }, 'process.exit of a run that has already ended')
     else if (earlier !== undefined) this.#warnSwallowed(earlier)
-    else this.#outside(() => this.#request.events.charged(exitCalled(call)))
+    else {
+      if (!this.signal.aborted) this.#outside(() => this.#request.events.charged(exitCalled(call)))
+      // Like a process, the run ends now, whether its promise settles or not; what the error unwinds runs first.
+      runInScope(undefined, () =>
+        setImmediate(() => this.#outside(() => this.#request.events.ended(exitCalled(call)))),
+      )
+    }
   }
 
   touched(kind: string, what: string): void {
@@ -280,6 +301,18 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
     const trap = asExitTrap(error) ?? asExitTrap(causeOf(error))
     if (trap !== undefined) trap.call.surfaced = true
     return this.#exit === undefined ? undefined : exitCalled(this.#exit)
+  }
+
+  #callExitHandlers(natural: boolean): void {
+    this.#ending = true
+    const code = this.#exit?.code ?? (this.#end === 'failed' ? 1 : Number(process.exitCode ?? 0))
+    emitEnd(this.#scope, { code, natural }, (error, event) => {
+      if (asExitTrap(error) === undefined)
+        this.log.warn(
+          { event: 'exit-handler-failed', handler: event, ...describeThrown(error) },
+          `a handler of '${event}' threw when the run ended`,
+        )
+    })
   }
 
   #warnSwallowed(call: ExitCall): void {

@@ -23,6 +23,7 @@ export const accepted: readonly unknown[] = [
   one({ lease: false }),
   one({ placement: 'process', cwd: 'data', sleepAfter: '1d', memoryMax: '1.5GiB' }),
   one({ placement: 'thread', sleepAfter: '100ms' }),
+  one({ placement: 'process', env: { TZ: 'Asia/Tokyo' } }),
   one({ placement: 'process', lean: true }, { defaults: { lean: false, inside: true } }),
   { name: 's', workers: { w: { script: 'workers/a.js', placement: 'process', inside: true, lean: false } } },
   { name: 'S-1_x', workers: { 0: { script: 'workers/a.js', args: ['', '--x=1'], placement: 'process' } } },

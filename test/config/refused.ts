@@ -378,6 +378,19 @@ rule(
   `${W}.inside`,
   /applies to a 'script' only/,
 )
+for (const placement of ['shared', 'thread'])
+  rule(
+    `a time zone in placement ${placement}`,
+    one({ env: { TZ: 'Asia/Tokyo' }, placement }),
+    `${W}.env.TZ`,
+    /has no effect with placement '\w+': a process has one time zone. Set placement: 'process'/,
+  )
+rule(
+  'a time zone for all workers, one of them in shared',
+  one({}, { defaults: { env: { TZ: 'Asia/Tokyo' } } }),
+  'defaults.env.TZ',
+  /has no effect with placement 'shared'/,
+)
 rule(
   'sleepAfter in shared',
   one({ sleepAfter: '5m' }),

@@ -18,8 +18,6 @@ const NO_STACK =
   Number(process.versions.node.split('.')[0]) < 22 &&
   'Node 20 has no JavaScript stack in its report of a heap that ran out: within one turn nobody is named'
 
-const aborted = { lastExit: { verdict: 'killed', reason: /process\.abort/, evidence: { state: 'abort' } } }
-
 const DEATHS = [
   { law: 'a V8 heap that runs out names the worker whose code allocated', fault: BURN, heap: true, bad: oom },
   {
@@ -27,13 +25,6 @@ const DEATHS = [
     fault: `setTimeout(() => { ${BURN} }, 1)`,
     heap: true,
     bad: oom,
-  },
-  { law: 'process.abort names its caller', fault: 'process.abort()', heap: false, bad: aborted },
-  {
-    law: `process.abort in a callback that a sibling's client calls names the callback's worker`,
-    fault: `(await import('../lib/client.mjs')).later(() => process.abort())`,
-    heap: false,
-    bad: aborted,
   },
 ] as const
 

@@ -60,12 +60,6 @@ const LAWS: readonly [
   ],
   ['a note from before the machine went down names nobody', crumb({ at: 400_000 }), undefined, undefined],
   [
-    'process.abort names its caller, however short ago',
-    crumb({ state: 'abort', at: NOW }),
-    undefined,
-    { certain: true, exit: { verdict: 'killed' } },
-  ],
-  [
     'a heap out of memory names the worker of the stack before that of the note',
     crumb({ worker: 'other' }),
     report('    at /herd/bad.mjs:1:1'),
@@ -170,7 +164,6 @@ t.test('a disk that is full ends the notes, is told once and harms nobody', asyn
   const errors: unknown[] = []
   const note = openBreadcrumb('/dev/full', 1, (error) => errors.push(error))
   for (const worker of ['one', 'two', 'three']) note.entered(scope(worker))
-  note.mark('abort', 'one')
   note.close()
   t.match(errors, [{ code: 'ENOSPC' }])
   t.equal(errors.length, 1)
@@ -221,10 +214,11 @@ t.test('the note says whether stalls were looked for when it was written', async
   t.notOk(readBreadcrumb(file)?.watched)
   note.watched(true)
   t.match(readBreadcrumb(file), { state: 'idle', watched: true })
-  note.mark('fatal', 'bad')
-  t.match(readBreadcrumb(file), { state: 'fatal', worker: 'bad', watched: true })
+  note.writeEntries()
+  note.entered(scope('bad'))
+  t.match(readBreadcrumb(file), { state: 'in', worker: 'bad', watched: true })
   note.watched(false)
-  t.match(readBreadcrumb(file), { state: 'fatal', worker: 'bad' }, 'last words stay')
+  t.match(readBreadcrumb(file), { state: 'in', worker: 'bad' }, 'its state stays')
   t.notOk(readBreadcrumb(file)?.watched)
   note.close()
 })

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import type { Test } from 'tap'
 import { startHerd } from '../helpers/herd.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
@@ -34,11 +35,7 @@ export async function run(ctx) {
 }`,
 })
 
-async function restartAndCheck(
-  t: import('tap').Test,
-  files: Record<string, string>,
-  use: string,
-): Promise<void> {
+async function restartAndCheck(t: Test, files: Record<string, string>, use: string): Promise<void> {
   const herd = await startHerd(t, {
     files,
     workers: workers(use),

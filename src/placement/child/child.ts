@@ -25,6 +25,7 @@ import { catchUnhandled, reportHandled } from '../../ownership/strays.ts'
 import { rememberListeners } from '../../ownership/wrap-events.ts'
 import { rememberTimers } from '../../ownership/wrap-timers.ts'
 import { exitCalled, strayExit } from '../exits.ts'
+import { NOTHING_LEFT } from '../../herd/placement.ts'
 import type { Exit, Instance } from '../../herd/placement.ts'
 import { IN_A_THREAD } from '../loader.ts'
 import { createSharedPlacement } from '../shared.ts'
@@ -164,7 +165,6 @@ export class Child {
     guardExit({
       ownerByStack: () => placement.runOf(name),
       onUnattributedExit: (call) => this.#ended(exitCalled(call)),
-      beforeAbort: () => {},
     })
     catchUnhandled({
       owners: () => owners,
@@ -179,7 +179,7 @@ export class Child {
   }
 
   #ended(exit: Exit): void {
-    const leftovers = this.#instance?.release() ?? { timers: [], listeners: [], servers: [] }
+    const leftovers = this.#instance?.release() ?? NOTHING_LEFT
     // Wait until the last release has disposed of its resources: the end of the thread or process would interrupt it.
     void (this.#resources?.whenIdle() ?? Promise.resolve()).then(() =>
       this.#sendFinal(line('ended', { exit: clipExit(exit), leftovers }), 0),
