@@ -106,7 +106,7 @@ new Client(${JSON.stringify(join(folder, 'broker.sock'))})
 createServer().listen(${JSON.stringify(join(folder, 'queue.sock'))})
 const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
 console.log('child ' + child.pid)
-process.on('exit', function atExit() {})
+process.on('SIGTERM', function atEnd() {})
 exports.start = 1
 ${alive(folder, 'queue')}`,
       },
@@ -120,7 +120,7 @@ ${alive(folder, 'queue')}`,
     const closed = await herd.line({ worker: 'queue', event: 'leftovers' })
     t.match(closed, {
       timers: ['setInterval(alive)'],
-      listeners: ["process.on('exit')"],
+      listeners: ["process.on('SIGTERM')"],
       servers: [/^Server on .*queue\.sock/],
     })
     t.match(String(closed['handles']), new RegExp(`ChildProcess ${String(msg).slice(6)}\\b`), 'named')

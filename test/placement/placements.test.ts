@@ -218,7 +218,7 @@ t.test('how a process or thread ended is told with its evidence, and nobody else
       /process\.reallyExit\(7\)|process\.exit\(7\)/,
       { code: 7 },
     ],
-    ['p', `process.abort()`, 'killed', /SIGABRT/, { signal: 'SIGABRT' }],
+    ['p', `process.abort()`, 'failed', /^it called process\.abort\(\)$/, { code: 134 }],
     ['p', `process.exit(3)`, 'failed', /^it called process\.exit\(3\)$/, { code: 3, stack: /p\.mjs/ }],
     [
       'p',
