@@ -58,6 +58,8 @@ function isOpen(handle: Ends): boolean {
   if (isAgent(handle)) return isOwnAgent(handle)
   if (isChokidar(handle)) return handle.closed !== true
   if (typeof handle['terminate'] === 'function') return Number(handle.threadId) > 0
+  // Without a pid, because spawn() threw: kill() would signal the whole process group of the supervisor.
+  if (isChildProcess(handle)) return Number(handle.pid) > 0 && isHeld(handle)
   return Object.hasOwn(handle, '_handle') && isHeld(handle)
 }
 
@@ -73,6 +75,10 @@ function isSocket(handle: Ends): boolean {
 /** Does not read `_handle`: it is deprecated and prints a warning. */
 function isDatagramSocket(handle: Ends): boolean {
   return typeof handle['setMulticastTTL'] === 'function'
+}
+
+function isChildProcess(handle: Ends): boolean {
+  return typeof handle['spawn'] === 'function'
 }
 
 /** http.ClientRequest. */
