@@ -3,17 +3,17 @@
 import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { inspect } from 'node:util'
 import type { Worker, WorkerOptions } from 'node:worker_threads'
+import { ownerHere } from './evaluation.ts'
 import { redefine, touch } from './override.ts'
 import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
 
 /**
  * Replaces process.env; returns the undo. Three layers are read in this order:
- * 1. the worker's own writes; those of its module during the load last as long as the module, those of a run as long as the
- *    run;
+ * 1. the worker's own writes: those of a run last as long as the run, those of its module as long as the module;
  * 2. the real environment;
- * 3. variables that a module set during its load and that the real environment lacks: a module such as dotenv is evaluated once
- *    for all workers that import it, so its variables must reach them all.
+ * 3. variables that an imported module set while it was evaluated, and that the real environment lacks: a module such as dotenv is
+ *    evaluated once for all workers that import it, so its variables must reach them all.
  *
  * The real environment is copied, because a read of it calls getenv(3) and takes 90 ns, plus half of that for the Proxy.
  * Variables that native code sets with setenv(3) are therefore not seen, unless a thread shares the environment (SHARE_ENV):
@@ -58,15 +58,23 @@ class Environment {
   }
 
   #read(key: string): string | undefined {
-    const overlay = currentScope()?.own.env
-    if (overlay?.has(key) === true) return overlay.get(key)
+    const scope = currentScope()
+    for (const overlay of [scope?.own.env, scope?.load?.own.env])
+      if (overlay?.has(key) === true) return overlay.get(key)
     return this.#base[key] ?? this.#loaded.get(key)
   }
 
   #write(scope: RunScope, key: string, value: string | undefined): void {
     overlayOf(scope).set(key, value)
-    if (scope.loading && value !== undefined && this.#base[key] === undefined && !this.#loaded.has(key))
+    if (value !== undefined && this.#base[key] === undefined && ownerHere(scope) === undefined) {
       this.#loaded.set(key, value)
+      touch(
+        scope,
+        `env:${key}`,
+        `process.env.${key}, set by a module that was imported, applies to every worker`,
+      )
+      return
+    }
     if (key === 'TZ')
       touch(
         scope,
@@ -88,10 +96,12 @@ class Environment {
 
   #keys(): string[] {
     const all = new Set([...Object.keys(this.#base), ...this.#loaded.keys()])
-    for (const [key, value] of currentScope()?.own.env ?? []) {
-      if (value === undefined) all.delete(key)
-      else all.add(key)
-    }
+    const scope = currentScope()
+    for (const overlay of [scope?.load?.own.env, scope?.own.env])
+      for (const [key, value] of overlay ?? []) {
+        if (value === undefined) all.delete(key)
+        else all.add(key)
+      }
     return [...all]
   }
 

@@ -328,10 +328,9 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
 /** Ends that the worker itself has caused: nobody sends a signal to a program that has failed. */
 const OWN_ENDS: ReadonlySet<string> = new Set(['failed', 'process-exit', 'start-timeout'])
 
-/** A run finds the environment and the rest of its process as its module has left them. */
+/** A run finds its process as its module has left it; for the environment see own-environment.ts. */
 function inherit({ own }: RunScope, load: RunScope): void {
-  const { env, argv, capture, streams } = load.own
-  own.env = env === undefined ? undefined : new Map(env)
+  const { argv, capture, streams } = load.own
   own.argv = argv?.slice()
   own.capture = capture
   own.streams = streams
