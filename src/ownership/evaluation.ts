@@ -22,11 +22,24 @@ export function ownerHere(scope: RunScope): RunScope | undefined {
 
 /** Like `ownerHere`, but also finds an ES module that a run imports, in about 5 us: for what is seldom made. */
 export function ownerOfRare(scope: RunScope): RunScope | undefined {
-  const { load } = scope
-  if (scope.loading || scope.part === 'load' || load === undefined) return ownerHere(scope)
+  if (scope.loading || scope.part === 'load' || scope.load === undefined) return ownerHere(scope)
   if (evaluatedHere(scope.entry) !== 'other') return scope
-  enterScope(load)
+  enterScope(evaluationIn(scope))
   return undefined
+}
+
+/** The scope in which `scope` evaluates a module that it imports: what that sets up stays, but it sees the environment and the
+ *  arguments of the run. */
+function evaluationIn(scope: RunScope): RunScope {
+  if (scope.part === 'load' || scope.load === undefined) return scope
+  if (scope.part === 'module') return scope.load
+  if (scope.evaluation === undefined) {
+    const { worker, index, run, entry, own, load } = scope
+    scope.evaluation = createRunScope(worker, index, run, load.sink, entry, 'load', own)
+    scope.evaluation.load = load
+    scope.evaluation.loading = false
+  }
+  return scope.evaluation
 }
 
 /** The scope of what the entry module sets up. */
@@ -42,23 +55,20 @@ export function moduleScope(load: RunScope): RunScope {
   return load.module
 }
 
-/** A CommonJS module that a run requires is evaluated in the context of the load. Returns the undo. */
+/** A CommonJS module that a run requires is evaluated in a scope of its own. Returns the undo. */
 export function wrapRequire(): () => void {
   const prototype = (Module as unknown as { prototype: { load: (this: object, file: string) => unknown } })
     .prototype
   const original = prototype.load
   const replacement = function (this: object, file: string): unknown {
-    const load = loadOf(currentScope())
-    return load === undefined ? original.call(this, file) : runInScope(load, () => original.call(this, file))
+    const scope = currentScope()
+    if (scope === undefined) return original.call(this, file)
+    return runInScope(evaluationIn(scope), () => original.call(this, file))
   }
   prototype.load = replacement
   return () => {
     if (prototype.load === replacement) prototype.load = original
   }
-}
-
-function loadOf(scope: RunScope | undefined): RunScope | undefined {
-  return scope?.part === 'load' ? scope : scope?.load
 }
 
 const FRAMES = 64

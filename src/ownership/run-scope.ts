@@ -117,6 +117,8 @@ export interface RunScope extends Maker {
   readonly part: ScopePart
   /** The scope in which the worker's module was loaded; for that scope itself, and without a module, undefined. */
   load: RunScope | undefined
+  /** Of a 'run': the scope in which it evaluates modules that it imports, if any. */
+  evaluation: RunScope | undefined
   /** Of a 'load': the scope of what its entry module has set up, if anything. */
   module: RunScope | undefined
   /** Path of the worker's entry module; empty for code without one. */
@@ -158,6 +160,7 @@ export function createRunScope(
     worker,
     part,
     load: undefined,
+    evaluation: undefined,
     module: undefined,
     entry,
     index,
