@@ -1,12 +1,14 @@
 // Hosts one of Node's test files in the shared loop: evaluates it as the main module of a program, and ends when the judge
 // (judge.mjs) finds that it would have ended plainly. Everything that waits is the judge's: a promise or a timer of this worker
 // would be one of the file's to an async hook.
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
+import { AsyncResource } from 'node:async_hooks'
+import { readFileSync } from 'node:fs'
+import Module, { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import vm from 'node:vm'
 
 const require = createRequire(import.meta.url)
-const listenersOf = (event) => process.rawListeners(event)
 const openHandles = process._getActiveHandles.bind(process)
 
 export function run(ctx) {
@@ -19,7 +21,7 @@ export function run(ctx) {
   const hosted = {
     ms,
     patient,
-    listenersBefore: { exit: new Set(listenersOf('exit')), beforeExit: new Set(listenersOf('beforeExit')) },
+    list: listOfRun(),
     handlesBefore: new Set(openHandles()),
     checks: () => [],
     end: () => {},
@@ -43,11 +45,35 @@ function evaluate(file, root, hosted) {
   }
   hosted.checks = () => require.cache[common]?.mustCallChecks ?? []
   try {
-    require(file)
+    evaluateMain(file)
   } catch (error) {
     setImmediate(() => {
       throw error
     })
+  }
+}
+
+/** Not by require(): what a module sets up while a run imports it does not belong to the run, and this one is the program. */
+function evaluateMain(file) {
+  const module = new Module(file)
+  Object.assign(module, { filename: file, paths: Module._nodeModulePaths(dirname(file)) })
+  const names = ['exports', 'require', 'module', '__filename', '__dirname']
+  const main = vm.compileFunction(readFileSync(file, 'utf8'), names, {
+    filename: file,
+    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  })
+  const requireOfFile = createRequire(file)
+  requireOfFile.cache[file] = module
+  main.call(module.exports, module.exports, requireOfFile, module, file, dirname(file))
+  module.loaded = true
+}
+
+/** The listeners of this worker for the end of its run; the judge calls them, to see what they throw. */
+function listOfRun() {
+  return {
+    listeners: AsyncResource.bind((event) => process.rawListeners(event)),
+    remove: AsyncResource.bind((event, listener) => void process.removeListener(event, listener)),
+    call: AsyncResource.bind((listener) => listener.call(process, 0)),
   }
 }
 

@@ -1,6 +1,7 @@
 // Waits for the test files that hosted.mjs evaluates, in a worker of its own: until a file would have ended plainly, each of its
 // `mustCall` is satisfied and all that it opened is closed. Then it calls the listeners the file left for the end of a process.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { list as processList } from './process-list.cjs'
 
 /** What the start of node itself takes, about: part of the plain time and not of the hosted one. */
 const NODE_START_MS = 45
@@ -9,8 +10,8 @@ const POLL_MS = 10
 // Kept as they are now: a file may replace them.
 const wait = sleep
 const now = Date.now
-const listenersOf = (event) => process.rawListeners(event)
 const openHandles = process._getActiveHandles.bind(process)
+const before = new Set(['exit', 'beforeExit'].flatMap((event) => processList.listeners(event)))
 const queue = (globalThis[Symbol.for('byre.conformance.hosted')] = [])
 
 export async function run({ signal }) {
@@ -21,8 +22,20 @@ export async function run({ signal }) {
   }
 }
 
-async function judge({ ms, patient, listenersBefore, handlesBefore, checks }) {
-  const added = (event) => listenersOf(event).filter((listener) => !listenersBefore[event].has(listener))
+async function judge({ ms, patient, list, handlesBefore, checks }) {
+  const added = (event) =>
+    [list, processList].flatMap((each) =>
+      each
+        .listeners(event)
+        .filter((listener) => !before.has(listener))
+        .map((listener) => ({ list: each, listener })),
+    )
+  const callAll = (event) => {
+    const last = added(event)
+    for (const { list: each, listener } of last) each.remove(event, listener)
+    for (const { list: each, listener } of last) each.call(listener)
+    return last.length
+  }
   const done = () =>
     checks().every((check) => check.actual >= (check.minimum ?? check.exact)) &&
     // A standard stream is opened by its first use and stays.
@@ -37,15 +50,9 @@ async function judge({ ms, patient, listenersBefore, handlesBefore, checks }) {
     ms * 3 + (patient ? 3000 : 1200),
   )
 
-  const last = added('beforeExit')
-  for (const listener of last) process.removeListener('beforeExit', listener)
-  for (const listener of last) listener.call(process, 0)
-  if (last.length > 0) await settle(30, 2000)
-
-  const atExit = added('exit')
-  for (const listener of atExit) process.removeListener('exit', listener)
+  if (callAll('beforeExit') > 0) await settle(30, 2000)
   process.exitCode = undefined
-  for (const listener of atExit) listener.call(process, 0)
+  callAll('exit')
 }
 
 /** As long as the file takes plainly; longer when it is run again alone, and when it checks something at the end that
