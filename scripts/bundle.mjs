@@ -24,6 +24,7 @@ const PROGRAMS = {
   stall: ['watch/stall/thread-entry'],
   lease: ['bus/redis/lease/thread-entry'],
   probe: ['systemd/projection-probe'],
+  imports: ['imports/child'],
   audited: ['audit/child/main', 'audit/child/witness-preload'],
   guard: ['audit/guard-thread'],
 }

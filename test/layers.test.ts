@@ -8,7 +8,7 @@ import t from 'tap'
 /** Lowest first. */
 const LAYERS = [
   ['base'],
-  ['procfs', 'graph', 'log'],
+  ['procfs', 'graph', 'imports', 'log'],
   ['ownership', 'measure', 'bus', 'notify'],
   ['config', 'worker'],
   ['herd', 'audit'],
