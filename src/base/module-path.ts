@@ -25,7 +25,7 @@ let onLink: ((link: Link) => void) | undefined
 
 /** Records that this thread loads the module at `path` from `file`. Nothing is stored when the two are equal. */
 export function noteLoaded([path, file]: Link): void {
-  const before = loadedFrom(path)
+  const before = fileOf.get(path) ?? path
   if (file === before) return
   pathsOf.set(
     before,
@@ -34,11 +34,6 @@ export function noteLoaded([path, file]: Link): void {
   pathsOf.set(file, [...pathsAt(file), path])
   fileOf.set(path, file)
   onLink?.([path, file])
-}
-
-/** Returns the file that the module at `path` was loaded from: `path` itself before the load and when it is not a link. */
-export function loadedFrom(path: string): string {
-  return fileOf.get(path) ?? path
 }
 
 /** Returns the paths by which a config may name the module that was loaded from `file`. */

@@ -4,6 +4,7 @@ import { uptime } from 'node:os'
 import { join } from 'node:path'
 import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
+import { needsImports } from '../ownership/stack.ts'
 import type { StackOwners } from '../ownership/stack.ts'
 import type { Crumb } from './breadcrumb.ts'
 import {
@@ -13,6 +14,7 @@ import {
   takeFatalReport,
   takeStallNote,
   takeUnitResult,
+  throughLinks,
   unitNoteFile,
   verdictOfUnit,
 } from './last-run.ts'
@@ -23,7 +25,7 @@ export interface CulpritDeps {
   /** The group, `_all`, or `run-<worker>`; part of the file names. */
   readonly label: string
   readonly log: Logger
-  readonly owners: () => StackOwners
+  readonly codeOwners: { get(): StackOwners; read(): Promise<void> }
   /** Milliseconds since the epoch. */
   readonly now: number
   /** Moves it to placement `process` if its config says so (onLimit or onStall: 'eject'). */
@@ -38,12 +40,16 @@ interface Isolable {
 }
 
 /** Isolates the worker that the breadcrumb and V8's report of the last process prove to be the cause; a suspect is only logged. */
-export function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): void {
+export async function isolateCulprit(crumb: Crumb | undefined, deps: CulpritDeps): Promise<void> {
   const report = takeFatalReport(join(deps.stateFolder, `${deps.label}.report.json`))
   const bootedAt = deps.now - uptime() * 1000
   const unit = takeUnitResult(unitNoteFile(deps.stateFolder, deps.label))
   const stall = takeStallNote(stallNoteFile(deps.stateFolder, deps.label))
-  const last = explainLastRun(crumb, report, deps.owners, {
+  // This process has loaded nothing yet; the last one may have loaded any worker.
+  const owners = (): StackOwners => ({ ...deps.codeOwners.get(), loaded: undefined })
+  // The only start that waits for it: the code of one worker may have been called by another one.
+  if (report !== undefined && needsImports(report.stack, throughLinks(owners()))) await deps.codeOwners.read()
+  const last = explainLastRun(crumb, report, owners, {
     now: deps.now,
     bootedAt,
     unit,

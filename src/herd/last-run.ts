@@ -180,8 +180,10 @@ export function explainLastRun(
   )
 }
 
-/** Resolves symbolic links of the modules: this process has loaded nothing yet. */
-function throughLinks({ byModule, ownRoot }: StackOwners): StackOwners {
+/** Resolves symbolic links of the entry modules: this process has loaded nothing yet. */
+export function throughLinks(owners: StackOwners): StackOwners {
+  const { byModule, ownRoot } = owners
+  if (owners.reach !== undefined) return owners // it has the files
   const byFile = new Map<string, readonly string[]>()
   for (const [path, workers] of byModule) {
     const file = realFile(path)

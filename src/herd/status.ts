@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts'
 import type { BusHealth } from '../bus/bus.ts'
 import type { Placement } from '../config/types.ts'
 import type { LogLevel } from '../log/logger.ts'
+import type { StackOwners } from '../ownership/stack.ts'
 
 export const STATUS_VERSION = 1
 
@@ -268,12 +269,14 @@ export type OutsideProfiler = (
   request: ProfileRequest & { readonly folder: string; readonly label: string },
 ) => Promise<ProfileReport>
 
-/** Input of a profile: the workers of the shared loop, and where the file goes. */
+/** Input of a profile: whose code runs in the loop, and where the file goes. */
 export interface ProfileSource {
-  readonly members: readonly { readonly name: string; readonly modulePath: string }[]
+  /** Called at the end of the window. */
+  readonly owners: () => Promise<StackOwners>
+  /** The worker that has the loop to itself, so that all code that is not byre's is its own. */
+  readonly only?: string
   readonly folder: string
   readonly label: string
-  readonly ownRoot: string
   readonly clock: Clock
   /** The profiler of a worker in a thread or process; 'shared' for a worker of the shared loop, 'absent' if the worker does not run or cannot be profiled. */
   readonly outside: (worker: string) => OutsideProfiler | 'shared' | 'absent'

@@ -36,6 +36,7 @@ export interface ProcessWideOptions {
   readonly only: string | undefined
   /** A handler of a worker handled an error. */
   readonly onHandled: StrayOptions['onHandled']
+  readonly several: NonNullable<StrayOptions['several']>
 }
 
 /** Installs attribution and guards; returns their undo. Call once per process. */
@@ -50,7 +51,9 @@ export function installProcessWide(options: ProcessWideOptions): () => void {
     wrapRequire(),
     guardProcess(exitGuard(options), alone),
     captureOutput(),
-    only === undefined ? catchStrays(strays(options)) : catchUnhandled({ ...strays(options), only }),
+    only === undefined
+      ? catchStrays({ ...strays(options), several: options.several })
+      : catchUnhandled({ ...strays(options), only }),
     recordTurnsWithAddons(options.breadcrumb),
     reportFatalErrors(options),
   ]

@@ -126,6 +126,8 @@ export interface RunScope extends Maker {
   /** Index of the worker in the herd, for the breadcrumb. */
   readonly index: number
   readonly run: number
+  /** Rises with each scope of the process. */
+  readonly order: number
   readonly sink: ScopeSink
   ended: boolean
   /** Its module is being evaluated: the running code decides what belongs to the module (evaluation.ts). */
@@ -144,6 +146,13 @@ export interface RunScope extends Maker {
   hooks: AsyncHook[] | undefined
   /** Its listeners on its list of process events. */
   processListeners: { readonly event: string; readonly remove: () => boolean }[] | undefined
+}
+
+let scopes = 0
+
+/** The `order` of the scope that was created last: an error that surfaces now belongs to no later one. */
+export function lastOrder(): number {
+  return scopes
 }
 
 /** `entry`: path of the worker's module, or '' for code that belongs to no worker. */
@@ -165,6 +174,7 @@ export function createRunScope(
     entry,
     index,
     run,
+    order: ++scopes,
     sink,
     ended: false,
     loading: part !== 'run',

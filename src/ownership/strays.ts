@@ -1,15 +1,17 @@
 // Attributes uncaught errors to a worker, first by stack, then by async context. An error of byre's own code is never charged
-// to a worker; an error that neither stack nor context attributes is reported as such (law 2).
+// to a worker; an error that neither stack nor context attributes is reported as such (law 2). Where the stack decides only
+// with the imports of the workers, the first such error waits until they have been read.
 
 import { describeThrown } from '../base/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { asExitTrap } from './guard-exit.ts'
 import { override } from './override.ts'
 import { emitTo, hasListener } from './process-events.ts'
-import { currentScope, enter, setStrayHandler } from './run-scope.ts'
+import { currentScope, enter, lastOrder, setStrayHandler } from './run-scope.ts'
 import type { RunScope, StrayHandler } from './run-scope.ts'
-import { ownerOfStack } from './stack.ts'
+import { needsImports, ownerOfStack } from './stack.ts'
 import type { StackOwners } from './stack.ts'
+import { Undecided } from './undecided.ts'
 
 export interface StrayOptions {
   /** Called for each error: modules are loaded while the herd runs. */
@@ -23,29 +25,66 @@ export interface StrayOptions {
   readonly onInternal: (error: unknown, via: string) => void
   /** A listener of the worker on `process` handled an error, as on plain Node. */
   readonly onHandled: (error: unknown, via: string, worker: string | undefined) => void
+  /** Where several workers are hosted. */
+  readonly several?: {
+    /** Resolves when the imports of the workers are known, or not to be waited for. Must not reject. */
+    readonly readImports: () => Promise<void>
+    /** An error of a worker's code, whose run has ended. */
+    readonly onLate: (error: unknown, via: string, worker: string) => void
+  }
 }
 
 export type Charge =
   | { readonly kind: 'worker'; readonly scope: RunScope; readonly by: 'context' | 'stack' }
+  | { readonly kind: 'late'; readonly worker: string }
   | { readonly kind: 'byre' }
   | { readonly kind: 'unknown' }
 
+/** An uncaught error, as it surfaced. */
+interface Surfaced {
+  readonly error: unknown
+  readonly stack: string | undefined
+  readonly via: string
+  readonly context: RunScope | undefined
+  readonly promise: Promise<unknown> | undefined
+  /** See lastOrder(). */
+  readonly order: number
+}
+
 /**
- * Determines the owner of an error. The stack overrides the context in one case: the error was thrown in the entry module of
- * exactly one other worker, called back from code in another worker's context (a callback of a shared client). A stack whose
- * innermost frame is byre's own code belongs to byre only outside every worker's context: inside one it is misuse of byre's
- * API, an error from another process, or a forgery, and none of these may end the herd.
+ * Determines the owner of an error. The stack overrides the context in one case: the error was thrown in code that only another
+ * worker owns, called back from code in another worker's context (a callback of a shared client). A stack whose innermost frame
+ * is byre's own code belongs to byre only outside every worker's context: inside one it is misuse of byre's API, an error from
+ * another process, or a forgery, and none of these may end the herd.
  */
-function charge(error: unknown, context: RunScope | undefined, options: StrayOptions): Charge {
-  const owner = ownerOfStack(stackOf(error), options.owners())
+function charge({ stack, context, order }: Surfaced, options: StrayOptions): Charge {
+  const owner = ownerOfStack(stack, options.owners())
   if (owner.kind === 'worker' && owner.worker !== context?.worker) {
     const scope = options.runOf(owner.worker)
-    if (scope !== undefined) return { kind: 'worker', scope, by: 'stack' }
+    if (scope !== undefined && scope.order <= order) return { kind: 'worker', scope, by: 'stack' }
+    if (options.several !== undefined) return { kind: 'late', worker: owner.worker }
   }
-  if (context !== undefined) return { kind: 'worker', scope: context, by: 'context' }
+  if (context !== undefined) {
+    // What a module has set up is charged to the current run of its worker, which may have begun since.
+    const later = context.part !== 'run' && (options.runOf(context.worker)?.order ?? 0) > order
+    return later
+      ? { kind: 'late', worker: context.worker }
+      : { kind: 'worker', scope: context, by: 'context' }
+  }
   if (owner.kind === 'byre') return { kind: 'byre' }
   const only = options.only === undefined ? undefined : options.runOf(options.only)
   return only === undefined ? { kind: 'unknown' } : { kind: 'worker', scope: only, by: 'context' }
+}
+
+/** Whether the imports of the workers may decide otherwise than what is known now. */
+function isUndecided({ stack, context }: Surfaced, owners: StackOwners): boolean {
+  // The only code in the loop, and an error during a load, whose outcome depends on it.
+  if (context !== undefined && (context.loading || isAlone(context, owners))) return false
+  return needsImports(stack, owners)
+}
+
+function isAlone({ entry }: RunScope, { loaded }: StackOwners): boolean {
+  return loaded?.size === 1 && loaded.has(entry)
 }
 
 function stackOf(error: unknown): string | undefined {
@@ -59,7 +98,7 @@ function stackOf(error: unknown): string | undefined {
 
 /** Listens for uncaught exceptions and unhandled rejections of the process; returns its undo. */
 export function catchStrays(options: StrayOptions): () => void {
-  const handle = strayHandler(options)
+  const { handle, end } = strayHandler(options)
   const onException = (error: unknown, origin: string): void => {
     if (origin !== 'unhandledRejection') handle(error, 'uncaughtException')
   }
@@ -87,6 +126,7 @@ export function catchStrays(options: StrayOptions): () => void {
     process.removeListener('unhandledRejection', onRejection)
     process.removeListener('rejectionHandled', onRejectionHandled)
     process.removeListener('warning', onWarning)
+    end()
   }
 }
 
@@ -95,7 +135,7 @@ export function catchStrays(options: StrayOptions): () => void {
  * domain, a capture callback or a listener of 'uncaughtException' or 'unhandledRejection' takes is handled, as on plain Node.
  */
 export function catchUnhandled(options: StrayOptions): () => void {
-  const handle = strayHandler(options)
+  const { handle } = strayHandler(options)
   const onException = (error: unknown, origin: string): void => {
     const hasHandler = process
       .listeners('uncaughtException')
@@ -132,42 +172,57 @@ export function reportHandled(log: Pick<Logger, 'info'>, error: unknown, via: st
   )
 }
 
+/** Logs an error of a run that has ended. */
+export function reportLate(log: Pick<Logger, 'warn'>, error: unknown, via: string): void {
+  log.warn({ event: 'late-error', via, ...describeThrown(error) }, 'error of a run that has already ended')
+}
+
 /** node:domain adds an internal listener with the first listener of the program, and never removes it. */
 function isOfProgram(listener: { readonly name: string }, own: unknown): boolean {
   return listener !== own && listener.name !== 'domainUncaughtExceptionClear'
 }
 
-function strayHandler(options: StrayOptions): StrayHandler {
-  const attribute = (
-    error: unknown,
-    via: string,
-    context = currentScope(),
-    promise?: Promise<unknown>,
-  ): void => {
-    const trap = asExitTrap(error)
-    if (trap !== undefined) {
-      trap.call.surfaced = true // reported when it was called
-      return
-    }
-    const found = charge(error, context, options)
-    switch (found.kind) {
-      case 'worker':
-        if (!callHandlers(found.scope, error, via, promise, options)) found.scope.sink.stray(error, via)
-        return
-      case 'byre':
-        options.onInternal(error, via)
-        return
-      case 'unknown':
-        options.onUnattributed(error, via)
-    }
-  }
+function strayHandler(options: StrayOptions): { readonly handle: StrayHandler; readonly end: () => void } {
+  const { several } = options
+  const undecided = several === undefined ? undefined : new Undecided(several.readImports)
   // Reporting the error may itself fail; an error thrown from here would end the process without a log line.
-  return (error, via, context, promise) => {
+  const guarded = (via: string, fn: () => void): void => {
     try {
-      attribute(error, via, context, promise)
+      fn()
     } catch (ownError) {
       options.onInternal(ownError, via)
     }
+  }
+  const receive = (surfaced: Surfaced): void => {
+    const { error, via } = surfaced
+    const trap = asExitTrap(error)
+    if (trap !== undefined)
+      trap.call.surfaced = true // reported when it was called
+    else if (undecided !== undefined && isUndecided(surfaced, options.owners()))
+      undecided.add(() => guarded(via, () => report(surfaced, options)))
+    else report(surfaced, options)
+  }
+  const handle: StrayHandler = (error, via, context = currentScope(), promise) => {
+    guarded(via, () => receive({ error, stack: stackOf(error), via, context, promise, order: lastOrder() }))
+  }
+  return { handle, end: () => undecided?.flush() }
+}
+
+function report(surfaced: Surfaced, options: StrayOptions): void {
+  const { error, via, promise } = surfaced
+  const found = charge(surfaced, options)
+  switch (found.kind) {
+    case 'worker':
+      if (!callHandlers(found.scope, error, via, promise, options)) found.scope.sink.stray(error, via)
+      return
+    case 'late':
+      options.several?.onLate(error, via, found.worker)
+      return
+    case 'byre':
+      options.onInternal(error, via)
+      return
+    case 'unknown':
+      options.onUnattributed(error, via)
   }
 }
 

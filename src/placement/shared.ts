@@ -14,6 +14,7 @@ import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../owne
 import type { ExitCall, RunScope, ScopeSink } from '../ownership/run-scope.ts'
 import { endScope } from '../ownership/end-scope.ts'
 import { asExitTrap } from '../ownership/guard-exit.ts'
+import { reportLate } from '../ownership/strays.ts'
 import { GlobalReports } from '../ownership/global-changes.ts'
 import { deliverSignal, emitEnd } from '../ownership/process-events.ts'
 import { LoadScopes } from './load-scopes.ts'
@@ -206,10 +207,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
       this.#outside(() => this.#request.events.charged(strayExit(error, via, this.#request.run)))
       return
     }
-    this.log.warn(
-      { event: 'late-error', via, ...describeThrown(error) },
-      'error of a run that has already ended',
-    )
+    reportLate(this.log, error, via)
   }
 
   exitCalled(call: ExitCall): void {

@@ -34,8 +34,7 @@ import { logTransition } from '../log/transition.ts'
 import { withinMs } from '../ownership/detached-clock.ts'
 import { installProcessWide } from '../ownership/process-wide.ts'
 import { runInScope } from '../ownership/run-scope.ts'
-import { stackOwners, type StackOwners } from '../ownership/stack.ts'
-import { reportHandled } from '../ownership/strays.ts'
+import { reportHandled, reportLate } from '../ownership/strays.ts'
 import { profileSource } from '../watch/watches.ts'
 import type { Watches } from '../watch/watches.ts'
 import type { Supervisor, SupervisorOptions } from './options.ts'
@@ -61,7 +60,6 @@ class Herd implements Supervisor, ControlTarget {
   #stopHealth: () => void = () => {}
   #undoProcess: () => void = () => {}
   #herd: ResolvedHerd
-  #owners: StackOwners | undefined
   #breadcrumb: Breadcrumb | undefined
   #phase: 'new' | 'starting' | 'up' | 'draining' | 'down' = 'new'
   #readyMs: number | undefined
@@ -76,13 +74,14 @@ class Herd implements Supervisor, ControlTarget {
     this.#parts = wire(options, {
       onTransition: (event) => this.#onTransition(event),
       onEscalate: (worker, why) => this.#escalate(worker, why),
+      hosted: () => hostedWorkers(this.#herd, options),
     })
     this.#startedAt = this.#parts.clock.now()
   }
 
   async start(): Promise<void> {
     this.#phase = 'starting'
-    this.#take()
+    await this.#take()
     this.#stopHealth = startHealth({
       bus: this.#options.bus,
       clock: this.#parts.clock,
@@ -134,13 +133,9 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   profileSource(): ProfileSource {
-    const { stateFolder: folder, label, ownRoot } = this.#options
-    return profileSource(this.#parts.workers, this.#parts.assignments, {
-      folder,
-      label,
-      ownRoot,
-      clock: this.#parts.clock,
-    })
+    const { stateFolder: folder, label } = this.#options
+    const { workers, assignments, codeOwners, clock } = this.#parts
+    return profileSource(workers, assignments, { folder, label, clock, codeOwners })
   }
 
   async status(): Promise<SupervisorStatus> {
@@ -170,7 +165,7 @@ class Herd implements Supervisor, ControlTarget {
     const plan = planReload(this.#herd, next, this.#stopping)
     if (plan.refused.length === 0) {
       this.#herd = next
-      this.#owners = undefined
+      this.#parts.codeOwners.herdChanged()
       const names = this.#parts.workers.apply(plan, hostedWorkers(next, this.#options))
       this.#parts.watches.herdChanged()
       reportReloaded(this.#options.log.root, { ...names, changed: plan.changed.map(({ name }) => name) })
@@ -182,13 +177,13 @@ class Herd implements Supervisor, ControlTarget {
     return this.#phase === 'draining' || this.#phase === 'down'
   }
 
-  #take(): void {
+  async #take(): Promise<void> {
     const { stateFolder, label: name, log } = this.#options
     const crumbFile = join(stateFolder, `${name}.breadcrumb`)
     const crumb = readBreadcrumb(crumbFile)
     this.#breadcrumb = openBreadcrumb(crumbFile, this.#startedAt, reportBreadcrumbFailed(log.root))
     this.#undoProcess = installProcessWide({
-      owners: () => this.#stackOwners(),
+      owners: () => this.#parts.codeOwners.get(),
       runOf: (worker) => this.#parts.shared.runOf(worker),
       breadcrumb: this.#breadcrumb,
       reportFolder: stateFolder,
@@ -198,22 +193,20 @@ class Herd implements Supervisor, ControlTarget {
       only: this.#options.mode === 'run' ? this.#parts.workers.names[0] : undefined,
       onHandled: (error, via, worker) =>
         reportHandled(worker === undefined ? log.root : log.about(worker), error, via),
+      several: {
+        readImports: async () => this.#parts.codeOwners.read(),
+        onLate: (error, via, worker) => reportLate(log.about(worker), error, via),
+      },
     })
-    isolateCulprit(crumb, {
+    await isolateCulprit(crumb, {
       stateFolder,
       label: name,
       log: log.root,
-      owners: () => this.#stackOwners(),
+      codeOwners: this.#parts.codeOwners,
       now: this.#startedAt,
       runnerOf: (worker) => this.#parts.workers.get(worker),
       eject: (spec, why, stalled) => this.#parts.assignments.eject(spec, why, stalled),
     })
-  }
-
-  #stackOwners(): StackOwners {
-    if (this.#owners !== undefined) return this.#owners
-    this.#owners = stackOwners(hostedWorkers(this.#herd, this.#options), this.#options.ownRoot)
-    return this.#owners
   }
 
   #onTransition(event: TransitionEvent): void {
@@ -256,7 +249,7 @@ class Herd implements Supervisor, ControlTarget {
   }
 
   #watchDeps(): Parameters<Watches['begin']> {
-    const { bus, log, stateFolder, label, ownRoot, mode } = this.#options
+    const { bus, log, stateFolder, label, mode } = this.#options
     const herd = {
       bus,
       workers: this.#parts.workers,
@@ -270,7 +263,8 @@ class Herd implements Supervisor, ControlTarget {
       herd: () => this.#herd,
       profileSource: () => this.profileSource(),
     }
-    const stalls = { ...herd, log, stateFolder, label, ownRoot, entries: this.#breadcrumb }
+    const { codeOwners } = this.#parts
+    const stalls = { ...herd, log, stateFolder, label, codeOwners, entries: this.#breadcrumb }
     return [stalls, mode === 'run' ? undefined : memory] // `byre run`: the limits of a group do not apply to one worker
   }
 
@@ -328,6 +322,7 @@ class Herd implements Supervisor, ControlTarget {
     const unstopped = await this.#parts.workers.stopAll('shutdown')
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
+    this.#parts.codeOwners.close()
     await this.#parts.resources.whenIdle() // each dispose has its own timeout
     log.root.info({ event: 'stopped', code: this.#code, unstopped }, 'herd is down')
     await withinMs(

@@ -10,6 +10,7 @@ import { openRunBus } from '../herd/run-bus.ts'
 import type { Runner } from '../herd/runner.ts'
 import type { BusOwner, RunnerHost } from '../herd/runner-host.ts'
 import { hostedWorkers, WorkerSet } from '../herd/worker-set.ts'
+import { CodeOwners } from '../ownership/code-owners.ts'
 import { detached } from '../ownership/detached-clock.ts'
 import { runInScope } from '../ownership/run-scope.ts'
 import { createPlacements, type PlacementOf } from '../placement/placements.ts'
@@ -37,12 +38,16 @@ export interface Parts {
   readonly captures: Captures
   readonly collector: IdleCollector
   readonly codeWatch: CodeWatch
+  readonly codeOwners: CodeOwners
   readonly watches: Watches
   readonly workers: WorkerSet
 }
 
 /** The reports of the parts to the supervisor. */
-export type HerdEvents = Pick<RunnerHost, 'onTransition' | 'onEscalate'>
+export interface HerdEvents extends Pick<RunnerHost, 'onTransition' | 'onEscalate'> {
+  /** The workers of the herd, as of the last reload. */
+  readonly hosted: () => readonly ResolvedWorker[]
+}
 
 export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
   const { herd, log, bus, stateFolder, label, mode, random } = options
@@ -55,6 +60,15 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
   const collector = createIdleCollector({ scheduler, clock, log: log.root })
   const codeWatch = new CodeWatch(clock.monotonic)
   const watches = new Watches()
+  const codeOwners = new CodeOwners({
+    ownRoot: options.ownRoot,
+    workers: events.hosted,
+    own: [herd.file],
+    cacheFile: join(stateFolder, `${label}.imports.json`),
+    clock,
+    log: log.root,
+    onRead: () => watches.ownersChanged(),
+  })
   const file = join(stateFolder, `${label}.state.json`)
   const assignments = new Assignments({ file, now: clock.now, log: log.root, alone: mode === 'run' })
   const admission = createAdmission({ ...herd.admission, scheduler, placeOf: (spec) => assignments.of(spec) })
@@ -73,7 +87,10 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
     },
     {
       memoryShared: () => workers.memoryShared,
-      onLoad: (module) => codeWatch.loading(module),
+      onLoad: (module) => {
+        codeWatch.loading(module)
+        codeOwners.loading(module)
+      },
       globalsLog: mode === 'run' ? undefined : log.root,
     },
   )
@@ -123,6 +140,7 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
     captures,
     collector,
     codeWatch,
+    codeOwners,
     watches,
     workers,
   }

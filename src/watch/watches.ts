@@ -3,6 +3,7 @@
 
 import { describeThrown } from '../base/errors.ts'
 import type { Assignments } from '../herd/assignments.ts'
+import type { CodeOwners } from '../ownership/code-owners.ts'
 import type { ProfileSource, StallStatus } from '../herd/status.ts'
 import type { WorkerSet } from '../herd/worker-set.ts'
 import type { MemoryWatchDeps } from './memory/largest.ts'
@@ -68,10 +69,16 @@ export class Watches {
   readonly stalled = ({ worker, ...last }: Stall): void => {
     if (worker === undefined || this.#stallDeps?.workers.get(worker) === undefined) return
     this.#stalls.set(worker, { count: (this.#stalls.get(worker)?.count ?? 0) + 1, last })
+    // The loop was blocked: only the next stall can be named by what its worker imports.
+    void this.#stallDeps.codeOwners.read()
   }
 
   herdChanged(): void {
     if (this.#stallDeps !== undefined) this.begin(this.#stallDeps, this.#memoryDeps)
+    this.ownersChanged()
+  }
+  /** Call when the imports of the workers have been read. */
+  ownersChanged(): void {
     this.#watch?.herdChanged()
   }
   statusOf(worker: string): { readonly stalls?: StallStatus } {
@@ -90,14 +97,19 @@ export class Watches {
 export function profileSource(
   workers: Pick<WorkerSet, 'runners' | 'get'>,
   assignments: Assignments,
-  files: Pick<ProfileSource, 'folder' | 'label' | 'ownRoot' | 'clock'>,
+  {
+    codeOwners,
+    ...files
+  }: Pick<ProfileSource, 'folder' | 'label' | 'clock'> & {
+    readonly codeOwners: Pick<CodeOwners, 'get' | 'read'>
+  },
 ): ProfileSource {
-  const members = Array.from(workers.runners(), ({ spec }) => spec)
-    .filter((spec) => assignments.of(spec) === 'shared')
-    .map(({ name, source }) => ({ name, modulePath: source.path }))
   return {
     ...files,
-    members,
+    async owners() {
+      await codeOwners.read()
+      return codeOwners.get()
+    },
     outside: (worker) => {
       const runner = workers.get(worker)
       if (runner !== undefined && assignments.of(runner.spec) === 'shared') return 'shared'

@@ -5,6 +5,7 @@ import { getHeapStatistics } from 'node:v8'
 import { systemClock } from '../../base/clock.ts'
 import { describeThrown } from '../../base/errors.ts'
 import type { HeapFigures } from '../../herd/status.ts'
+import type { StackOwners } from '../../ownership/stack.ts'
 import { line, packError } from '../wire/protocol.ts'
 import type { ChildProfileRequest, Init, WireLine } from '../wire/protocol.ts'
 
@@ -27,10 +28,10 @@ async function profile(
   send: Send,
   { spec, ownRoot }: Init,
 ): Promise<void> {
-  const members = [{ name: spec.name, modulePath: spec.source.path }]
+  const owners = async (): Promise<StackOwners> => ({ byModule: new Map(), ownRoot })
   try {
     const { takeProfile } = await import('../../watch/profile/profile.ts')
-    const source = { members, folder, label: `${label}.${spec.name}`, ownRoot, clock: systemClock }
+    const source = { owners, only: spec.name, folder, label: `${label}.${spec.name}`, clock: systemClock }
     send(line('profile', number, await takeProfile(request, source)))
   } catch (error) {
     send(line('profile', number, null, packError(error)))

@@ -1,13 +1,10 @@
-// Attributes a sampled profile to workers: each node of the call tree is charged to the innermost worker on its stack. A file or
-// package that only one worker reaches through its imports belongs to that worker; one that several reach belongs to none, and
-// its time or memory is charged to the worker on the stack.
-//
-// Imports are read from the source text, because V8 has no list of them. Computed imports and the imports of packages are not
-// seen; their code is charged to the worker on the stack, or counted as unattributed.
+// Attributes a sampled profile to workers: each node of the call tree is charged to the innermost worker on its stack. A file
+// that only one worker reaches through its imports belongs to that worker; one that several reach belongs to none, and its time
+// or memory is charged to the worker on the stack.
 
-import { readFileSync, realpathSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-import { loadedFrom, modulePath } from '../../base/module-path.ts'
+import { modulePath } from '../../base/module-path.ts'
+import { workersAt } from '../../ownership/stack.ts'
+import type { StackOwners } from '../../ownership/stack.ts'
 
 /** A node of V8's sampled call tree, in one shape for CPU and heap. */
 export interface CallNode {
@@ -113,90 +110,12 @@ function bySelf(sums: ReadonlyMap<string, number>): [string, number][] {
 /** The worker that owns the code at `url`, or the joined names of workers that share one module; undefined without an owner. */
 export type OwnerOf = (url: string) => string | undefined
 
-export interface Member {
-  readonly name: string
-  readonly modulePath: string
-}
-
-/** Maximum number of files read for one worker; files beyond that have no owner. */
-const FILES_MAX = 2000
-const SOURCE_MAX_BYTES = 1_000_000
-const SPECIFIER = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*['"]([^'"\n]{1,512})['"]/g
-const EXTENSIONS = ['', '.js', '.mjs', '.cjs', '/index.js']
-
-export function ownersOf(members: readonly Member[]): OwnerOf {
-  const byModule = new Map<string, string[]>()
-  for (const { name, modulePath } of members) {
-    const file = loadedFrom(modulePath)
-    byModule.set(file, [...(byModule.get(file) ?? []), name])
-  }
-  const reachedBy = new Map<string, Set<string>>()
-  for (const [modulePath, names] of byModule) {
-    const owner = names.join(', ')
-    for (const place of reach(modulePath))
-      reachedBy.set(place, (reachedBy.get(place) ?? new Set()).add(owner))
-  }
+/** `only`: the worker that has the loop to itself. */
+export function ownersOf(owners: StackOwners, only?: string): OwnerOf {
   return (url) => {
     const path = modulePath(url)
     if (path === undefined) return undefined
-    const reached = reachedBy.get(packageOf(path) ?? path)
-    return reached?.size === 1 ? [...reached][0] : undefined
+    if (only !== undefined) return path.startsWith(owners.ownRoot) ? undefined : only
+    return workersAt(path, owners).join(', ') || undefined
   }
-}
-
-/** The files that `entry` reaches through relative imports, and the names of the packages they import. */
-function reach(entry: string): ReadonlySet<string> {
-  const found = new Set([entry])
-  const packages = new Set<string>()
-  for (const file of found) {
-    if (found.size > FILES_MAX) break
-    for (const [, specifier = ''] of sourceOf(file).matchAll(SPECIFIER)) {
-      if (specifier.startsWith('node:')) continue
-      if (!/^(?:\.|\/|file:)/.test(specifier)) packages.add(packageName(specifier))
-      else {
-        const path = fileAt(
-          specifier.startsWith('file:') ? modulePath(specifier) : resolve(dirname(file), specifier),
-        )
-        if (path !== undefined) found.add(path)
-      }
-    }
-  }
-  return new Set([...found, ...packages])
-}
-
-function sourceOf(file: string): string {
-  try {
-    return statSync(file).size > SOURCE_MAX_BYTES ? '' : readFileSync(file, 'utf8')
-  } catch {
-    return '' // moved or deleted since it was loaded
-  }
-}
-
-function fileAt(path: string | undefined): string | undefined {
-  if (path === undefined) return undefined
-  const bare = path.replace(/[?#].*$/, '')
-  const found = EXTENSIONS.map((extension) => bare + extension).find(
-    (candidate) => statSync(candidate, { throwIfNoEntry: false })?.isFile() === true,
-  )
-  return found === undefined ? undefined : realFile(found)
-}
-
-/** Not `realpathSync` in JavaScript: see base/stat.ts. */
-function realFile(path: string): string {
-  try {
-    return realpathSync.native(path)
-  } catch {
-    return path // deleted meanwhile
-  }
-}
-
-/** The innermost package of a path in node_modules. */
-function packageOf(path: string): string | undefined {
-  const at = path.lastIndexOf('/node_modules/')
-  return at < 0 ? undefined : packageName(path.slice(at + '/node_modules/'.length))
-}
-
-function packageName(specifier: string): string {
-  const parts = specifier.split('/')
-  return specifier.startsWith('@') ? parts.slice(0, 2).join('/') : (parts[0] ?? specifier)
 }

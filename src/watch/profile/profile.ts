@@ -100,14 +100,16 @@ export async function takeProfile(
         : await sampleHeap(session, windowMs, deps.clock)
     const tookMs = Math.round(deps.clock.monotonic() - startedAt)
     const file = keepProfile(deps, kind, raw.text, deps.clock.now())
-    const own = pathToFileURL(deps.ownRoot).href
-    const isByre = (url: string): boolean => url.startsWith(own) || url.startsWith(deps.ownRoot)
+    const owners = await deps.owners()
+    const { ownRoot } = owners
+    const own = pathToFileURL(ownRoot).href
+    const isByre = (url: string): boolean => url.startsWith(own) || url.startsWith(ownRoot)
     return {
       version: 1,
       kind,
       windowMs: tookMs,
       file,
-      ...attribute(raw.root, ownersOf(deps.members), isByre),
+      ...attribute(raw.root, ownersOf(owners, deps.only), isByre),
     }
   } finally {
     running = false

@@ -136,7 +136,7 @@ class ChildHeartbeat implements Heartbeat {
 async function report(options: ChildStallOptions, block: Block): Promise<void> {
   const { spec, kind, log } = options
   // eject is false here: the run is ended by its policy below, not together with the supervisor's process.
-  const worker = { ...spec.stall, name: spec.name, index: 0, source: spec.source, eject: false }
+  const worker = { ...spec.stall, name: spec.name, index: 0, eject: false }
   const culprit = { worker: spec.name, by: 'placement' as const }
   const { investigate } = await import('./investigate.ts')
   let charged = false

@@ -3,7 +3,7 @@
 
 import { formatDurationMs } from '../../base/durations.ts'
 import { modulePath } from '../../base/module-path.ts'
-import { workersAt } from '../../ownership/stack.ts'
+import { workerAt } from '../../ownership/stack.ts'
 import type { StackOwners } from '../../ownership/stack.ts'
 import type { Stall } from './protocol.ts'
 
@@ -40,14 +40,14 @@ export interface Place {
 }
 
 /**
- * Uses the rule for stray errors: the innermost frame in an entry module of exactly one worker; otherwise the async context;
+ * Uses the rule for stray errors: the innermost frame in code that one worker alone owns; otherwise the async context;
  * otherwise the worker entered last. Undefined when there is no evidence, or when the code is byre's.
  */
 export function nameCulprit(sighting: Sighting, owners: StackOwners): Culprit | undefined {
   const paths = sighting.frames.map((frame) => modulePath(frame.url))
   for (const path of paths) {
-    const [worker, ...others] = path === undefined ? [] : workersAt(path, owners)
-    if (worker !== undefined && others.length === 0) return { worker, by: 'stack' }
+    const worker = path === undefined ? undefined : workerAt(path, owners)
+    if (worker !== undefined) return { worker, by: 'stack' }
   }
   if (sighting.context !== undefined) return { worker: sighting.context, by: 'context' }
   const first = paths.find((path) => path !== undefined)

@@ -4,6 +4,7 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import type { Link } from '../../base/module-path.ts'
 import type { LogFormat } from '../../log/output.ts'
+import type { StackOwners } from '../../ownership/stack.ts'
 import type { StallNote } from '../../herd/last-run.ts'
 import type { StallStatus } from '../../herd/status.ts'
 
@@ -41,7 +42,6 @@ export const CONTEXT_KEY = 'byre.stall.context'
 export interface WatchedWorker {
   readonly name: string
   readonly index: number
-  readonly source: { readonly path: string }
   readonly detect: boolean
   readonly afterMs: number
   /** The process may be killed when this worker never releases the loop: onStall 'eject'. */
@@ -50,10 +50,10 @@ export interface WatchedWorker {
   readonly profile: boolean
 }
 
-/** The thread's view of the herd; sent again after each reload. */
+/** The thread's view of the herd; sent again after each reload, and when the imports of the workers have been read. */
 export interface HerdView {
   readonly workers: readonly WatchedWorker[]
-  readonly ownRoot: string
+  readonly owners: StackOwners
   /** Lowest level of byre's own lines that is logged, as in LEVEL_NUMBERS. */
   readonly levelNumber: number
 }

@@ -9,7 +9,6 @@ import { LEVEL_NUMBERS } from '../../log/levels.ts'
 import { createLineLogger } from '../../log/line-logger.ts'
 import type { Logger } from '../../log/logger.ts'
 import type { LogFormat } from '../../log/output.ts'
-import { stackOwners } from '../../ownership/stack.ts'
 import { culpritText, nameCulprit } from './culprit.ts'
 import { investigate } from './investigate.ts'
 import type { BlockedLoop, LoopInspector } from './investigate.ts'
@@ -33,12 +32,12 @@ export interface SharedStall
 /** Resolves with the stall when the loop answers again; with undefined when no worker with `detect` blocked it. */
 export async function investigateShared(stalled: SharedStall): Promise<Stall | undefined> {
   const { herd, entered, noteFile, shared, keepProfile, ...given } = stalled
-  const owners = stackOwners(herd.workers, herd.ownRoot)
+  const { owners } = herd
   return investigate({
     ...given,
     inspector: {
       pause: countSessions(shared),
-      ownRoot: herd.ownRoot,
+      ownRoot: owners.ownRoot,
       nameOf: (paused) => nameCulprit({ ...paused, entered: entered() }, owners),
       keepProfile,
     },

@@ -10,6 +10,7 @@ import { ownFile } from '../../base/own-files.ts'
 import { LEVEL_NUMBERS } from '../../log/levels.ts'
 import { wantsColour } from '../../log/pretty.ts'
 import { currentScope, eachTurn, runInScope, watchEntries } from '../../ownership/run-scope.ts'
+import type { CodeOwners } from '../../ownership/code-owners.ts'
 import type { EntryWatch } from '../../ownership/run-scope.ts'
 import type { Breadcrumb } from '../../herd/breadcrumb.ts'
 import { holdMessages } from '../../herd/message-hold.ts'
@@ -28,8 +29,7 @@ export interface StallDeps {
   /** Folder of the stall note and the profiles; their file names contain `label`. */
   readonly stateFolder: string
   readonly label: string
-  /** Prefix of the paths of byre's own code. */
-  readonly ownRoot: string
+  readonly codeOwners: Pick<CodeOwners, 'get' | 'read'>
   readonly workers: Pick<WorkerSet, 'runners' | 'get'>
   readonly assignments: Assignments
   readonly scheduler: Scheduler
@@ -38,7 +38,7 @@ export interface StallDeps {
 }
 
 export interface StallWatch {
-  /** Sends the herd to the thread again after a reload. */
+  /** Sends the herd to the thread again. */
   herdChanged(): void
   /** Resolves when the thread is being terminated: at once, or up to 400 ms later after an investigation. */
   close(): Promise<void>
@@ -138,15 +138,15 @@ function startThread(deps: StallDeps, shared: Int32Array, noteFile: string, link
   })
 }
 
-function viewOf({ log, ownRoot, workers }: StallDeps): HerdView {
+function viewOf({ log, codeOwners, workers }: StallDeps): HerdView {
   const { level } = log.root
   return {
-    ownRoot,
+    // Not `loaded`: it changes with each load, of which the thread is not informed.
+    owners: { ...codeOwners.get(), loaded: undefined },
     levelNumber: level === 'silent' ? LEVEL_NUMBERS.fatal + 1 : LEVEL_NUMBERS[level],
     workers: Array.from(workers.runners(), ({ name, index, spec }) => ({
       name,
       index,
-      source: { path: spec.source.path },
       detect: spec.stall.detect,
       afterMs: spec.stall.afterMs,
       eject: spec.onStall === 'eject',

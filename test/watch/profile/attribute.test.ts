@@ -1,8 +1,7 @@
 // Which worker a sample is charged to: the innermost one on the stack, and the owner of the module by the import graph.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import t from 'tap'
+import { reachTable } from '../../../src/imports/table.ts'
+import { stackOwners } from '../../../src/ownership/stack.ts'
 import { attribute, ownersOf } from '../../../src/watch/profile/attribute.ts'
 import type { CallNode } from '../../../src/watch/profile/attribute.ts'
 
@@ -45,39 +44,33 @@ t.test(
 )
 
 t.test(
-  'a file or package that only one worker reaches belongs to it; one that two reach does not',
+  'a file that only one module reaches belongs to its workers; one that two reach does not',
   async (t) => {
-    const folder = mkdtempSync('/tmp/bo-')
-    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-    const put = (path: string, text: string): string => {
-      mkdirSync(dirname(join(folder, path)), { recursive: true })
-      writeFileSync(join(folder, path), text)
-      return join(folder, path)
+    const files = {
+      '/a.mjs': ['/a.mjs'],
+      '/b.mjs': ['/b.mjs'],
+      '/late.mjs': ['/b.mjs'],
+      '/both.mjs': ['/a.mjs', '/b.mjs'],
     }
-    const a = put(
-      'a.mjs',
-      `import './only-a.mjs'; import { x } from "./both.mjs"; import '@s/mine/deep'; import 'common'`,
-    )
-    const b = put(
-      'b.mjs',
-      `export * from './both.mjs'; const later = () => import('./late.mjs'); require('common')`,
-    )
-    for (const file of ['only-a.mjs', 'late.mjs']) put(file, '')
-    put('both.mjs', `import './only-a.mjs?x'`)
-    const owner = ownersOf([
-      { name: 'a', modulePath: a },
-      { name: 'b', modulePath: b },
-      { name: 'c', modulePath: b },
-    ])
-    const of = (path: string): string | undefined => owner(pathToFileURL(join(folder, path)).href)
-    t.equal(of('a.mjs'), 'a')
-    t.equal(of('b.mjs'), 'b, c', 'two workers of one module cannot be told apart')
-    t.equal(of('late.mjs'), 'b, c')
-    t.equal(of('both.mjs'), undefined)
-    t.equal(of('only-a.mjs'), undefined, 'reached by b through both.mjs')
-    t.equal(of('node_modules/@s/mine/x/y.js'), 'a')
-    t.equal(of('node_modules/common/index.js'), undefined)
-    t.equal(owner('node:fs'), undefined)
-    t.equal(owner(''), undefined)
+    const workers = [
+      { name: 'a', source: { path: '/a.mjs' } },
+      { name: 'b', source: { path: '/b.mjs' } },
+      { name: 'c', source: { path: '/b.mjs' } },
+    ]
+    const entriesOnly = stackOwners(workers, '/byre/')
+    const reach = reachTable(Object.keys(files), [...Object.keys(files).keys()], Object.values(files))
+    const owner = ownersOf({ ...entriesOnly, reach })
+    t.equal(owner('file:///a.mjs'), 'a')
+    t.equal(owner('file:///b.mjs'), 'b, c', 'two workers of one module cannot be told apart')
+    t.equal(owner('/late.mjs'), 'b, c')
+    t.equal(owner('file:///both.mjs'), undefined)
+    for (const url of ['file:///unknown.mjs', 'node:fs', '']) t.equal(owner(url), undefined)
+    t.equal(ownersOf(entriesOnly)('file:///b.mjs'), 'b, c', 'before the imports are known')
   },
 )
+
+t.test('all code but that of byre belongs to a worker that is alone in its loop', async (t) => {
+  const owner = ownersOf(stackOwners([], '/byre/'), 'a')
+  t.equal(owner('file:///lib/any.mjs'), 'a')
+  for (const url of ['file:///byre/bus.js', 'node:fs', '']) t.equal(owner(url), undefined)
+})

@@ -4,8 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { systemClock } from '../../../src/base/clock.ts'
+import { stackOwners } from '../../../src/ownership/stack.ts'
+import type { StackOwners } from '../../../src/ownership/stack.ts'
 import { keepProfile } from '../../../src/watch/profile/files.ts'
 import { takeProfile } from '../../../src/watch/profile/profile.ts'
+
+interface Member {
+  readonly name: string
+  readonly source: { readonly path: string }
+}
+
+function ownersOf(members: readonly Member[]): () => Promise<StackOwners> {
+  return async () => stackOwners(members, '/nowhere/')
+}
 
 function folderOf(t: { teardown: (fn: () => void) => unknown }): string {
   const folder = mkdtempSync(join(tmpdir(), 'byre-profile-'))
@@ -17,9 +28,8 @@ t.test('a second profile of the same loop is refused, and the first is complete'
   const source = {
     folder: folderOf(t),
     label: 'g',
-    ownRoot: '/nowhere/',
     clock: systemClock,
-    members: [],
+    owners: ownersOf([]),
   }
   const first = takeProfile({ kind: 'heap', windowMs: 100 }, source)
   await t.rejects(takeProfile({ kind: 'heap', windowMs: 100 }, source), { code: 'BYRE_CONTROL_BUSY' })
@@ -45,19 +55,15 @@ t.test('two workers whose work is 2 to 1 by count are charged about 2 to 1', asy
   // separate sources, so that the modules share no code, and too long for V8 to inline into the test (Node 22 charges
   // what is inlined to its caller)
   const step = 'x = (x * 31 + i) % 1000003; '.repeat(100)
-  const load = async (name: string): Promise<{ path: string; work: (count: number) => number }> => {
+  const load = async (name: string): Promise<Member & { work: (count: number) => number }> => {
     const path = join(folder, `${name}.mjs`)
     writeFileSync(
       path,
       `export function work(count) { let x = 0; for (let i = 0; i < count; i++) { ${step} } return x }`,
     )
-    return { path, ...((await import(path)) as { work: (count: number) => number }) }
+    return { name, source: { path }, ...((await import(path)) as { work: (count: number) => number }) }
   }
   const [twice, once] = await Promise.all([load('twice'), load('once')])
-  const members = [
-    { name: 'twice', modulePath: twice.path },
-    { name: 'once', modulePath: once.path },
-  ]
   let over = false
   const working = (async () => {
     while (!over) {
@@ -67,7 +73,7 @@ t.test('two workers whose work is 2 to 1 by count are charged about 2 to 1', asy
       await new Promise((resolve) => setImmediate(resolve))
     }
   })()
-  const source = { folder, label: 'g', ownRoot: '/nowhere/', clock: systemClock, members }
+  const source = { folder, label: 'g', clock: systemClock, owners: ownersOf([twice, once]) }
   const report = await takeProfile({ kind: 'cpu', windowMs: 2000 }, source)
   over = true
   await working
@@ -77,7 +83,7 @@ t.test('two workers whose work is 2 to 1 by count are charged about 2 to 1', asy
 })
 
 t.test('the files have every field that the loaders of Chrome DevTools read', async (t) => {
-  const source = { folder: folderOf(t), label: 'g', ownRoot: '/nowhere/', clock: systemClock, members: [] }
+  const source = { folder: folderOf(t), label: 'g', clock: systemClock, owners: ownersOf([]) }
   const kept: unknown[] = []
   const filling = setInterval(() => kept.push(Array.from({ length: 20_000 }, (_, i) => ({ i }))), 5)
   const read = async (kind: 'cpu' | 'heap'): Promise<Record<string, unknown>> => {

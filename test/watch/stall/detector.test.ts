@@ -2,6 +2,7 @@
 // logged. And the parser of the kernel's file.
 import t from 'tap'
 import { LineBudget } from '../../../src/watch/line-budget.ts'
+import { reachTable } from '../../../src/imports/table.ts'
 import { nameCulprit, placeOf } from '../../../src/watch/stall/culprit.ts'
 import {
   checkPeriodMs,
@@ -193,6 +194,12 @@ for (const [law, urls, context, entered, wanted] of CASES)
     t.same(found, wanted)
     t.end()
   })
+
+t.test('names the worker that alone imports the innermost file, once the imports are known', async (t) => {
+  const reach = reachTable(['/n/lib.js'], [0], [['/h/one.mjs']])
+  const sighting = { frames: [frame('file:///n/lib.js')], context: 'two', entered: 'two' }
+  t.same(nameCulprit(sighting, { ...owners, reach }), { worker: 'one', by: 'stack' })
+})
 
 t.test("the place is the innermost frame that is neither Node's nor byre's, with the call into Node", (t) => {
   const frames = [
