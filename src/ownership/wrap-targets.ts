@@ -1,10 +1,9 @@
 // What a run opens that is no EventEmitter of its own: listeners on EventTargets, message ports, broadcast channels, watchers of
 // node:fs that have no object or that Node shares between callers.
 
-import { syncBuiltinESMExports } from 'node:module'
+import { createRequire, syncBuiltinESMExports } from 'node:module'
 import fs from 'node:fs'
 import fsPromises from 'node:fs/promises'
-import threads from 'node:worker_threads'
 import { ownerHere } from './evaluation.ts'
 import { noteHandle, watchMethods } from './handles.ts'
 import { currentScope } from './run-scope.ts'
@@ -18,14 +17,20 @@ const LISTENERS_MIN = 64
 
 /** Returns the undo. */
 export function wrapTargets(): () => void {
+  // Not imported: 'byre supervise' loads it only when it hosts workers.
+  const threads = createRequire(import.meta.url)('node:worker_threads') as {
+    readonly MessagePort: { readonly prototype: object }
+  }
   watchMethods(threads.MessagePort.prototype)
   const undos = [
     rememberTargetListeners(),
-    rememberMade(threads as Host, 'MessageChannel', ({ port1, port2 }: Ports) => [
+    rememberMade(threads as unknown as Host, 'MessageChannel', ({ port1, port2 }: Ports) => [
       [port1, closePort],
       [port2, closePort],
     ]),
-    rememberMade(threads as Host, 'BroadcastChannel', (channel: object) => [[channel, closeChannel]]),
+    rememberMade(threads as unknown as Host, 'BroadcastChannel', (channel: object) => [
+      [channel, closeChannel],
+    ]),
     endWatchWithRun(),
     endWatchFileWithRun(),
   ]
