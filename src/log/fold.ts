@@ -22,10 +22,17 @@ export interface Folded<T> {
 
 export interface Fold<T> {
   /**
-   * True when a line of kind `key` may be written at `nowMs` (monotonic). Calls `report` for each window that this call
+   * True when a line of kind `key` may be written at `nowMs` (monotonic); `lines` of a kind pass in each window, by default
+   * as in the options. Calls `report` for each window that this call
    * ends: that of the same kind when it has expired, and that of an evicted kind.
    */
-  admit(key: string, nowMs: number, about: () => T, report: (folded: Folded<T>) => void): boolean
+  admit(
+    key: string,
+    nowMs: number,
+    about: () => T,
+    report: (folded: Folded<T>) => void,
+    lines?: number,
+  ): boolean
   /** Reports every window that has ended by `nowMs`, least recently used kind first. */
   due(nowMs: number, report: (folded: Folded<T>) => void): void
   /** Reports and removes every window; for shutdown. */
@@ -44,7 +51,7 @@ interface Window<T> {
 }
 
 export function createFold<T>(options: FoldOptions = {}): Fold<T> {
-  const { lines = 5, windowMs = 10_000, kinds = 1000 } = options
+  const { lines: linesByDefault = 5, windowMs = 10_000, kinds = 1000 } = options
   const windows = new Map<string, Window<T>>() // in order of last use, least recent first
   let holding = 0 // number of windows with folded > 0
   let total = 0
@@ -67,7 +74,7 @@ export function createFold<T>(options: FoldOptions = {}): Fold<T> {
   }
 
   return {
-    admit(key, nowMs, about, report) {
+    admit(key, nowMs, about, report, lines = linesByDefault) {
       let window = windows.get(key)
       if (window !== undefined && nowMs - window.startMs >= windowMs) {
         endWindow(key, window, nowMs, report)

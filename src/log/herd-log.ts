@@ -77,6 +77,8 @@ export interface LogCounts {
 
 /** A failed output delays a shutdown by at most this much, ms. */
 const FLUSH_MAX_MS = 500
+/** Lines of one kind of a worker that pass in 10 s: a program that logs each of its orders loses none. */
+const WORKER_LINES = 100
 
 export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdLog> {
   const { env = process.env, fd = 1, clock = systemClock } = options
@@ -108,12 +110,17 @@ export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdL
   const fold = options.fold === false ? undefined : createFold<About>(options.fold)
   const gate = createGate(fold, clock, plain)
   const level = options.level ?? 'info'
-  const admit: Gate['admit'] = (...args) => gate.admit(...args)
-  const workers = createWorkerLoggers({ level, now, write, admit })
+  const workers = createWorkerLoggers({
+    level,
+    now,
+    write,
+    admit: (worker, ...args) =>
+      gate.admit(worker, options.fold === undefined ? WORKER_LINES : undefined, ...args),
+  })
   const root = createLineLogger({
     ...tagged(''),
     level,
-    admit: (...args) => admit('', ...args),
+    admit: (...args) => gate.admit('', undefined, ...args),
     onLevel: (next) => workers.setLevel(next),
   })
   const flush = (timeoutMs: number = FLUSH_MAX_MS): Promise<boolean> => {
@@ -129,7 +136,7 @@ export async function createHerdLog(options: HerdLogOptions = {}): Promise<HerdL
         ...tagged(name),
         write: (line, level) => (urgency === 'soon' ? writeBatched : write)(line, level, name),
         level: () => root.level,
-        admit: (...args) => admit(name, ...args),
+        admit: (...args) => gate.admit(name, undefined, ...args),
       }),
     flush,
     fatalSync(fields, message) {
@@ -228,7 +235,14 @@ interface About {
 }
 
 interface Gate {
-  admit(worker: string, level: LogLevel, fields: unknown, message: unknown): boolean
+  /** `lines` of a kind pass in each window. @default as in the options of the log */
+  admit(
+    worker: string,
+    lines: number | undefined,
+    level: LogLevel,
+    fields: unknown,
+    message: unknown,
+  ): boolean
   reportAll(): void
   close(): void
 }
@@ -252,11 +266,11 @@ function createGate(fold: Fold<About> | undefined, clock: Clock, logger: (worker
     timer = clock.setTimer(Math.max(1, dueMs - clock.monotonic()), run, { unref: true })
   }
   return {
-    admit(worker, level, fields, message) {
+    admit(worker, lines, level, fields, message) {
       if (fold === undefined || isUnfolded(fields)) return true
       const kind = kindOf(fields, message)
       const about = (): About => ({ worker, level, kind })
-      if (fold.admit(`${worker}\0${level}\0${kind}`, clock.monotonic(), about, report)) return true
+      if (fold.admit(`${worker}\0${level}\0${kind}`, clock.monotonic(), about, report, lines)) return true
       arm()
       return false
     },
