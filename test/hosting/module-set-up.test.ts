@@ -147,3 +147,32 @@ export async function run(ctx) { ${inRun}; console.log('run ' + ++runs); ${WAIT}
     t.same(herd.matching({ kind: 'after-end' }), [])
     t.equal(herd.matching({ msg: 'connected' }).length, 2, 'its client has connected again')
   })
+
+void t.test(
+  'a variable that the entry module sets reaches no other worker; one of an imported module does, and is named',
+  async (t) => {
+    const show = `
+import { execFileSync } from 'node:child_process'
+export async function run() {
+  const seen = execFileSync(process.execPath, ['-p', '[process.env.ENTRY, process.env.IMPORTED, process.env.RUN].join()'], { encoding: 'utf8' })
+  console.log('sees ' + [process.env.ENTRY, process.env.IMPORTED, process.env.RUN].join() + ' child ' + seen.trim())
+}`
+    const herd = await startHerd(t, {
+      files: { 'settings.mjs': `process.env.IMPORTED = 'imported'` },
+      workers: {
+        loud: `import '../settings.mjs'
+process.env.ENTRY = 'entry'
+${show.replace('run() {', `run() { process.env.RUN = 'run'`)}`,
+        other: show,
+      },
+      config: { workers: { loud: { restart: 'never' }, other: { restart: 'never', after: ['loud'] } } },
+    })
+    t.match(await herd.line({ worker: 'loud', msg: /^sees/ }), {
+      msg: 'sees entry,imported,run child entry,imported,run',
+    })
+    t.match(await herd.line({ worker: 'other', msg: /^sees/ }), { msg: 'sees ,imported, child ,imported,' })
+    t.match(herd.matching({ event: 'process-touched', kind: 'env:IMPORTED' }), [
+      { worker: 'loud', msg: /applies to every worker/ },
+    ])
+  },
+)
