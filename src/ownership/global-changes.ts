@@ -144,10 +144,10 @@ export class GlobalReports {
 
   #reportUnknown(names: readonly string[], { workers }: { readonly workers?: readonly string[] }): void {
     const which = workers === undefined ? 'its name is not known' : `one of ${workers.join(', ')}`
-    for (const name of names)
+    for (const { global, text } of linesOf(names))
       this.#log.warn(
-        { event: 'global-replaced', global: name, ...(workers === undefined ? {} : { workers }) },
-        `${name} was replaced, for every worker of this process, by code of a worker (${which})`,
+        { event: 'global-replaced', global, ...(workers === undefined ? {} : { workers }) },
+        `${text} replaced, for every worker of this process, by code of a worker (${which})`,
       )
   }
 
@@ -159,6 +159,15 @@ export class GlobalReports {
 }
 
 function report(scope: RunScope, names: readonly string[], when: string): void {
-  for (const name of names)
-    touch(scope, `global:${name}`, `${name} was replaced ${when}, for every worker of this process`)
+  for (const { global, text } of linesOf(names))
+    touch(scope, `global:${global}`, `${text} replaced ${when}, for every worker of this process`)
+}
+
+const LINES_MAX = 5
+
+/** One line for each global; one for all where there are many, as for the thirty helpers that tslib defines. */
+function linesOf(names: readonly string[]): { readonly global: string; readonly text: string }[] {
+  if (names.length <= LINES_MAX) return names.map((name) => ({ global: name, text: `${name} was` }))
+  const some = `${names.slice(0, LINES_MAX).join(', ')} and ${names.length - LINES_MAX} more`
+  return [{ global: some, text: `${some} were` }]
 }
