@@ -1,7 +1,6 @@
 // Closes servers, sockets, requests, child processes, threads and watchers of code that must not continue.
 
 import { EventEmitter } from 'node:events'
-import { describeThrown } from '../base/errors.ts'
 import type { Closed } from './run-scope.ts'
 
 /** Properties of Node's handles that distinguish them and show whether they are open. */
@@ -33,22 +32,17 @@ const ENDS = ['destroy', 'terminate', 'close', 'stop', 'kill'] as const
  */
 export function closeHandle(emitter: object, late: boolean): Closed | undefined {
   const handle = emitter as Ends
-  try {
-    if (!isOpen(handle) || isStandardStream(handle) || isPooled(handle)) return undefined
-    const closed = { kind: handle.listening === true ? 'servers' : 'handles', name: nameOf(handle) } as const
-    if (late) silence(handle)
-    for (const end of ENDS) {
-      const method = handle[end]
-      if (typeof method !== 'function') continue
-      const result: unknown = method.call(handle)
-      if (result instanceof Promise) result.catch(() => {}) // the promise of terminate() or close(); nobody waits for it
-      break
-    }
-    return closed
-  } catch (error) {
-    const { message } = describeThrown(error)
-    return { kind: 'handles', name: `${emitter.constructor?.name} (not closed: ${message})` }
+  if (!isOpen(handle) || isStandardStream(handle) || isPooled(handle)) return undefined
+  const closed = { kind: handle.listening === true ? 'servers' : 'handles', name: nameOf(handle) } as const
+  if (late) silence(handle)
+  for (const end of ENDS) {
+    const method = handle[end]
+    if (typeof method !== 'function') continue
+    const result: unknown = method.call(handle)
+    if (result instanceof Promise) result.catch(() => {}) // the promise of terminate() or close(); nobody waits for it
+    break
   }
+  return closed
 }
 
 function isOpen(handle: Ends): boolean {

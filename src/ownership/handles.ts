@@ -1,9 +1,10 @@
 // What a worker opens ends with its run: its sockets, servers, watchers, threads and ports, also those that a package opens for
 // it. A handle that another worker has used since is shared and stays.
 
+import { describeThrown } from '../base/errors.ts'
 import { closeHandle } from './close-handle.ts'
 import { currentScope, runInScope, SHARED } from './run-scope.ts'
-import type { Close, Opened, RunScope } from './run-scope.ts'
+import type { Close, Closed, Opened, RunScope } from './run-scope.ts'
 import { makerOf, stamp } from './stamp.ts'
 import { touch } from './override.ts'
 
@@ -64,7 +65,7 @@ export function noteHandle(owner: RunScope, handle: object, close: Close = close
   if (owner.ended) {
     // Once its constructor has finished.
     process.nextTick(() => {
-      const closed = close(handle, true)
+      const closed = closeSafely(handle, close, true)
       if (closed !== undefined) sweep(owner, closed.name)
     })
     return
@@ -95,7 +96,7 @@ export function* closeHandles(
   const end = ({ reference, close }: (typeof entries)[number]): void => {
     const handle = reference.deref()
     if (handle === undefined || makerOf(handle) === SHARED) return
-    const closed = runInScope(scope, () => close(handle, false))
+    const closed = runInScope(scope, () => closeSafely(handle, close))
     if (closed === undefined) return
     const list = closed.kind === 'servers' ? names.servers : names.handles
     if (list.length < NAMED_MAX) list.push(closed.name)
@@ -110,6 +111,18 @@ export function* closeHandles(
   for (const entry of others) {
     end(entry)
     yield
+  }
+}
+
+/** A handle of a package may throw; the others are closed all the same. */
+function closeSafely(handle: object, close: Close, late: boolean = false): Closed | undefined {
+  try {
+    return close(handle, late)
+  } catch (error) {
+    return {
+      kind: 'handles',
+      name: `${handle.constructor?.name} (not closed: ${describeThrown(error).message})`,
+    }
   }
 }
 

@@ -12,9 +12,10 @@ const CHANNEL = 'undici:request:create'
 interface Request {
   readonly origin?: string | URL
   readonly completed?: boolean
-  readonly aborted?: boolean
-  /** Absent until the request has a connection. */
-  readonly abort?: (reason: Error) => void
+  /** Set before the request has a connection, it removes the request from the queue of the client. */
+  aborted?: boolean
+  /** Null until the request has a connection. */
+  readonly abort?: ((reason: Error) => void) | null
 }
 
 /** Requests end with the run that has sent them; the connection stays for others. Returns the undo. */
@@ -31,7 +32,15 @@ export function watchUndiciRequests(): () => void {
 
 function abort(handle: object): Closed | undefined {
   const request = handle as Request
-  if (request.completed === true || request.aborted === true || request.abort === undefined) return undefined
-  request.abort(new Error('The run that sent the request has ended'))
+  if (request.completed === true || request.aborted === true) return undefined
+  if (typeof request.abort === 'function') request.abort(runHasEnded())
+  else request.aborted = true
   return { kind: 'handles', name: `fetch to ${String(request.origin)}` }
+}
+
+/** Without frames: with those of byre it would count as an error of byre, wherever it surfaces. */
+function runHasEnded(): Error {
+  const error = new Error('The run that sent the request has ended')
+  error.stack = `Error: ${error.message}`
+  return error
 }
