@@ -23,6 +23,11 @@ export function framesOf(stack: string | undefined): string[] {
   return paths
 }
 
+/** Whether code below `root` is on the stack. */
+export function hasFrameOf(stack: string | undefined, root: string): boolean {
+  return framesOf(stack).some((path) => path.startsWith(root))
+}
+
 /** Plain data: it can be sent to a thread. */
 export interface StackOwners {
   /** Worker names by the path of the entry module in the config; several when workers share a module. */

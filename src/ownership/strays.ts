@@ -9,7 +9,7 @@ import { override } from './override.ts'
 import { emitTo, hasListener } from './process-events.ts'
 import { currentScope, enter, lastOrder, setStrayHandler } from './run-scope.ts'
 import type { RunScope, StrayHandler } from './run-scope.ts'
-import { needsImports, ownerOfStack } from './stack.ts'
+import { hasFrameOf, needsImports, ownerOfStack } from './stack.ts'
 import type { StackOwners } from './stack.ts'
 import { Undecided } from './undecided.ts'
 
@@ -62,7 +62,9 @@ function charge({ stack, context, order }: Surfaced, options: StrayOptions): Cha
   if (owner.kind === 'worker' && owner.worker !== context?.worker) {
     const scope = options.runOf(owner.worker)
     if (scope !== undefined && scope.order <= order) return { kind: 'worker', scope, by: 'stack' }
-    if (options.several !== undefined) return { kind: 'late', worker: owner.worker }
+    // Called by byre itself outside every context, as a method of a prototype that the worker has replaced: byre is not intact.
+    const calledByByre = context === undefined && hasFrameOf(stack, options.owners().ownRoot)
+    if (options.several !== undefined && !calledByByre) return { kind: 'late', worker: owner.worker }
   }
   if (context !== undefined) {
     // What a module has set up is charged to the current run of its worker, which may have begun since.

@@ -202,12 +202,12 @@ t.test('byre run goes on with its worker after a reload', async (t) => {
 t.test(
   "an error of byre's own code while the herd starts ends the process, also when the drain fails",
   async (t) => {
-    // A worker that breaks what the drain stands on, before the herd is ready.
-    const breaker = `export async function run() { Map.prototype.values = () => { throw new Error('broken') }; Promise.reject(new Error('nobody knows me')) }`
+    // A worker that breaks what the start of the next one and the drain need.
+    const breaker = `export async function run() { Map.prototype.keys = Map.prototype.values = () => { throw new Error('broken') } }`
     const waits = `export async function run() { await new Promise(() => {}) }`
     const herd = await startHerd(t, {
       workers: { breaker, waits },
-      config: { workers: { waits: { ready: 'call' }, breaker: {} } },
+      config: { workers: { waits: { ready: 'call', after: ['breaker'] }, breaker: {} } },
       ready: false,
     })
     t.match(await herd.exit(30_000), { code: 70 })

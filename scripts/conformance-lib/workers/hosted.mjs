@@ -1,7 +1,6 @@
 // Hosts one of Node's test files in the shared loop: evaluates it as the main module of a program, and ends when the judge
 // (judge.mjs) finds that it would have ended plainly. Everything that waits is the judge's: a promise or a timer of this worker
 // would be one of the file's to an async hook.
-import { AsyncResource } from 'node:async_hooks'
 import { readFileSync } from 'node:fs'
 import Module, { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -21,7 +20,7 @@ export function run(ctx) {
   const hosted = {
     ms,
     patient,
-    list: listOfRun(),
+    list: listOfRun(slot),
     handlesBefore: new Set(openHandles()),
     checks: () => [],
     end: () => {},
@@ -68,12 +67,22 @@ function evaluateMain(file) {
   module.loaded = true
 }
 
-/** The listeners of this worker for the end of its run; the judge calls them, to see what they throw. */
-function listOfRun() {
+/**
+ * The listeners of this worker for the end of its run; the judge calls them. A listener on an emitter of another worker runs in
+ * the context of this run. An AsyncResource would do so as well, and the hooks of the file would see it.
+ */
+function listOfRun(slot) {
+  const calls = globalThis[Symbol.for('byre.conformance.calls')]
+  calls.on(slot, (fn) => fn())
+  const inRun = (fn) => {
+    let result
+    calls.emit(slot, () => (result = fn()))
+    return result
+  }
   return {
-    listeners: AsyncResource.bind((event) => process.rawListeners(event)),
-    remove: AsyncResource.bind((event, listener) => void process.removeListener(event, listener)),
-    call: AsyncResource.bind((listener) => listener.call(process, 0)),
+    listeners: (event) => inRun(() => process.rawListeners(event)),
+    remove: (event, listener) => inRun(() => process.removeListener(event, listener)),
+    call: (listener) => inRun(() => listener.call(process, 0)),
   }
 }
 

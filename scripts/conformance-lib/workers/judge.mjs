@@ -1,5 +1,6 @@
 // Waits for the test files that hosted.mjs evaluates, in a worker of its own: until a file would have ended plainly, each of its
 // `mustCall` is satisfied and all that it opened is closed. Then it calls the listeners the file left for the end of a process.
+import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { list as processList } from './process-list.cjs'
 
@@ -11,6 +12,7 @@ const POLL_MS = 10
 const wait = sleep
 const now = Date.now
 const openHandles = process._getActiveHandles.bind(process)
+globalThis[Symbol.for('byre.conformance.calls')] = new EventEmitter()
 const before = new Set(['exit', 'beforeExit'].flatMap((event) => processList.listeners(event)))
 const queue = (globalThis[Symbol.for('byre.conformance.hosted')] = [])
 
