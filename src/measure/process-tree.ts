@@ -4,18 +4,13 @@
 // /proc is not a snapshot: a process may fork, end or lose its parent during the pass. Membership is therefore kept by
 // identity (pid and start time) across passes: a member stays one after its parent has ended and init has adopted it.
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PROC_ROOT, listProcNumbers } from '../procfs/read.ts'
-import type { ProcStat } from '../procfs/stat.ts'
+import type { ProcessIdentity, ProcStat } from '../procfs/stat.ts'
 import { readStat } from '../procfs/stat.ts'
 
 /** The processes by pid. */
 export type ProcessTable = ReadonlyMap<number, ProcStat>
-
-/** Identifies one process: the kernel reuses pids, but not with the same start time. */
-export interface ProcessIdentity {
-  readonly pid: number
-  readonly startTicks: number
-}
 
 export interface TreeOptions {
   /** Members of earlier passes; they and their descendants remain members under any parent. @default none */
@@ -36,8 +31,46 @@ export function readProcessTable(root: string = PROC_ROOT): ProcessTable {
   return table
 }
 
-/** The members of the tree of `rootPid`: the root first if it is alive, parents before their children, else by pid. Pure. */
-export function selectTree(table: ProcessTable, rootPid: number, options: TreeOptions = {}): ProcStat[] {
+/**
+ * Like readProcessTable, in slices: it holds the loop for `sliceMs` at most, plus the time for one list of all pids (0.3 us a
+ * process), and lets other work run in between. The first slice is read before it returns.
+ */
+export async function readProcessTableInSlices(
+  sliceMs: number,
+  root: string = PROC_ROOT,
+): Promise<ProcessTable> {
+  const pids = listProcNumbers(undefined, '', root)
+  const table = new Map<number, ProcStat>()
+  await inSlices(pids.ok ? pids.value : [], sliceMs, (pid) => {
+    const stat = readStat(pid, root)
+    if (stat.ok) table.set(pid, stat.value)
+  })
+  return table
+}
+
+/** Calls `fn` for each item, and lets other work of the loop run after each `sliceMs`, until `rest` resolves. */
+export async function inSlices<T>(
+  items: Iterable<T>,
+  sliceMs: number,
+  fn: (item: T) => void,
+  rest: () => Promise<void> = nextTurn,
+): Promise<void> {
+  let endAt = performance.now() + sliceMs
+  for (const item of items) {
+    fn(item)
+    if (performance.now() < endAt) continue
+    await rest()
+    endAt = performance.now() + sliceMs
+  }
+}
+
+/** The members of the tree of `rootPid`, if it is given, and of `options`: the root first if it is alive, parents before their
+ *  children, else by pid. Pure. */
+export function selectTree(
+  table: ProcessTable,
+  rootPid: number | undefined,
+  options: TreeOptions = {},
+): ProcStat[] {
   const children = childrenByParent(table)
   const found = new Map<number, ProcStat>()
   const queue = seeds(table, rootPid, options)
@@ -65,9 +98,9 @@ function childrenByParent(table: ProcessTable): Map<number, ProcStat[]> {
   return children
 }
 
-function seeds(table: ProcessTable, rootPid: number, options: TreeOptions): ProcStat[] {
+function seeds(table: ProcessTable, rootPid: number | undefined, options: TreeOptions): ProcStat[] {
   const found: ProcStat[] = []
-  const top = table.get(rootPid)
+  const top = rootPid === undefined ? undefined : table.get(rootPid)
   if (top !== undefined) found.push(top)
   for (const { pid, startTicks } of options.known ?? []) {
     const stat = table.get(pid)

@@ -2,13 +2,12 @@
 // so a CPU budget bounds how often that happens: sampling uses at most SHARE of one core for any number of processes.
 
 import { readFileSync } from 'node:fs'
-import type { ProcStat } from '../procfs/stat.ts'
+import type { ProcessIdentity, ProcStat } from '../procfs/stat.ts'
 import { readStat } from '../procfs/stat.ts'
 import { controllerPath, readCgroup, unifiedPath } from '../procfs/cgroup.ts'
 import { PROC_ROOT, listProcNumbers } from '../procfs/read.ts'
 import { readSmapsRollup } from '../procfs/smaps-rollup.ts'
 import type { MemoryCgroup } from './memory-cgroup.ts'
-import type { ProcessIdentity } from './process-tree.ts'
 import { selectTree } from './process-tree.ts'
 import type { Escaped, PeakSplit, SamplingFacts } from './result.ts'
 import type { SampledProcess, SampleSeries, TreeSample } from './sample-series.ts'

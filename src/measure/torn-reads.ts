@@ -2,7 +2,7 @@
 // in each. A process that starts meanwhile lowers the PSS of the others by its share of their pages, one that ends raises it
 // by the share it had. The total error is at most the shared part of the PSS of the processes that started or ended.
 
-import type { ProcessIdentity } from './process-tree.ts'
+import type { ProcessIdentity } from '../procfs/stat.ts'
 
 /** A reading with an error of at most this share of its sum represents one moment. */
 export const TORN_RATIO = 0.02

@@ -4,8 +4,14 @@ import { parseInteger } from './fields.ts'
 import type { Pid, ProcResult } from './read.ts'
 import { PROC_ROOT, readProc } from './read.ts'
 
-export interface ProcStat {
+/** Identifies one process: the kernel reuses pids, but not with the same start time. */
+export interface ProcessIdentity {
   readonly pid: number
+  /** Clock ticks from boot to the start of the process. */
+  readonly startTicks: number
+}
+
+export interface ProcStat extends ProcessIdentity {
   /** The first 15 bytes of the name that the process has set; may contain spaces, parentheses and newlines. */
   readonly comm: string
   /** R running, S sleeping, D disk sleep, Z zombie, T stopped, t traced, X dead, I idle kernel thread. */
@@ -16,8 +22,6 @@ export interface ProcStat {
   readonly userTicks: number
   readonly systemTicks: number
   readonly threads: number
-  /** Clock ticks from boot to the start of the process. Pids are reused; pid and startTicks together identify one process. */
-  readonly startTicks: number
 }
 
 /** Returns undefined when a field is missing or not a number. Field numbers are those of proc_pid_stat(5). */

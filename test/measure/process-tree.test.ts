@@ -1,7 +1,12 @@
 import { spawn } from 'node:child_process'
 import fc from 'fast-check'
 import t from 'tap'
-import { readProcessTable, readTree, selectTree } from '../../src/measure/process-tree.ts'
+import {
+  readProcessTable,
+  readProcessTableInSlices,
+  readTree,
+  selectTree,
+} from '../../src/measure/process-tree.ts'
 import type { ProcStat } from '../../src/procfs/stat.ts'
 import { eventually, nextEvent, readLines } from '../helpers/events.ts'
 import { leakGuard } from '../helpers/leak-guard.ts'
@@ -105,4 +110,17 @@ t.test('passes over a tree that forks all the time never throw', async (t) => {
     await new Promise(setImmediate)
   }
   t.ok(passes > 0, `${passes} passes`)
+})
+
+t.test('the table that is read in slices lets other work run, and has the same processes', async (t) => {
+  let turns = 0
+  const count = (): void => {
+    turns++
+    timer = setImmediate(count)
+  }
+  let timer = setImmediate(count)
+  const inSlices = await readProcessTableInSlices(0)
+  clearImmediate(timer)
+  t.ok(turns >= inSlices.size - 1, 'a turn for each process, with slices of no time')
+  t.equal(inSlices.get(process.pid)?.startTicks, readProcessTable().get(process.pid)?.startTicks)
 })

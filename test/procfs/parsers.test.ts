@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { parseAuxv } from '../../src/procfs/auxv.ts'
 import { controllerPath, parseCgroup, unifiedPath } from '../../src/procfs/cgroup.ts'
+import { parseChildren } from '../../src/procfs/children.ts'
+import { parseCmdline } from '../../src/procfs/cmdline.ts'
 import { parseFields } from '../../src/procfs/fields.ts'
 import { parseSchedstat } from '../../src/procfs/schedstat.ts'
 import { parseSmapsRollup } from '../../src/procfs/smaps-rollup.ts'
@@ -13,6 +15,8 @@ const KIB = fc.integer({ min: 0, max: 2 ** 42 })
 const COUNT = fc.integer({ min: 0, max: 2 ** 52 })
 const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
   cgroup: parseCgroup,
+  children: parseChildren,
+  cmdline: parseCmdline,
   schedstat: parseSchedstat,
   smapsRollup: parseSmapsRollup,
   stat: parseStat,
@@ -207,3 +211,9 @@ t.test(
     t.equal(parseAuxv(render([[0, 0], ...pairs], 8, false), 8), undefined, 'AT_NULL ends it')
   },
 )
+
+t.test('the children of a thread are pids between spaces', async (t) => {
+  t.same(parseChildren('12 345 '), [12, 345])
+  t.same(parseChildren(''), [])
+  t.equal(parseChildren('12 x '), undefined)
+})
