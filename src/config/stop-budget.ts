@@ -4,7 +4,8 @@
 import { startOrder } from './order.ts'
 import type { ResolvedWorker } from './types.ts'
 
-/** Time after the workers have stopped: to kill a process that ignores SIGTERM, dispose resources, and flush log and bus. */
+/** Time after the workers have stopped: to kill a process that ignores SIGTERM, end child processes, dispose resources, and flush
+ *  log and bus. */
 const TEARDOWN_MS = 10_000
 
 /** The longest time in ms for a graceful stop of `workers`: the longest stopTimeout of each level, plus the teardown. */

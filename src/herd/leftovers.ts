@@ -1,5 +1,6 @@
-// Log lines about resources that an ended run, or a failed load, left open and byre closed.
+// Log lines about resources and child processes that an ended run, or a failed load, left behind.
 
+import { formatDurationMs } from '../base/durations.ts'
 import type { Logger } from '../log/logger.ts'
 import type { Leftovers } from './placement.ts'
 
@@ -17,4 +18,28 @@ function report(log: Logger, { timers, listeners, servers, handles }: Leftovers,
   if (timers.length + listeners.length + servers.length + handles.length === 0) return false
   log.warn({ event: 'leftovers', timers, listeners, servers, handles }, `${what}; byre closed them`)
   return true
+}
+
+/** Logs one warning about child processes, by name: `children` are sent SIGTERM; `detached` lead a session of their own and run
+ *  on. At most 20 names of each and a count. */
+export function reportChildren(log: Logger, children: readonly string[], detached: readonly string[]): void {
+  if (children.length + detached.length === 0) return
+  log.warn(
+    { event: 'leftovers', children, ...(detached.length === 0 ? {} : { detached }) },
+    children.length === 0
+      ? 'detached child processes were left running'
+      : 'child processes were left running; byre ends them',
+  )
+}
+
+/** `graceMs`: time since SIGTERM. */
+export function reportKilledChildren(log: Logger, children: readonly string[], graceMs: number): void {
+  log.warn(
+    { event: 'children-killed', children, graceMs },
+    `child processes ignored SIGTERM for ${formatDurationMs(graceMs)}: byre sent SIGKILL`,
+  )
+}
+
+export function reportUnendedChildren(log: Logger, children: readonly string[], why: string): void {
+  log.error({ event: 'children-left', children, why }, `child processes cannot be ended: ${why}`)
 }

@@ -1,4 +1,4 @@
-// Closes servers, sockets, requests, child processes, threads and watchers of code that must not continue.
+// Closes servers, sockets, requests, threads and watchers of code that must not continue.
 
 import { EventEmitter } from 'node:events'
 import type { Closed } from './run-scope.ts'
@@ -7,7 +7,6 @@ import type { Closed } from './run-scope.ts'
 interface Handle {
   readonly _handle?: object | null
   readonly fd?: unknown
-  readonly pid?: number
   readonly threadId?: number
   readonly listening?: boolean
   readonly destroyed?: boolean
@@ -23,7 +22,7 @@ interface Handle {
 type Ends = Record<string, unknown> & Handle
 
 /** The methods with which Node ends a handle, the most thorough first. */
-const ENDS = ['destroy', 'terminate', 'close', 'stop', 'kill'] as const
+const ENDS = ['destroy', 'terminate', 'close', 'stop'] as const
 
 /**
  * Closes `emitter` if it is an open handle of Node, and returns its name. Connections in the pool of an HTTP client are left
@@ -52,8 +51,6 @@ function isOpen(handle: Ends): boolean {
   if (isAgent(handle)) return isOwnAgent(handle)
   if (isChokidar(handle)) return handle.closed !== true
   if (typeof handle['terminate'] === 'function') return Number(handle.threadId) > 0
-  // Without a pid, because spawn() threw: kill() would signal the whole process group of the supervisor.
-  if (isChildProcess(handle)) return Number(handle.pid) > 0 && isHeld(handle)
   return Object.hasOwn(handle, '_handle') && isHeld(handle)
 }
 
@@ -69,10 +66,6 @@ function isSocket(handle: Ends): boolean {
 /** Does not read `_handle`: it is deprecated and prints a warning. */
 function isDatagramSocket(handle: Ends): boolean {
   return typeof handle['setMulticastTTL'] === 'function'
-}
-
-function isChildProcess(handle: Ends): boolean {
-  return typeof handle['spawn'] === 'function'
 }
 
 /** http.ClientRequest. */
@@ -124,11 +117,11 @@ function nameOf(handle: Ends): string {
   if (handle.listening === true) return `${type} on ${JSON.stringify((handle['address'] as () => unknown)())}`
   if (handle.remoteAddress !== undefined) return `${type} to ${handle.remoteAddress}:${handle.remotePort}`
   if (isRequest(handle)) return `${type} to ${handle.host}`
-  return typeof handle.pid === 'number' ? `${type} ${handle.pid}` : type
+  return String(type)
 }
 
-function silence(handle: Ends): void {
-  const emitter = handle as unknown as EventEmitter
-  EventEmitter.prototype.removeAllListeners.call(emitter)
-  EventEmitter.prototype.on.call(emitter, 'error', () => {})
+/** Removes the listeners of an emitter whose end its code must not react to. */
+export function silence(emitter: object): void {
+  EventEmitter.prototype.removeAllListeners.call(emitter as EventEmitter)
+  EventEmitter.prototype.on.call(emitter as EventEmitter, 'error', () => {})
 }

@@ -1,6 +1,7 @@
 // Ends what the code of a scope has opened.
 
 import { closeHandles } from './handles.ts'
+import type { ClosedHandles } from './handles.ts'
 import { endProcessUse } from './process-events.ts'
 import { runInScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
@@ -15,6 +16,8 @@ export interface ClosedInScope {
   readonly servers: readonly string[]
   /** Sockets, requests, threads, watchers, ports. */
   readonly handles: readonly string[]
+  /** There were child processes, which are reported elsewhere. */
+  readonly children: boolean
 }
 
 const NAMED_MAX = 20
@@ -37,7 +40,7 @@ export function endScope(scope: RunScope): ClosedInScope {
     ...removeTargetListeners(scope),
   ]
   const timers: string[] = []
-  const handles = { servers: [], handles: [] }
+  const handles: ClosedHandles = { servers: [], handles: [], children: false }
   const closing = closeHandles(scope, handles)
   closing.next() // closes the servers
   inSlices(chain(clearTimers(scope, timers), closing))
@@ -46,6 +49,7 @@ export function endScope(scope: RunScope): ClosedInScope {
     listeners: listeners.slice(0, NAMED_MAX),
     servers: [...handles.servers],
     handles: [...handles.handles],
+    children: handles.children,
   }
 }
 

@@ -83,23 +83,28 @@ export function sweep(owner: RunScope, name: string): void {
   touch(owner, 'after-end', `${name} was opened by code of a run that has ended; byre closed it`)
 }
 
+export interface ClosedHandles {
+  readonly servers: string[]
+  readonly handles: string[]
+  /** There were child processes. Their names are reported with those of their descendants, once these are known. */
+  children: boolean
+}
+
 /**
- * Closes the open handles of `scope`, and adds the names of the first 20 of each kind to `names`: with the first step the servers,
+ * Closes the open handles of `scope`, and adds the names of the first 20 of each kind to `closed`: with the first step the servers,
  * because the next run needs their ports, then one with each step.
  */
-export function* closeHandles(
-  scope: RunScope,
-  names: { readonly servers: string[]; readonly handles: string[] },
-): Generator<void> {
+export function* closeHandles(scope: RunScope, closed: ClosedHandles): Generator<void> {
   const entries = scope.handles?.list ?? []
   scope.handles = undefined
   const end = ({ reference, close }: (typeof entries)[number]): void => {
     const handle = reference.deref()
     if (handle === undefined || makerOf(handle) === SHARED) return
-    const closed = runInScope(scope, () => closeSafely(handle, close))
-    if (closed === undefined) return
-    const list = closed.kind === 'servers' ? names.servers : names.handles
-    if (list.length < NAMED_MAX) list.push(closed.name)
+    const done = runInScope(scope, () => closeSafely(handle, close))
+    if (done === undefined) return
+    if (done.kind === 'children') closed.children = true
+    const list = done.kind === 'servers' ? closed.servers : closed.handles
+    if (done.kind !== 'children' && list.length < NAMED_MAX) list.push(done.name)
   }
   const others: typeof entries = []
   for (const entry of entries) {
@@ -131,7 +136,13 @@ export function noteUse(handle: object): void {
   const maker = makerOf(handle)
   if (maker === undefined || maker === SHARED) return
   const user = currentScope()
-  if (user === undefined || user.worker === maker.worker) return
+  if (user !== undefined && user.worker !== maker.worker) share(handle)
+}
+
+/** From now on `handle` belongs to no worker. */
+export function share(handle: object): void {
+  const maker = makerOf(handle)
+  if (maker === undefined || maker === SHARED) return
   stamp(handle, SHARED)
   const { load, part } = maker as RunScope
   if (part !== 'load') rehome(handle, load)
@@ -141,12 +152,12 @@ interface Held {
   readonly _handle?: { asyncReset?(resource: object): void } | null
 }
 
-/** From now on Node calls the callbacks of a shared socket in the scope of the load, which does not end. */
-function rehome(socket: object, scope: RunScope | undefined): void {
-  const handle = (socket as Held)._handle
-  if (scope === undefined || typeof handle?.asyncReset !== 'function') return
+/** From now on Node calls the callbacks of a shared handle in the scope of the load, which does not end. */
+function rehome(handle: object, scope: RunScope | undefined): void {
+  const held = (handle as Held)._handle
+  if (scope === undefined || typeof held?.asyncReset !== 'function') return
   // As an agent of node:http does when it reuses a socket (lib/_http_agent.js).
-  runInScope(scope, () => handle.asyncReset?.({ handle }))
+  runInScope(scope, () => held.asyncReset?.({ handle: held }))
 }
 
 /** Methods by which code uses a handle that it has not opened: it writes, sends, posts a task to a thread, makes a request. */

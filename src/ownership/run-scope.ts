@@ -16,6 +16,29 @@ export interface ScopeSink {
   touched(kind: string, what: string): void
   /** It wrote to stdout, stderr or console. */
   output(stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void
+  /** Undefined where the end of its child processes comes from outside. */
+  readonly children?: ChildrenSink | undefined
+}
+
+/** What happens with the child processes that code of a scope starts. Called from any context; must not throw. */
+export interface ChildrenSink {
+  started(child: RunningChild, detached: boolean): void
+  /** The scope has ended while the child runs. `late`: it was started afterwards. */
+  end(child: RunningChild, late: boolean): void
+  /** The writing ends that a child gets where it would inherit stdout and stderr of the process; undefined if there are none.
+   *  Absent where children inherit those of the process. */
+  readonly outputFds?: (() => readonly [stdout: number, stderr: number] | undefined) | undefined
+}
+
+/** Node's ChildProcess. Until Node has read its end, which sets one of the codes, the kernel does not reuse its pid. */
+export interface RunningChild {
+  readonly pid: number
+  readonly exitCode: number | null
+  readonly signalCode: string | null
+}
+
+export function isRunning({ exitCode, signalCode }: RunningChild): boolean {
+  return exitCode === null && signalCode === null
 }
 
 /** A call of the guarded process.exit, or of process.kill for the own process. */
@@ -40,7 +63,7 @@ export interface Opened {
 export type Close = (handle: object, late: boolean) => Closed | undefined
 
 export interface Closed {
-  readonly kind: 'timers' | 'listeners' | 'servers' | 'handles'
+  readonly kind: 'timers' | 'listeners' | 'servers' | 'handles' | 'children'
   readonly name: string
 }
 

@@ -5,7 +5,7 @@
 
 import { EventEmitter } from 'node:events'
 import { ownerHere, ownerOfRare } from './evaluation.ts'
-import { guardSpawn } from './guard-spawn.ts'
+import { closeChild, guardSpawn } from './guard-spawn.ts'
 import { classify, noteHandle, noteUse, watchUse } from './handles.ts'
 import { callAs, currentScope } from './run-scope.ts'
 import type { ForeignListener, RunScope } from './run-scope.ts'
@@ -231,12 +231,12 @@ function stampEmitters(): () => void {
     if (scope === undefined) return
     const { holds, rare } = classify(this)
     const owner = rare ? ownerOfRare(scope) : ownerHere(scope)
+    const isChild = holds && guardSpawn(this)
     if (owner !== undefined) {
       stamp(this, owner)
-      if (holds) noteHandle(owner, this)
+      if (holds) noteHandle(owner, this, isChild ? closeChild(owner) : undefined)
     }
     if (holds) watchUse(this)
-    if (this.constructor?.name === 'ChildProcess') guardSpawn(this)
   }
   return () => {
     host.init = original

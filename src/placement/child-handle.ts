@@ -13,7 +13,10 @@ import type { Sampler } from '../watch/sampler/sampler.ts'
 import type { Stall } from '../watch/stall/protocol.ts'
 import { NOTHING_LEFT } from '../herd/placement.ts'
 import type { Exit, Instance, InstanceEvents, LaunchRequest, Whereabouts } from '../herd/placement.ts'
+import type { ProcessIdentity } from '../procfs/stat.ts'
 import { evidenceOf } from './exits.ts'
+import type { OpenOutputPipes } from './output-pipes.ts'
+import type { EndChildren } from './supervised-children.ts'
 import type { Transport } from './wire/link.ts'
 
 /** The reports of a thread or process to its run. */
@@ -41,6 +44,10 @@ export interface ChildHandle {
   kill(): void
   /** Closes the wire: no more text is received. Idempotent. */
   close(): void
+  /** The worker has started a child process. Absent for a process, whose children are found from outside. */
+  childStarted?(child: ProcessIdentity): void
+  /** Reads the output of its children from FIFOs (output-pipes.ts). Absent for a process. */
+  readOutput?(id: number): void
 }
 
 export type SpawnChild = (request: LaunchRequest, events: ChildEvents) => ChildHandle
@@ -50,6 +57,10 @@ export interface ChildServices {
   readonly clock: Clock
   readonly logOf: (worker: string) => Logger
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: Uint8Array) => void
+  readonly openPipes: OpenOutputPipes
+  /** For the FIFOs of threads. */
+  readonly outputFolder: string
+  readonly endChildren: EndChildren
   /** A bus scoped to one run. */
   readonly busOf: (worker: string) => ScopedBus
   /** Returns messages that the run has not taken to the front of the worker's mailbox. */

@@ -29,6 +29,7 @@ import type { IdleWatch } from './child-requests.ts'
 import { Relay } from './relay.ts'
 import { brokeWire, childFault, neverStarted } from './child-handle.ts'
 import type { ChildHandle, ChildServices, SpawnChild } from './child-handle.ts'
+import { reportNoPipes } from './output-pipes.ts'
 import { whyInvalid } from './wire/validate.ts'
 import { Link } from './wire/link.ts'
 import { clip, line, lineLimit, WIRE_VERSION } from './wire/protocol.ts'
@@ -232,9 +233,9 @@ class ChildRun implements Instance {
 
   #init(kind: Init['kind']): Init {
     const { spec, index, run, wake, fence } = this.#request
-    const { limits, ownRoot } = this.#services
+    const { limits, ownRoot, outputFolder } = this.#services
     const { level } = this.#log
-    return { v: WIRE_VERSION, kind, spec, index, run, wake, fence, level, ...limits, ownRoot }
+    return { v: WIRE_VERSION, kind, spec, index, run, wake, fence, level, ...limits, ownRoot, outputFolder }
   }
 
   #up(whereabouts: Whereabouts): void {
@@ -285,6 +286,12 @@ class ChildRun implements Instance {
       case 'profile':
         this.#profiles.answered(first, second, third)
         return
+      case 'child':
+        this.#handle.childStarted?.({ pid: first as number, startTicks: second as number })
+        return
+      case 'output':
+        this.#readOutput(first as number)
+        return
       case 'idle':
         this.#idle?.answered(first === true)
         return
@@ -312,6 +319,14 @@ class ChildRun implements Instance {
     if (version !== WIRE_VERSION) this.#handle.kill()
     // Not earlier: the first turn of a script, in which it loads, does not count as a stall.
     else if (this.#script && !known && this.#link !== undefined) void this.#startHeartbeat(this.#link)
+  }
+
+  #readOutput(id: number): void {
+    try {
+      this.#handle.readOutput?.(id)
+    } catch (error) {
+      reportNoPipes(this.#log, error)
+    }
   }
 
   #faulted(said: { readonly stack?: unknown }): void {

@@ -7,11 +7,15 @@ import type { Logger } from '../log/logger.ts'
 import { endScope } from '../ownership/end-scope.ts'
 import { moduleScope } from '../ownership/evaluation.ts'
 import { createRunScope, runInScope } from '../ownership/run-scope.ts'
-import type { RunScope, ScopeSink } from '../ownership/run-scope.ts'
+import type { ChildrenSink, RunScope, ScopeSink } from '../ownership/run-scope.ts'
+
+/** What happens with the child processes that a worker starts. */
+export type ChildrenOf = (worker: ResolvedWorker) => ChildrenSink
 
 interface Services {
   readonly logOf: (worker: string) => Logger
   readonly output: (worker: string, stream: 'stdout' | 'stderr', chunk: string | Uint8Array) => void
+  readonly childrenOf: ChildrenOf | undefined
   /** The current run of a worker. */
   readonly runOf: (worker: string) => RunScope | undefined
 }
@@ -26,9 +30,9 @@ export class LoadScopes {
   }
 
   /** The scope of a load that begins now, by run number `run`. */
-  begin({ name, source }: ResolvedWorker, index: number, run: number): RunScope {
-    const scope = createRunScope(name, index, run, this.#sinkOf(name), source.path, 'load')
-    this.#scopes.set(name, scope)
+  begin(spec: ResolvedWorker, index: number, run: number): RunScope {
+    const scope = createRunScope(spec.name, index, run, this.#sinkOf(spec), spec.source.path, 'load')
+    this.#scopes.set(spec.name, scope)
     return scope
   }
 
@@ -57,12 +61,14 @@ export class LoadScopes {
     if (load?.module === undefined || load.loading) return false
     const closed = endScope(load.module)
     this.#scopes.delete(worker)
-    return reportClosedSetUp(this.#services.logOf(worker), closed, 'the worker stopped')
+    return reportClosedSetUp(this.#services.logOf(worker), closed, 'the worker stopped') || closed.children
   }
 
   /** Reports belong to the current run of the worker. */
-  #sinkOf(worker: string): ScopeSink {
-    const { runOf, logOf, output } = this.#services
+  #sinkOf(spec: ResolvedWorker): ScopeSink {
+    const { runOf, logOf, output, childrenOf } = this.#services
+    const { name: worker } = spec
+    let children: ChildrenSink | undefined
     const log = (): Logger => logOf(worker)
     return {
       stray(error, via) {
@@ -85,6 +91,9 @@ export class LoadScopes {
       },
       touched: (kind, what) => log().warn({ event: 'process-touched', kind }, what),
       output: (stream, chunk) => output(worker, stream, chunk),
+      get children() {
+        return (children ??= childrenOf?.(spec))
+      },
     }
   }
 }

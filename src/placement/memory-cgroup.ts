@@ -31,8 +31,11 @@ export interface CgroupMemory {
 export interface MemoryCgroup {
   /** Moves the process in; memory that it allocated before stays charged to the previous cgroup. */
   add(pid: number): void
-  /** Removes the cgroup and returns what was counted. Call once, when the process has ended. */
+  /** Returns what was counted, and removes the cgroup unless child processes of the process are left in it. Call once, when
+   *  the process has ended. */
   end(): CgroupMemory
+  /** Removes the cgroup; call when they have ended. */
+  remove(): void
 }
 
 export interface MemoryCgroups {
@@ -188,5 +191,6 @@ function openCgroup(
         ...(peakBytes === undefined ? {} : { peakBytes }),
       }
     },
+    remove: () => void removeCgroup(path),
   }
 }

@@ -27,13 +27,13 @@ export function createPlacements(
   })
   const thread = late(async () => {
     const { createChildPlacement } = await import('./child-run.ts')
-    const { spawnThread } = await import('./thread.ts')
-    return createChildPlacement('thread', spawnThread, await children.load())
+    const { createThreadSpawner } = await import('./thread.ts')
+    return createChildPlacement('thread', createThreadSpawner(services), await children.load())
   })
   const separate = late(async () => {
     const { createChildPlacement } = await import('./child-run.ts')
     const { createProcessSpawner } = await import('./process.ts')
-    const spawnProcess = createProcessSpawner(services.clock, log, reports)
+    const spawnProcess = createProcessSpawner(services, log, reports)
     return createChildPlacement('process', spawnProcess, await children.load())
   })
   /** A worker that is launched elsewhere has left the shared loop. */

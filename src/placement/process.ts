@@ -11,16 +11,19 @@ import { takeFatalReport } from '../herd/last-run.ts'
 import type { Clock } from '../base/clock.ts'
 import type { ResolvedWorker } from '../config/types.ts'
 import type { Logger } from '../log/logger.ts'
+import { readChildren } from '../procfs/children.ts'
+import { readStat } from '../procfs/stat.ts'
+import type { ProcessIdentity } from '../procfs/stat.ts'
 import { createMemoryCgroups } from './memory-cgroup.ts'
 import type { MemoryCgroups } from './memory-cgroup.ts'
-import { createOutputPipes } from './output-pipes.ts'
 import type { OpenOutputPipes } from './output-pipes.ts'
 import { explainEnd, witnessOom } from './process-end.ts'
 import type { OomFinding, ProcessEnd } from './process-end.ts'
 import { commandLine, environment, inheritedSockets, isWired } from './launch-settings.ts'
 import { createReaper } from './reaper.ts'
 import type { Reaper } from './reaper.ts'
-import type { ChildEvents, ChildHandle, SpawnChild } from './child-handle.ts'
+import type { ChildEvents, ChildHandle, ChildServices, SpawnChild } from './child-handle.ts'
+import type { EndChildren } from './supervised-children.ts'
 import { socketTransport } from './wire/transports.ts'
 import type { StartNote } from './wire/start-note.ts'
 
@@ -40,26 +43,33 @@ interface ProcessHost {
   readonly cgroups: MemoryCgroups
   readonly reaper: Reaper
   readonly openPipes: OpenOutputPipes
+  readonly endChildren: EndChildren
 }
 
-export function createProcessSpawner(clock: Clock, log: Logger, reports: ReportFiles): SpawnChild {
+export function createProcessSpawner(
+  { clock, openPipes, endChildren }: Pick<ChildServices, 'clock' | 'openPipes' | 'endChildren'>,
+  log: Logger,
+  reports: ReportFiles,
+): SpawnChild {
   const host: ProcessHost = {
     clock,
     reports,
     cgroups: createMemoryCgroups(log),
     reaper: createReaper(log, clock),
-    openPipes: createOutputPipes(reports.folder, log),
+    openPipes,
+    endChildren,
   }
   return ({ spec }, events) => spawnProcess(spec, events, host)
 }
 
 function spawnProcess(spec: ResolvedWorker, events: ChildEvents, host: ProcessHost): ChildHandle {
   const { name, memoryMaxBytes } = spec
-  const { clock, reports, cgroups, reaper, openPipes } = host
+  const { clock, reports, cgroups, reaper, openPipes, endChildren } = host
   const ownCgroup = memoryMaxBytes === undefined ? undefined : cgroups.open(name, memoryMaxBytes)
   const report = { folder: reports.folder, name: `${reports.prefix}.${name}.report.json` }
   const { child, outputs, wire } = start(spec, report, openPipes)
   const tail = forwardOutput(outputs, events.output)
+  const tree = ownTree(child)
   if (child.pid !== undefined) ownCgroup?.add(child.pid)
   let oom: (() => OomFinding) | undefined
   let reaped = (): void => {}
@@ -69,10 +79,15 @@ function spawnProcess(spec: ResolvedWorker, events: ChildEvents, host: ProcessHo
     reaped = reaper.watch({ pid, graceMs: spec.stopTimeoutMs, terminate: spec.source.kind === 'script' })
     events.up({ pid })
   })
+  let ended = Promise.resolve()
+  child.once('exit', () => {
+    ended = endChildren(spec, tree.left())
+  })
   onceGone(child, outputs, clock, (end) => {
     reaped()
     const finding = oom?.() // before its cgroup is removed
     const cgroup = ownCgroup?.end()
+    void ended.then(() => ownCgroup?.remove())
     events.gone(() => {
       const fatal = takeFatalReport(join(report.folder, report.name))
       return explainEnd(spec, {
@@ -88,9 +103,46 @@ function spawnProcess(spec: ResolvedWorker, events: ChildEvents, host: ProcessHo
   transport?.listen({ text: events.text, drained: events.drained, ended: () => {} })
   return {
     transport,
-    interrupt: () => void child.kill('SIGTERM'),
-    kill: () => void child.kill('SIGKILL'),
-    close: () => wire?.destroy(),
+    interrupt() {
+      tree.note()
+      child.kill('SIGTERM')
+    },
+    kill() {
+      tree.note()
+      child.kill('SIGKILL')
+    },
+    close() {
+      tree.note()
+      wire?.destroy()
+    },
+  }
+}
+
+interface OwnTree {
+  /** Notes the children that it has now: afterwards those with a session of their own cannot be found. */
+  note(): void
+  /** What it has left behind; call when it has ended. */
+  left(): Parameters<EndChildren>[1]
+}
+
+function ownTree(child: ChildProcess): OwnTree {
+  const leader = identityOf(child)
+  let roots: ProcessIdentity[] = []
+  return {
+    note() {
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+        roots = readChildren(child.pid)
+    },
+    left: () => ({ roots, leader }),
+  }
+}
+
+function identityOf({ pid }: ChildProcess): ProcessIdentity | undefined {
+  try {
+    const stat = pid === undefined ? undefined : readStat(pid)
+    return stat?.ok === true ? stat.value : undefined
+  } catch {
+    return undefined // no file can be opened
   }
 }
 
@@ -119,6 +171,8 @@ function start(spec: ResolvedWorker, report: StartNote['report'], openPipes: Ope
       ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
       env: environment(spec, wired ? { fd, report } : undefined),
       stdio: ['ignore', stdout, stderr, ...sockets, ...(wired ? ['pipe' as const] : [])],
+      // It leads a session, as in a unit of its own: what it leaves behind is found by the number of the session.
+      detached: true,
     })
     const wire = wired ? (child.stdio[fd] as Socket | null | undefined) : undefined
     return { child, outputs: pipes ?? child, wire: wire ?? undefined }

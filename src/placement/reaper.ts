@@ -118,6 +118,8 @@ function startShell(onGone: (why: string) => void): Writable | undefined {
       stdio: ['pipe', 'ignore', 'ignore'],
       env: { PATH: '/usr/bin:/bin' },
       cwd: '/',
+      // A signal to the process group of the supervisor does not end it with the supervisor.
+      detached: true,
     })
   } catch (error) {
     failed(describeThrown(error).message) // ENOMEM and the like are thrown

@@ -7,15 +7,16 @@ import { createCapture } from '../log/capture.ts'
 import type { Capture } from '../log/capture.ts'
 import type { Logger } from '../log/logger.ts'
 import { createRunScope, enter } from '../ownership/run-scope.ts'
+import type { ChildrenSink } from '../ownership/run-scope.ts'
 import { createResourcePool } from '../worker/resources.ts'
 import type { ResourcePool } from '../worker/resources.ts'
 
 /** Not a valid name of a worker (src/config). */
 const NAME = '(shared resources)'
 
-export function openSharedResources(log: Logger, clock: Clock): ResourcePool {
+export function openSharedResources(log: Logger, clock: Clock, children: ChildrenSink): ResourcePool {
   return createResourcePool({
-    runDetached: createSharedScope(log),
+    runDetached: createSharedScope(log, children),
     clock,
     onDisposeError: (key, error) =>
       log.error(
@@ -25,7 +26,7 @@ export function openSharedResources(log: Logger, clock: Clock): ResourcePool {
   })
 }
 
-function createSharedScope(log: Logger): <R>(fn: () => R) => R {
+function createSharedScope(log: Logger, children: ChildrenSink): <R>(fn: () => R) => R {
   let printed: Capture | undefined
   const scope = createRunScope(NAME, -1, 0, {
     stray: (error, via) =>
@@ -40,6 +41,7 @@ function createSharedScope(log: Logger): <R>(fn: () => R) => R {
       printed ??= createCapture(log.child({ resource: NAME }))
       printed[stream].write(chunk)
     },
+    children,
   })
   return (fn) => enter(scope, fn)
 }

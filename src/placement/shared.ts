@@ -11,13 +11,14 @@ import type { ContextServices, ContextOwner } from '../worker/context.ts'
 import type { Wake } from '../worker/contract.ts'
 import { StopReason } from '../worker/stop-reason.ts'
 import { createRunScope, enter, noteLoading, runInScope, strayIn } from '../ownership/run-scope.ts'
-import type { ExitCall, RunScope, ScopeSink } from '../ownership/run-scope.ts'
+import type { ChildrenSink, ExitCall, RunScope, ScopeSink } from '../ownership/run-scope.ts'
 import { endScope } from '../ownership/end-scope.ts'
 import { asExitTrap } from '../ownership/guard-exit.ts'
 import { reportLate } from '../ownership/strays.ts'
 import { GlobalReports } from '../ownership/global-changes.ts'
 import { deliverSignal, emitEnd } from '../ownership/process-events.ts'
 import { LoadScopes } from './load-scopes.ts'
+import type { ChildrenOf } from './load-scopes.ts'
 import { causeOf, DONE, exitCalled, loadExit, rejectedExit, strayExit } from './exits.ts'
 import { Loader, LoadMeter } from './loader.ts'
 import type { LoadedWorker, LoadOutcome } from './loader.ts'
@@ -42,6 +43,8 @@ export interface SharedOptions {
   /** Logs replaced globals of which the worker is unknown. Absent where a worker has the process or thread to itself: there
    *  replaced globals are not reported. */
   readonly globalsLog?: Pick<Logger, 'warn'> | undefined
+  /** Absent in a process of its own: what it has started ends with it, from outside. */
+  readonly childrenOf?: ChildrenOf | undefined
 }
 
 export interface SharedPlacement extends Placement {
@@ -52,17 +55,18 @@ export interface SharedPlacement extends Placement {
 
 export function createSharedPlacement(
   services: SharedServices,
-  { memoryShared, onLoad, globalsLog }: SharedOptions,
+  { memoryShared, onLoad, globalsLog, childrenOf }: SharedOptions,
 ): SharedPlacement {
   const current = new Map<string, RunScope>()
   const meter = new LoadMeter(memoryShared)
   const host: SharedHost = {
     services,
     loader: new Loader(onLoad, (worker) => meter.begin(worker, current.keys())),
-    loads: new LoadScopes({ ...services, runOf: (worker) => current.get(worker) }),
+    loads: new LoadScopes({ ...services, childrenOf, runOf: (worker) => current.get(worker) }),
     meter,
     current,
     globals: globalsLog === undefined ? undefined : new GlobalReports(globalsLog),
+    childrenOf,
   }
   return {
     runOf: (worker) => host.current.get(worker),
@@ -85,6 +89,7 @@ interface SharedHost {
   readonly meter: LoadMeter
   readonly current: Map<string, RunScope>
   readonly globals: GlobalReports | undefined
+  readonly childrenOf: ChildrenOf | undefined
 }
 
 /** One run of one worker: its instance, the sink of its scope and the owner of its ctx. One object with methods instead of a
@@ -96,6 +101,7 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
   readonly #abort = new AbortController()
   #releases: (() => void)[] | undefined
   #bus: ScopedBus | undefined
+  #children: ChildrenSink | undefined
   #module: LoadedWorker | undefined
   #loading: { done(): void } | undefined
   /** The first call of process.exit, which determines the exit. */
@@ -232,6 +238,10 @@ class SharedRun implements Instance, ScopeSink, ContextOwner {
 
   output(stream: 'stdout' | 'stderr', chunk: string | Uint8Array): void {
     this.#host.services.output(this.name, stream, chunk)
+  }
+
+  get children(): ChildrenSink | undefined {
+    return (this.#children ??= this.#host.childrenOf?.(this.#request.spec))
   }
 
   /* ContextOwner: values of its ctx. */

@@ -9,20 +9,38 @@ import type { ResolvedWorker } from '../config/types.ts'
 import { evidenceOf } from './exits.ts'
 import { childEnvironment, heapLimitMiB, heapRemedy } from './launch-settings.ts'
 import type { Exit } from '../herd/placement.ts'
-import type { SpawnChild } from './child-handle.ts'
+import { readChildren, readTids } from '../procfs/children.ts'
+import type { ChildEvents, ChildHandle, ChildServices, SpawnChild } from './child-handle.ts'
+import { fifoStem, openReadingEnds } from './output-pipes.ts'
+import { StartedChildren } from './started-children.ts'
 import { portTransport } from './wire/transports.ts'
 
 const ENTRY = ownFile('placement/child/thread-entry.js')
 
-export const spawnThread: SpawnChild = ({ spec }, events) => {
+/** The services of the supervisor that a thread uses. */
+type ThreadServices = Pick<ChildServices, 'endChildren' | 'outputFolder'>
+
+export function createThreadSpawner(services: ThreadServices): SpawnChild {
+  return ({ spec }, events) => spawnThread(spec, events, services)
+}
+
+function spawnThread(
+  spec: ResolvedWorker,
+  events: ChildEvents,
+  { endChildren, outputFolder }: ThreadServices,
+): ChildHandle {
   const { port1: port, port2: childPort } = new MessageChannel()
   const script = spec.source.kind === 'script'
-  const worker = new Worker(script ? spec.source.path : ENTRY, {
-    ...settings(spec),
-    // A script gets none of the supervisor's Node flags, as with `node script`.
-    ...(spec.source.kind === 'script' ? { argv: [...spec.source.args], execArgv: [] } : {}),
-    ...(script ? {} : { workerData: { port: childPort }, transferList: [childPort] }),
-  })
+  const start = (): Worker =>
+    new Worker(script ? spec.source.path : ENTRY, {
+      ...settings(spec),
+      // A script gets none of the supervisor's Node flags, as with `node script`.
+      ...(spec.source.kind === 'script' ? { argv: [...spec.source.args], execArgv: [] } : {}),
+      ...(script ? {} : { workerData: { port: childPort }, transferList: [childPort] }),
+    })
+  // A module's children are reported over the wire.
+  const { worker, tid } = script ? withThreadId(start) : { worker: start(), tid: undefined }
+  const children = new StartedChildren()
   let failure: { readonly error: unknown } | undefined
   let ending = false
   worker.stdout.on('data', (chunk: Buffer) => events.output('stdout', chunk))
@@ -32,6 +50,7 @@ export const spawnThread: SpawnChild = ({ spec }, events) => {
   const transport = portTransport(port)
   worker.once('exit', (code) => {
     drain()
+    endStarted()
     events.gone(() => explainEnd(spec, code, failure))
   })
   transport.listen({ text: events.text, posted: events.posted, drained: events.drained })
@@ -40,9 +59,14 @@ export const spawnThread: SpawnChild = ({ spec }, events) => {
     for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
       if (typeof next.message === 'string') events.text(next.message)
   }
+  const endStarted = (): void => {
+    const roots = children.take()
+    if (roots.length > 0) void endChildren(spec, { roots })
+  }
   const end = (): void => {
     if (ending) return
     ending = true
+    if (tid !== undefined) for (const child of readChildren('self', tid)) children.add(child)
     void worker.terminate()
   }
   return {
@@ -50,8 +74,28 @@ export const spawnThread: SpawnChild = ({ spec }, events) => {
     // A thread receives no signals. A script cannot be stopped otherwise; a module was sent the stop over the wire.
     interrupt: () => script && end(),
     kill: end,
-    close: () => port.close(),
+    close() {
+      endStarted()
+      port.close()
+    },
+    childStarted: (child) => children.add(child),
+    readOutput(id) {
+      const [stdout, stderr] = openReadingEnds(fifoStem(outputFolder, id))
+      for (const [name, stream] of [
+        ['stdout', stdout],
+        ['stderr', stderr],
+      ] as const)
+        stream.on('data', (chunk: Buffer) => events.output(name, chunk)).unref()
+    },
   }
+}
+
+/** Starts a thread and returns the kernel's id of it; undefined if another thread was started at the same moment. */
+function withThreadId(start: () => Worker): { readonly worker: Worker; readonly tid: number | undefined } {
+  const before = new Set(readTids('self'))
+  const worker = start()
+  const started = readTids('self').filter((tid) => !before.has(tid))
+  return { worker, tid: started.length === 1 ? started[0] : undefined }
 }
 
 function settings(spec: ResolvedWorker): WorkerOptions {

@@ -323,7 +323,8 @@ class Herd implements Supervisor, ControlTarget {
     if (unstopped.length > 0)
       log.root.error({ event: 'unstopped', workers: unstopped }, `unstopped: ${unstopped.join(', ')}`)
     this.#parts.codeOwners.close()
-    await this.#parts.resources.whenIdle() // each dispose has its own timeout
+    // Each dispose has its own timeout, each child process its grace.
+    await Promise.all([this.#parts.resources.whenIdle(), this.#parts.children.close()])
     log.root.info({ event: 'stopped', code: this.#code, unstopped }, 'herd is down')
     await withinMs(
       this.#parts.clock,

@@ -13,9 +13,11 @@ import { hostedWorkers, WorkerSet } from '../herd/worker-set.ts'
 import { CodeOwners } from '../ownership/code-owners.ts'
 import { detached } from '../ownership/detached-clock.ts'
 import { runInScope } from '../ownership/run-scope.ts'
+import { createOutputPipes } from '../placement/output-pipes.ts'
 import { createPlacements, type PlacementOf } from '../placement/placements.ts'
 import { createSharedPlacement, type SharedPlacement } from '../placement/shared.ts'
 import { openSharedResources } from '../placement/shared-resources.ts'
+import { SupervisedChildren } from '../placement/supervised-children.ts'
 import { createCaptures, type Captures } from '../placement/worker-output.ts'
 import { CodeWatch } from '../watch/code-watch.ts'
 import { createIdleCollector, type IdleCollector } from '../watch/collect-garbage.ts'
@@ -36,6 +38,7 @@ export interface Parts {
   readonly admission: Admission
   readonly shared: SharedPlacement
   readonly captures: Captures
+  readonly children: SupervisedChildren
   readonly collector: IdleCollector
   readonly codeWatch: CodeWatch
   readonly codeOwners: CodeOwners
@@ -55,8 +58,18 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
   const figures = createProcessFigures(clock)
   const scheduler = createScheduler(clock, figures.lateBy)
   const offloader = createOffloader((fn) => runInScope(undefined, fn))
-  const resources = openSharedResources(log.root, clock)
   const captures = createCaptures((worker) => log.worker(worker), clock)
+  const output: Captures['write'] = (worker, stream, chunk) => captures.write(worker, stream, chunk)
+  const logOf = (worker: string): ReturnType<typeof log.worker> => log.worker(worker)
+  const openPipes = createOutputPipes(stateFolder, log.root)
+  const children = new SupervisedChildren({
+    clock,
+    log: log.root,
+    logOf,
+    output,
+    openPipes: mode === 'run' ? undefined : openPipes,
+  })
+  const resources = openSharedResources(log.root, clock, children.ofResources)
   const collector = createIdleCollector({ scheduler, clock, log: log.root })
   const codeWatch = new CodeWatch(clock.monotonic)
   const watches = new Watches()
@@ -73,10 +86,8 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
   const assignments = new Assignments({ file, now: clock.now, log: log.root, alone: mode === 'run' })
   const admission = createAdmission({ ...herd.admission, scheduler, placeOf: (spec) => assignments.of(spec) })
 
-  const logOf = (worker: string): ReturnType<typeof log.worker> => log.worker(worker)
   const runnerOf = (worker: string): Runner => workers.get(worker) as Runner
   const busOf = (worker: string): ReturnType<Runner['openBus']> => runnerOf(worker).openBus()
-  const output: Captures['write'] = (worker, stream, chunk) => captures.write(worker, stream, chunk)
 
   const shared = createSharedPlacement(
     {
@@ -92,6 +103,7 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
         codeOwners.loading(module)
       },
       globalsLog: mode === 'run' ? undefined : log.root,
+      childrenOf: (spec) => children.of(spec),
     },
   )
   const placementOf: PlacementOf = createPlacements(
@@ -104,6 +116,9 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
       reply: (replyTo, payload, inReplyTo) => bus.publishSystem(replyTo, payload, { inReplyTo }),
       offload: (moduleUrl, input, given) => offloader.run(moduleUrl, input, given),
       output,
+      openPipes,
+      outputFolder: stateFolder,
+      endChildren: children.end,
       onStall: watches.stalled,
       ejectStalled: (spec, why) => assignments.ejectStalled(spec, why),
       limits: herd.limits,
@@ -119,7 +134,10 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
     scheduler,
     admission,
     assignments,
-    retire: (spec: ResolvedWorker) => shared.retire(spec),
+    retire(spec: ResolvedWorker) {
+      shared.retire(spec)
+      children.workerStopped(spec.name)
+    },
     placementOf: (spec: ResolvedWorker) => placementOf(codeWatch.launching(spec, assignments)),
     logOf,
     bufferCapacity: herd.limits.buffer,
@@ -138,6 +156,7 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
     admission,
     shared,
     captures,
+    children,
     collector,
     codeWatch,
     codeOwners,

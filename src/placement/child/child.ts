@@ -36,12 +36,15 @@ import { clip, clipExit, line, packError, WIRE_VERSION } from '../wire/protocol.
 import type { Init, WireLine } from '../wire/protocol.ts'
 import { answer } from './answers.ts'
 import { ChildBus } from './bus.ts'
+import { ReportedChildren } from './reported-children.ts'
 
 const EXIT_INTERNAL = 70
 
 export class Child {
   readonly link: Link
   readonly #leave: (code: number) => void
+  /** In a thread. */
+  #children: ReportedChildren | undefined
   #init: Init | undefined
   #log: ChildLog | undefined
   #bus: ChildBus | undefined
@@ -97,7 +100,7 @@ export class Child {
     this.#init = init
     this.#log = createChildLog(this.link, init.spec.name, init.level, systemClock.now)
     this.#bus = new ChildBus(this.link, init)
-    const placement = this.#placement(this.#bus, this.#log.logger, init.kind)
+    const placement = this.#placement(this.#bus, this.#log.logger, init)
     this.#install(init, placement)
     this.#instance = placement.launch({
       spec: init.spec,
@@ -118,7 +121,7 @@ export class Child {
     })
   }
 
-  #placement(bus: ChildBus, log: Logger, kind: Init['kind']): SharedPlacement {
+  #placement(bus: ChildBus, log: Logger, { kind, outputFolder }: Init): SharedPlacement {
     const runDetached = <R>(fn: () => R): R => runInScope(undefined, fn)
     if (kind === 'process') this.#ownPool = countRunning(createOffloader(runDetached))
     const context = {
@@ -135,7 +138,12 @@ export class Child {
         busOf: () => bus,
         output: (_worker, stream, chunk) => void process[stream].write(chunk),
       },
-      { memoryShared: () => (kind === 'thread' ? IN_A_THREAD : undefined) },
+      kind === 'thread'
+        ? {
+            memoryShared: () => IN_A_THREAD,
+            childrenOf: () => (this.#children ??= new ReportedChildren(this.link, log, outputFolder)),
+          }
+        : { memoryShared: () => undefined },
     )
   }
 
@@ -196,7 +204,8 @@ export class Child {
     this.#left = true
     this.link.send(text)
     this.link.flush()
-    this.#leave(code)
+    if (this.#children === undefined) this.#leave(code)
+    else void this.#children.waitedFor(systemClock).then(() => this.#leave(code))
   }
 }
 

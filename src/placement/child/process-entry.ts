@@ -40,5 +40,3 @@ process.on('SIGTERM', () => {
   if (child.aborted) exitNow(143)
   child.abort(new StopReason('stop', 'SIGTERM'))
 })
-// Ctrl-C in a terminal reaches every process of the job; the supervisor stops its workers in order.
-process.on('SIGINT', () => {})

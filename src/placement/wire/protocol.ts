@@ -3,7 +3,7 @@
 //
 // supervisor to child: init run abort level idle? heap? collect profile? heartbeat? | s(ubscribed) m(essage) k(ept message)
 //   o(verflow) e(nd) g(ap) | r(esult) x (error)
-// child to supervisor: hello loaded ready ended charged fault log lvl idle heap profile heartbeat | s(ubscribe)
+// child to supervisor: hello loaded ready ended charged fault log lvl idle heap profile heartbeat child output | s(ubscribe)
 //   u(nsubscribe) g(ot: acknowledges all up to a number) l(ost) | c(all) a(bort call)
 
 import { stringify } from '../../base/json.ts'
@@ -36,6 +36,8 @@ export interface Init {
   readonly buffer: number
   /** byre's own code lies below it. */
   readonly ownRoot: string
+  /** For the FIFOs of a thread. */
+  readonly outputFolder: string
 }
 
 /** The request for a profile, with the folder and label of its file. */

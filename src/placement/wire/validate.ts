@@ -82,6 +82,8 @@ const CHECKS: ReadonlyMap<string, (values: Values) => boolean> = new Map([
   ['lvl', ([level]) => typeof level === 'string'],
   ['heap', ([figures]) => isHeap(figures)],
   ['heartbeat', ([number]) => isNumber(number)],
+  ['child', ([pid, startTicks]) => isId(pid) && isId(startTicks)],
+  ['output', isOfId],
   ['s', ([id, pattern, options]) => isId(id) && typeof pattern === 'string' && isRecord(options)],
   ['c', ([id, method]) => isId(id) && typeof method === 'string'],
   ['g', isOfMessage],
