@@ -34,6 +34,7 @@ export function closeHandle(emitter: object, late: boolean): Closed | undefined 
   if (!isOpen(handle) || isStandardStream(handle) || isPooled(handle)) return undefined
   const closed = { kind: handle.listening === true ? 'servers' : 'handles', name: nameOf(handle) } as const
   if (late) silence(handle)
+  else if (isRequest(handle)) ignoreErrors(handle)
   for (const end of ENDS) {
     const method = handle[end]
     if (typeof method !== 'function') continue
@@ -118,6 +119,11 @@ function nameOf(handle: Ends): string {
   if (handle.remoteAddress !== undefined) return `${type} to ${handle.remoteAddress}:${handle.remotePort}`
   if (isRequest(handle)) return `${type} to ${handle.host}`
   return String(type)
+}
+
+/** A request that is destroyed emits an error, which nobody of the ended run may listen for. */
+function ignoreErrors(handle: Ends): void {
+  EventEmitter.prototype.on.call(handle as unknown as EventEmitter, 'error', () => {})
 }
 
 /** Removes the listeners of an emitter whose end its code must not react to. */
