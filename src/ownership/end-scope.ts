@@ -5,7 +5,7 @@ import type { ClosedHandles } from './handles.ts'
 import { endProcessUse } from './process-events.ts'
 import { runInScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
-import { isAttached } from './wrap-events.ts'
+import { isAttached, removeForeign } from './wrap-events.ts'
 import { removeTargetListeners } from './wrap-targets.ts'
 import { clearTimers } from './wrap-timers.ts'
 
@@ -72,6 +72,6 @@ function inSlices(steps: Generator<void>): void {
 function removeForeignListeners(scope: RunScope): string[] {
   const left = (scope.foreignListeners ?? []).filter(isAttached)
   scope.foreignListeners = undefined
-  for (const entry of left) entry.remove()
+  left.forEach(removeForeign)
   return left.map(({ name, event }) => `${name}.on('${String(event)}')`)
 }

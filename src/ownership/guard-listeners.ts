@@ -15,6 +15,7 @@ import {
 } from './process-events.ts'
 import { currentScope } from './run-scope.ts'
 import type { RunScope } from './run-scope.ts'
+import { removeForeign } from './wrap-events.ts'
 
 type Method = (this: unknown, event: string | symbol, ...rest: unknown[]) => unknown
 
@@ -77,17 +78,17 @@ function guardRemoveAll(alone: boolean): () => void {
     if (scope === undefined) return event === undefined ? removeAll() : removeAll(event)
     if (event === undefined) processEvents(scope).removeAllListeners()
     else if (isKept(event, alone)) processEvents(scope).removeAllListeners(event)
-    if (event === undefined || !isKept(event, alone)) removeForeign(scope, event)
+    if (event === undefined || !isKept(event, alone)) removeOwn(scope, event)
     return process
   })
 }
 
-function removeForeign(scope: RunScope, event: string | symbol | undefined): void {
+function removeOwn(scope: RunScope, event: string | symbol | undefined): void {
   const argument = event === undefined ? '' : `'${String(event)}'`
   touch(scope, 'removeAllListeners', `process.removeAllListeners(${argument}) removed only the worker's own`)
   for (const entry of scope.foreignListeners ?? []) {
     if ((entry.emitter.deref() as EventEmitter | undefined) !== process) continue
-    if (event === undefined || entry.event === event) entry.remove()
+    if (event === undefined || entry.event === event) removeForeign(entry)
   }
 }
 

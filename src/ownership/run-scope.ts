@@ -71,8 +71,7 @@ export interface ForeignListener {
   readonly emitter: WeakRef<object>
   readonly name: string
   readonly event: string | symbol
-  readonly listener: (...args: unknown[]) => unknown
-  readonly remove: () => void
+  readonly listener: WeakRef<(...args: unknown[]) => unknown>
 }
 
 export interface TargetListener {

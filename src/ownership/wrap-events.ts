@@ -190,21 +190,18 @@ function rememberForeign(
   }
   if (list.length >= FOREIGN_LISTENERS_MAX) return
   const name = emitter === (process as EventEmitter) ? 'process' : emitter.constructor?.name || 'EventEmitter'
-  const reference = new WeakRef(emitter)
-  const entry = {
-    emitter: reference,
-    name,
-    event,
-    listener,
-    // Node lets any object be an emitter: `EventEmitter.prototype.on.call(object, ...)`.
-    remove: () => {
-      const object = reference.deref()
-      if (object === undefined) return
-      if (typeof object.removeListener === 'function') object.removeListener(event, listener)
-      else removeListener.call(object, event, listener)
-    },
-  }
-  list.push(entry)
+  // Weakly: the emitter itself keeps the listener, and often dies long before the run ends.
+  list.push({ emitter: new WeakRef(emitter), name, event, listener: new WeakRef(listener) })
+}
+
+/** Removes a recorded listener from its emitter, if both still live. */
+export function removeForeign({ emitter, event, listener }: ForeignListener): void {
+  const object = emitter.deref() as EventEmitter | undefined
+  const registered = listener.deref()
+  if (object === undefined || registered === undefined) return
+  // Node lets any object be an emitter: `EventEmitter.prototype.on.call(object, ...)`.
+  if (typeof object.removeListener === 'function') object.removeListener(event, registered)
+  else removeListener.call(object, event, registered)
 }
 
 /**
@@ -218,7 +215,8 @@ function isConnection(emitter: object): boolean {
 /** Whether it is still registered on a live emitter. */
 export function isAttached({ emitter, event, listener }: ForeignListener): boolean {
   const live = emitter.deref() as EventEmitter | undefined
-  return live !== undefined && rawOf(live, event).includes(listener)
+  const registered = listener.deref()
+  return live !== undefined && registered !== undefined && rawOf(live, event).includes(registered)
 }
 
 /** Stamps emitters with the scope that made them, and records those that hold a resource of the process. */
