@@ -21,6 +21,8 @@ export interface CodeOwnersOptions {
   /** Files that the process loads for no worker: the config. */
   readonly own: readonly string[]
   readonly cacheFile: string
+  /** One worker has the process to itself (`byre run`): there is nothing to decide, and nothing is read. */
+  readonly alone?: boolean
   readonly clock: Clock
   readonly log: Pick<Logger, 'debug' | 'warn'>
   /** Called when the imports have been read. */
@@ -84,8 +86,8 @@ export class CodeOwners {
 
   /** Reads the imports unless they are known. Resolves when they are, when they cannot be read, and after 3 s; never rejects. */
   async read(): Promise<void> {
-    if (this.#reach !== undefined || (this.#failed && this.#readLately()) || this.#ended.signal.aborted)
-      return
+    if (this.#options.alone === true || this.#reach !== undefined) return
+    if ((this.#failed && this.#readLately()) || this.#ended.signal.aborted) return
     this.#reading ??= runInScope(undefined, () => this.#readNow())
     await withinMs(this.#options.clock, WAIT_MAX_MS, this.#reading)
   }

@@ -77,6 +77,7 @@ export function wire(options: SupervisorOptions, events: HerdEvents): Parts {
     ownRoot: options.ownRoot,
     workers: events.hosted,
     own: [herd.file],
+    alone: mode === 'run',
     cacheFile: join(stateFolder, `${label}.imports.json`),
     clock,
     log: log.root,
