@@ -81,8 +81,18 @@ function charge({ stack, context, order }: Surfaced, options: StrayOptions): Cha
 /** Whether the imports of the workers may decide otherwise than what is known now. */
 function isUndecided({ stack, context }: Surfaced, owners: StackOwners): boolean {
   // The only code in the loop, and an error during a load, whose outcome depends on it.
-  if (context !== undefined && (context.loading || isAlone(context, owners))) return false
+  // A program with handlers of its own expects the call at once, in Node's order.
+  if (context !== undefined && (context.loading || isAlone(context, owners) || hasHandlers(context)))
+    return false
   return needsImports(stack, owners)
+}
+
+function hasHandlers(scope: RunScope): boolean {
+  return (
+    scope.own.capture !== undefined ||
+    hasListener(scope, 'uncaughtException') ||
+    hasListener(scope, 'unhandledRejection')
+  )
 }
 
 function isAlone({ entry }: RunScope, { loaded }: StackOwners): boolean {

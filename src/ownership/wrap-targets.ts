@@ -195,12 +195,12 @@ function endWatchWithRun(): () => void {
   const original = host.watch
   const replacement: Watch = function watch(path, options) {
     const owner = ownerNow()
-    if (owner === undefined) return original(path, options)
-    const given = (typeof options === 'string' ? { encoding: options } : options) as
-      | { readonly signal?: AbortSignal }
-      | undefined
+    const given = typeof options === 'string' ? { encoding: options } : (options ?? {})
+    const own = (given as { readonly signal?: unknown }).signal
+    const valid = typeof given === 'object' && (own === undefined || own instanceof AbortSignal)
+    if (owner === undefined || !valid) return original(path, options) // Node has its own errors
     const end = new AbortController()
-    const signal = given?.signal === undefined ? end.signal : AbortSignal.any([given.signal, end.signal])
+    const signal = own instanceof AbortSignal ? AbortSignal.any([own, end.signal]) : end.signal
     const state = { open: true }
     noteHandle(owner, signal, () => {
       end.abort()
