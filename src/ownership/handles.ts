@@ -14,20 +14,24 @@ const NAMED_MAX = 20
 
 /** Methods that identify a class of which an open instance holds a resource of the process. */
 const HOLDERS: readonly (readonly string[])[] = [
-  ['destroySoon', 'connect'], // net.Socket
   ['getConnections'], // net.Server
   ['setMulticastTTL'], // dgram.Socket
   ['terminate', 'postMessage'], // Worker
   ['spawn', 'kill'], // ChildProcess
   ['close', 'ref', 'start'], // FSWatcher
-  ['onSocket', 'abort'], // ClientRequest
   ['addRequest', 'reuseSocket'], // http.Agent
   ['getWatched', 'unwatch'], // chokidar
 ]
 
-function holdsHandle(prototype: object): boolean {
+/** The same, of which a program opens many. */
+const FREQUENT_HOLDERS: typeof HOLDERS = [
+  ['destroySoon', 'connect'], // net.Socket
+  ['onSocket', 'abort'], // ClientRequest
+]
+
+function hasOne(prototype: object, holders: typeof HOLDERS): boolean {
   const methods = prototype as Readonly<Record<string, unknown>>
-  return HOLDERS.some((names) => names.every((name) => typeof methods[name] === 'function'))
+  return holders.some((names) => names.every((name) => typeof methods[name] === 'function'))
 }
 
 /** How often a class is checked for an instance that a module makes while it is evaluated. Such an instance is the only one, or
@@ -36,6 +40,7 @@ const RARE_MAX = 16
 
 interface Kind {
   readonly holds: boolean
+  readonly frequent: boolean
   made: number
 }
 const kinds = new WeakMap<object, Kind>()
@@ -46,7 +51,8 @@ function kindOf(prototype: object): Kind {
   if (prototype === lastPrototype) return lastKind as Kind
   let kind = kinds.get(prototype)
   if (kind === undefined) {
-    kind = { holds: holdsHandle(prototype), made: 0 }
+    const few = hasOne(prototype, HOLDERS)
+    kind = { holds: few || hasOne(prototype, FREQUENT_HOLDERS), frequent: !few, made: 0 }
     kinds.set(prototype, kind)
   }
   lastPrototype = prototype
@@ -57,7 +63,7 @@ function kindOf(prototype: object): Kind {
 /** Whether `emitter`, which is being constructed, may hold a resource, and whether few of its class have been made. */
 export function classify(emitter: object): { readonly holds: boolean; readonly rare: boolean } {
   const kind = kindOf(Object.getPrototypeOf(emitter) as object)
-  return { holds: kind.holds, rare: kind.holds || kind.made++ < RARE_MAX }
+  return { holds: kind.holds, rare: !kind.frequent || kind.made++ < RARE_MAX }
 }
 
 /** Records that `owner` has opened `handle`. After the end of its run it is closed at once. */
