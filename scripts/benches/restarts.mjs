@@ -126,8 +126,8 @@ function writeHerd(folder, ports) {
   write(
     'byre.config.mjs',
     `export default { name: 'restarts', workers: {
-  restarts: { module: './workers/restarts.mjs', stopTimeout: '2s' },
-  keeps: { module: './workers/keeps.mjs', after: ['restarts'] } } }`,
+  restarts: { module: './workers/restarts.mjs', stopTimeout: '2s', after: ['keeps'] },
+  keeps: { module: './workers/keeps.mjs', ready: 'call' } } }`,
   )
   write(
     'clients.mjs',
@@ -177,6 +177,7 @@ export async function run(ctx) {
       check(fetch(url + 'hang', { signal: AbortSignal.timeout(15) }), (error) => error.name === 'TimeoutError'),
       check(get('hang', 15), (error) => error?.message === 'timed out'),
     ])
+    if (rounds === 0) ctx.ready()
     if (rounds % 10 === 9) await redis().client('kill', 'type', 'normal', 'skipme', 'no').catch(() => {})
     await new Promise((resolve) => setTimeout(resolve, 5))
   }

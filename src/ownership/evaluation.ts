@@ -71,6 +71,11 @@ export function wrapRequire(): () => void {
   }
 }
 
+/** Whether code of undici, that of Node or the package, is on the stack. Its pools and its clock serve all workers. */
+export function isUndiciOnStack(): boolean {
+  return filesOnStack().some((file) => /[\\/]undici[\\/]/.test(file))
+}
+
 const FRAMES = 64
 /** Frames of Node between the evaluation of a CommonJS module and its require(). */
 const EVALUATION = /^node:internal\/modules\/(?:cjs|esm)\//

@@ -3,6 +3,7 @@
 
 import { describeThrown } from '../base/errors.ts'
 import { closeHandle } from './close-handle.ts'
+import { isUndiciOnStack } from './evaluation.ts'
 import { currentScope, runInScope, SHARED } from './run-scope.ts'
 import type { Close, Closed, Opened, RunScope } from './run-scope.ts'
 import { makerOf, stamp } from './stamp.ts'
@@ -69,6 +70,8 @@ export function classify(emitter: object): { readonly holds: boolean; readonly r
 /** Records that `owner` has opened `handle`. After the end of its run it is closed at once. */
 export function noteHandle(owner: RunScope, handle: object, close: Close = closeHandle): void {
   if (owner.ended) {
+    // A pool opens a connection for the next request, of whichever worker, in the context in which the last one was closed.
+    if (isUndiciOnStack()) return
     // Once its constructor has finished.
     process.nextTick(() => {
       const closed = closeSafely(handle, close, true)

@@ -8,7 +8,7 @@
 import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers'
 import timersPromises from 'node:timers/promises'
-import { ownerHere, ownerOfRare } from './evaluation.ts'
+import { isUndiciOnStack, ownerHere, ownerOfRare } from './evaluation.ts'
 import { sweep } from './handles.ts'
 import { currentScope, moveTimer, runInScope, scopeOf, SHARED, strayIn } from './run-scope.ts'
 import type { RunScope, StartedTimers, TimerHandle } from './run-scope.ts'
@@ -84,6 +84,8 @@ function starter(
     const scope = currentScope()
     // Before the timer is started, because it captures the current async context.
     const owner = scope === undefined ? undefined : ownerOf(scope)
+    if (owner !== undefined && isClockOfUndici(callback))
+      return runInScope(owner.load, () => original.call(this, callback, delayMs, ...rest))
     const handle =
       rest.length === 0
         ? original.call(this, callback, delayMs)
@@ -91,6 +93,13 @@ function starter(
     if (owner !== undefined) note(owner, handle as TimerHandle)
     return handle
   }
+}
+
+/** undici has one timer for all its time-outs, and starts it in the run whose request comes first. */
+function isClockOfUndici(callback: unknown): boolean {
+  if (typeof callback !== 'function') return false
+  const { name } = callback
+  return (name === 'onTick' || name === 'onTimeout') && isUndiciOnStack()
 }
 
 function startedBy(scope: RunScope): StartedTimers {
