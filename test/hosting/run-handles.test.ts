@@ -23,7 +23,7 @@ const KINDS: Readonly<Record<string, string>> = {
   'socket that connects again when it is closed': `(function again() { net.connect(shared.port).on('data', beat).on('error', () => {}).on('close', again) })()`,
   'http server': `http.createServer((_, response) => { beat(); response.end() }).listen(folder + '/http.sock').on('error', say)`,
   'http request without an answer': `http.get({ port: shared.silentPort }).on('error', () => {}); beat()`,
-  'fetch without an answer': `fetch('http://127.0.0.1:' + shared.silentPort).catch(() => {}); beat()`,
+  'fetch without an answer': `fetch('http://127.0.0.1:' + shared.mutePort).catch(() => {}); beat()`,
   'datagram socket': `const socket = dgram.createSocket('udp4').on('message', beat).bind(0, '127.0.0.1', () => { (function send() { socket.send('x', socket.address().port, '127.0.0.1', () => setImmediate(send)) })() })`,
   'worker thread': `new Worker('setInterval(() => require("node:worker_threads").parentPort.postMessage(1), 20)', { eval: true }).on('message', beat)`,
   'message port': `const { port1, port2 } = new MessageChannel(); port1.on('message', () => { beat(); port2.postMessage(1) }); port2.postMessage(1)`,
@@ -36,8 +36,8 @@ const SHARED = `
 import { EventEmitter } from 'node:events'
 export const emitter = new EventEmitter()
 export const target = new EventTarget()
-export let port, silentPort, silent = 0
-export const listening = (a, b) => { port = a; silentPort = b }
+export let port, silentPort, mutePort, silent = 0
+export const listening = (a, b, c) => { port = a; silentPort = b; mutePort = c }
 export const connected = (by) => { silent += by }
 `
 
@@ -58,7 +58,10 @@ export async function run(ctx) {
     socket.on('error', () => {}).on('close', () => shared.connected(-1)).resume()
   }).listen(0, '127.0.0.1')
   await once(silent, 'listening')
-  shared.listening(server.address().port, silent.address().port)
+  // Connections in the pool of fetch() stay: they are not counted.
+  const mute = createServer((socket) => socket.on('error', () => {}).resume()).listen(0, '127.0.0.1')
+  await once(mute, 'listening')
+  shared.listening(server.address().port, silent.address().port, mute.address().port)
   ctx.ready()
   const channel = new BroadcastChannel('beats')
   let n = 0
