@@ -88,7 +88,7 @@ function failureSection(failures, kinds) {
   return lines
 }
 
-/** One row for a file and reason, with all the placements and Node versions where it fails. */
+/** One row for a reason and the placements and Node versions, with all the files. */
 function mergeRows(failures) {
   const rows = new Map()
   for (const { file, test, placement, node, reason, evidence, rule } of failures) {
@@ -98,9 +98,14 @@ function mergeRows(failures) {
     const key = `${title}\n${text}`
     rows.set(key, { title, text, where: [...(rows.get(key)?.where ?? []), where] })
   }
-  return [...rows.values()]
-    .toSorted((a, b) => (a.title < b.title ? -1 : 1))
-    .map(({ title, text, where }) => [title, where.join(', '), text])
+  const sorted = [...rows.values()].toSorted((a, b) => (a.title < b.title ? -1 : 1))
+  // Files that fail in the same places for the same reason are one row.
+  const merged = new Map()
+  for (const { title, text, where } of sorted) {
+    const key = `${where.join(', ')}\n${text}`
+    merged.set(key, [[...(merged.get(key)?.[0] ?? []), title], where.join(', '), text])
+  }
+  return [...merged.values()].map(([titles, where, text]) => [titles.join(', '), where, text])
 }
 
 function packageSection(packages) {

@@ -135,7 +135,7 @@ t.test('each failure has a row with its reason, and one without is unexplained',
   t.same(unused, ['It sets the umask.', 'It was mended.'])
 })
 
-t.test('a file that fails in two places is one row', async (t) => {
+t.test('files that fail in the same two places for one reason are one row', async (t) => {
   const { markdown } = report({
     node: [{ placements: { process: shared, shared } }],
     packages: [],
@@ -143,7 +143,7 @@ t.test('a file that fails in two places is one row', async (t) => {
       JSON.stringify({ kinds: [{ kind: 'k', reasons: [{ files: ['*'], reason: 'So.' }] }] }),
     ),
   })
-  t.match(markdown, '| `parallel/test-chdir-a.js` | process (20), shared (20) | So. |\n')
+  t.match(markdown, '| `parallel/test-chdir-a.js`, `parallel/test-timers-x.js` | process (20), shared (20) | So. |\n')
 })
 
 t.test('the page is written of what was saved, and the command fails when a reason is missing', async (t) => {
