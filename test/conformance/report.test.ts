@@ -143,7 +143,10 @@ t.test('files that fail in the same two places for one reason are one row', asyn
       JSON.stringify({ kinds: [{ kind: 'k', reasons: [{ files: ['*'], reason: 'So.' }] }] }),
     ),
   })
-  t.match(markdown, '| `parallel/test-chdir-a.js`, `parallel/test-timers-x.js` | process (20), shared (20) | So. |\n')
+  t.match(
+    markdown,
+    '| `parallel/test-chdir-a.js`, `parallel/test-timers-x.js` | process (20), shared (20) | So. |\n',
+  )
 })
 
 t.test('the page is written of what was saved, and the command fails when a reason is missing', async (t) => {
